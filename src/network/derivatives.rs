@@ -1,0 +1,84 @@
+//! Analytic derivatives of the network, for refinement and for tests.
+//!
+//! grad f = A G p,  Hess f = A diag(phi''(z) p) A^T + sum_l c_l h''(u_l) v_l v_l^T with
+//! G = diag(phi'(z)), p_i = sum_l b_il c_l h'(u_l), v_l = A G b_l.
+
+use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
+
+use super::Network;
+
+/// Everything that the derivatives at one point share.
+struct Forward {
+    z: DVector<f64>,
+    y: DVector<f64>,
+    u: DVector<f64>,
+    /// c_l h'(u_l).
+    output_slope: DVector<f64>,
+    /// p_i = sum_l b_il c_l h'(u_l).
+    p: DVector<f64>,
+}
+
+impl Network {
+    fn forward_at(&self, x: &DVector<f64>) -> Forward {
+        let z = self.a.transpose() * x - &self.theta;
+        let y = z.map(|z| self.g.value(z));
+        let u = self.b.transpose() * &y - &self.tau;
+        let output_slope = u.map(|u| self.h.slope(u)).component_mul(&self.c);
+        let p = &self.b * &output_slope;
+        Forward { z, y, u, output_slope, p }
+    }
+
+    /// Gradient of f at x, length d.
+    pub fn gradient(&self, x: &DVector<f64>) -> DVector<f64> {
+        let at = self.forward_at(x);
+        &self.a * at.z.map(|z| self.g.slope(z)).component_mul(&at.p)
+    }
+
+    /// Hessian of f at x, d x d.
+    pub fn hessian(&self, x: &DVector<f64>) -> DMatrix<f64> {
+        let at = self.forward_at(x);
+        let inner = at.z.map(|z| self.g.curvature(z)).component_mul(&at.p);
+        let outer = at.u.map(|u| self.h.curvature(u)).component_mul(&self.c);
+        let slope = at.z.map(|z| self.g.slope(z));
+        let v = &self.a * DMatrix::from_diagonal(&slope) * &self.b;
+        &self.a * DMatrix::from_diagonal(&inner) * self.a.transpose()
+            + &v * DMatrix::from_diagonal(&outer) * v.transpose()
+    }
+
+    /// Derivatives of f at the columns of `points` with respect to all parameters, transposed:
+    /// parameters x points, in the order of [`to_vector`](Self::to_vector).
+    pub fn jacobian_transposed(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        let count = self.parameter_count();
+        let mut out = DMatrix::zeros(count, points.ncols());
+        out.as_mut_slice().par_chunks_mut(count).enumerate().for_each(|(k, row)| {
+            self.jacobian_row(&points.column(k).into_owned(), row);
+        });
+        out
+    }
+
+    fn jacobian_row(&self, x: &DVector<f64>, row: &mut [f64]) {
+        let (d, m0, m1) = self.dims();
+        let at = self.forward_at(x);
+        let (d_a, rest) = row.split_at_mut(d * m0);
+        let (d_theta, rest) = rest.split_at_mut(m0);
+        let (d_b, rest) = rest.split_at_mut(m0 * m1);
+        let (d_tau, d_c) = rest.split_at_mut(m1);
+        for i in 0..m0 {
+            let inner = self.g.slope(at.z[i]) * at.p[i];
+            d_theta[i] = -inner;
+            for (entry, &x) in d_a[i * d..(i + 1) * d].iter_mut().zip(x.iter()) {
+                *entry = inner * x;
+            }
+        }
+        for l in 0..m1 {
+            let slope = at.output_slope[l];
+            d_tau[l] = -slope;
+            d_c[l] = self.h.value(at.u[l]);
+            for (entry, &y) in d_b[l * m0..(l + 1) * m0].iter_mut().zip(at.y.iter()) {
+                *entry = slope * y;
+            }
+        }
+        d_c[m1] = 1.0;
+    }
+}

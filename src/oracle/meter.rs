@@ -1,0 +1,214 @@
+//! Counts queries and seconds by stage, enforces the limit, refuses answers that are not finite.
+
+use std::time::Instant;
+
+use nalgebra::{DMatrix, DVector};
+
+use super::{Oracle, OracleError};
+use crate::stencil::{GradientScheme, HessianScheme};
+
+/// What an [`Observer`] is told.
+#[derive(Clone, Copy, Debug)]
+pub struct Progress<'a> {
+    /// The stage under way.
+    pub stage: &'a str,
+    /// Its place in the pipeline, from 1.
+    pub stage_number: usize,
+    /// Queries answered in this stage.
+    pub stage_queries: u64,
+    /// Queries answered in all.
+    pub total_queries: u64,
+}
+
+/// Someone who watches a run.
+pub trait Observer: Send {
+    /// A stage began.
+    fn stage(&mut self, progress: Progress<'_>);
+    /// A batch of queries was answered.
+    fn queries(&mut self, progress: Progress<'_>);
+    /// A remark worth a line in a log.
+    fn note(&mut self, text: &str);
+}
+
+/// An observer that says nothing.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Silent;
+
+impl Observer for Silent {
+    fn stage(&mut self, _: Progress<'_>) {}
+    fn queries(&mut self, _: Progress<'_>) {}
+    fn note(&mut self, _: &str) {}
+}
+
+/// What one stage used.
+#[derive(Clone, Debug)]
+pub struct StageUse {
+    /// Its name.
+    pub name: &'static str,
+    /// Queries answered.
+    pub queries: u64,
+    /// Wall-clock seconds.
+    pub seconds: f64,
+}
+
+/// An oracle with a counter.
+pub struct Meter<'a> {
+    inner: &'a mut dyn Oracle,
+    observer: &'a mut dyn Observer,
+    limit: u64,
+    total: u64,
+    stages: Vec<StageUse>,
+    current: usize,
+    since: Instant,
+}
+
+impl<'a> Meter<'a> {
+    /// Wraps `inner`; at most `limit` queries pass.
+    pub fn new(inner: &'a mut dyn Oracle, observer: &'a mut dyn Observer, limit: u64) -> Self {
+        let stages = vec![StageUse { name: "start", queries: 0, seconds: 0.0 }];
+        Meter { inner, observer, limit, total: 0, stages, current: 0, since: Instant::now() }
+    }
+
+    /// From now on queries and time are booked under `name`; a stage may be entered again.
+    pub fn enter(&mut self, name: &'static str) {
+        self.settle();
+        self.current = match self.stages.iter().position(|s| s.name == name) {
+            Some(k) => k,
+            None => {
+                self.stages.push(StageUse { name, queries: 0, seconds: 0.0 });
+                self.stages.len() - 1
+            }
+        };
+        let progress = progress(&self.stages, self.current, self.total);
+        self.observer.stage(progress);
+    }
+
+    /// Passes a remark to the observer.
+    pub fn note(&mut self, text: &str) {
+        self.observer.note(text);
+    }
+
+    /// Queries answered so far.
+    pub fn total(&self) -> u64 {
+        self.total
+    }
+
+    /// Queries left under the limit.
+    pub fn remaining(&self) -> u64 {
+        self.limit - self.total
+    }
+
+    /// Queries and seconds by stage, in order of first entry; stages never used are left out.
+    pub fn stages(&mut self) -> Vec<StageUse> {
+        self.settle();
+        self.stages.iter().skip(1).cloned().collect()
+    }
+
+    fn settle(&mut self) {
+        self.stages[self.current].seconds += self.since.elapsed().as_secs_f64();
+        self.since = Instant::now();
+    }
+
+    fn book(&mut self, wanted: u64) -> Result<(), OracleError> {
+        if wanted > self.limit - self.total {
+            return Err(OracleError::Budget {
+                limit: self.limit,
+                used: self.total,
+                wanted,
+                stage: self.stages[self.current].name.to_owned(),
+            });
+        }
+        self.total += wanted;
+        self.stages[self.current].queries += wanted;
+        Ok(())
+    }
+
+    fn report(&mut self) {
+        let progress = progress(&self.stages, self.current, self.total);
+        self.observer.queries(progress);
+    }
+}
+
+fn progress(stages: &[StageUse], current: usize, total_queries: u64) -> Progress<'_> {
+    Progress {
+        stage: stages[current].name,
+        stage_number: current,
+        stage_queries: stages[current].queries,
+        total_queries,
+    }
+}
+
+impl Oracle for Meter<'_> {
+    fn input_dim(&self) -> usize {
+        self.inner.input_dim()
+    }
+
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        if points.ncols() == 0 {
+            return Ok(DVector::zeros(0));
+        }
+        self.book(points.ncols() as u64)?;
+        let values = self.inner.values(points)?;
+        if values.len() != points.ncols() {
+            return Err(OracleError::Count { asked: points.ncols(), found: values.len() });
+        }
+        if let Some(k) = values.iter().position(|v| !v.is_finite()) {
+            let point = points.column(k);
+            return Err(OracleError::NotFinite {
+                value: values[k],
+                norm: point.norm(),
+                head: point.iter().take(4).copied().collect(),
+            });
+        }
+        self.report();
+        Ok(values)
+    }
+
+    // Stencils pass through to the inner oracle whole, so that it may do better than values.
+    fn gradients(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: GradientScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        self.book(scheme.queries(directions.ncols()) * centres.ncols() as u64)?;
+        let gradients = self.inner.gradients(centres, directions, scheme, h)?;
+        self.finite(&gradients, centres)?;
+        Ok(gradients)
+    }
+
+    fn hessians(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        self.book(scheme.queries(directions.ncols()) * centres.ncols() as u64)?;
+        let hessians = self.inner.hessians(centres, directions, scheme, h)?;
+        self.finite(&hessians, centres)?;
+        Ok(hessians)
+    }
+}
+
+impl Meter<'_> {
+    /// A stencil over an answer that is not finite is not finite itself.
+    fn finite(
+        &mut self,
+        answers: &DMatrix<f64>,
+        centres: &DMatrix<f64>,
+    ) -> Result<(), OracleError> {
+        for (answer, centre) in answers.column_iter().zip(centres.column_iter()) {
+            if let Some(&value) = answer.iter().find(|v| !v.is_finite()) {
+                return Err(OracleError::NotFinite {
+                    value,
+                    norm: centre.norm(),
+                    head: centre.iter().take(4).copied().collect(),
+                });
+            }
+        }
+        self.report();
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! The black box: something that answers values of f, and nothing else is known of it.
+
+mod meter;
+mod network;
+
+use nalgebra::{DMatrix, DVector};
+
+pub use meter::{Meter, Observer, Progress, Silent};
+pub use network::NetworkOracle;
+
+use crate::stencil::{self, GradientScheme, HessianScheme};
+
+/// Why an oracle gave no answer. Always fatal for the run: there is nothing to identify without it.
+#[derive(Debug, thiserror::Error)]
+pub enum OracleError {
+    /// The answer at a finite point was NaN or infinite.
+    #[error(
+        "the oracle answered {value} at a point of norm {norm:.3e} (coordinates begin {head:?})"
+    )]
+    NotFinite {
+        /// The answer.
+        value: f64,
+        /// Euclidean norm of the point.
+        norm: f64,
+        /// Its first coordinates.
+        head: Vec<f64>,
+    },
+    /// The wrong number of answers.
+    #[error("the oracle answered {found} values for {asked} points")]
+    Count {
+        /// Points asked.
+        asked: usize,
+        /// Values received.
+        found: usize,
+    },
+    /// The next batch would exceed the limit on queries.
+    #[error(
+        "the limit of {limit} queries is reached: {used} used, {wanted} more wanted by stage `{stage}`"
+    )]
+    Budget {
+        /// The limit.
+        limit: u64,
+        /// Queries answered so far.
+        used: u64,
+        /// Size of the batch refused.
+        wanted: u64,
+        /// The stage that asked.
+        stage: String,
+    },
+    /// The process behind the oracle failed.
+    #[error("the oracle process {0}")]
+    Process(String),
+}
+
+/// A black box f: R^d -> R.
+///
+/// Only [`values`](Oracle::values) must be given. An oracle that can do better than a stencil of
+/// values (a network evaluated on a GPU, say) may override the others; it must answer with the same
+/// stencils, and they count as the same number of queries.
+pub trait Oracle: Send {
+    /// d, the number of inputs.
+    fn input_dim(&self) -> usize;
+
+    /// Values at the columns of `points` (d x n), in order.
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError>;
+
+    /// Gradients along the columns of `directions` (d x k) at the columns of `centres` (d x n):
+    /// a k x n matrix of directional derivatives with step `h`.
+    fn gradients(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: GradientScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        stencil::gradients(&mut |x| self.values(x), centres, directions, scheme, h)
+    }
+
+    /// Hessians in the coordinates of `directions` (d x k) at the columns of `centres` (d x n), step
+    /// `h`: svec's as the columns of a k(k+1)/2 x n matrix, see [`crate::hessian::svec`].
+    fn hessians(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        stencil::hessians(&mut |x| self.values(x), centres, directions, scheme, h)
+    }
+}
