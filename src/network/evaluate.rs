@@ -18,6 +18,23 @@ const BLOCKS_PER_TASK: usize = 32;
 
 type Lanes = [f64; LANES];
 
+/// The forward pass as something that pulp compiles once per instruction set. A closure would do,
+/// but nothing forces it to be inlined, and then its multiply-adds become calls of `fma`.
+struct Forward<'a> {
+    network: &'a Network,
+    points: &'a [f64],
+    values: &'a mut [f64],
+}
+
+impl pulp::WithSimd for Forward<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        self.network.forward(self.points, self.values);
+    }
+}
+
 impl Network {
     /// Values of f at the columns of `points` (d x n). Cost: n (d m0 + m0 m1) multiply-adds.
     ///
@@ -32,7 +49,7 @@ impl Network {
         out.as_mut_slice()
             .par_chunks_mut(chunk)
             .zip(points.as_slice().par_chunks(chunk * d))
-            .for_each(|(values, points)| arch.dispatch(|| self.forward(points, values)));
+            .for_each(|(values, points)| arch.dispatch(Forward { network: self, points, values }));
         out
     }
 
@@ -78,26 +95,31 @@ fn affine(weights: &[f64], shifts: &[f64], x: &[Lanes], out: &mut [Lanes]) {
             let (c0, rest) = columns.split_at(rows);
             let (c1, rest) = rest.split_at(rows);
             let (c2, c3) = rest.split_at(rows);
-            let mut acc = [[-s0; LANES], [-s1; LANES], [-s2; LANES], [-s3; LANES]];
+            let [mut a0, mut a1, mut a2, mut a3] = [s0, s1, s2, s3].map(|s| [-s; LANES]);
             for ((((x, &w0), &w1), &w2), &w3) in x.iter().zip(c0).zip(c1).zip(c2).zip(c3) {
-                for lane in 0..LANES {
-                    acc[0][lane] = w0.mul_add(x[lane], acc[0][lane]);
-                    acc[1][lane] = w1.mul_add(x[lane], acc[1][lane]);
-                    acc[2][lane] = w2.mul_add(x[lane], acc[2][lane]);
-                    acc[3][lane] = w3.mul_add(x[lane], acc[3][lane]);
-                }
+                a0 = multiply_add(w0, x, a0);
+                a1 = multiply_add(w1, x, a1);
+                a2 = multiply_add(w2, x, a2);
+                a3 = multiply_add(w3, x, a3);
             }
-            out.copy_from_slice(&acc);
+            out.copy_from_slice(&[a0, a1, a2, a3]);
         } else {
             for ((column, &shift), out) in columns.chunks_exact(rows).zip(shifts).zip(out) {
                 let mut acc = [-shift; LANES];
                 for (x, &w) in x.iter().zip(column) {
-                    for (acc, &x) in acc.iter_mut().zip(x) {
-                        *acc = w.mul_add(x, *acc);
-                    }
+                    acc = multiply_add(w, x, acc);
                 }
                 *out = acc;
             }
         }
     }
+}
+
+/// w x + acc, lane by lane.
+#[inline(always)]
+fn multiply_add(w: f64, x: &Lanes, mut acc: Lanes) -> Lanes {
+    for (acc, &x) in acc.iter_mut().zip(x) {
+        *acc = w.mul_add(x, *acc);
+    }
+    acc
 }
