@@ -2,7 +2,12 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod draws;
 pub mod hessian;
+pub mod identify;
+pub mod linalg;
 pub mod network;
 pub mod oracle;
+pub mod rank_one;
 pub mod stencil;
+pub mod subspace;

@@ -5,7 +5,7 @@ mod network;
 
 use nalgebra::{DMatrix, DVector};
 
-pub use meter::{Meter, Observer, Progress, Silent};
+pub use meter::{Meter, Observer, Progress, Silent, StageUse};
 pub use network::NetworkOracle;
 
 use crate::stencil::{self, GradientScheme, HessianScheme};

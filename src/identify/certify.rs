@@ -1,0 +1,125 @@
+//! Stage 8: fresh held-out queries, and what the Jacobian makes of the accuracy of the values.
+//!
+//! If e are the errors of the values at the fitted points, the least-squares parameters are off by
+//! J^+ e to first order, so parameter j is off by at most |row_j(J^+)| |e| = sqrt([(J^T J)^-1]_jj) |e|.
+
+use nalgebra::{DMatrix, DVector};
+use serde_json::json;
+
+use super::probe::Landscape;
+use super::refine::{Equilibrated, Sample};
+use super::{Evidence, Halt};
+use crate::draws;
+use crate::network::Network;
+use crate::oracle::Oracle;
+
+/// Held-out points.
+const POINTS: usize = 4000;
+/// Their scales, in natural scales: also where nothing was fitted.
+const SCALES: [f64; 6] = [0.25, 1.0, 2.0, 8.0, 32.0, 256.0];
+/// Residuals up to this many times the accuracy of a value are the oracle's own: of 4,000 normal
+/// errors the largest is 3.5 deviations, and the model's own rounding adds as much again.
+const AT_ACCURACY: f64 = 20.0;
+/// Errors at the fitted points are taken this much larger than measured.
+const SAFETY: f64 = 3.0;
+
+/// What the certificate found.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Largest |network - f| on the held-out points.
+    pub residual: f64,
+    /// The largest ratio of a held-out residual to the accuracy of the value.
+    pub excess: f64,
+    /// Accuracy of the values on the held-out points.
+    pub accuracy: f64,
+    /// Bound on the parameter error, relative to the largest entry of each tensor (at least 1).
+    pub error_bound: f64,
+    /// Condition number of the equilibrated Jacobian, an estimate from below.
+    pub condition: f64,
+}
+
+impl Certificate {
+    /// Is every held-out residual at the oracle's accuracy?
+    pub fn at_accuracy(&self) -> bool {
+        self.excess <= AT_ACCURACY
+    }
+}
+
+/// Tests `network` on fresh points and bounds the error of its parameters from the fitted `sample`.
+pub fn certify(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    network: &Network,
+    sample: &Sample,
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<Certificate, Halt> {
+    let d = f.input_dim();
+    let mut points = draws::gaussian(&mut draws::stream(seed, "certify", 0), d, POINTS);
+    for (k, mut x) in points.column_iter_mut().enumerate() {
+        x *= land.scale * SCALES[k % SCALES.len()];
+    }
+    let values = f.values(&points)?;
+    let residuals = network.values(&points) - &values;
+    let mut excess = 0.0f64;
+    let mut accuracy = 0.0f64;
+    for (x, r) in points.column_iter().zip(residuals.iter()) {
+        let noise = land.noise_at(x.norm());
+        excess = excess.max(r.abs() / noise);
+        accuracy = accuracy.max(noise);
+    }
+    let fitted = sample.residual(network);
+    let rms = fitted.norm() / (fitted.len() as f64).sqrt();
+    let noise = sample
+        .points
+        .column_iter()
+        .map(|x| land.noise_at(x.norm()).powi(2))
+        .sum::<f64>()
+        .sqrt();
+    let spare = (fitted.len() as f64 / fitted.len().saturating_sub(network.parameter_count()).max(1) as f64).sqrt();
+    let error = SAFETY * noise.max(fitted.norm() * spare);
+    let (error_bound, condition) = bound(network, &sample.points, error);
+    let certificate = Certificate { residual: residuals.amax(), excess, accuracy, error_bound, condition };
+    evidence.add(
+        "certify",
+        json!({
+            "held_out": POINTS, "residual": certificate.residual, "excess": excess,
+            "fitted_rms": rms, "condition": condition, "error_bound": error_bound,
+        }),
+    );
+    Ok(certificate)
+}
+
+/// sup over parameters of sqrt([(J^T J)^-1]_jj) * error, relative to each tensor's largest entry.
+fn bound(network: &Network, points: &DMatrix<f64>, error: f64) -> (f64, f64) {
+    let Some(equilibrated) = Equilibrated::new(network.jacobian_transposed(points)) else {
+        return (f64::INFINITY, f64::INFINITY);
+    };
+    if equilibrated.scale.iter().any(|&s| s == 0.0) {
+        return (f64::INFINITY, f64::INFINITY);
+    }
+    // Rounding of the Gram matrix hides singular values below sqrt(n eps): then there is no bound.
+    let rounding = equilibrated.gram.nrows() as f64 * f64::EPSILON;
+    let Some(cholesky) = equilibrated.damped(-4.0 * rounding) else {
+        return (f64::INFINITY, f64::INFINITY);
+    };
+    let inverse = cholesky.inverse_diagonal();
+    let condition = inverse.max().sqrt();
+    let absolute = DVector::from_fn(inverse.len(), |j, _| {
+        inverse[j].max(0.0).sqrt() * equilibrated.scale[j] * error
+    });
+    let mut relative = 0.0f64;
+    let errors = network.with_vector(&absolute);
+    let tensors = [
+        (network.a.amax(), errors.a.amax()),
+        (network.theta.amax(), errors.theta.amax()),
+        (network.b.amax(), errors.b.amax()),
+        (network.tau.amax(), errors.tau.amax()),
+        (network.c.amax(), errors.c.amax()),
+        (network.c0.abs(), errors.c0.abs()),
+    ];
+    for (size, error) in tensors {
+        relative = relative.max(error / size.max(1.0));
+    }
+    (relative, condition)
+}

@@ -1,0 +1,212 @@
+//! Before stage 1: what the black box looks like from afar. Its natural scale, its spread, and the
+//! accuracy of its values, all measured.
+
+use nalgebra::{DMatrix, DVector};
+use serde::Serialize;
+
+use super::{Failure, Halt};
+use crate::draws;
+use crate::oracle::Oracle;
+
+/// Scales tried: 2^-10 ..= 2^14.
+const EXPONENTS: std::ops::RangeInclusive<i32> = -10..=14;
+/// Points a scale.
+const POINTS: usize = 64;
+/// A bounded function's spread settles; over the last two octaves it may not grow by more.
+const MOST_GROWTH: f64 = 1.5;
+/// Points on a line in the difference table of the noise estimate.
+const TABLE: usize = 9;
+/// Lines in the noise estimate.
+const LINES: usize = 16;
+/// Noise above this share of the spread leaves nothing to identify.
+const MOST_NOISE: f64 = 0.02;
+
+/// What the probe measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Landscape {
+    /// Natural scale s1: the smallest s at which the standard deviation of f over x ~ N(0, s^2 I)
+    /// reaches half its largest value.
+    pub scale: f64,
+    /// The largest standard deviation over the scales.
+    pub spread: f64,
+    /// Accuracy (standard deviation of the noise) of values near the origin.
+    pub noise_near: f64,
+    /// What the accuracy loses per unit of |x|: a point far out is itself rounded.
+    pub noise_growth: f64,
+}
+
+impl Landscape {
+    /// Expected noise of a value at distance `radius` from the origin.
+    pub fn noise_at(&self, radius: f64) -> f64 {
+        self.noise_near + self.noise_growth * radius
+    }
+}
+
+/// Measures the [`Landscape`]; fails on a black box that is constant, unbounded or mere noise.
+pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
+    let d = f.input_dim();
+    let mut rng = draws::stream(seed, "probe", 0);
+    let mut spreads = Vec::new();
+    for exponent in EXPONENTS {
+        let points = draws::gaussian(&mut rng, d, POINTS) * 2f64.powi(exponent);
+        spreads.push(f.values(&points)?.variance().sqrt());
+    }
+    let spread = spreads.iter().copied().fold(0.0, f64::max);
+    let last = spreads[spreads.len() - 1];
+    let before = spreads[spreads.len() - 3];
+    if spread == 0.0 {
+        return Err(constant().into());
+    }
+    let first = spreads.iter().position(|&s| s >= 0.5 * spread).unwrap_or(0);
+    let scale = 2f64.powi(EXPONENTS.start() + first as i32);
+    // The far lines come from where the wide stack will be sampled.
+    let far = 64.0 * scale;
+    let noise_near = noise(f, &mut rng, scale, scale)?;
+    if spread <= 10.0 * noise_near {
+        // The spread of mere noise is the same at every scale.
+        let reason = if spreads[0] > 0.2 * spread { noisy(noise_near, spread) } else { constant() };
+        return Err(reason.into());
+    }
+    if noise_near > MOST_NOISE * spread {
+        return Err(noisy(noise_near, spread).into());
+    }
+    if last > MOST_GROWTH * before {
+        return Err(Failure::new(
+            "probe",
+            format!(
+                "the values keep growing (standard deviation {before:.3e} at scale 2^{}, {last:.3e} at 2^{}): \
+                 two sigmoidal layers are bounded; rescale the inputs if its weights are below 1e-4",
+                EXPONENTS.end() - 2,
+                EXPONENTS.end()
+            ),
+        )
+        .into());
+    }
+    let noise_far = noise(f, &mut rng, far, scale)?;
+    let noise_growth = (noise_far - noise_near).max(0.0) / (far * (d as f64).sqrt());
+    Ok(Landscape { scale, spread, noise_near, noise_growth })
+}
+
+fn constant() -> Failure {
+    Failure::new("probe", "the black box is constant at every scale".to_owned())
+}
+
+fn noisy(noise: f64, spread: f64) -> Failure {
+    Failure::new(
+        "probe",
+        format!("the values are mostly noise: accuracy {noise:.2e}, spread {spread:.2e}"),
+    )
+}
+
+/// Noise of values at x ~ N(0, s^2 I) by difference tables (Hamming; More and Wild, "Estimating
+/// computational noise", SIAM J. Sci. Comput. 33, 2011): on a fine enough line the k-th differences
+/// of a smooth function vanish and those of the noise do not. The step is the largest at which
+/// differences of orders 4, 5 and 6 give the same level. Never less than half a unit in the last
+/// place of the largest value.
+fn noise(
+    f: &mut dyn Oracle,
+    rng: &mut impl rand::Rng,
+    s: f64,
+    unit: f64,
+) -> Result<f64, Halt> {
+    let d = f.input_dim();
+    let origins = draws::gaussian(rng, d, LINES) * s;
+    let directions: Vec<DVector<f64>> = (0..LINES).map(|_| draws::unit_vector(rng, d)).collect();
+    let mut floor = 0.0f64;
+    for step in [1e-2, 1e-3, 1e-4, 1e-5, 1e-6].map(|h| h * unit) {
+        let points = DMatrix::from_columns(
+            &(0..LINES * TABLE)
+                .map(|k| {
+                    let (line, place) = (k / TABLE, (k % TABLE) as f64);
+                    origins.column(line) + &directions[line] * (place * step)
+                })
+                .collect::<Vec<_>>(),
+        );
+        let values = f.values(&points)?;
+        floor = floor.max(0.5 * f64::EPSILON * values.amax());
+        let levels = [4, 5, 6].map(|order| {
+            let mean_square = values
+                .as_slice()
+                .chunks_exact(TABLE)
+                .map(|line| difference_level(line, order))
+                .sum::<f64>()
+                / LINES as f64;
+            mean_square.sqrt()
+        });
+        let largest = levels.iter().copied().fold(0.0, f64::max);
+        let smallest = levels.iter().copied().fold(f64::INFINITY, f64::min);
+        if smallest > 0.0 && largest < 3.0 * smallest {
+            return Ok(largest.max(floor));
+        }
+    }
+    Ok(floor)
+}
+
+/// Mean square of the `order`-th differences, scaled so that independent noise of variance v gives v.
+fn difference_level(values: &[f64], order: usize) -> f64 {
+    let mut table = values.to_vec();
+    for level in 0..order {
+        for k in 0..table.len() - 1 - level {
+            table[k] = table[k + 1] - table[k];
+        }
+    }
+    let count = table.len() - order;
+    // Binomial(2k, k) is the variance of a k-th difference of unit noise.
+    let binomial = (1..=order).fold(1.0, |b, k| b * (order + k) as f64 / k as f64);
+    table[..count].iter().map(|t| t * t).sum::<f64>() / (count as f64 * binomial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::OracleError;
+    use rand_distr::{Distribution, StandardNormal};
+
+    struct Box<F: FnMut(&[f64]) -> f64 + Send>(usize, F);
+
+    impl<F: FnMut(&[f64]) -> f64 + Send> Oracle for Box<F> {
+        fn input_dim(&self) -> usize {
+            self.0
+        }
+        fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+            Ok(DVector::from_iterator(
+                points.ncols(),
+                points.column_iter().map(|x| (self.1)(x.as_slice())),
+            ))
+        }
+    }
+
+    #[test]
+    fn noise_of_known_size_is_measured() {
+        let mut rng = draws::stream(7, "test", 0);
+        let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
+        for sigma in [1e-12, 1e-8, 1e-4] {
+            let mut noisy = Box(3, |x: &[f64]| (x[0] + 0.5 * x[1]).tanh() + x[2].tanh() + sigma * normal());
+            let land = probe(&mut noisy, 1).unwrap();
+            let ratio = land.noise_near / sigma;
+            assert!((0.5..2.0).contains(&ratio), "{sigma}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn rounding_is_found_where_values_are_exact() {
+        let mut exact = Box(3, |x: &[f64]| 3.0 + (x[0] + 0.5 * x[1]).tanh() + x[2].tanh());
+        let land = probe(&mut exact, 1).unwrap();
+        assert!((1e-16..3e-15).contains(&land.noise_near), "{:e}", land.noise_near);
+        assert!((0.2..4.0).contains(&land.scale));
+    }
+
+    #[test]
+    fn hopeless_boxes_are_told_apart() {
+        let reason = |f: &mut dyn Oracle| match probe(f, 1) {
+            Err(Halt::Failed(failure)) => failure.reason,
+            _ => panic!("must fail"),
+        };
+        assert!(reason(&mut Box(2, |_: &[f64]| 4.0)).contains("constant"));
+        assert!(reason(&mut Box(2, |x: &[f64]| x[0] - 3.0 * x[1])).contains("growing"));
+        assert!(reason(&mut Box(2, |x: &[f64]| x[0].max(0.0))).contains("growing"));
+        let mut rng = draws::stream(7, "test", 0);
+        let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
+        assert!(reason(&mut Box(2, move |_: &[f64]| normal())).contains("noise"));
+    }
+}

@@ -1,0 +1,102 @@
+//! Fewer dimensions first: f depends on x through A^T x alone, so for d > m0 every gradient lies in
+//! the m0-dimensional range of A, and all later stages run there.
+
+use nalgebra::{DMatrix, DVector};
+use serde_json::json;
+
+use super::probe::Landscape;
+use super::{Evidence, Halt};
+use crate::draws;
+use crate::linalg::thin_svd;
+use crate::oracle::{Oracle, OracleError};
+use crate::stencil::{GradientScheme, HessianScheme};
+use crate::subspace::largest_gap;
+
+/// A fall of the singular values of the gradients by this factor, down to near the noise, is a rank.
+const CLEAR_GAP: f64 = 30.0;
+
+/// A black box seen on a subspace: y -> f(Q y).
+pub struct Restricted<'a> {
+    inner: &'a mut dyn Oracle,
+    basis: &'a DMatrix<f64>,
+}
+
+impl<'a> Restricted<'a> {
+    /// `basis` is Q, d x k with orthonormal columns.
+    pub fn new(inner: &'a mut dyn Oracle, basis: &'a DMatrix<f64>) -> Self {
+        Restricted { inner, basis }
+    }
+}
+
+impl Oracle for Restricted<'_> {
+    fn input_dim(&self) -> usize {
+        self.basis.ncols()
+    }
+
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        self.inner.values(&(self.basis * points))
+    }
+
+    fn gradients(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: GradientScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        self.inner.gradients(&(self.basis * centres), &(self.basis * directions), scheme, h)
+    }
+
+    fn hessians(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        self.inner.hessians(&(self.basis * centres), &(self.basis * directions), scheme, h)
+    }
+}
+
+/// Orthonormal basis Q (d x k) of the range of the gradients; the identity where no clear gap shows
+/// that k < d.
+pub fn reduce(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<DMatrix<f64>, Halt> {
+    let d = f.input_dim();
+    let identity = DMatrix::identity(d, d);
+    if d == 1 {
+        return Ok(identity);
+    }
+    let mut rng = draws::stream(seed, "reduce", 0);
+    // Several scales: near the origin all units are active, farther out one at a time.
+    let mut centres = draws::gaussian(&mut rng, d, 2 * d + 8);
+    for (k, mut centre) in centres.column_iter_mut().enumerate() {
+        centre *= land.scale * 2f64.powi(k as i32 % 3);
+    }
+    // Truncation h^4 against noise / h, for a function of natural scale s1 and this spread.
+    let h = land.scale * (land.noise_near / land.spread).powf(0.2);
+    let gradients = f.gradients(&centres, &identity, GradientScheme::Central4, h)?;
+    let noise = 1.5 * land.noise_near / h * (d as f64).sqrt();
+    let columns: Vec<DVector<f64>> = gradients
+        .column_iter()
+        .filter(|g| g.norm() > 1e3 * noise)
+        .map(|g| g / g.norm())
+        .collect();
+    if columns.len() < d {
+        evidence.add("reduce", json!({"dimension": d, "reason": "too few gradients above the noise"}));
+        return Ok(identity);
+    }
+    let Some(svd) = thin_svd(&DMatrix::from_columns(&columns)) else { return Ok(identity) };
+    let gap = largest_gap(&svd.s, d - 1, 1e-15 * svd.s[0]);
+    let reduced = gap.filter(|gap| gap.ratio > CLEAR_GAP && svd.s[gap.rank] < 1e-4 * svd.s[0]);
+    let dimension = reduced.map_or(d, |gap| gap.rank);
+    evidence.add(
+        "reduce",
+        json!({"dimension": dimension, "gap": gap.map(|g| g.ratio), "step": h}),
+    );
+    Ok(if dimension < d { svd.u.columns(0, dimension).into_owned() } else { identity })
+}

@@ -1,0 +1,139 @@
+//! Stage 7: Levenberg-Marquardt in f64 on all parameters, with queries at several scales at once.
+
+use nalgebra::{DMatrix, DVector};
+use serde_json::json;
+
+use super::probe::Landscape;
+use super::{Evidence, Halt};
+use crate::draws;
+use crate::linalg::{Cholesky, gram};
+use crate::network::Network;
+use crate::oracle::Oracle;
+
+/// Scales of the queries, in natural scales.
+pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
+/// Steps at most.
+const MOST_STEPS: usize = 60;
+
+/// Points and values to fit.
+pub struct Sample {
+    /// d x N.
+    pub points: DMatrix<f64>,
+    /// Length N.
+    pub values: DVector<f64>,
+}
+
+/// `count` fresh points, N(0, s^2 I) with s through [`SCALES`], and their values.
+pub fn sample(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    count: usize,
+    seed: u64,
+    stage: &str,
+) -> Result<Sample, Halt> {
+    let mut points = draws::gaussian(&mut draws::stream(seed, stage, 0), f.input_dim(), count);
+    for (k, mut x) in points.column_iter_mut().enumerate() {
+        x *= land.scale * SCALES[k % SCALES.len()];
+    }
+    let values = f.values(&points)?;
+    Ok(Sample { points, values })
+}
+
+impl Sample {
+    /// network(x) - f(x) at every point.
+    pub fn residual(&self, network: &Network) -> DVector<f64> {
+        network.values(&self.points) - &self.values
+    }
+}
+
+/// Fits all parameters of `start`; stops when the residual no longer falls or is at `floor` (root mean
+/// square). Returns the network and its root mean square residual.
+pub fn refine(
+    sample: &Sample,
+    start: Network,
+    floor: f64,
+    stage: &'static str,
+    evidence: &mut Evidence,
+) -> (Network, f64) {
+    let rms = |r: &DVector<f64>| r.norm() / (r.len() as f64).sqrt();
+    let mut network = start;
+    let mut residual = sample.residual(&network);
+    let first = rms(&residual);
+    let mut damping = 1e-4;
+    let mut steps = 0;
+    let mut idle = 0;
+    while steps < MOST_STEPS && idle < 2 && residual.norm().is_finite() {
+        steps += 1;
+        let jt = network.jacobian_transposed(&sample.points);
+        let Some(equilibrated) = Equilibrated::new(jt) else { break };
+        let gradient = &equilibrated.jt * &residual;
+        let before = rms(&residual);
+        let mut improved = false;
+        // Near the solution the undamped step converges quadratically.
+        let mut lambda: f64 = if before < 1e-4 * first.max(1e-3) { damping * 1e-6 } else { damping };
+        for _ in 0..12 {
+            let Some(cholesky) = equilibrated.damped(lambda) else {
+                lambda = (lambda * 10.0).max(1e-15);
+                continue;
+            };
+            let step = cholesky.solve(&gradient).component_mul(&equilibrated.scale);
+            let trial = network.with_vector(&(network.to_vector() - step));
+            let next = sample.residual(&trial);
+            if rms(&next) < before {
+                network = trial;
+                residual = next;
+                improved = true;
+                damping = (lambda * 0.1).max(1e-14);
+                break;
+            }
+            lambda = (lambda * 10.0).max(1e-12);
+        }
+        if !improved {
+            break;
+        }
+        let after = rms(&residual);
+        // At the floor one more step settles what rounding allows.
+        idle = if after < floor || after > 0.9 * before { idle + 1 } else { 0 };
+    }
+    let last = rms(&residual);
+    evidence.add(stage, json!({"steps": steps, "from": first, "to": last, "points": sample.values.len()}));
+    (network, last)
+}
+
+/// A Jacobian with rows of unit length, and its Gram matrix.
+pub struct Equilibrated {
+    /// parameters x points, rows of unit length.
+    pub jt: DMatrix<f64>,
+    /// What the rows were multiplied with.
+    pub scale: DVector<f64>,
+    /// jt jt^T, diagonal 1.
+    pub gram: DMatrix<f64>,
+}
+
+impl Equilibrated {
+    /// `None` if an entry is not finite.
+    pub fn new(mut jt: DMatrix<f64>) -> Option<Self> {
+        let mut squares = DVector::<f64>::zeros(jt.nrows());
+        for column in jt.column_iter() {
+            squares.zip_apply(&column, |s, v| *s += v * v);
+        }
+        if squares.iter().any(|s| !s.is_finite()) {
+            return None;
+        }
+        let scale = squares.map(|s| if s > 0.0 { 1.0 / s.sqrt() } else { 0.0 });
+        for mut column in jt.column_iter_mut() {
+            column.component_mul_assign(&scale);
+        }
+        let gram = gram(&jt);
+        Some(Equilibrated { jt, scale, gram })
+    }
+
+    /// Cholesky factor of gram + lambda I.
+    pub fn damped(&self, lambda: f64) -> Option<Cholesky> {
+        let mut damped = self.gram.clone();
+        for k in 0..damped.nrows() {
+            damped[(k, k)] += lambda;
+        }
+        Cholesky::new(&damped)
+    }
+}

@@ -1,0 +1,197 @@
+//! Stage 6: slope and shift of every first-layer unit, two parameters along one line each, everything
+//! else known; then all parameters together make a first network.
+
+use nalgebra::{DMatrix, DVector, Matrix2, Vector2};
+use serde_json::json;
+
+use super::line::values_along;
+use super::peel::{Peel, SecondLayer};
+use super::place::Placer;
+use super::probe::Landscape;
+use super::units::Unit;
+use super::{Evidence, Failure, Halt};
+use crate::draws;
+use crate::network::{Activation, Network};
+use crate::oracle::Oracle;
+
+/// Lines a unit, with the others saturated differently.
+const LINES: usize = 4;
+/// Points a line, over +-3 half widths.
+const POINTS: usize = 21;
+/// First guesses of the slope times the half width; 2.3 for a linear response of a tanh unit.
+const SLOPES: [f64; 7] = [1.0, 1.4, 1.8, 2.3, 2.9, 3.8, 5.0];
+
+/// Fits slopes and shifts and assembles the network in the coordinates of the units' directions.
+#[allow(clippy::too_many_arguments)]
+pub fn assemble(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    units: &[Unit],
+    peel: &Peel,
+    second: &SecondLayer,
+    (g, h): (Activation, Activation),
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<Network, Halt> {
+    let (m0, m1) = (units.len(), second.c.len());
+    let placer = Placer::new(units, land);
+    let mut rng = draws::stream(seed, "scales", 0);
+    let mut b = DMatrix::zeros(m0, m1);
+    for (row, &j) in second.free.iter().enumerate() {
+        b.set_row(j, &second.b_free.row(row));
+    }
+    // Per unit: slope times half width, and z at the unit's centre.
+    let mut slope = vec![0.0; m0];
+    let mut middle = vec![0.0; m0];
+    let mut worst = 0.0f64;
+    let output = |u: &DVector<f64>| {
+        second.c0 + (0..m1).map(|l| second.c[l] * h.value(u[l])).sum::<f64>()
+    };
+    let ts: Vec<f64> = (0..POINTS).map(|k| 6.0 * k as f64 / (POINTS - 1) as f64 - 3.0).collect();
+
+    // Units of S: the line runs through the places of the peel.
+    let lines = spread_out(peel.places.len(), LINES);
+    for (row, &i) in peel.held.iter().enumerate() {
+        let moves = placer.moves(&peel.held).ok_or_else(dependent)?;
+        let direction = moves.column(row).into_owned();
+        let mut readings = Vec::new();
+        for &k in &lines {
+            readings.push(values_along(f, &peel.places[k].point, &direction, &ts)?);
+        }
+        let beta = second.beta.row(row).transpose();
+        let fit = fit_two(|q: f64, z: f64, out: &mut Vec<f64>| {
+            let b = &beta / (q * g.slope(z));
+            let at_middle = g.value(z);
+            for (&k, reading) in lines.iter().zip(&readings) {
+                for (&t, &value) in ts.iter().zip(reading.iter()) {
+                    let u = second.u.column(k) + &b * (g.value(z + q * t) - at_middle);
+                    out.push(output(&u) - value);
+                }
+            }
+        });
+        let Some((q, z, misfit)) = fit else { return Err(open(i)) };
+        (slope[i], middle[i]) = (q, z);
+        worst = worst.max(misfit);
+        b.set_row(i, &(&beta / (q * g.slope(z))).transpose());
+    }
+
+    // Units of T: hold S and the unit, saturate the rest.
+    for (row, &i) in second.free.iter().enumerate() {
+        let mut held = peel.held.clone();
+        held.push(i);
+        let mut targets = peel.targets.clone();
+        targets.push(units[i].centre);
+        let moves = placer.moves(&held).ok_or_else(dependent)?;
+        let direction = moves.column(held.len() - 1).into_owned();
+        let mut readings = Vec::new();
+        for _ in 0..LINES {
+            let Some(place) = placer.saturate(&held, &targets, None, &mut rng) else { continue };
+            // The inputs of the second layer without unit i.
+            let mut u = second.offset.clone();
+            for (other, &j) in second.free.iter().enumerate() {
+                u += second.b_free.row(other).transpose() * place.signs[j];
+            }
+            readings.push((u, values_along(f, &place.point, &direction, &ts)?));
+        }
+        let b = second.b_free.row(row).transpose();
+        let fit = fit_two(|q: f64, z: f64, out: &mut Vec<f64>| {
+            for (u, reading) in &readings {
+                for (&t, &value) in ts.iter().zip(reading.iter()) {
+                    out.push(output(&(u + &b * g.value(z + q * t))) - value);
+                }
+            }
+        });
+        let Some((q, z, misfit)) = fit else { return Err(open(i)) };
+        (slope[i], middle[i]) = (q, z);
+        worst = worst.max(misfit);
+    }
+
+    let d = f.input_dim();
+    let mut a = DMatrix::zeros(d, m0);
+    let mut theta = DVector::zeros(m0);
+    for (i, unit) in units.iter().enumerate() {
+        let norm = slope[i] / unit.half_width;
+        a.set_column(i, &(&unit.direction * norm));
+        theta[i] = norm * unit.centre - middle[i];
+    }
+    // At the peel's places u = offset + b_T . y_T, with S at the middle.
+    let mut tau = -&second.offset;
+    for &i in &peel.held {
+        tau += b.row(i).transpose() * g.value(middle[i]);
+    }
+    evidence.add("scales", json!({"worst_misfit": worst, "spread": land.spread}));
+    Ok(Network { a, theta, b, tau, c: second.c.clone(), c0: second.c0, g, h })
+}
+
+/// `count` indices spread over 0..n.
+fn spread_out(n: usize, count: usize) -> Vec<usize> {
+    (0..count.min(n)).map(|k| k * n / count.min(n)).collect()
+}
+
+fn dependent() -> Halt {
+    Failure::new("scales", "a unit depends on those held: its line cannot be drawn").into()
+}
+
+fn open(unit: usize) -> Halt {
+    Failure::new("scales", format!("slope and shift of first-layer unit {unit} could not be fitted")).into()
+}
+
+/// Least squares in two unknowns (q > 0, z) from a grid of starts by damped Gauss-Newton; returns the
+/// root mean square misfit too.
+fn fit_two(residuals: impl Fn(f64, f64, &mut Vec<f64>)) -> Option<(f64, f64, f64)> {
+    let evaluate = |q: f64, z: f64| {
+        let mut out = Vec::new();
+        residuals(q, z, &mut out);
+        out
+    };
+    let cost = |r: &[f64]| {
+        let sum: f64 = r.iter().map(|v| v * v).sum();
+        if sum.is_finite() { sum } else { f64::INFINITY }
+    };
+    let mut starts: Vec<(f64, f64, f64)> = SLOPES
+        .iter()
+        .flat_map(|&q| (-6..=6).map(move |k| (q, 0.3 * f64::from(k))))
+        .map(|(q, z)| (q, z, cost(&evaluate(q, z))))
+        .collect();
+    starts.sort_by(|a, b| a.2.total_cmp(&b.2));
+    let mut best: Option<(f64, f64, f64)> = None;
+    for &(q, z, _) in starts.iter().take(4) {
+        let (mut q, mut z) = (q, z);
+        let mut r = evaluate(q, z);
+        let mut now = cost(&r);
+        let mut damping = 1e-3;
+        for _ in 0..60 {
+            let step = 1e-6;
+            let (rq, rz) = (evaluate(q + step, z), evaluate(q, z + step));
+            let (mut normal, mut right) = (Matrix2::zeros(), Vector2::zeros());
+            for k in 0..r.len() {
+                let j = Vector2::new((rq[k] - r[k]) / step, (rz[k] - r[k]) / step);
+                normal += j * j.transpose();
+                right -= j * r[k];
+            }
+            let damped = normal + Matrix2::from_diagonal(&normal.diagonal()) * damping;
+            let Some(change) = damped.try_inverse().map(|inverse| inverse * right) else { break };
+            let (next_q, next_z) = (q + change[0], z + change[1]);
+            let next = evaluate(next_q, next_z);
+            let next_cost = if next_q > 0.05 { cost(&next) } else { f64::INFINITY };
+            if next_cost < now {
+                let done = now - next_cost < 1e-9 * now;
+                (q, z, r, now) = (next_q, next_z, next, next_cost);
+                damping = (0.2 * damping).max(1e-12);
+                if done {
+                    break;
+                }
+            } else {
+                damping *= 10.0;
+                if damping > 1e8 {
+                    break;
+                }
+            }
+        }
+        let misfit = (now / r.len().max(1) as f64).sqrt();
+        if now.is_finite() && best.is_none_or(|b| misfit < b.2) {
+            best = Some((q, z, misfit));
+        }
+    }
+    best
+}

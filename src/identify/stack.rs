@@ -1,0 +1,111 @@
+//! Stage 1 and 2: a wide stack of normalised Hessians and the subspace that it spans.
+
+use nalgebra::DMatrix;
+use serde_json::json;
+
+use super::probe::Landscape;
+use super::step;
+use super::{Evidence, Failure, Halt};
+use crate::draws;
+use crate::oracle::Oracle;
+use crate::stencil::HessianScheme;
+use crate::subspace::{self, Gap, Subspace, largest_gap};
+
+/// First sampling scale, in natural scales; then doubled until the gap is clear.
+const FIRST_SCALE: f64 = 16.0;
+/// Scales tried.
+const MOST_SCALES: usize = 5;
+/// Hessians a dimension in the first stack.
+const HESSIANS_PER_DIMENSION: usize = 6;
+/// Signal over noise that a Hessian must have to be kept.
+const SIGNAL: f64 = 100.0;
+/// A gap by which the width shows without doubt.
+const CLEAR_GAP: f64 = 1.7;
+
+/// Hessians of unit Frobenius norm, and where they were taken.
+pub struct Stack {
+    /// d x N.
+    pub points: DMatrix<f64>,
+    /// svec's of unit length, d(d+1)/2 x N.
+    pub hessians: DMatrix<f64>,
+    /// What the stack spans, all singular vectors.
+    pub subspace: Subspace,
+    /// Where the singular values fall most.
+    pub gap: Gap,
+}
+
+/// Samples stacks at growing scales until the singular values fall clearly somewhere, and returns the
+/// clearest. `attempt` varies the points.
+pub fn wide_stack(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    seed: u64,
+    attempt: u64,
+    evidence: &mut Evidence,
+) -> Result<Stack, Halt> {
+    let d = f.input_dim();
+    let mut count = (HESSIANS_PER_DIMENSION * d).max(48);
+    let mut s = FIRST_SCALE * land.scale * 2f64.powi(attempt as i32);
+    let mut tried = Vec::new();
+    let mut best: Option<Stack> = None;
+    for item in 0..MOST_SCALES as u64 {
+        let mut rng = draws::stream(seed, "stack", 16 * attempt + item);
+        let centres = draws::gaussian(&mut rng, d, count) * s;
+        let mut lines = draws::gaussian(&mut rng, d, 48.min(count));
+        lines.column_iter_mut().for_each(|mut v| {
+            v.normalize_mut();
+        });
+        let some = centres.columns(0, lines.ncols()).into_owned();
+        let step = step::second_difference(f, &some, &lines, land.scale)?;
+        // The plain polarised scheme costs half of Richardson's and is exact enough to start from;
+        // a smaller step makes up for its order.
+        let h = 0.25 * step.h;
+        let hessians = f.hessians(&centres, &DMatrix::identity(d, d), HessianScheme::Polarised, h)?;
+        let noise = 3.0 * land.noise_at(s * (d as f64).sqrt()) / (h * h) * d as f64;
+        let kept: Vec<usize> =
+            (0..count).filter(|&k| hessians.column(k).norm() > SIGNAL * noise).collect();
+        let mut row = json!({"scale": s, "hessians": count, "kept": kept.len(), "step": h});
+        if kept.len() < count / 4 {
+            // Nearly everything is saturated: too far out.
+            tried.push(row);
+            s *= 0.5;
+            continue;
+        }
+        let mut hessians = hessians.select_columns(&kept);
+        hessians.column_iter_mut().for_each(|mut h| {
+            h.normalize_mut();
+        });
+        let most = (2 * kept.len() / 3).min(hessians.nrows() - 1).max(1);
+        let space = subspace::leading(&hessians);
+        let gap = space.as_ref().and_then(|w| largest_gap(&w.singular_values, most, 1e-9));
+        if let (Some(subspace), Some(gap)) = (space, gap) {
+            row["gap"] = json!(gap.ratio);
+            row["rank"] = json!(gap.rank);
+            tried.push(row);
+            let enough = kept.len() >= 3 * gap.rank;
+            if best.as_ref().is_none_or(|b| gap.ratio > b.gap.ratio) {
+                let points = centres.select_columns(&kept);
+                best = Some(Stack { points, hessians, subspace, gap });
+            }
+            if gap.ratio > CLEAR_GAP && enough {
+                break;
+            }
+            if !enough {
+                count *= 2;
+                continue;
+            }
+        } else {
+            tried.push(row);
+        }
+        s *= 2.0;
+    }
+    evidence.add("stack", json!({"tried": tried}));
+    best.ok_or_else(|| {
+        Failure::new(
+            "stack",
+            "no Hessian stands above the noise at any scale: the black box is not smooth, or its values \
+             are too inaccurate for second differences",
+        )
+        .into()
+    })
+}

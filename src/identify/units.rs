@@ -1,0 +1,380 @@
+//! Stages 3 and 4: first-layer units, found as rank-one elements, proved and polished by gradients.
+//!
+//! A unit is real if, wherever all others are saturated, the gradient at its transition is parallel to
+//! one and the same direction. That test needs neither its slope nor its shift, nor the activation.
+
+use nalgebra::{DMatrix, DVector};
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+use super::line::{Transition, locate};
+use super::place::Placer;
+use super::probe::Landscape;
+use super::stack::Stack;
+use super::{Evidence, Halt};
+use crate::draws;
+use crate::hessian::{smat, svec_outer};
+use crate::oracle::{Oracle, OracleError};
+use crate::rank_one::{self, Ascent, Candidate};
+use crate::stencil::GradientScheme;
+
+/// Distances, in natural scales, at which a candidate is tried: near, then far.
+const RADII: [f64; 3] = [64.0, 1024.0, 1024.0];
+/// Directions away from the origin tried at every distance.
+const TRIALS: usize = 4;
+/// Angle error assumed of a direction that only one gradient has seen.
+const FIRST_ERROR: f64 = 0.05;
+/// Candidates under this score are not worth a query.
+const LEAST_SCORE: f64 = 0.5;
+/// Lines on which all transitions must be explained before the search for units ends.
+const CLEAN_LINES: usize = 4;
+/// Lines scanned at most.
+const MOST_LINES: usize = 96;
+/// Length of those lines, in natural scales: long against the widths, short against 1/angle error.
+const LINE_LENGTH: f64 = 65536.0;
+/// Half widths (98 % of a transition) after which a unit counts as saturated: tanh is then within
+/// 1e-17 of 1, and so are sigmoid and erf.
+pub const SATURATED: f64 = 9.0;
+
+/// One first-layer unit as far as it is known before its slope and shift are.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// a_i / |a_i| up to sign.
+    pub direction: DVector<f64>,
+    /// direction . x at the middle of the transition.
+    pub centre: f64,
+    /// Half the width holding 98 % of the transition: about 2.3 / |a_i| for tanh.
+    pub half_width: f64,
+    /// Estimated angle error of the direction.
+    pub error: f64,
+}
+
+/// Everything the search needs.
+struct Search<'a> {
+    f: &'a mut dyn Oracle,
+    land: &'a Landscape,
+    rng: ChaCha8Rng,
+}
+
+/// Finds the first-layer units of the stack's subspace, then what it missed on random lines.
+pub fn find_units(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    stack: &Stack,
+    ascent: Ascent,
+    seed: u64,
+    attempt: u64,
+    evidence: &mut Evidence,
+) -> Result<Vec<Unit>, Halt> {
+    let candidates = candidates(stack, ascent, seed);
+    let mut search = Search { f, land, rng: draws::stream(seed, "units", attempt) };
+    let mut units: Vec<Unit> = Vec::new();
+    let mut dropped = Vec::new();
+    for candidate in &candidates {
+        let anchor = anchor(stack, &candidate.direction);
+        let outcome = match search.settle(&anchor, &candidate.direction, &units)? {
+            None => "no transition of its own",
+            Some(unit) if known(&units, &unit) => "found before",
+            Some(unit) => {
+                units.push(unit);
+                continue;
+            }
+        };
+        dropped.push(json!({"score": candidate.score, "hits": candidate.hits, "reason": outcome}));
+    }
+    let from_ascent = units.len();
+    let lines = search.complete(&mut units)?;
+    evidence.add(
+        "units",
+        json!({
+            "candidates": candidates.len(), "dropped": dropped, "from_ascent": from_ascent,
+            "from_lines": units.len() - from_ascent, "lines": lines,
+            "lowest_score": candidates.iter().take(from_ascent).map(|c| c.score).fold(1.0, f64::min),
+        }),
+    );
+    Ok(units)
+}
+
+/// Takes every unit's direction and transition once more with all others surely saturated.
+pub fn polish(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    units: &mut [Unit],
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<(), Halt> {
+    let placer = Placer::new(units, land);
+    let mut search = Search { f, land, rng: draws::stream(seed, "polish", 0) };
+    let mut polished = Vec::new();
+    for i in 0..units.len() {
+        let unit = &units[i];
+        let mut sightings = Vec::new();
+        for _ in 0..TRIALS {
+            let Some(place) = placer.saturate(&[i], &[unit.centre], None, &mut search.rng) else {
+                continue;
+            };
+            let reach = 2.0 * unit.half_width + 3.0 * place.point.norm() * unit.error;
+            if let Some(s) = search.sight(&place.point, &unit.direction, 0.0, reach)? {
+                sightings.push(s);
+            }
+        }
+        polished.push(consensus(&sightings, &unit.direction, 10.0 * unit.error + 1e-9));
+    }
+    let mut worst = 0.0f64;
+    for (unit, polished) in units.iter_mut().zip(polished) {
+        if let Some(polished) = polished.filter(|p| p.error <= 3.0 * unit.error + 1e-12) {
+            *unit = polished;
+        }
+        worst = worst.max(unit.error);
+    }
+    evidence.add("polish", json!({"worst_angle_error": worst}));
+    Ok(())
+}
+
+/// Rank-one candidates of the stack's subspace, by score.
+fn candidates(stack: &Stack, ascent: Ascent, seed: u64) -> Vec<Candidate> {
+    let rank = stack.gap.rank;
+    let basis = &stack.subspace.truncated(rank).basis;
+    // Wide Hessians are often nearly rank one themselves: their top eigenvectors are good starts.
+    let mut starts: Vec<DVector<f64>> = Vec::new();
+    for hessian in stack.hessians.column_iter() {
+        let eigen = smat(hessian.as_slice()).symmetric_eigen();
+        let top = eigen.eigenvectors.column(eigen.eigenvalues.iamax());
+        if starts.iter().all(|s| s.dot(&top).abs() < 0.99) {
+            starts.push(top.into_owned());
+        }
+    }
+    let random = draws::gaussian(&mut draws::stream(seed, "ascent", 0), stack.points.nrows(), 2 * rank);
+    starts.extend(random.column_iter().map(|c| c.into_owned()));
+    let mut found = rank_one::search(basis, &DMatrix::from_columns(&starts), ascent);
+    found.retain(|c| c.score >= LEAST_SCORE);
+    found
+}
+
+/// The point of the stack whose Hessian is most nearly u u^T.
+fn anchor(stack: &Stack, u: &DVector<f64>) -> DVector<f64> {
+    let mut outer = DVector::zeros(stack.hessians.nrows());
+    svec_outer(u.as_slice(), outer.as_mut_slice());
+    stack.points.column(stack.hessians.tr_mul(&outer).iamax()).into_owned()
+}
+
+/// The same hyperplane as one found before?
+fn known(units: &[Unit], unit: &Unit) -> bool {
+    units.iter().any(|other| {
+        let cos = other.direction.dot(&unit.direction);
+        let centre = unit.centre * cos.signum();
+        1.0 - cos.abs() < 1e-8 && (centre - other.centre).abs() < other.half_width + unit.half_width
+    })
+}
+
+/// One gradient seen at a transition.
+struct Sighting {
+    direction: DVector<f64>,
+    point: DVector<f64>,
+    half_width: f64,
+}
+
+/// Mean of the directions that agree best; `None` if fewer than two agree within `tolerance` of each
+/// other and of `before`.
+fn consensus(sightings: &[Sighting], before: &DVector<f64>, tolerance: f64) -> Option<Unit> {
+    let angle = |a: &DVector<f64>, b: &DVector<f64>| (a - b * a.dot(b).signum()).norm();
+    let near: Vec<&Sighting> =
+        sightings.iter().filter(|s| angle(&s.direction, before) <= tolerance).collect();
+    let nearest = |s: &Sighting| {
+        near.iter()
+            .filter(|o| !std::ptr::eq(**o, s))
+            .map(|o| angle(&s.direction, &o.direction))
+            .fold(f64::INFINITY, f64::min)
+    };
+    let medoid = near.iter().min_by(|a, b| nearest(a).total_cmp(&nearest(b)))?;
+    let spread = nearest(medoid);
+    if spread > tolerance {
+        return None;
+    }
+    let agreeing: Vec<&&Sighting> = near
+        .iter()
+        .filter(|s| angle(&s.direction, &medoid.direction) <= 4.0 * spread + 1e-13)
+        .collect();
+    let mut mean = DVector::zeros(before.len());
+    for s in &agreeing {
+        mean += &s.direction * s.direction.dot(before).signum();
+    }
+    mean.normalize_mut();
+    let error = agreeing.iter().map(|s| angle(&s.direction, &mean)).fold(0.0, f64::max);
+    let mut centres: Vec<f64> = agreeing.iter().map(|s| mean.dot(&s.point)).collect();
+    let mut widths: Vec<f64> = agreeing.iter().map(|s| s.half_width).collect();
+    centres.sort_by(f64::total_cmp);
+    widths.sort_by(f64::total_cmp);
+    Some(Unit {
+        direction: mean,
+        centre: centres[centres.len() / 2],
+        half_width: widths[widths.len() / 2],
+        error: error.max(1e-15),
+    })
+}
+
+impl Search<'_> {
+    /// Gradient at a transition, unit length, with a step that balances truncation and noise.
+    fn gradient(
+        &mut self,
+        x: &DVector<f64>,
+        transition: &Transition,
+    ) -> Result<Option<DVector<f64>>, OracleError> {
+        let d = x.len();
+        let noise = self.land.noise_at(x.norm());
+        let h = transition.half_width * (10.0 * noise / transition.variation).powf(0.2).clamp(1e-3, 0.2);
+        let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
+        let g = self.f.gradients(&centre, &DMatrix::identity(d, d), GradientScheme::Central4, h)?;
+        let norm = g.norm();
+        Ok((norm > 30.0 * noise / h).then(|| g.column(0) / norm))
+    }
+
+    /// Looks for a transition near origin + expected direction and takes the gradient there.
+    fn sight(
+        &mut self,
+        origin: &DVector<f64>,
+        direction: &DVector<f64>,
+        expected: f64,
+        reach: f64,
+    ) -> Result<Option<Sighting>, OracleError> {
+        let floor = 100.0 * self.land.noise_at(origin.norm());
+        let range = (expected - reach, expected + reach);
+        let found = locate(self.f, origin, direction, range, Some(expected), floor)?;
+        let Some(transition) = found else { return Ok(None) };
+        let point = origin + direction * transition.centre;
+        let gradient = self.gradient(&point, &transition)?;
+        Ok(gradient.map(|g| {
+            // Widths are measured along `direction`; the unit's own is that times the cosine.
+            let half_width = transition.half_width * g.dot(direction).abs();
+            Sighting { direction: g, point, half_width }
+        }))
+    }
+
+    /// Turns a guessed direction, active near the point `anchor`, into a unit, or finds it false.
+    fn settle(
+        &mut self,
+        anchor: &DVector<f64>,
+        guess: &DVector<f64>,
+        others: &[Unit],
+    ) -> Result<Option<Unit>, OracleError> {
+        let first = self.sight(anchor, guess, 0.0, 8.0 * self.land.scale)?;
+        let Some(first) = first.filter(|s| s.direction.dot(guess).abs() > 0.7) else {
+            return Ok(None);
+        };
+        let mut unit = Unit {
+            centre: first.direction.dot(&first.point),
+            direction: first.direction,
+            half_width: first.half_width,
+            error: FIRST_ERROR,
+        };
+        for radius in RADII {
+            if radius > RADII[0] && unit.error < 1e-11 {
+                break;
+            }
+            let radius = radius * self.land.scale;
+            let mut sightings = Vec::new();
+            for _ in 0..TRIALS {
+                let away = self.away(&unit.direction, others) * radius;
+                let reach = 6.0 * unit.half_width + 2.0 * radius * unit.error;
+                sightings.extend(self.sight(&away, &unit.direction, unit.centre, reach)?);
+            }
+            match consensus(&sightings, &unit.direction, 4.0 * unit.error) {
+                Some(better) => unit = better,
+                None => return Ok(None),
+            }
+        }
+        Ok(Some(unit))
+    }
+
+    /// A unit vector orthogonal to `direction`, along which the other units change fast.
+    fn away(&mut self, direction: &DVector<f64>, others: &[Unit]) -> DVector<f64> {
+        let mut best = (f64::NEG_INFINITY, direction.clone());
+        for _ in 0..32 {
+            let mut w = draws::unit_vector(&mut self.rng, direction.len());
+            w -= direction * w.dot(direction);
+            if w.normalize_mut() < 1e-6 {
+                continue;
+            }
+            let least = others
+                .iter()
+                .filter(|o| o.direction.dot(direction).abs() < 0.999)
+                .map(|o| o.direction.dot(&w).abs() / o.half_width)
+                .fold(f64::INFINITY, f64::min);
+            if least > best.0 {
+                best = (least, w);
+            }
+            if others.is_empty() {
+                break;
+            }
+        }
+        best.1
+    }
+
+    /// Scans random lines far out: between the transitions that known units explain, f must not
+    /// change. Whatever else is found is followed up. Returns the number of lines scanned.
+    fn complete(&mut self, units: &mut Vec<Unit>) -> Result<usize, OracleError> {
+        let d = self.f.input_dim();
+        let length = LINE_LENGTH * self.land.scale;
+        let mut clean = 0;
+        for line in 0..MOST_LINES {
+            if clean == CLEAN_LINES {
+                return Ok(line);
+            }
+            let origin = draws::unit_vector(&mut self.rng, d) * (0.25 * length);
+            let direction = draws::unit_vector(&mut self.rng, d);
+            clean += 1;
+            for (from, to) in unexplained(units, &origin, &direction, length) {
+                let noise = self.land.noise_at(length);
+                let ends = super::line::values_along(self.f, &origin, &direction, &[from, to])?;
+                if (ends[1] - ends[0]).abs() <= 100.0 * noise {
+                    continue;
+                }
+                clean = 0;
+                let found = locate(self.f, &origin, &direction, (from, to), None, 100.0 * noise)?;
+                let Some(transition) = found else { continue };
+                let point = &origin + &direction * transition.centre;
+                let Some(gradient) = self.gradient(&point, &transition)? else { continue };
+                if let Some(unit) = self.settle(&point, &gradient, units)?
+                    && !known(units, &unit)
+                {
+                    units.push(unit);
+                    break;
+                }
+            }
+        }
+        Ok(MOST_LINES)
+    }
+}
+
+/// The stretches of a line, |t| <= length, on which no known unit is between its saturated ends.
+fn unexplained(
+    units: &[Unit],
+    origin: &DVector<f64>,
+    direction: &DVector<f64>,
+    length: f64,
+) -> Vec<(f64, f64)> {
+    let mut zones: Vec<(f64, f64)> = units
+        .iter()
+        .map(|unit| {
+            let speed = unit.direction.dot(direction);
+            let t = (unit.centre - unit.direction.dot(origin)) / speed;
+            // The crossing is uncertain by the angle error times the distance.
+            let reach = (1.5 * SATURATED * unit.half_width + 4.0 * unit.error * length) / speed.abs();
+            (t - reach, t + reach)
+        })
+        .filter(|zone| zone.0.is_finite() && zone.1.is_finite())
+        .collect();
+    zones.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut stretches = Vec::new();
+    let mut at = -length;
+    for (from, to) in zones {
+        if from > at && at < length {
+            stretches.push((at, from.min(length)));
+        }
+        at = at.max(to);
+    }
+    if at < length {
+        stretches.push((at, length));
+    }
+    stretches
+}

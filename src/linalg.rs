@@ -1,0 +1,172 @@
+//! The few heavy factorisations, done by `faer`, in terms of nalgebra's matrices.
+//!
+//! Everything here is sequential inside and deterministic: the answer does not depend on the number
+//! of threads.
+
+use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
+use faer::{Mat, MatRef, Par, Side};
+use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
+
+fn view(matrix: &DMatrix<f64>) -> MatRef<'_, f64> {
+    MatRef::from_column_major_slice(matrix.as_slice(), matrix.nrows(), matrix.ncols())
+}
+
+fn owned(matrix: MatRef<'_, f64>) -> DMatrix<f64> {
+    DMatrix::from_fn(matrix.nrows(), matrix.ncols(), |i, j| matrix[(i, j)])
+}
+
+/// Sequential faer: its blocking, and with it the rounding, must not depend on the thread count.
+fn sequential() {
+    faer::set_global_parallelism(Par::Seq);
+}
+
+/// A thin singular value decomposition M = U diag(s) V^T, s descending.
+pub struct Svd {
+    /// rows x min(rows, columns).
+    pub u: DMatrix<f64>,
+    /// Descending.
+    pub s: Vec<f64>,
+    /// columns x min(rows, columns).
+    pub v: DMatrix<f64>,
+}
+
+/// Thin SVD; `None` if the iteration fails, which it does only on entries that are not finite.
+pub fn thin_svd(matrix: &DMatrix<f64>) -> Option<Svd> {
+    sequential();
+    let svd = view(matrix).thin_svd().ok()?;
+    let s = svd.S().column_vector();
+    Some(Svd {
+        u: owned(svd.U()),
+        s: (0..s.nrows()).map(|k| s[k]).collect(),
+        v: owned(svd.V()),
+    })
+}
+
+/// Orthonormal basis of the orthogonal complement of the columns of a (rows > columns) matrix.
+pub fn complement(matrix: &DMatrix<f64>) -> DMatrix<f64> {
+    let (n, k) = matrix.shape();
+    if k == 0 {
+        return DMatrix::identity(n, n);
+    }
+    sequential();
+    let q = view(matrix).qr().compute_Q();
+    owned(q.as_ref().subcols(k, n - k))
+}
+
+/// Pseudo-inverse transposed of a matrix of full column rank: D with M^T D = I, and its condition
+/// number.
+pub fn dual(matrix: &DMatrix<f64>) -> Option<(DMatrix<f64>, f64)> {
+    let svd = thin_svd(matrix)?;
+    let (largest, smallest) = (*svd.s.first()?, *svd.s.last()?);
+    if matrix.nrows() < matrix.ncols() || smallest <= largest * 1e-13 {
+        return None;
+    }
+    let inverse = DVector::from_iterator(svd.s.len(), svd.s.iter().map(|s| 1.0 / s));
+    Some((&svd.u * DMatrix::from_diagonal(&inverse) * svd.v.transpose(), largest / smallest))
+}
+
+/// Least squares min |M x - y| through the SVD, singular values under `cutoff` times the largest
+/// left out; also the condition number.
+pub fn least_squares(m: &DMatrix<f64>, y: &DVector<f64>, cutoff: f64) -> Option<(DVector<f64>, f64)> {
+    let svd = thin_svd(m)?;
+    let (largest, smallest) = (*svd.s.first()?, *svd.s.last()?);
+    let mut coefficients = svd.u.transpose() * y;
+    for (coefficient, &s) in coefficients.iter_mut().zip(&svd.s) {
+        *coefficient = if s > cutoff * largest { *coefficient / s } else { 0.0 };
+    }
+    Some((&svd.v * coefficients, largest / smallest))
+}
+
+/// Blocks of columns in [`gram`], fixed so that rounding is.
+const GRAM_BLOCK: usize = 256;
+
+/// M M^T (both triangles) of a wide matrix, in parallel over blocks of columns of the result.
+pub fn gram(matrix: &DMatrix<f64>) -> DMatrix<f64> {
+    let n = matrix.nrows();
+    let mut out = DMatrix::zeros(n, n);
+    let all = view(matrix);
+    out.as_mut_slice().par_chunks_mut(GRAM_BLOCK * n).enumerate().for_each(|(block, columns)| {
+        let first = block * GRAM_BLOCK;
+        let count = columns.len() / n;
+        let mut whole = faer::MatMut::from_column_major_slice_mut(columns, n, count);
+        // Rows from `first` on: the lower triangle, and a little of the upper one in the block.
+        faer::linalg::matmul::matmul(
+            whole.as_mut().subrows_mut(first, n - first),
+            faer::Accum::Replace,
+            all.subrows(first, n - first),
+            all.subrows(first, count).transpose(),
+            1.0,
+            Par::Seq,
+        );
+    });
+    for j in 0..n {
+        for i in 0..j {
+            out[(i, j)] = out[(j, i)];
+        }
+    }
+    out
+}
+
+/// Cholesky factor of a symmetric positive definite matrix.
+pub struct Cholesky(Llt<f64>);
+
+impl Cholesky {
+    /// `None` if the matrix is not positive definite to working precision.
+    pub fn new(matrix: &DMatrix<f64>) -> Option<Self> {
+        sequential();
+        view(matrix).llt(Side::Lower).ok().map(Cholesky)
+    }
+
+    /// Solves the linear system.
+    pub fn solve(&self, rhs: &DVector<f64>) -> DVector<f64> {
+        let x: Mat<f64> =
+            self.0.solve(MatRef::from_column_major_slice(rhs.as_slice(), rhs.len(), 1));
+        DVector::from_fn(rhs.len(), |i, _| x[(i, 0)])
+    }
+
+    /// Diagonal of the inverse.
+    pub fn inverse_diagonal(&self) -> DVector<f64> {
+        let inverse = self.0.inverse();
+        DVector::from_fn(inverse.nrows(), |i, _| inverse[(i, i)])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matrix(n: usize, m: usize) -> DMatrix<f64> {
+        DMatrix::from_fn(n, m, |i, j| ((i * 37 + j * 101 + i * j * 7) % 53) as f64 / 10.0 - 2.6)
+    }
+
+    #[test]
+    fn gram_is_the_product_across_blocks() {
+        let m = matrix(2 * GRAM_BLOCK + 3, 40);
+        assert!((gram(&m) - &m * m.transpose()).amax() < 1e-10);
+    }
+
+    #[test]
+    fn dual_inverts_and_complement_is_orthogonal() {
+        let m = matrix(9, 5);
+        let (d, condition) = dual(&m).unwrap();
+        assert!((m.transpose() * d - DMatrix::identity(5, 5)).amax() < 1e-12);
+        assert!(condition >= 1.0);
+        let q = complement(&m);
+        assert_eq!(q.shape(), (9, 4));
+        assert!((m.transpose() * &q).amax() < 1e-12);
+        assert!((q.transpose() * &q - DMatrix::identity(4, 4)).amax() < 1e-12);
+    }
+
+    #[test]
+    fn cholesky_solves_and_inverts() {
+        let m = matrix(6, 20);
+        let g = gram(&m);
+        let cholesky = Cholesky::new(&g).unwrap();
+        let x = DVector::from_fn(6, |i, _| i as f64 - 2.0);
+        assert!((cholesky.solve(&(&g * &x)) - &x).amax() < 1e-9);
+        let inverse = g.clone().try_inverse().unwrap();
+        assert!((cholesky.inverse_diagonal() - inverse.diagonal()).amax() < 1e-12);
+        assert!(Cholesky::new(&-g).is_none());
+    }
+}

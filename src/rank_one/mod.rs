@@ -1,0 +1,133 @@
+//! Stage 3: the rank-one matrices u u^T in a subspace W of symmetric matrices.
+//!
+//! Both ascents climb from many starts at once; the objective |P_W(u u^T)|_F^2 has the known maximum
+//! 1, reached exactly by the rank-one elements of W, so its distance from 1 tests a candidate.
+
+mod power;
+mod spectral;
+
+use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
+
+use crate::hessian::{order, svec_outer};
+
+/// Which ascent is used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Ascent {
+    /// Projected spectral-norm ascent M <- P_W(M + gamma u u^T), of the paper.
+    #[default]
+    Spectral,
+    /// Subspace power method u <- P_W(u u^T) u (Kileel and Pereira; Kileel, Klock and Pereira,
+    /// NeurIPS 2021).
+    Power,
+}
+
+/// A direction found, with |P_W(u u^T)|_F^2.
+#[derive(Clone, Debug)]
+pub struct Candidate {
+    /// Unit vector.
+    pub direction: DVector<f64>,
+    /// |P_W(u u^T)|_F^2, at most 1.
+    pub score: f64,
+    /// How many starts ended here.
+    pub hits: usize,
+}
+
+/// |cos| above which two directions are one candidate.
+const SAME: f64 = 0.999;
+
+/// Climbs from the columns of `starts` (n x k, any length) in the subspace with the orthonormal
+/// basis `basis` (n(n+1)/2 x r) and merges the ends; best scores first.
+pub fn search(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> Vec<Candidate> {
+    if basis.ncols() == 0 || starts.ncols() == 0 {
+        return Vec::new();
+    }
+    let mut ends = starts.clone();
+    for mut column in ends.column_iter_mut() {
+        let norm = column.norm();
+        if norm > 0.0 {
+            column /= norm;
+        }
+    }
+    if ascent == Ascent::Spectral {
+        spectral::climb(basis, &mut ends);
+    }
+    // The power method also ends a spectral ascent: its fixed points are the same rank-one elements,
+    // and its last steps are cheap and quadratic.
+    let scores = power::climb(basis, &mut ends);
+    merge(&ends, &scores)
+}
+
+/// |P_W(u u^T)|_F^2 for one unit vector.
+pub fn score(basis: &DMatrix<f64>, direction: &DVector<f64>) -> f64 {
+    let mut outer = DVector::zeros(basis.nrows());
+    svec_outer(direction.as_slice(), outer.as_mut_slice());
+    basis.tr_mul(&outer).norm_squared()
+}
+
+fn merge(ends: &DMatrix<f64>, scores: &[f64]) -> Vec<Candidate> {
+    let mut by_score: Vec<usize> = (0..scores.len()).filter(|&k| scores[k].is_finite()).collect();
+    by_score.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    let mut found: Vec<Candidate> = Vec::new();
+    for k in by_score {
+        let end = ends.column(k);
+        match found.iter_mut().find(|c| c.direction.dot(&end).abs() > SAME) {
+            Some(same) => same.hits += 1,
+            None => found.push(Candidate { direction: end.into(), score: scores[k], hits: 1 }),
+        }
+    }
+    found
+}
+
+/// The order n of the matrices in a subspace of svec's.
+fn matrix_order(basis: &DMatrix<f64>) -> usize {
+    order(basis.nrows())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws;
+    use crate::linalg::thin_svd;
+
+    /// Orthonormal basis of span{a_i a_i^T}.
+    fn planted(n: usize, m: usize, seed: u64) -> (DMatrix<f64>, DMatrix<f64>) {
+        let mut rng = draws::stream(seed, "planted", 0);
+        let mut a = draws::gaussian(&mut rng, n, m);
+        let mut stack = DMatrix::zeros(n * (n + 1) / 2, m);
+        for i in 0..m {
+            a.column_mut(i).normalize_mut();
+            svec_outer(a.column(i).as_slice(), stack.column_mut(i).as_mut_slice());
+        }
+        (a, thin_svd(&stack).unwrap().u)
+    }
+
+    #[test]
+    fn both_ascents_find_every_planted_direction() {
+        for (n, m) in [(8, 5), (8, 8), (8, 11)] {
+            let (a, basis) = planted(n, m, 3);
+            let starts = draws::gaussian(&mut draws::stream(3, "starts", 0), n, 12 * m);
+            for ascent in [Ascent::Spectral, Ascent::Power] {
+                let found = search(&basis, &starts, ascent);
+                for i in 0..m {
+                    let best = found
+                        .iter()
+                        .map(|c| c.direction.dot(&a.column(i)).abs())
+                        .fold(0.0, f64::max);
+                    assert!(best > 1.0 - 1e-10, "{ascent:?} {n} {m} unit {i}: {best}");
+                }
+                let good = found.iter().filter(|c| c.score > 1.0 - 1e-9).count();
+                assert_eq!(good, m, "{ascent:?} {n} {m}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_score_is_one_inside_and_less_outside() {
+        let (a, basis) = planted(6, 4, 5);
+        assert!((score(&basis, &a.column(0).into_owned()) - 1.0).abs() < 1e-12);
+        let outside = draws::unit_vector(&mut draws::stream(1, "outside", 0), 6);
+        assert!(score(&basis, &outside) < 0.9);
+    }
+}
