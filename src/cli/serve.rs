@@ -25,7 +25,6 @@ pub struct ServeArgs {
 /// Serves until stdin ends.
 pub fn run(args: &ServeArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
     let network = Network::load(&args.network, None)?;
-    // Locked, and written in whole batches: stdout's own line buffer would slow a large answer.
     match serve(&network, io::stdin().lock(), io::stdout().lock(), args.format) {
         Ok(()) => Ok(ExitCode::SUCCESS),
         Err(error @ (ServeError::Line { .. } | ServeError::Frame { .. })) => {

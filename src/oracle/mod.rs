@@ -11,7 +11,7 @@ use nalgebra::{DMatrix, DVector};
 
 pub use meter::{Meter, Observer, Progress, Silent};
 pub use network::NetworkOracle;
-pub use process::{ProcessError, ProcessOracle, ProcessSettings, Stderr};
+pub use process::{ProcessError, ProcessOracle, ProcessSettings, StderrTail};
 pub use protocol::ProcessFormat;
 pub use serve::{ServeError, serve};
 

@@ -72,7 +72,7 @@ pub enum ProcessError {
         /// How often it was started.
         starts: usize,
         /// The last it said.
-        stderr: Stderr,
+        stderr: StderrTail,
     },
     /// It was silent for too long.
     #[error(
@@ -89,7 +89,7 @@ pub enum ProcessError {
         /// Points in this batch.
         asked: usize,
         /// The last it said.
-        stderr: Stderr,
+        stderr: StderrTail,
     },
     /// It wrote something that is not a number.
     #[error("answered {found} at point {point} of a batch, where a number is due{stderr}")]
@@ -99,7 +99,7 @@ pub enum ProcessError {
         /// The point's place in the batch, from 1.
         point: usize,
         /// The last it said.
-        stderr: Stderr,
+        stderr: StderrTail,
     },
     /// It wrote a mebibyte without an end of line.
     #[error("wrote a line of more than 1 MiB where a number is due; each answer is a line")]
@@ -119,9 +119,9 @@ pub enum ProcessError {
 
 /// The last lines a process wrote on stderr, perhaps none.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stderr(pub String);
+pub struct StderrTail(pub String);
 
-impl fmt::Display for Stderr {
+impl fmt::Display for StderrTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         const LINES: usize = 10;
         let lines: Vec<&str> = self.0.lines().collect();
@@ -202,12 +202,12 @@ impl ProcessOracle {
                     timeout: self.settings.timeout,
                     answered,
                     asked,
-                    stderr: Stderr(session.child.abort()),
+                    stderr: StderrTail(session.child.abort()),
                 },
                 Over::Malformed(Malformed::Number(found)) => ProcessError::NotANumber {
                     found,
                     point: answered + 1,
-                    stderr: Stderr(session.child.abort()),
+                    stderr: StderrTail(session.child.abort()),
                 },
                 Over::Malformed(Malformed::Endless) => ProcessError::Endless,
                 Over::Malformed(Malformed::Frame { asked, found }) => {
@@ -230,7 +230,7 @@ impl ProcessOracle {
             None => "closed its output".to_owned(),
         };
         let starts = self.starts;
-        ProcessError::Ended { status, answered, asked, starts, stderr: Stderr(stderr) }
+        ProcessError::Ended { status, answered, asked, starts, stderr: StderrTail(stderr) }
     }
 }
 
