@@ -121,7 +121,7 @@ fn read_point(text: &[u8], d: usize, points: &mut Vec<f64>) -> Result<(), String
     let found = points.len() - before;
     if found != d {
         points.truncate(before);
-        return Err(format!("{found} numbers where a point has {d}"));
+        return Err(format!("expected {d} numbers, found {found}"));
     }
     Ok(())
 }
@@ -259,9 +259,9 @@ mod tests {
     fn a_malformed_line_is_named_after_the_answers_before_it() {
         for (line, reason) in [
             ("1 2 x", "line 2: `x` is not a number"),
-            ("1 2", "line 2: 2 numbers where a point has 3"),
-            ("1 2 3 4", "line 2: 4 numbers where a point has 3"),
-            ("", "line 2: 0 numbers where a point has 3"),
+            ("1 2", "line 2: expected 3 numbers, found 2"),
+            ("1 2 3 4", "line 2: expected 3 numbers, found 4"),
+            ("", "line 2: expected 3 numbers, found 0"),
         ] {
             let input = format!("1 2 3\n{line}\n1 2 3\n");
             let (output, served) = answer(ProcessFormat::Text, input.as_bytes());
