@@ -1,12 +1,19 @@
 //! The black box: something that answers values of f, and nothing else is known of it.
 
+mod child;
 mod meter;
 mod network;
+mod process;
+pub mod protocol;
+mod serve;
 
 use nalgebra::{DMatrix, DVector};
 
 pub use meter::{Meter, Observer, Progress, Silent, StageUse};
 pub use network::NetworkOracle;
+pub use process::{ProcessError, ProcessOracle, ProcessSettings, StderrTail};
+pub use protocol::ProcessFormat;
+pub use serve::{ServeError, serve};
 
 use crate::stencil::{self, GradientScheme, HessianScheme};
 
@@ -49,7 +56,7 @@ pub enum OracleError {
     },
     /// The process behind the oracle failed.
     #[error("the oracle process {0}")]
-    Process(String),
+    Process(#[from] ProcessError),
 }
 
 /// A black box f: R^d -> R.

@@ -1,0 +1,338 @@
+//! What is said on the pipes between this program and an oracle process.
+//!
+//! The client writes points on the server's stdin, the server writes values on its stdout, in the
+//! order of the points. There is no handshake and no end mark: the server answers until its stdin
+//! ends, then exits. The client sends further points before it has read the answers to earlier
+//! ones; a server must therefore answer whatever it holds before it waits for more, and **flush**.
+//!
+//! # Text
+//!
+//! A point is one line: its d coordinates, separated by single spaces, ended by `\n`. A value is one
+//! line. Numbers are decimal, with as many digits as it takes to read back the same f64
+//! (`-1.5`, `6.02e23`, `1e-7`); `nan`, `inf` and `infinity` with or without a sign and in either
+//! case are numbers, too. White space around a number is ignored, `\r\n` ends a line as well. No
+//! line of the server may be longer than 1 MiB.
+//!
+//! ```text
+//! -> 0.5 -1.25 3.0\n
+//! -> 0.5 -1.5 3.0\n
+//! <- 0.8414709848078965\n
+//! <- 0.8509035245341184\n
+//! ```
+//!
+//! # Binary
+//!
+//! All numbers are little-endian. Each request frame is answered by one response frame with the same
+//! n, after the whole request was read:
+//!
+//! ```text
+//! request   u32 n (points)   u32 d (coordinates a point)   n * d * f64, point after point
+//! response  u32 n                                          n * f64
+//! ```
+//!
+//! The client sends at most 1 MiB of coordinates a frame, or one point if that alone is longer.
+
+use std::collections::VecDeque;
+
+/// Most bytes of coordinates in one request frame, and in one go of text.
+const FRAME: usize = 1 << 20;
+/// A line of the server that is longer than this is not a number.
+const LONGEST_LINE: usize = 1 << 20;
+
+/// How numbers are written on the pipes, see the [module](self).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+pub enum ProcessFormat {
+    /// A point a line, a value a line.
+    #[default]
+    Text,
+    /// Counted frames of little-endian f64.
+    Binary,
+}
+
+/// Points of dimension `d` that go into one request.
+pub(super) fn points_per_request(d: usize) -> usize {
+    (FRAME / 8 / d.max(1)).max(1)
+}
+
+/// A request for the values at `points`, `d` coordinates each.
+pub(super) fn encode_points(format: ProcessFormat, points: &[f64], d: usize) -> Vec<u8> {
+    match format {
+        ProcessFormat::Text => {
+            let mut out = Vec::with_capacity(20 * points.len());
+            for point in points.chunks(d) {
+                for &coordinate in point {
+                    push_text(coordinate, &mut out);
+                    out.push(b' ');
+                }
+                if let Some(last) = out.last_mut() {
+                    *last = b'\n';
+                }
+            }
+            out
+        }
+        ProcessFormat::Binary => {
+            let mut out = Vec::with_capacity(8 + 8 * points.len());
+            // Both fit: a request holds at most `FRAME` bytes, or one point.
+            out.extend(((points.len() / d) as u32).to_le_bytes());
+            out.extend((d as u32).to_le_bytes());
+            push_binary(points, &mut out);
+            out
+        }
+    }
+}
+
+/// The answer to one request.
+pub(super) fn encode_values(format: ProcessFormat, values: &[f64]) -> Vec<u8> {
+    match format {
+        ProcessFormat::Text => {
+            let mut out = Vec::with_capacity(20 * values.len());
+            for &value in values {
+                push_text(value, &mut out);
+                out.push(b'\n');
+            }
+            out
+        }
+        ProcessFormat::Binary => {
+            let mut out = Vec::with_capacity(4 + 8 * values.len());
+            out.extend((values.len() as u32).to_le_bytes());
+            push_binary(values, &mut out);
+            out
+        }
+    }
+}
+
+fn push_text(number: f64, out: &mut Vec<u8>) {
+    out.extend_from_slice(zmij::Buffer::new().format(number).as_bytes());
+}
+
+fn push_binary(numbers: &[f64], out: &mut Vec<u8>) {
+    out.extend(numbers.iter().flat_map(|number| number.to_le_bytes()));
+}
+
+/// One number in text, white space around it allowed.
+pub(super) fn parse_text(text: &[u8]) -> Option<f64> {
+    std::str::from_utf8(text).ok()?.trim_ascii().parse().ok()
+}
+
+/// Numbers from their bytes, eight each.
+pub(super) fn parse_binary(bytes: &[u8]) -> impl Iterator<Item = f64> + '_ {
+    bytes.as_chunks().0.iter().map(|&eight| f64::from_le_bytes(eight))
+}
+
+/// The beginning of `bytes` up to a line's end, fit to be shown in a message.
+pub(super) fn excerpt(bytes: &[u8]) -> String {
+    const SHOWN: usize = 60;
+    let line = bytes.split(|&b| b == b'\n').next().unwrap_or_default();
+    let shown = String::from_utf8_lossy(&line[..line.len().min(SHOWN)]);
+    let dots = if line.len() > SHOWN { "..." } else { "" };
+    format!("`{}{dots}`", shown.trim_ascii().escape_debug())
+}
+
+/// Answers that break the protocol.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Malformed {
+    /// This is not a number.
+    Number(String),
+    /// No end of line for a mebibyte.
+    Endless,
+    /// A response to `asked` points that says it holds `found` values.
+    Frame { asked: usize, found: usize },
+    /// More than was asked for; it begins so.
+    Excess(String),
+}
+
+/// Puts values together from the bytes of the server, in whatever pieces these come.
+#[derive(Debug)]
+pub(super) struct Decoder {
+    format: ProcessFormat,
+    /// Points of the requests not fully answered, in order.
+    requests: VecDeque<usize>,
+    /// Whether the header of the first request's response was read (binary only).
+    inside: bool,
+    /// Bytes that are not yet a whole number.
+    rest: Vec<u8>,
+}
+
+impl Decoder {
+    pub(super) fn new(format: ProcessFormat) -> Self {
+        Decoder { format, requests: VecDeque::new(), inside: false, rest: Vec::new() }
+    }
+
+    /// A request for `points` values was sent.
+    pub(super) fn expect(&mut self, points: usize) {
+        self.requests.push_back(points);
+    }
+
+    /// Reads on; whole values are appended to `values`.
+    pub(super) fn decode(&mut self, bytes: &[u8], values: &mut Vec<f64>) -> Result<(), Malformed> {
+        let mut joined = std::mem::take(&mut self.rest);
+        joined.extend_from_slice(bytes);
+        let mut rest = joined.as_slice();
+        while !rest.is_empty() {
+            let Some(&wanted) = self.requests.front() else {
+                return Err(Malformed::Excess(match self.format {
+                    ProcessFormat::Text => excerpt(rest),
+                    ProcessFormat::Binary => format!("{} bytes", rest.len()),
+                }));
+            };
+            let before = values.len();
+            let whole = match self.format {
+                ProcessFormat::Text => decode_line(&mut rest, values)?,
+                ProcessFormat::Binary => self.decode_frame(wanted, &mut rest, values)?,
+            };
+            self.answered(values.len() - before);
+            if !whole {
+                break;
+            }
+        }
+        let used = joined.len() - rest.len();
+        joined.drain(..used);
+        self.rest = joined;
+        Ok(())
+    }
+
+    fn answered(&mut self, values: usize) {
+        if let Some(first) = self.requests.front_mut() {
+            *first -= values;
+            if *first == 0 {
+                self.requests.pop_front();
+                self.inside = false;
+            }
+        }
+    }
+
+    /// As many values of the frame as are there; false if that is not all.
+    fn decode_frame(
+        &mut self,
+        wanted: usize,
+        rest: &mut &[u8],
+        values: &mut Vec<f64>,
+    ) -> Result<bool, Malformed> {
+        if !self.inside {
+            let Some((&header, body)) = rest.split_first_chunk() else { return Ok(false) };
+            let found = u32::from_le_bytes(header) as usize;
+            if found != wanted {
+                return Err(Malformed::Frame { asked: wanted, found });
+            }
+            self.inside = true;
+            *rest = body;
+        }
+        let count = wanted.min(rest.len() / 8);
+        let (body, tail) = rest.split_at(8 * count);
+        values.extend(parse_binary(body));
+        *rest = tail;
+        Ok(count == wanted)
+    }
+}
+
+/// One value if a whole line is there; false if not.
+fn decode_line(rest: &mut &[u8], values: &mut Vec<f64>) -> Result<bool, Malformed> {
+    let Some(end) = rest.iter().position(|&b| b == b'\n') else {
+        return if rest.len() > LONGEST_LINE { Err(Malformed::Endless) } else { Ok(false) };
+    };
+    let (line, tail) = rest.split_at(end);
+    values.push(parse_text(line).ok_or_else(|| Malformed::Number(excerpt(line)))?);
+    *rest = &tail[1..];
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn decoded(format: ProcessFormat, bytes: &[u8], points: usize, piece: usize) -> Vec<f64> {
+        let mut decoder = Decoder::new(format);
+        let mut values = Vec::new();
+        decoder.expect(points);
+        for piece in bytes.chunks(piece) {
+            decoder.decode(piece, &mut values).expect("well-formed");
+        }
+        assert!(decoder.requests.is_empty() && decoder.rest.is_empty());
+        values
+    }
+
+    fn bits(values: &[f64]) -> Vec<u64> {
+        values.iter().map(|v| v.to_bits()).collect()
+    }
+
+    fn any_finite() -> impl Strategy<Value = f64> {
+        any::<u64>().prop_map(f64::from_bits).prop_filter("finite", |v| v.is_finite())
+    }
+
+    proptest! {
+        #[test]
+        fn every_finite_value_round_trips(
+            values in prop::collection::vec(any_finite(), 1..50),
+            piece in 1usize..40,
+        ) {
+            for format in [ProcessFormat::Text, ProcessFormat::Binary] {
+                let bytes = encode_values(format, &values);
+                let back = decoded(format, &bytes, values.len(), piece);
+                prop_assert_eq!(bits(&back), bits(&values));
+            }
+        }
+
+        #[test]
+        fn every_finite_coordinate_round_trips(values in prop::collection::vec(any_finite(), 6)) {
+            let text = encode_points(ProcessFormat::Text, &values, 3);
+            let lines: Vec<&[u8]> = text.split_inclusive(|&b| b == b'\n').collect();
+            prop_assert_eq!(lines.len(), 2);
+            let back: Vec<f64> = lines
+                .iter()
+                .flat_map(|line| line.split(|&b| b == b' '))
+                .map(|number| parse_text(number).expect("a number"))
+                .collect();
+            prop_assert_eq!(bits(&back), bits(&values));
+            let binary = encode_points(ProcessFormat::Binary, &values, 3);
+            prop_assert_eq!(&binary[..8], &[2, 0, 0, 0, 3, 0, 0, 0]);
+            let back: Vec<f64> = parse_binary(&binary[8..]).collect();
+            prop_assert_eq!(bits(&back), bits(&values));
+        }
+    }
+
+    #[test]
+    fn extreme_values_round_trip() {
+        let values = [0.0, -0.0, f64::MIN_POSITIVE, 5e-324, f64::MAX, f64::MIN, 1e23, 0.1];
+        for format in [ProcessFormat::Text, ProcessFormat::Binary] {
+            let bytes = encode_values(format, &values);
+            assert_eq!(bits(&decoded(format, &bytes, values.len(), 3)), bits(&values));
+        }
+    }
+
+    #[test]
+    fn other_programs_spellings_are_understood() {
+        let text = b"nan\n-nan\nNaN\ninf\n+Infinity\n-inf\r\n 1e-07 \n+3.\n.5\n12\n";
+        let values = decoded(ProcessFormat::Text, text, 10, 7);
+        assert!(values[..3].iter().all(|v| v.is_nan()));
+        let inf = f64::INFINITY;
+        assert_eq!(values[3..], [inf, inf, -inf, 1e-7, 3.0, 0.5, 12.0]);
+    }
+
+    #[test]
+    fn broken_answers_are_named() {
+        let decode = |format, bytes: &[u8]| {
+            let mut decoder = Decoder::new(format);
+            decoder.expect(2);
+            decoder.decode(bytes, &mut Vec::new())
+        };
+        let text = |bytes: &[u8]| decode(ProcessFormat::Text, bytes);
+        assert_eq!(text(b"1\n2\n3\n"), Err(Malformed::Excess("`3`".into())));
+        assert_eq!(text(b"np.float64(1.0)\n"), Err(Malformed::Number("`np.float64(1.0)`".into())));
+        assert_eq!(text(b"\n"), Err(Malformed::Number("``".into())));
+        assert_eq!(text(&vec![b'1'; LONGEST_LINE + 1]), Err(Malformed::Endless));
+        let binary = |bytes: &[u8]| decode(ProcessFormat::Binary, bytes);
+        assert_eq!(binary(&[3, 0, 0, 0]), Err(Malformed::Frame { asked: 2, found: 3 }));
+        let mut frame = encode_values(ProcessFormat::Binary, &[1.0, 2.0]);
+        frame.push(7);
+        assert_eq!(binary(&frame), Err(Malformed::Excess("1 bytes".into())));
+    }
+
+    #[test]
+    fn requests_are_bounded_and_never_empty() {
+        assert_eq!(points_per_request(1), FRAME / 8);
+        assert_eq!(points_per_request(10_000_000), 1);
+        assert_eq!(points_per_request(0), FRAME / 8);
+    }
+}
