@@ -83,7 +83,10 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
         .into());
     }
     let noise_far = noise(f, &mut rng, far, scale)?;
-    let noise_growth = (noise_far - noise_near).max(0.0) / (far * (d as f64).sqrt());
+    // A point of norm r is itself rounded, by r eps / 2; f sees that through its slope, at most about
+    // spread / scale. Most far lines cross no transition and show nothing of it.
+    let rounding = f64::EPSILON * spread / scale;
+    let noise_growth = ((noise_far - noise_near) / (far * (d as f64).sqrt())).max(rounding);
     Ok(Landscape { scale, spread, noise_near, noise_growth })
 }
 

@@ -12,6 +12,8 @@ use crate::oracle::Oracle;
 
 /// Scales of the queries, in natural scales.
 pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
+/// Relative residual whose square is below rounding.
+const NEARLY: f64 = 1e-9;
 /// Steps at most.
 const MOST_STEPS: usize = 60;
 
@@ -59,6 +61,7 @@ pub fn refine(
     let mut network = start;
     let mut residual = sample.residual(&network);
     let first = rms(&residual);
+    let size = sample.values.amax();
     let mut damping = 1e-4;
     let mut steps = 0;
     let mut idle = 0;
@@ -92,6 +95,10 @@ pub fn refine(
             break;
         }
         let after = rms(&residual);
+        // Convergence is quadratic: a step from here leaves nothing but rounding.
+        if before < NEARLY * size && lambda < 1e-6 {
+            break;
+        }
         // At the floor one more step settles what rounding allows.
         idle = if after < floor || after > 0.9 * before { idle + 1 } else { 0 };
     }

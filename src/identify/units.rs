@@ -18,12 +18,18 @@ use crate::oracle::{Oracle, OracleError};
 use crate::rank_one::{self, Ascent, Candidate};
 use crate::stencil::GradientScheme;
 
-/// Distances, in natural scales, at which a candidate is tried: near, then far.
-const RADII: [f64; 3] = [64.0, 1024.0, 1024.0];
-/// Directions away from the origin tried at every distance.
+/// Lengths, in natural scales, of the steps of a walk away from the other units' hyperplanes. Short
+/// steps fail: within a few hundred scales some other unit is nearly always in its active range.
+const STRIDES: [f64; 2] = [1000.0, 4000.0];
+/// Walks tried, and walks wanted, for each candidate.
+const WALKS: usize = 12;
+const WALKS_WANTED: usize = 3;
+/// A candidate's direction and the first gradient may differ by this angle.
+const FIRST_ANGLE: f64 = 0.6;
+/// The ends of the walks must agree to this angle.
+const AGREEMENT: f64 = 1e-4;
+/// Placements a unit in the polish.
 const TRIALS: usize = 4;
-/// Angle error assumed of a direction that only one gradient has seen.
-const FIRST_ERROR: f64 = 0.05;
 /// Candidates under this score are not worth a query.
 const LEAST_SCORE: f64 = 0.5;
 /// Lines on which all transitions must be explained before the search for units ends.
@@ -70,9 +76,10 @@ pub fn find_units(
     let mut search = Search { f, land, rng: draws::stream(seed, "units", attempt) };
     let mut units: Vec<Unit> = Vec::new();
     let mut dropped = Vec::new();
+    let others: Vec<DVector<f64>> = candidates.iter().map(|c| c.direction.clone()).collect();
     for candidate in &candidates {
         let anchor = anchor(stack, &candidate.direction);
-        let outcome = match search.settle(&anchor, &candidate.direction, &units)? {
+        let outcome = match search.settle(&anchor, &candidate.direction, &others)? {
             None => "no transition of its own",
             Some(unit) if known(&units, &unit) => "found before",
             Some(unit) => {
@@ -114,11 +121,12 @@ pub fn polish(
                 continue;
             };
             let reach = 2.0 * unit.half_width + 3.0 * place.point.norm() * unit.error;
-            if let Some(s) = search.sight(&place.point, &unit.direction, 0.0, reach)? {
+            if let Some(s) = search.sight(&place.point, &unit.direction, reach)? {
                 sightings.push(s);
             }
         }
-        polished.push(consensus(&sightings, &unit.direction, 10.0 * unit.error + 1e-9));
+        let tolerance = 10.0 * unit.error + 1e-9;
+        polished.push(consensus(&sightings, &unit.direction, tolerance, tolerance));
     }
     let mut worst = 0.0f64;
     for (unit, polished) in units.iter_mut().zip(polished) {
@@ -168,16 +176,26 @@ fn known(units: &[Unit], unit: &Unit) -> bool {
 }
 
 /// One gradient seen at a transition.
+#[derive(Clone)]
 struct Sighting {
     direction: DVector<f64>,
     point: DVector<f64>,
     half_width: f64,
 }
 
-/// Mean of the directions that agree best; `None` if fewer than two agree within `tolerance` of each
-/// other and of `before`.
-fn consensus(sightings: &[Sighting], before: &DVector<f64>, tolerance: f64) -> Option<Unit> {
-    let angle = |a: &DVector<f64>, b: &DVector<f64>| (a - b * a.dot(b).signum()).norm();
+/// Angle between two lines through the origin, given by unit vectors.
+fn angle(a: &DVector<f64>, b: &DVector<f64>) -> f64 {
+    (a - b * a.dot(b).signum()).norm()
+}
+
+/// Mean of the directions that agree best; `None` unless two within `tolerance` of `before` agree to
+/// `agreement`.
+fn consensus(
+    sightings: &[Sighting],
+    before: &DVector<f64>,
+    tolerance: f64,
+    agreement: f64,
+) -> Option<Unit> {
     let near: Vec<&Sighting> =
         sightings.iter().filter(|s| angle(&s.direction, before) <= tolerance).collect();
     let nearest = |s: &Sighting| {
@@ -188,7 +206,7 @@ fn consensus(sightings: &[Sighting], before: &DVector<f64>, tolerance: f64) -> O
     };
     let medoid = near.iter().min_by(|a, b| nearest(a).total_cmp(&nearest(b)))?;
     let spread = nearest(medoid);
-    if spread > tolerance {
+    if spread > agreement {
         return None;
     }
     let agreeing: Vec<&&Sighting> = near
@@ -229,17 +247,15 @@ impl Search<'_> {
         Ok((norm > 30.0 * noise / h).then(|| g.column(0) / norm))
     }
 
-    /// Looks for a transition near origin + expected direction and takes the gradient there.
+    /// Looks for the transition nearest to `origin` along `direction` and takes the gradient there.
     fn sight(
         &mut self,
         origin: &DVector<f64>,
         direction: &DVector<f64>,
-        expected: f64,
         reach: f64,
     ) -> Result<Option<Sighting>, OracleError> {
         let floor = 100.0 * self.land.noise_at(origin.norm());
-        let range = (expected - reach, expected + reach);
-        let found = locate(self.f, origin, direction, range, Some(expected), floor)?;
+        let found = locate(self.f, origin, direction, (-reach, reach), Some(0.0), floor)?;
         let Some(transition) = found else { return Ok(None) };
         let point = origin + direction * transition.centre;
         let gradient = self.gradient(&point, &transition)?;
@@ -251,43 +267,60 @@ impl Search<'_> {
     }
 
     /// Turns a guessed direction, active near the point `anchor`, into a unit, or finds it false.
+    ///
+    /// Walks along the unit's hyperplane, away from those of `others` (unit vectors), to where they are
+    /// saturated and the gradient is parallel to a_i. A walk may end at another unit; it shows by the
+    /// turn of the gradient.
     fn settle(
         &mut self,
         anchor: &DVector<f64>,
         guess: &DVector<f64>,
-        others: &[Unit],
+        others: &[DVector<f64>],
     ) -> Result<Option<Unit>, OracleError> {
-        let first = self.sight(anchor, guess, 0.0, 8.0 * self.land.scale)?;
-        let Some(first) = first.filter(|s| s.direction.dot(guess).abs() > 0.7) else {
+        let first = self.sight(anchor, guess, 4.0 * self.land.scale)?;
+        let Some(first) = first.filter(|s| angle(&s.direction, guess) < FIRST_ANGLE) else {
             return Ok(None);
         };
-        let mut unit = Unit {
-            centre: first.direction.dot(&first.point),
-            direction: first.direction,
-            half_width: first.half_width,
-            error: FIRST_ERROR,
-        };
-        for radius in RADII {
-            if radius > RADII[0] && unit.error < 1e-11 {
+        let error = angle(&first.direction, guess).max(1e-3);
+        let mut ends = Vec::new();
+        for _ in 0..WALKS {
+            ends.extend(self.walk(&first, error, others)?);
+            if ends.len() == WALKS_WANTED {
                 break;
             }
-            let radius = radius * self.land.scale;
-            let mut sightings = Vec::new();
-            for _ in 0..TRIALS {
-                let away = self.away(&unit.direction, others) * radius;
-                let reach = 6.0 * unit.half_width + 2.0 * radius * unit.error;
-                sightings.extend(self.sight(&away, &unit.direction, unit.centre, reach)?);
-            }
-            match consensus(&sightings, &unit.direction, 4.0 * unit.error) {
-                Some(better) => unit = better,
-                None => return Ok(None),
-            }
         }
-        Ok(Some(unit))
+        Ok(consensus(&ends, guess, FIRST_ANGLE, AGREEMENT))
+    }
+
+    /// One walk from a sighting of known angle error; `None` if the unit is lost on the way.
+    fn walk(
+        &mut self,
+        first: &Sighting,
+        mut error: f64,
+        others: &[DVector<f64>],
+    ) -> Result<Option<Sighting>, OracleError> {
+        let mut at = first.clone();
+        let mut w = self.away(&at.direction, others);
+        for stride in STRIDES {
+            let stride = stride * self.land.scale;
+            let origin = &at.point + &w * stride;
+            let reach = 4.0 * at.half_width + 2.0 * stride * error;
+            let Some(next) = self.sight(&origin, &at.direction, reach)? else { return Ok(None) };
+            let turned = angle(&next.direction, &at.direction);
+            if turned > 3.0 * error + 1e-9 {
+                return Ok(None);
+            }
+            // What the direction turned by was the error before; the new one is smaller.
+            error = (2.0 * turned).clamp(0.02 * error, error).max(1e-12);
+            at = next;
+            w -= &at.direction * w.dot(&at.direction);
+            w.normalize_mut();
+        }
+        Ok(Some(at))
     }
 
     /// A unit vector orthogonal to `direction`, along which the other units change fast.
-    fn away(&mut self, direction: &DVector<f64>, others: &[Unit]) -> DVector<f64> {
+    fn away(&mut self, direction: &DVector<f64>, others: &[DVector<f64>]) -> DVector<f64> {
         let mut best = (f64::NEG_INFINITY, direction.clone());
         for _ in 0..32 {
             let mut w = draws::unit_vector(&mut self.rng, direction.len());
@@ -297,8 +330,8 @@ impl Search<'_> {
             }
             let least = others
                 .iter()
-                .filter(|o| o.direction.dot(direction).abs() < 0.999)
-                .map(|o| o.direction.dot(&w).abs() / o.half_width)
+                .filter(|o| o.dot(direction).abs() < 0.98)
+                .map(|o| o.dot(&w).abs())
                 .fold(f64::INFINITY, f64::min);
             if least > best.0 {
                 best = (least, w);
@@ -334,7 +367,8 @@ impl Search<'_> {
                 let Some(transition) = found else { continue };
                 let point = &origin + &direction * transition.centre;
                 let Some(gradient) = self.gradient(&point, &transition)? else { continue };
-                if let Some(unit) = self.settle(&point, &gradient, units)?
+                let others: Vec<_> = units.iter().map(|u| u.direction.clone()).collect();
+                if let Some(unit) = self.settle(&point, &gradient, &others)?
                     && !known(units, &unit)
                 {
                     units.push(unit);
