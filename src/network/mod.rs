@@ -4,11 +4,13 @@
 //! it sees an [`Oracle`](crate::oracle::Oracle) only.
 
 mod activation;
+mod convert;
 mod derivatives;
 mod evaluate;
 mod file;
 mod format;
 mod random;
+mod symmetry;
 
 use nalgebra::{DMatrix, DVector};
 
