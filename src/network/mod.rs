@@ -4,11 +4,13 @@
 //! it sees an [`Oracle`](crate::oracle::Oracle) only.
 
 mod activation;
+mod assignment;
 mod convert;
 mod derivatives;
 mod evaluate;
 mod file;
 mod format;
+mod matching;
 mod random;
 mod symmetry;
 
@@ -17,6 +19,7 @@ use nalgebra::{DMatrix, DVector};
 pub use activation::{Activation, UnknownActivation};
 pub use file::FileError;
 pub use format::FormatError;
+pub use matching::Matching;
 pub use random::{Class, UnknownClass};
 
 /// The parameters of a network with two hidden layers and one output.
