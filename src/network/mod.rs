@@ -4,12 +4,23 @@
 //! it sees an [`Oracle`](crate::oracle::Oracle) only.
 
 mod activation;
+mod assignment;
+mod convert;
 mod derivatives;
 mod evaluate;
+mod file;
+mod format;
+mod matching;
+mod random;
+mod symmetry;
 
 use nalgebra::{DMatrix, DVector};
 
 pub use activation::{Activation, UnknownActivation};
+pub use file::FileError;
+pub use format::FormatError;
+pub use matching::Matching;
+pub use random::{Class, UnknownClass};
 
 /// The parameters of a network with two hidden layers and one output.
 #[derive(Clone, Debug, PartialEq)]
@@ -38,6 +49,9 @@ pub enum NetworkError {
     /// A dimension is zero.
     #[error("a network needs d, m0, m1 >= 1, got {0}-{1}-{2}")]
     Empty(usize, usize, usize),
+    /// More parameters than a random network may have.
+    #[error("a random {0}-{1}-{2} network is too large")]
+    TooLarge(usize, usize, usize),
     /// Tensors whose shapes do not fit together.
     #[error("{tensor} has shape {found:?}, expected {expected:?}")]
     Shape {

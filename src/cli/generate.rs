@@ -1,0 +1,64 @@
+//! `disentangle generate`: a random network in a file.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use disentangle::network::{Activation, Class, Network};
+
+use super::Outcome;
+
+/// Write a random network, reproducible from its seed
+#[derive(Args, Debug)]
+pub struct Generate {
+    /// Inputs, first-layer units and second-layer units
+    #[arg(long, value_name = "D,M0,M1", value_parser = parse_dims)]
+    dims: Dims,
+    /// `paper`: unit columns, small shifts, c = 1, c0 = 0; `general`: as trained networks are
+    #[arg(long, default_value = "paper", value_parser = classes())]
+    class: Class,
+    /// Activation of both layers
+    #[arg(long, default_value = "tanh", value_parser = super::activations())]
+    activation: Activation,
+    /// Seed of the random numbers
+    #[arg(long)]
+    seed: u64,
+    /// File to write, in the safetensors format
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+}
+
+impl Generate {
+    /// Draws the network, writes it and says so.
+    pub fn run(self) -> Outcome {
+        let Dims(d, m0, m1) = self.dims;
+        let network = Network::random((d, m0, m1), self.class, self.activation, self.seed)?;
+        network.save(&self.out)?;
+        super::print(&format!(
+            "{}: {d}-{m0}-{m1}, {}, class {}, seed {}, {} parameters\n",
+            self.out.display(),
+            self.activation,
+            self.class.name(),
+            self.seed,
+            network.parameter_count(),
+        ))?;
+        Ok(ExitCode::SUCCESS)
+    }
+}
+
+/// (d, m0, m1), each at least 1.
+#[derive(Clone, Copy, Debug)]
+struct Dims(usize, usize, usize);
+
+fn parse_dims(text: &str) -> Result<Dims, String> {
+    let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok([d, m0, m1]) if *d > 0 && *m0 > 0 && *m1 > 0 => Ok(Dims(*d, *m0, *m1)),
+        _ => Err("expected three positive whole numbers such as 20,20,4".to_owned()),
+    }
+}
+
+fn classes() -> impl TypedValueParser<Value = Class> {
+    PossibleValuesParser::new(Class::ALL.map(Class::name)).try_map(|name| name.parse::<Class>())
+}

@@ -1,0 +1,135 @@
+//! `disentangle verify`: how far a recovered network is from the true one.
+
+use std::fmt::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Args;
+use disentangle::network::{Activation, Matching, Network};
+use serde::Serialize;
+
+use super::{DIFFERENT, Outcome};
+
+/// Compare two networks up to the order and the signs of their units
+///
+/// The parameter error of a tensor is max |difference| / max(1, max |true entry|), after the units
+/// are paired. The output error is the largest |difference| on 4000 fixed Gaussian points of four
+/// scales. Both must be within the tolerance.
+#[derive(Args, Debug)]
+pub struct Verify {
+    /// The true network, safetensors
+    truth: PathBuf,
+    /// The network to compare with it, safetensors
+    recovered: PathBuf,
+    /// Largest error allowed, in the parameters and in the outputs
+    #[arg(long, default_value = "1e-6", value_parser = parse_tolerance)]
+    tol: f64,
+    /// Activation of both layers of both networks, whatever the files say
+    #[arg(long, value_parser = super::activations())]
+    activation: Option<Activation>,
+    /// Print JSON instead of a table
+    #[arg(long)]
+    json: bool,
+}
+
+impl Verify {
+    /// Compares the files; exit code 0 within the tolerance, 1 beyond it.
+    pub fn run(self) -> Outcome {
+        let truth = Network::load(&self.truth, self.activation)?;
+        let recovered = Network::load(&self.recovered, self.activation)?;
+        let report = Report {
+            truth: &truth,
+            recovered: &recovered,
+            matching: truth.matching(&recovered),
+            tolerance: self.tol,
+        };
+        super::print(&if self.json { report.json()? } else { report.table() })?;
+        let same = report.matching.within(self.tol);
+        Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+    }
+}
+
+fn parse_tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(tolerance) if tolerance.is_finite() && tolerance >= 0.0 => Ok(tolerance),
+        _ => Err("expected a number of at least 0, such as 1e-6".to_owned()),
+    }
+}
+
+struct Report<'a> {
+    truth: &'a Network,
+    recovered: &'a Network,
+    matching: Matching,
+    tolerance: f64,
+}
+
+/// The `--json` output. Errors are null where there is nothing to compare.
+#[derive(Serialize)]
+struct Json {
+    schema: &'static str,
+    widths_match: bool,
+    activations_match: bool,
+    parameter_error: Option<f64>,
+    tensor_errors: serde_json::Map<String, serde_json::Value>,
+    output_error: Option<f64>,
+    tolerance: f64,
+    within_tolerance: bool,
+}
+
+impl Report<'_> {
+    fn json(&self) -> serde_json::Result<String> {
+        let found = &self.matching;
+        let tensors = found.tensor_errors.iter();
+        let json = Json {
+            schema: "disentangle-verify-1",
+            widths_match: found.widths_match,
+            activations_match: found.activations_match,
+            parameter_error: found.parameter_error,
+            tensor_errors: tensors.map(|&(name, e)| (name.to_owned(), e.into())).collect(),
+            output_error: found.output_error,
+            tolerance: self.tolerance,
+            within_tolerance: found.within(self.tolerance),
+        };
+        Ok(serde_json::to_string_pretty(&json)? + "\n")
+    }
+
+    fn table(&self) -> String {
+        let found = &self.matching;
+        let mut table = String::new();
+        let mut row = |name: &str, value: &str| {
+            // Writing to a string cannot fail.
+            let _ = writeln!(table, "{name:<18}{value}");
+        };
+        let error =
+            |error: Option<f64>| error.map_or("-".to_owned(), |error| format!("{error:.2e}"));
+        row("truth", &describe(self.truth));
+        row("recovered", &describe(self.recovered));
+        row("parameter error", &error(found.parameter_error));
+        for &(name, value) in &found.tensor_errors {
+            row(&format!("  {name}"), &error(Some(value)));
+        }
+        row("output error", &error(found.output_error));
+        let verdict = if !found.widths_match {
+            "no, the widths differ"
+        } else if !found.activations_match {
+            "no, the activations differ"
+        } else if found.within(self.tolerance) {
+            "yes"
+        } else {
+            "no"
+        };
+        row(&format!("within {:e}", self.tolerance), verdict);
+        table
+    }
+}
+
+/// `20-20-4 tanh`, with both activations where they differ.
+fn describe(network: &Network) -> String {
+    let (d, m0, m1) = network.dims();
+    let activations = if network.g == network.h {
+        network.g.to_string()
+    } else {
+        format!("{}, {}", network.g, network.h)
+    };
+    format!("{d}-{m0}-{m1} {activations}")
+}

@@ -1,0 +1,151 @@
+//! `generate` and `verify` through the program.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command as Process, Stdio};
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use disentangle::network::Network;
+use tempfile::TempDir;
+
+fn program() -> Command {
+    Command::cargo_bin("disentangle").unwrap()
+}
+
+/// A folder with a generated network in it.
+fn generated(arguments: &[&str]) -> (TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("truth.safetensors");
+    program().arg("generate").args(arguments).arg("--out").arg(&path).assert().success().stderr("");
+    (folder, path)
+}
+
+fn general() -> (TempDir, PathBuf) {
+    generated(&["--dims", "8,9,4", "--class", "general", "--activation", "sigmoid", "--seed", "7"])
+}
+
+fn verify(truth: &Path, recovered: &Path, arguments: &[&str]) -> Assert {
+    program().arg("verify").args([truth, recovered]).args(arguments).assert()
+}
+
+fn json(assert: Assert) -> serde_json::Value {
+    serde_json::from_slice(&assert.get_output().stdout).unwrap()
+}
+
+/// The network changed by `change`, in a file beside it.
+fn variant(path: &Path, change: impl FnOnce(&mut Network)) -> PathBuf {
+    let mut network = Network::load(path, None).unwrap();
+    change(&mut network);
+    let path = path.with_file_name("recovered.safetensors");
+    network.save(&path).unwrap();
+    path
+}
+
+#[test]
+fn a_seed_gives_identical_bytes() {
+    for class in ["paper", "general"] {
+        let arguments = ["--dims", "20,20,4", "--class", class, "--seed", "7"];
+        let (one, other) = (generated(&arguments), generated(&arguments));
+        assert_eq!(fs::read(&one.1).unwrap(), fs::read(&other.1).unwrap());
+        assert_eq!(Network::load(&one.1, None).unwrap().dims(), (20, 20, 4));
+    }
+}
+
+#[test]
+fn a_network_is_itself() {
+    let (_folder, path) = general();
+    let output = verify(&path, &path, &[]).code(0).stderr("").get_output().stdout.clone();
+    assert!(String::from_utf8(output).unwrap().contains("parameter error   0.00e0"));
+}
+
+#[test]
+fn order_and_signs_do_not_matter() {
+    let (_folder, path) = general();
+    let disguised = variant(&path, |network| {
+        network.permute_first(&[3, 1, 4, 0, 5, 8, 2, 6, 7]);
+        network.permute_second(&[2, 3, 1, 0]);
+        network.flip_first(2);
+        network.flip_second(1);
+    });
+    let report = json(verify(&path, &disguised, &["--tol", "1e-12", "--json"]).code(0));
+    assert_eq!(report["within_tolerance"], true);
+    assert_eq!(report["widths_match"], true);
+    assert!(report["schema"].is_string());
+
+    let tanh = variant(&path, |network| *network = network.centred());
+    verify(&path, &tanh, &["--tol", "1e-12"]).code(0);
+}
+
+#[test]
+fn a_perturbed_network_is_within_some_tolerances() {
+    let (_folder, path) = general();
+    let perturbed = variant(&path, |network| network.theta[4] += 1e-4);
+    verify(&path, &perturbed, &["--tol", "1e-2"]).code(0);
+    let report = json(verify(&path, &perturbed, &["--json"]).code(1));
+    assert_eq!(report["within_tolerance"], false);
+    let error = |name: &str| report["tensor_errors"][name].as_f64().unwrap();
+    assert!(error("theta") > 1e-5 && error("A") < 1e-12);
+    assert_eq!(report["parameter_error"], report["tensor_errors"]["theta"]);
+    assert!(report["output_error"].as_f64().unwrap() > 1e-6);
+}
+
+#[test]
+fn other_widths_are_other_networks() {
+    let (_folder, path) = general();
+    let (_other, wider) = generated(&["--dims", "8,10,4", "--seed", "7"]);
+    let report = json(verify(&path, &wider, &["--json"]).code(1));
+    assert_eq!(report["widths_match"], false);
+    assert!(report["parameter_error"].is_null() && report["output_error"].is_number());
+    let (_other, inputs) = generated(&["--dims", "7,9,4", "--seed", "7"]);
+    let output = verify(&path, &inputs, &[]).code(1).get_output().stdout.clone();
+    assert!(String::from_utf8(output).unwrap().contains("the widths differ"));
+}
+
+#[test]
+fn bad_usage_and_bad_files_exit_with_2() {
+    let (folder, path) = general();
+    let lost = folder.path().join("no-such-folder/net.safetensors");
+    let generate = |dims: &str, out: &Path| {
+        let arguments = ["generate", "--seed", "1", "--dims", dims, "--out"];
+        program().args(arguments).arg(out).assert().code(2).stdout("");
+    };
+    for dims in ["", "3,4", "3,4,5,6", "3,0,5", "-1,2,3", "a,b,c", "99999999999,99999999999,9"] {
+        generate(dims, &path);
+    }
+    generate("3,4,5", &lost);
+    generate("3,4,5", folder.path());
+    verify(&path, &lost, &[]).code(2).stdout("");
+    for tolerance in ["nan", "-1e-3", "inf", "x"] {
+        verify(&path, &path, &[&format!("--tol={tolerance}")]).code(2);
+    }
+    program().assert().code(2);
+    // Nothing of all that touched the file, or left another one behind.
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    verify(&path, &path, &[]).code(0);
+}
+
+#[test]
+fn help_names_the_exit_codes() {
+    for arguments in [&["--help"][..], &["--version"], &["verify", "--help"]] {
+        program().args(arguments).assert().code(0);
+    }
+    let help = program().arg("--help").assert().get_output().stdout.clone();
+    assert!(String::from_utf8(help).unwrap().contains("Exit codes"));
+}
+
+#[test]
+fn a_closed_pipe_is_no_error() {
+    let (_folder, path) = general();
+    let mut child = Process::new(assert_cmd::cargo::cargo_bin!("disentangle"))
+        .arg("verify")
+        .args([&path, &path])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0));
+    assert_eq!(String::from_utf8(output.stderr).unwrap(), "");
+}
