@@ -383,8 +383,8 @@ impl Run<'_> {
         }
         // Back to all d inputs, where the range itself is refined too.
         let mut lifted = Network { a: q * &network.a, ..network };
-        if self.settings.activation == Some(Activation::Sigmoid) {
-            lifted = as_sigmoid(&lifted);
+        if let Some(asked) = self.settings.activation {
+            lifted = lifted.with_activations(asked, asked).unwrap_or(lifted);
         }
         let count = 3 * lifted.parameter_count() / 2 + 400;
         let sample = refine::sample(&mut self.meter, land, count, seed, "refine all inputs")?;
@@ -429,8 +429,3 @@ impl Run<'_> {
 
 /// Splits of the first layer tried in an attempt.
 const SPLITS: u64 = 3;
-
-/// A tanh network in the parameters of a sigmoid one, exactly.
-fn as_sigmoid(network: &Network) -> Network {
-    network.clone()
-}
