@@ -3,6 +3,7 @@
 #![warn(missing_docs)]
 
 pub mod draws;
+pub mod gpu;
 pub mod hessian;
 pub mod identify;
 pub mod linalg;
