@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand, and what they share.
 
+mod bench;
+mod devices;
 mod generate;
 mod verify;
 
@@ -33,6 +35,8 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    Bench(bench::Bench),
+    Devices(devices::Devices),
     Generate(generate::Generate),
     Verify(verify::Verify),
 }
@@ -41,6 +45,8 @@ impl Cli {
     /// Runs the subcommand.
     pub fn run(self) -> Outcome {
         match self.command {
+            Command::Bench(command) => command.run(),
+            Command::Devices(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Verify(command) => command.run(),
         }

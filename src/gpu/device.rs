@@ -492,6 +492,11 @@ impl Gpu {
     }
 
     fn check(&self) -> Result<(), GpuError> {
+        if lock(&self.fault).is_some() {
+            // A lost device refuses commands before it says that it is lost: that comes with a poll,
+            // whose own error would only repeat it.
+            let _ = self.device.poll(wgpu::PollType::Poll);
+        }
         // A lost device stays lost; anything else is reported once.
         let mut fault = lock(&self.fault);
         match &*fault {

@@ -65,8 +65,7 @@ pub fn gradients(
     let chunk = hessian_stack::most_centres(gpu, &increments, k, real);
     for first in (0..n).step_by(chunk) {
         let count = chunk.min(n - first);
-        let (bottoms, tops) =
-            increments.centres(&centres.columns(first, count).into_owned(), real);
+        let (bottoms, tops) = increments.centres(&centres.columns(first, count).into_owned(), real);
         let (bottoms, tops) = (gpu.upload(&bottoms)?, gpu.upload(&tops)?);
         let out = gpu.buffer(k * count * real.bytes())?;
         gpu.dispatch(

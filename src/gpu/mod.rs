@@ -109,10 +109,11 @@ impl Real {
     /// The inverse of [`encode`](Self::encode), appended to `out`.
     pub fn decode(self, bytes: &[u8], out: &mut Vec<f64>) {
         match self {
-            Real::F32 => out.extend(
-                bytes.as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b))),
-            ),
-            Real::F64 => out.extend(bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b))),
+            Real::F32 => out
+                .extend(bytes.as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b)))),
+            Real::F64 => {
+                out.extend(bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)))
+            }
         }
     }
 }

@@ -27,8 +27,7 @@ pub fn self_test(gpu: &Gpu, real: Real) -> Result<Result<(), String>, GpuError> 
         }
         let (h, directions) = (0.05, DMatrix::identity(5, 5));
         let scheme = HessianScheme::Polarised;
-        let stack =
-            Stack::new(gpu, &network, &points, &directions, scheme, h, real, u64::MAX)?;
+        let stack = Stack::new(gpu, &network, &points, &directions, scheme, h, real, u64::MAX)?;
         let expected = hessian_stack::twin(&network, &points, &directions, scheme, h);
         let error = (stack.download(gpu)? - &expected).amax() / expected.amax();
         // The twin itself is rounded: values to 2^-53, divided by h^2.
