@@ -31,25 +31,24 @@ fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
     if (n >= params.points) {
         return;
     }
-    var u: array<real4, L4>;
-    for (var l = 0u; l < L4; l++) {
-        u[l] = -second[params.tau + l];
-    }
+#for l in L4
+    var u$l = -second[params.tau + $lu];
+#end
     for (var four = 0u; four < params.units4; four++) {
         var z = -first[params.theta + four];
         for (var r = 0u; r < params.inputs; r++) {
             z += first[four * params.inputs + r] * points[r * params.points + n];
         }
         let y = activate4(BOTTOM, z);
-        for (var l = 0u; l < L4; l++) {
-            let row = 4u * four * L4 + l;
-            u[l] += second[row] * y.x + second[row + L4] * y.y;
-            u[l] += second[row + 2u * L4] * y.z + second[row + 3u * L4] * y.w;
-        }
+        let row = 4u * four * L4;
+#for l in L4
+        u$l += second[row + $lu] * y.x + second[row + L4 + $lu] * y.y;
+        u$l += second[row + 2u * L4 + $lu] * y.z + second[row + 3u * L4 + $lu] * y.w;
+#end
     }
     var value = real(0.0);
-    for (var l = 0u; l < L4; l++) {
-        value += dot(second[params.c + l], activate4(TOP, u[l]));
-    }
+#for l in L4
+    value += dot(second[params.c + $lu], activate4(TOP, u$l));
+#end
     values[n] = value;
 }

@@ -49,13 +49,23 @@ fn bottom_parts(z: real2, a: real2, b: real2) -> real2 {
 // No displacement, for either kind of unit: (tanh 0, sech^2 0).
 const STAY: real2 = real2(0.0, 1.0);
 
+// What four second-layer units, known by (x, y), with output weights c, add to the response.
+fn four_parts(x: real4, y: real4, c: real4, odd: real4, even: real4) -> real2 {
+    return c.x * top_parts(real2(x.x, y.x), odd.x, even.x)
+        + c.y * top_parts(real2(x.y, y.y), odd.y, even.y)
+        + c.z * top_parts(real2(x.z, y.z), odd.z, even.z)
+        + c.w * top_parts(real2(x.w, y.w), odd.w, even.w);
+}
+
 // Odd and even part of the change of f when the centre moves along v_i, and along sign * v_j too
 // unless i = j. All invocations of a workgroup must call it together.
 fn response(lane: u32, centre: u32, level: u32, i: u32, j: u32, sign: real) -> real2 {
     var total = real2(0.0, 0.0);
     for (var block = 0u; block < params.blocks; block++) {
-        var odd: array<real4, L4>;
-        var even: array<real4, L4>;
+#for l in L4
+        var odd$l = real4();
+        var even$l = real4();
+#end
         for (var first = 0u; first < params.units; first += CHUNK) {
             let count = min(CHUNK, params.units - first);
             workgroupBarrier();
@@ -71,24 +81,18 @@ fn response(lane: u32, centre: u32, level: u32, i: u32, j: u32, sign: real) -> r
                 let other = moves[row + j];
                 let b = select(real2(sign * other.x, other.y), STAY, i == j);
                 let parts = bottom_parts(chunk_units[u], moves[row + i], b);
-                for (var l = 0u; l < L4; l++) {
-                    let w = chunk_weights[u * L4 + l];
-                    odd[l] += w * parts.x;
-                    even[l] += w * parts.y;
-                }
+#for l in L4
+                let w$l = chunk_weights[u * L4 + $lu];
+                odd$l += w$l * parts.x;
+                even$l += w$l * parts.y;
+#end
             }
         }
         let top = (centre * params.blocks + block) * 2u * L4;
         let outer = (params.blocks * params.units + block) * L4;
-        for (var l = 0u; l < L4; l++) {
-            let x = tops[top + l];
-            let y = tops[top + L4 + l];
-            let c = network[outer + l];
-            total += c.x * top_parts(real2(x.x, y.x), odd[l].x, even[l].x);
-            total += c.y * top_parts(real2(x.y, y.y), odd[l].y, even[l].y);
-            total += c.z * top_parts(real2(x.z, y.z), odd[l].z, even[l].z);
-            total += c.w * top_parts(real2(x.w, y.w), odd[l].w, even[l].w);
-        }
+#for l in L4
+        total += four_parts(tops[top + $lu], tops[top + L4 + $lu], network[outer + $lu], odd$l, even$l);
+#end
     }
     return total;
 }

@@ -138,6 +138,7 @@ impl<'a> Job<'a> {
     fn new(
         gpu: &'a Gpu,
         network: &Network,
+        count: usize,
         directions: &DMatrix<f64>,
         scheme: HessianScheme,
         h: f64,
@@ -173,6 +174,8 @@ impl<'a> Job<'a> {
             pair_table: gpu.upload(&pair_table)?,
         };
         let chunk = most_centres(gpu, &increments, entries.max(k * rule.levels.len()), real);
+        // New buffers are cleared before use, so none should be larger than needed.
+        let chunk = chunk.min(count);
         let operations = increments.operations().0 as f64 * (entries * rule.displacements()) as f64;
         let first_chunk = ((FIRST_OPERATIONS / operations) as usize).clamp(1, chunk);
         let (bottoms, tops) = increments.centre_bytes(real);
@@ -235,7 +238,7 @@ pub fn hessians(
     if k == 0 || n == 0 {
         return Ok(DMatrix::zeros(entries, n));
     }
-    let job = Job::new(gpu, network, directions, scheme, h, real)?;
+    let job = Job::new(gpu, network, n, directions, scheme, h, real)?;
     let mut values = Vec::with_capacity(entries * n);
     let mut pace = Pace::new(&job);
     let mut pending = None;
@@ -319,7 +322,7 @@ impl Stack {
         if k == 0 || n == 0 {
             return Ok(stack);
         }
-        let job = Job::new(gpu, network, directions, scheme, h, real)?;
+        let job = Job::new(gpu, network, n, directions, scheme, h, real)?;
         let per_block = (gpu.largest_buffer() / column as u64).clamp(1, MOST_CENTRES as u64);
         let mut pace = Pace::new(&job);
         for begin in (0..n).step_by(per_block as usize) {

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::device::{AdapterRecord, Gpu, GpuError, adapters};
 use super::increments::Increments;
-use super::self_test::self_test;
+use super::self_test::{double_f32_test, self_test};
 use super::{Precision, Real, gradient, hessian_stack};
 use crate::network::Network;
 use crate::oracle::{NetworkOracle, Oracle, OracleError};
@@ -54,8 +54,8 @@ pub struct BackendRecord {
     pub precision: Precision,
     /// Devices lost and replaced.
     pub lost_devices: u64,
-    /// Hessians and gradients that the CPU computed all the same: steps too wide for the closed
-    /// forms, or a network too large for the kernels.
+    /// Hessians that the CPU computed all the same: steps too wide for the closed forms, or a network
+    /// too large for the kernels.
     pub on_cpu: u64,
 }
 
@@ -148,8 +148,15 @@ impl GpuOracle {
             Precision::Auto | Precision::F32 => Real::F32,
             Precision::F64 => Real::F64,
             Precision::DoubleF32 => {
-                let reason = "the stencil kernels have none; f32 keeps a relative error of 1e-6";
-                return Err(refuse(precision, reason.to_owned()));
+                let reason = match double_f32_test(&gpu)? {
+                    Err(reason) => reason,
+                    Ok(()) => {
+                        "the stencil kernels have no use for it: in f32 they keep a relative \
+                               error of 1e-6 at any step"
+                            .to_owned()
+                    }
+                };
+                return Err(refuse(precision, reason));
             }
         };
         gpu.require(real)?;
@@ -238,7 +245,6 @@ impl Oracle for GpuOracle {
                 return Ok(found);
             }
         }
-        self.record.on_cpu += centres.ncols() as u64;
         let mut values = Self::values_on_cpu(&self.network);
         stencil::gradients(&mut values, centres, directions, scheme, h)
     }

@@ -3,6 +3,9 @@
 //! `#include name` on a line of its own stands for `shaders/shared/name.wgsl`. The precision chooses
 //! between `real_f32` and `real_f64`, which define `real` and what depends on it; everything else is
 //! written once.
+//!
+//! The lines between `#for l in NAME` and `#end` are repeated for $l = 0 .. the constant NAME. Sums in
+//! an array indexed by a loop end up in memory on more than one driver; these stay in registers.
 
 use super::Real;
 use crate::network::Activation;
@@ -56,8 +59,33 @@ impl Source {
             }
             composed.push('\n');
         }
-        Source { name, text: composed }
+        Source { name, text: unroll(&composed, constants) }
     }
+}
+
+/// # Panics
+/// If a loop is over an unknown constant or has no end, which the tests find.
+fn unroll(text: &str, constants: &[(&str, u32)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some((variable, bound)) = line.strip_prefix("#for ").and_then(|l| l.split_once(" in "))
+        else {
+            out += line;
+            out.push('\n');
+            continue;
+        };
+        let count = constants.iter().find(|(name, _)| *name == bound);
+        let count = count.map_or_else(|| panic!("#for over unknown {bound}"), |(_, count)| *count);
+        let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "#end").collect();
+        for k in 0..count {
+            for line in &body {
+                out += &line.replace(&format!("${variable}"), &k.to_string());
+                out.push('\n');
+            }
+        }
+    }
+    out
 }
 
 /// # Panics
@@ -111,6 +139,12 @@ pub fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn loops_are_written_out() {
+        let text = "a\n#for l in N\nx$l = $lu;\n#end\nb";
+        assert_eq!(unroll(text, &[("N", 2)]), "a\nx0 = 0u;\nx1 = 1u;\nb\n");
+    }
 
     #[test]
     fn the_rule_integrates_polynomials_of_degree_2n_minus_1() {
