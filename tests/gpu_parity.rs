@@ -532,7 +532,7 @@ fn trained_networks_are_identified_on_the_gpu() {
     if device().is_none() {
         return;
     }
-    for name in ["diabetes-tanh-10-10-5", "wine-sigmoid-13-10-4"] {
+    for name in ["diabetes-tanh-10-10-5", "wine-sigmoid-13-10-4", "digits-tanh-64-24-8"] {
         let path = format!("{}/tests/networks/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
         let network = Network::load(&path, None).unwrap();
         let dims = network.dims();

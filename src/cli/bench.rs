@@ -1,5 +1,6 @@
 //! `disentangle bench`: how fast this machine is at what identification needs.
 
+use std::error::Error;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -8,7 +9,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use disentangle::draws;
 use disentangle::gpu::increments::Increments;
 use disentangle::gpu::oracle::Backend;
-use disentangle::gpu::{Gpu, GpuError, Real, Stack, adapters};
+use disentangle::gpu::{Gpu, GpuError, GpuOracle, Precision, Real, Stack, adapters};
 use disentangle::hessian::svec_outer;
 use disentangle::identify;
 use disentangle::network::{Activation, Class, Network};
@@ -171,8 +172,14 @@ impl Bench {
                 found.extend(self.on_gpu(gpu, &network)?);
             }
         }
+        let whole = Network::random(WHOLE, Class::Paper, Activation::Tanh, 1)?;
         if self.backend != Backend::Gpu {
-            found.push(self.identification()?);
+            found.push(self.identification(NetworkOracle::new(whole.clone()), ("cpu", "f64"))?);
+        }
+        for gpu in &gpus {
+            let name = gpu.record().name.as_str();
+            let oracle = GpuOracle::new(whole.clone(), Some(name), Precision::F32)?;
+            found.push(self.identification(oracle, (name, "f32"))?);
         }
         let text = if self.json {
             format!("{:#}\n", json!({ "scheme": "polarised", "measurements": found }))
@@ -183,10 +190,7 @@ impl Bench {
         Ok(ExitCode::SUCCESS)
     }
 
-    fn stencils_on_cpu(
-        &self,
-        network: &Network,
-    ) -> Result<Measurement, Box<dyn std::error::Error>> {
+    fn stencils_on_cpu(&self, network: &Network) -> Result<Measurement, Box<dyn Error>> {
         let (d, m0, m1) = network.dims();
         let queries = SCHEME.queries(d);
         let centres = centres(d, (200_000 / queries as usize).clamp(1, 64));
@@ -254,7 +258,7 @@ impl Bench {
     }
 
     /// Spectral ascents from random starts in the span of the a_i a_i^T.
-    fn rank_one(&self, network: &Network) -> Result<Measurement, Box<dyn std::error::Error>> {
+    fn rank_one(&self, network: &Network) -> Result<Measurement, Box<dyn Error>> {
         let (d, m0, m1) = network.dims();
         let mut span = DMatrix::zeros(d * (d + 1) / 2, m0);
         for (a, mut out) in network.a.column_iter().zip(span.column_iter_mut()) {
@@ -276,15 +280,17 @@ impl Bench {
         ))
     }
 
-    fn identification(&self) -> Result<Measurement, Box<dyn std::error::Error>> {
-        let network = Network::random(WHOLE, Class::Paper, Activation::Tanh, 1)?;
+    fn identification(
+        &self,
+        mut oracle: impl Oracle,
+        (backend, precision): (&str, &'static str),
+    ) -> Result<Measurement, Box<dyn Error>> {
         let settings = identify::Settings::default();
         let samples = sample(self.seconds, || {
-            let mut oracle = NetworkOracle::new(network.clone());
             identify::identify(&mut oracle, &settings, &mut Silent).map(drop)
         })?;
         Ok(Measurement::new(
-            ("identification", "cpu", "f64"),
+            ("identification", backend, precision),
             WHOLE,
             (1.0, "networks"),
             None,

@@ -76,7 +76,7 @@ fn line(row: &Row) -> String {
         record.driver,
         if record.f64 { "yes" } else { "no" },
         if record.timestamps { "yes" } else { "no" },
-        record.max_binding >> 20,
+        record.limits.binding >> 20,
         stencil_rate.map_or("not measured".to_owned(), |rate| format!("{:.1} M", rate / 1e6)),
     )
 }

@@ -14,6 +14,8 @@ use super::shader::Source;
 pub const WORKGROUP: u32 = 64;
 /// Loop iterations of one invocation. llvmpipe silently stops after about 65,535.
 pub const MOST_ITERATIONS: usize = 60_000;
+/// What a dispatch should take: long enough to outweigh its start, too short to upset a watchdog.
+pub const DISPATCH: Duration = Duration::from_millis(75);
 /// A dispatch that has not ended by then never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -76,14 +78,21 @@ pub struct AdapterRecord {
     pub f64: bool,
     /// GPU timestamps.
     pub timestamps: bool,
-    /// Largest buffer binding in bytes.
-    pub max_binding: u64,
-    /// Largest buffer in bytes.
-    pub max_buffer: u64,
-    /// Memory shared by a workgroup in bytes.
-    pub workgroup_memory: u32,
+    /// Its limits, all of which are requested.
+    pub limits: AdapterLimits,
     /// Names of all features.
     pub features: Vec<String>,
+}
+
+/// The limits of an adapter that matter here, in bytes.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct AdapterLimits {
+    /// Largest buffer binding.
+    pub binding: u64,
+    /// Largest buffer.
+    pub buffer: u64,
+    /// Memory shared by a workgroup.
+    pub workgroup_memory: u32,
 }
 
 impl AdapterRecord {
@@ -102,9 +111,11 @@ impl AdapterRecord {
             backend: info.backend.to_string(),
             f64: features.contains(wgpu::Features::SHADER_F64),
             timestamps: features.contains(wgpu::Features::TIMESTAMP_QUERY),
-            max_binding: limits.max_storage_buffer_binding_size,
-            max_buffer: limits.max_buffer_size,
-            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            limits: AdapterLimits {
+                binding: limits.max_storage_buffer_binding_size,
+                buffer: limits.max_buffer_size,
+                workgroup_memory: limits.max_compute_workgroup_storage_size,
+            },
             features: features.iter_names().map(|(name, _)| name.to_owned()).collect(),
         }
     }
@@ -241,7 +252,7 @@ impl Gpu {
 
     /// Bytes that one buffer may hold.
     pub fn largest_buffer(&self) -> u64 {
-        self.record.max_binding.min(self.record.max_buffer)
+        self.record.limits.binding.min(self.record.limits.buffer)
     }
 
     /// Refuses f64 where the adapter has none.

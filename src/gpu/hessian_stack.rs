@@ -8,20 +8,18 @@
 //! H_ii       = r3 D(h v_i) [+ r4 D(2h v_i)]
 //! ```
 
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Instant;
 
 use nalgebra::DMatrix;
 
-use super::device::{Access, Gpu, GpuError, Kernel, WORKGROUP};
+use super::device::{Access, DISPATCH, Gpu, GpuError, Kernel, WORKGROUP};
 use super::increments::{Increments, Params};
 use super::shader::Source;
 use super::{Real, gram, normalise};
 use crate::network::Network;
 use crate::stencil::{self, HessianScheme};
-use std::sync::Arc;
 
-/// What a dispatch should take: long enough to outweigh its start, too short to upset a watchdog.
-const TARGET: Duration = Duration::from_millis(75);
 /// Multiply-adds in the first dispatch, before there is a measurement.
 const FIRST_OPERATIONS: f64 = 5e7;
 /// Centres a dispatch: below the limit of workgroups in one dimension.
@@ -280,7 +278,7 @@ impl Pace {
         // The device began when the chunk was submitted or when it had done the one before.
         let began = self.last.map_or(submitted, |last| last.max(submitted));
         let seconds = now.duration_since(began).as_secs_f64().max(1e-6);
-        let wanted = count as f64 * TARGET.as_secs_f64() / seconds;
+        let wanted = count as f64 * DISPATCH.as_secs_f64() / seconds;
         self.chunk = (wanted as usize).clamp(1, (2 * self.chunk).min(self.most));
         self.last = Some(now);
     }

@@ -63,9 +63,16 @@ pub struct BackendRecord {
 #[derive(Debug)]
 pub enum ChosenOracle {
     /// On the CPU.
-    Cpu(NetworkOracle, BackendRecord),
+    Cpu(Box<CpuOracle>),
     /// On a GPU.
     Gpu(Box<GpuOracle>),
+}
+
+/// A network on the CPU, and how that came about.
+#[derive(Debug)]
+pub struct CpuOracle {
+    oracle: NetworkOracle,
+    record: BackendRecord,
 }
 
 /// A network whose values come from the CPU in f64 and whose Hessian stencils come from a GPU.
@@ -112,21 +119,22 @@ impl ChosenOracle {
             lost_devices: 0,
             on_cpu: 0,
         };
-        Ok(ChosenOracle::Cpu(NetworkOracle::new(network), record))
+        let oracle = NetworkOracle::new(network);
+        Ok(ChosenOracle::Cpu(Box::new(CpuOracle { oracle, record })))
     }
 
     /// What was asked for and what does the work.
     pub fn record(&self) -> &BackendRecord {
         match self {
-            ChosenOracle::Cpu(_, record) => record,
-            ChosenOracle::Gpu(oracle) => &oracle.record,
+            ChosenOracle::Cpu(cpu) => &cpu.record,
+            ChosenOracle::Gpu(gpu) => &gpu.record,
         }
     }
 
     fn inner(&mut self) -> &mut dyn Oracle {
         match self {
-            ChosenOracle::Cpu(oracle, _) => oracle,
-            ChosenOracle::Gpu(oracle) => oracle.as_mut(),
+            ChosenOracle::Cpu(cpu) => &mut cpu.oracle,
+            ChosenOracle::Gpu(gpu) => gpu.as_mut(),
         }
     }
 }
@@ -278,8 +286,8 @@ impl Oracle for GpuOracle {
 impl Oracle for ChosenOracle {
     fn input_dim(&self) -> usize {
         match self {
-            ChosenOracle::Cpu(oracle, _) => oracle.input_dim(),
-            ChosenOracle::Gpu(oracle) => oracle.input_dim(),
+            ChosenOracle::Cpu(cpu) => cpu.oracle.input_dim(),
+            ChosenOracle::Gpu(gpu) => gpu.input_dim(),
         }
     }
 
@@ -309,8 +317,8 @@ impl Oracle for ChosenOracle {
 
     fn hessian_noise(&self) -> Option<f64> {
         match self {
-            ChosenOracle::Cpu(oracle, _) => oracle.hessian_noise(),
-            ChosenOracle::Gpu(oracle) => oracle.hessian_noise(),
+            ChosenOracle::Cpu(cpu) => cpu.oracle.hessian_noise(),
+            ChosenOracle::Gpu(gpu) => gpu.hessian_noise(),
         }
     }
 }
