@@ -30,12 +30,8 @@ pub struct Certificate {
     pub residual: f64,
     /// The largest ratio of a held-out residual to the accuracy of the value.
     pub excess: f64,
-    /// Accuracy of the values on the held-out points.
-    pub accuracy: f64,
     /// Bound on the parameter error, relative to the largest entry of each tensor (at least 1).
     pub error_bound: f64,
-    /// Condition number of the equilibrated Jacobian, an estimate from below.
-    pub condition: f64,
 }
 
 impl Certificate {
@@ -62,24 +58,19 @@ pub fn certify(
     let values = f.values(&points)?;
     let residuals = network.values(&points) - &values;
     let mut excess = 0.0f64;
-    let mut accuracy = 0.0f64;
     for (x, r) in points.column_iter().zip(residuals.iter()) {
-        let noise = land.noise_at(x.norm());
-        excess = excess.max(r.abs() / noise);
-        accuracy = accuracy.max(noise);
+        excess = excess.max(r.abs() / land.noise_at(x.norm()));
     }
     let fitted = sample.residual(network);
     let rms = fitted.norm() / (fitted.len() as f64).sqrt();
-    let noise = sample
-        .points
-        .column_iter()
-        .map(|x| land.noise_at(x.norm()).powi(2))
-        .sum::<f64>()
+    let noise =
+        sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2)).sum::<f64>().sqrt();
+    let spare = (fitted.len() as f64
+        / fitted.len().saturating_sub(network.parameter_count()).max(1) as f64)
         .sqrt();
-    let spare = (fitted.len() as f64 / fitted.len().saturating_sub(network.parameter_count()).max(1) as f64).sqrt();
     let error = SAFETY * noise.max(fitted.norm() * spare);
     let (error_bound, condition) = bound(network, &sample.points, error);
-    let certificate = Certificate { residual: residuals.amax(), excess, accuracy, error_bound, condition };
+    let certificate = Certificate { residual: residuals.amax(), excess, error_bound };
     evidence.add(
         "certify",
         json!({

@@ -34,6 +34,10 @@ use crate::subspace::{self, largest_gap};
 const CLEAR_GAP: f64 = 30.0;
 /// With so few units in T their middle positions serve as a third level.
 const FEW: usize = 5;
+/// Draws of a placement whose pattern of signs is new.
+const REDRAWS: usize = 8;
+/// Condition number up to which the patterns tell the rows of B apart.
+const MOST_CONDITION: f64 = 1e4;
 /// Score of a rank-one element of an exact subspace.
 const LEAST_SCORE: f64 = 1.0 - 1e-3;
 
@@ -47,8 +51,6 @@ pub struct Peel {
     pub places: Vec<Placement>,
     /// f at the points.
     pub values: DVector<f64>,
-    /// kappa_i = phi''/phi'(z_i) per half width.
-    pub kappa: DVector<f64>,
     /// Columns beta_l = G_S b_S,l up to a factor, |S| x m1.
     pub beta: DMatrix<f64>,
     /// w_l(k) = c_l h'(u_l(k)) over that factor, m1 x K.
@@ -93,8 +95,11 @@ pub fn peel(
     let most = if placer.any_signs() { m0 - 1 } else { (m0 - 1).min(d.saturating_sub(3)) };
     let mut rng = draws::stream(seed, "peel", attempt);
     let mut tried = Vec::new();
-    let mut last = Failure::new("peel", "fewer than three first-layer units: no split into S and T");
-    for size in sizes(m0, most) {
+    let mut last =
+        Failure::new("peel", "fewer than three first-layer units: no split into S and T");
+    // Where signs cannot be chosen, T needs many free dimensions for many patterns of saturation.
+    let half = if placer.any_signs() { m0.div_ceil(2) } else { d.div_ceil(2) };
+    for size in sizes(half, most) {
         match peel_split(f, land, units, &placer, size, ascent, &mut rng) {
             Ok((peel, mut row)) => {
                 row["attempt"] = json!(attempt);
@@ -113,11 +118,10 @@ pub fn peel(
     Err(last.into())
 }
 
-/// Sizes of S in the order tried: about half the units first, then more.
-fn sizes(m0: usize, most: usize) -> Vec<usize> {
-    let mut sizes: Vec<usize> = [m0.div_ceil(2), 2 * m0 / 3, m0.saturating_sub(4), m0.saturating_sub(3), m0.saturating_sub(2)]
+/// Sizes of S in the order tried: first `half`, then more.
+fn sizes(half: usize, most: usize) -> Vec<usize> {
+    let mut sizes: Vec<usize> = [half, (half + most) / 2, most.saturating_sub(2), most.saturating_sub(1)]
         .into_iter()
-        .map(|size| size.clamp(2, most.max(1)))
         .filter(|&size| size >= 2 && size <= most)
         .collect();
     sizes.sort_unstable();
@@ -147,7 +151,13 @@ fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
 }
 
 /// Sides of T for each k: distinct random patterns of +-1, and 0 as well where T is small.
-fn patterns(free: &[usize], m0: usize, m1_most: usize, three: bool, rng: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
+fn patterns(
+    free: &[usize],
+    m0: usize,
+    m1_most: usize,
+    three: bool,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Vec<f64>> {
     let wanted = (2 * free.len() + 10).max(3 * m1_most).max(32);
     let levels: &[f64] = if three { &[-1.0, 1.0, 0.0] } else { &[-1.0, 1.0] };
     if free.len() <= 6 {
@@ -196,17 +206,26 @@ fn peel_split(
     let free: Vec<usize> = (0..m0).filter(|j| !held.contains(j)).collect();
     let targets: Vec<f64> = held.iter().map(|&i| units[i].centre).collect();
     let three = placer.any_signs() && free.len() <= FEW;
-    let mut places = Vec::new();
+    let mut places: Vec<Placement> = Vec::new();
     for sides in patterns(&free, m0, size, three, rng) {
         let middle: Vec<usize> = free.iter().copied().filter(|&j| sides[j] == 0.0).collect();
         let mut all = held.clone();
         all.extend(&middle);
         let mut levels = targets.clone();
         levels.extend(middle.iter().map(|&j| units[j].centre));
-        places.extend(placer.saturate(&all, &levels, Some(&sides), rng));
+        // Where the sides asked for cannot be had, those found may repeat: draw again.
+        for _ in 0..REDRAWS {
+            let place = placer.saturate(&all, &levels, Some(&sides), rng);
+            if let Some(place) = place.filter(|p| places.iter().all(|q| q.signs != p.signs)) {
+                places.push(place);
+                break;
+            }
+        }
     }
     let Some(moves) = placer.moves(&held).filter(|_| places.len() > free.len() + 1) else {
-        return Err(failure("the units of T cannot be saturated with those of S held: directions too dependent"));
+        return Err(failure(
+            "the units of T cannot be saturated with those of S held: directions too dependent",
+        ));
     };
     let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
     let points = DMatrix::from_columns(&points);
@@ -222,7 +241,8 @@ fn peel_split(
     let svd = thin_svd(&p).ok_or_else(|| failure("gradients are not finite"))?;
     let far = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
     let floor = 3.0 * land.noise_at(far) / step.h * (count as f64).sqrt();
-    let Some(gap) = largest_gap(&svd.s, size.min(count) - 1, floor).filter(|g| g.ratio > CLEAR_GAP) else {
+    let Some(gap) = largest_gap(&svd.s, size.min(count) - 1, floor).filter(|g| g.ratio > CLEAR_GAP)
+    else {
         return Err(failure(format!(
             "the gradients along {size} held units show no gap (singular values {:.2e} to {:.2e}): \
              m1 is at least {size}, or the values are too inaccurate",
@@ -264,14 +284,16 @@ fn peel_split(
     for (k, matrix) in inner.iter().enumerate() {
         let diagonal = &inverse * matrix * inverse.transpose();
         curvature.set_column(k, &diagonal.diagonal());
-        off_diagonal = off_diagonal.max((&diagonal - DMatrix::from_diagonal(&diagonal.diagonal())).norm() / diagonal.norm());
+        off_diagonal = off_diagonal.max(
+            (&diagonal - DMatrix::from_diagonal(&diagonal.diagonal())).norm() / diagonal.norm(),
+        );
     }
     let beta = range * factors;
     let row = json!({
         "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio,
         "step": step.h, "off_diagonal": off_diagonal,
     });
-    Ok((Peel { held, targets, places, values, kappa, beta, w, curvature }, row))
+    Ok((Peel { held, targets, places, values, beta, w, curvature }, row))
 }
 
 /// The m1 common rank-one factors of symmetric m1 x m1 matrices: stages 2 and 3 once more, in small.
@@ -333,6 +355,9 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
             1.0
         }
     });
+    if thin_svd(&design).is_none_or(|svd| svd.s[0] > MOST_CONDITION * svd.s[columns - 1]) {
+        return Err(failure("the patterns of saturation do not tell the rows of B apart"));
+    }
     let mut out = SecondLayer {
         beta: peel.beta.clone(),
         b_free: DMatrix::zeros(free.len(), m1),
@@ -346,9 +371,11 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     for l in 0..m1 {
         let w: Vec<f64> = peel.w.row(l).iter().copied().collect();
         let bend: Vec<f64> = peel.curvature.row(l).iter().copied().collect();
-        let (rho, w0) = scale_of(&w, &bend, h)
-            .ok_or_else(|| failure(format!("second-layer unit {l} shows no curvature: its scale is open")))?;
-        let u: Vec<f64> = (0..count).map(|k| input_of(w[k] / w0, bend[k] / w[k] / rho, h)).collect();
+        let (rho, w0) = scale_of(&w, &bend, h).ok_or_else(|| {
+            failure(format!("second-layer unit {l} shows no curvature: its scale is open"))
+        })?;
+        let u: Vec<f64> =
+            (0..count).map(|k| input_of(w[k] / w0, bend[k] / w[k] / rho, h)).collect();
         // The slope of h weighs a reading: saturated units tell their input badly.
         let mut weights: Vec<f64> = (0..count)
             .map(|k| if u[k].is_finite() { (w[k] / w0).abs().min(1.0) } else { 0.0 })
@@ -356,13 +383,19 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         let mut solution = DVector::zeros(columns);
         for _ in 0..3 {
             let scaled = DMatrix::from_fn(count, columns, |k, j| weights[k] * design[(k, j)]);
-            let target = DVector::from_fn(count, |k, _| if weights[k] > 0.0 { weights[k] * u[k] } else { 0.0 });
+            let target =
+                DVector::from_fn(
+                    count,
+                    |k, _| if weights[k] > 0.0 { weights[k] * u[k] } else { 0.0 },
+                );
             let Some((x, _)) = least_squares(&scaled, &target, 1e-9) else { break };
             solution = x;
             // Readings far off the common rule are broken ones.
             let fit = &design * &solution;
-            let mut off: Vec<f64> =
-                (0..count).filter(|&k| weights[k] > 0.0).map(|k| weights[k] * (u[k] - fit[k]).abs()).collect();
+            let mut off: Vec<f64> = (0..count)
+                .filter(|&k| weights[k] > 0.0)
+                .map(|k| weights[k] * (u[k] - fit[k]).abs())
+                .collect();
             off.sort_by(f64::total_cmp);
             let typical = off.get(off.len() / 2).copied().unwrap_or(0.0);
             for k in 0..count {
@@ -384,7 +417,8 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         out.c[l] = w0 / (rho * h.slope(0.0));
     }
     // f = c0 + sum c_l h(u_l): c again, and c0, by least squares at the same points.
-    let outputs = DMatrix::from_fn(count, m1 + 1, |k, l| if l < m1 { h.value(out.u[(l, k)]) } else { 1.0 });
+    let outputs =
+        DMatrix::from_fn(count, m1 + 1, |k, l| if l < m1 { h.value(out.u[(l, k)]) } else { 1.0 });
     if count > 2 * (m1 + 1)
         && let Some((x, condition)) = least_squares(&outputs, &peel.values, 1e-12)
         && condition < 1e6

@@ -10,8 +10,8 @@ use crate::linalg::{complement, dual};
 
 /// Condition number of the directions up to which their dual basis is used.
 const MOST_CONDITION: f64 = 1e6;
-/// Random directions tried for a placement.
-const DRAWS: usize = 128;
+/// Random directions tried for a placement: the best of more would be the same few again and again.
+const DRAWS: usize = 24;
 /// Farthest placement, in natural scales.
 const FARTHEST: f64 = 1e7;
 
