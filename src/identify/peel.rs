@@ -120,10 +120,11 @@ pub fn peel(
 
 /// Sizes of S in the order tried: first `half`, then more.
 fn sizes(half: usize, most: usize) -> Vec<usize> {
-    let mut sizes: Vec<usize> = [half, (half + most) / 2, most.saturating_sub(2), most.saturating_sub(1)]
-        .into_iter()
-        .filter(|&size| size >= 2 && size <= most)
-        .collect();
+    let mut sizes: Vec<usize> =
+        [half, (half + most) / 2, most.saturating_sub(2), most.saturating_sub(1)]
+            .into_iter()
+            .filter(|&size| size >= 2 && size <= most)
+            .collect();
     sizes.sort_unstable();
     sizes.dedup();
     sizes
