@@ -69,8 +69,13 @@ fn main() {
         let obs: &mut dyn Observer = if verbose { &mut p } else { &mut q };
         match identify(&mut o, &set, obs) {
             Ok(s) => {
-      let m = s.network.as_ref().map(|r| n.matching(r)).and_then(|m| m.parameter_error).unwrap_or(9.0);
-          println!(
+                let m = s
+                    .network
+                    .as_ref()
+                    .map(|r| n.matching(r))
+                    .and_then(|m| m.parameter_error)
+                    .unwrap_or(9.0);
+                println!(
                     "{name} err={m:.1e} {:?} {} w={:?} bound={:?} res={:?} q={} t={:.2}",
                     s.status,
                     s.reason,

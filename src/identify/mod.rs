@@ -383,7 +383,7 @@ impl Run<'_> {
 
         self.meter.enter("refine");
         let mut f = Restricted::new(&mut self.meter, q);
-        let count = 3 * start.parameter_count() + 200;
+        let count = refine::sample_size(&start);
         let sample = refine::sample(&mut f, land, count, seed, "refine")?;
         let floor = 4.0 * land.noise_at(0.0);
         let (network, rms) = refine::refine(&sample, start, floor, "refine", &mut self.evidence);
@@ -402,7 +402,7 @@ impl Run<'_> {
             sample
         } else {
             // Back to all d inputs, where the range itself is refined too.
-            let count = 3 * network.parameter_count() / 2 + 400;
+            let count = refine::sample_size(&network);
             let sample = refine::sample(&mut self.meter, land, count, seed, "refine all inputs")?;
             let stage = "refine_all_inputs";
             network = refine::refine(&sample, network, floor, stage, &mut self.evidence).0;

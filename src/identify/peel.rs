@@ -30,7 +30,9 @@ use crate::rank_one::{self, Ascent};
 use crate::stencil::{GradientScheme, HessianScheme};
 use crate::subspace::{self, largest_gap};
 
-/// A fall of the singular values of the p(k) by this factor shows m1.
+/// m1 shows where the singular values of the p(k) fall to this many times their error...
+const NEAR_ERROR: f64 = 100.0;
+/// ... by this factor.
 const CLEAR_GAP: f64 = 30.0;
 /// With so few units in T their middle positions serve as a third level.
 const FEW: usize = 5;
@@ -92,7 +94,7 @@ pub fn peel(
     let (m0, d) = (units.len(), f.input_dim());
     let placer = Placer::new(units, land);
     // Enough of the space must stay free to saturate T in.
-    let most = if placer.any_signs() { m0 - 1 } else { (m0 - 1).min(d.saturating_sub(3)) };
+    let most = if placer.any_signs() { m0 - 1 } else { (m0 - 1).min(d.saturating_sub(2)) };
     let mut rng = draws::stream(seed, "peel", attempt);
     let mut tried = Vec::new();
     let mut last =
@@ -100,7 +102,7 @@ pub fn peel(
     // Where signs cannot be chosen, T needs many free dimensions for many patterns of saturation.
     let half = if placer.any_signs() { m0.div_ceil(2) } else { d.div_ceil(2) };
     for size in sizes(half, most) {
-        match peel_split(f, land, units, &placer, size, ascent, &mut rng) {
+        match peel_split(f, units, &placer, size, ascent, &mut rng) {
             Ok((peel, mut row)) => {
                 row["attempt"] = json!(attempt);
                 row["failed"] = json!(tried);
@@ -121,7 +123,7 @@ pub fn peel(
 /// Sizes of S in the order tried: first `half`, then more.
 fn sizes(half: usize, most: usize) -> Vec<usize> {
     let mut sizes: Vec<usize> =
-        [half, (half + most) / 2, most.saturating_sub(2), most.saturating_sub(1)]
+        [half, (half + most) / 2, most.saturating_sub(2), most.saturating_sub(1), most]
             .into_iter()
             .filter(|&size| size >= 2 && size <= most)
             .collect();
@@ -195,7 +197,6 @@ fn failure(reason: impl Into<String>) -> Halt {
 
 fn peel_split(
     f: &mut dyn Oracle,
-    land: &Landscape,
     units: &[Unit],
     placer: &Placer,
     size: usize,
@@ -208,7 +209,12 @@ fn peel_split(
     let targets: Vec<f64> = held.iter().map(|&i| units[i].centre).collect();
     let three = placer.any_signs() && free.len() <= FEW;
     let mut places: Vec<Placement> = Vec::new();
-    for sides in patterns(&free, m0, size, three, rng) {
+    let mut wanted = patterns(&free, m0, size, three, rng);
+    if !placer.any_signs() {
+        // Sides cannot be chosen: many are needed until every unit of T has changed its own.
+        wanted.resize(6 * free.len() + 20, vec![1.0; m0]);
+    }
+    for sides in wanted {
         let middle: Vec<usize> = free.iter().copied().filter(|&j| sides[j] == 0.0).collect();
         let mut all = held.clone();
         all.extend(&middle);
@@ -239,14 +245,22 @@ fn peel_split(
     let k = f.hessians(&points, &moves, HessianScheme::Richardson, step.h)?;
     let values = f.values(&points)?;
 
-    let svd = thin_svd(&p).ok_or_else(|| failure("gradients are not finite"))?;
-    let far = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
-    let floor = 3.0 * land.noise_at(far) / step.h * (count as f64).sqrt();
-    let Some(gap) = largest_gap(&svd.s, size.min(count) - 1, floor).filter(|g| g.ratio > CLEAR_GAP)
-    else {
+    // The rank of p is told from its error, seen by halving the step.
+    let halved = f.gradients(&points, &moves, GradientScheme::Central4, 0.5 * step.h)?;
+    let not_finite = || failure("gradients are not finite");
+    let svd = thin_svd(&p).ok_or_else(not_finite)?;
+    let error = thin_svd(&(&p - halved)).ok_or_else(not_finite)?.s[0];
+    // The held units stray from their places by the angle errors times the distance.
+    let strays = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max)
+        * held.iter().map(|&i| units[i].error / units[i].half_width).fold(0.0, f64::max);
+    let noise = error + strays * svd.s[0];
+    let first = svd.s.iter().position(|&s| s <= NEAR_ERROR * noise).unwrap_or(svd.s.len()).max(1);
+    let gap =
+        largest_gap(&svd.s, first..=size.min(count) - 1, error).filter(|g| g.ratio > CLEAR_GAP);
+    let Some(gap) = gap else {
         return Err(failure(format!(
-            "the gradients along {size} held units show no gap (singular values {:.2e} to {:.2e}): \
-             m1 is at least {size}, or the values are too inaccurate",
+            "the gradients along {size} held units show no rank below {size} (singular values {:.2e} to \
+             {:.2e}, error {noise:.2e}): m1 is at least {size}, or the values are too inaccurate",
             svd.s[0],
             svd.s[svd.s.len() - 1]
         )));
@@ -291,7 +305,7 @@ fn peel_split(
     }
     let beta = range * factors;
     let row = json!({
-        "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio,
+        "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio, "error": noise,
         "step": step.h, "off_diagonal": off_diagonal,
     });
     Ok((Peel { held, targets, places, values, beta, w, curvature }, row))

@@ -41,6 +41,11 @@ pub fn sample(
     Ok(Sample { points, values })
 }
 
+/// Points for a fit of `network`: half as many again as parameters, and some for the smallest.
+pub fn sample_size(network: &Network) -> usize {
+    3 * network.parameter_count() / 2 + 400
+}
+
 impl Sample {
     /// network(x) - f(x) at every point.
     pub fn residual(&self, network: &Network) -> DVector<f64> {
