@@ -59,11 +59,24 @@ fn main() {
             ));
         }
     }
-    for (name, n) in runs {
+    for (name, mut n) in runs {
+        if let Ok(x) = std::env::var("ASCALE") {
+            n.a *= x.parse::<f64>().unwrap();
+        }
+
         let act = n.g;
         let t = std::time::Instant::now();
         let mut o = NetworkOracle::new(n.clone());
-        let set = Settings { seed: 1, activation: Some(act), ..Default::default() };
+        let set = Settings {
+            seed: 1,
+            activation: if std::env::var("AUTO").is_ok() { None } else { Some(act) },
+            ascent: if std::env::var("POWER").is_ok() {
+                disentangle::rank_one::Ascent::Power
+            } else {
+                disentangle::rank_one::Ascent::Spectral
+            },
+            ..Default::default()
+        };
         let mut p = P;
         let mut q = Silent;
         let obs: &mut dyn Observer = if verbose { &mut p } else { &mut q };

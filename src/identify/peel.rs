@@ -34,8 +34,6 @@ use crate::subspace::{self, largest_gap};
 const NEAR_ERROR: f64 = 100.0;
 /// ... by this factor.
 const CLEAR_GAP: f64 = 30.0;
-/// With so few units in T their middle positions serve as a third level.
-const FEW: usize = 5;
 /// Draws of a placement whose pattern of signs is new.
 const REDRAWS: usize = 8;
 /// Condition number up to which the patterns tell the rows of B apart.
@@ -49,7 +47,7 @@ pub struct Peel {
     pub held: Vec<usize>,
     /// Where: direction_i . x.
     pub targets: Vec<f64>,
-    /// The points x(k) and the sides of the units T; 0 marks a unit of T at its middle.
+    /// The points x(k) and the levels of the units T: +-1, or part-way.
     pub places: Vec<Placement>,
     /// f at the points.
     pub values: DVector<f64>,
@@ -153,16 +151,33 @@ fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     chosen
 }
 
-/// Sides of T for each k: distinct random patterns of +-1, and 0 as well where T is small.
+/// Levels of `free` units T: saturated at +-1, or part-way, so many half widths from the middle. Few
+/// units have too few patterns of +-1: the p(k) of `held` units need more patterns than m1.
+fn levels(free: usize, held: usize) -> Vec<f64> {
+    let between = match free {
+        1 => held + 4,
+        2 => 9,
+        3..=5 => 1,
+        _ => 0,
+    };
+    // Evenly over (-0.8, 0.8).
+    let spread = |k: usize| 0.8 * ((2 * k + 1) as f64 / between as f64 - 1.0);
+    [-1.0, 1.0].into_iter().chain((0..between).map(spread)).collect()
+}
+
+fn part_way(level: f64) -> bool {
+    level.abs() < 1.0
+}
+
+/// Levels of T for each k: distinct random patterns.
 fn patterns(
     free: &[usize],
     m0: usize,
     m1_most: usize,
-    three: bool,
+    levels: &[f64],
     rng: &mut ChaCha8Rng,
 ) -> Vec<Vec<f64>> {
     let wanted = (2 * free.len() + 10).max(3 * m1_most).max(32);
-    let levels: &[f64] = if three { &[-1.0, 1.0, 0.0] } else { &[-1.0, 1.0] };
     if free.len() <= 6 {
         let total = levels.len().pow(free.len() as u32);
         let mut all: Vec<usize> = (0..total).collect();
@@ -207,23 +222,26 @@ fn peel_split(
     let held = choose(units, size, rng);
     let free: Vec<usize> = (0..m0).filter(|j| !held.contains(j)).collect();
     let targets: Vec<f64> = held.iter().map(|&i| units[i].centre).collect();
-    let three = placer.any_signs() && free.len() <= FEW;
+    let levels = if placer.any_signs() { levels(free.len(), size) } else { vec![-1.0, 1.0] };
     let mut places: Vec<Placement> = Vec::new();
-    let mut wanted = patterns(&free, m0, size, three, rng);
+    let mut wanted = patterns(&free, m0, size, &levels, rng);
     if !placer.any_signs() {
         // Sides cannot be chosen: many are needed until every unit of T has changed its own.
         wanted.resize(6 * free.len() + 20, vec![1.0; m0]);
     }
     for sides in wanted {
-        let middle: Vec<usize> = free.iter().copied().filter(|&j| sides[j] == 0.0).collect();
+        let between: Vec<usize> = free.iter().copied().filter(|&j| part_way(sides[j])).collect();
         let mut all = held.clone();
-        all.extend(&middle);
-        let mut levels = targets.clone();
-        levels.extend(middle.iter().map(|&j| units[j].centre));
+        all.extend(&between);
+        let mut at = targets.clone();
+        at.extend(between.iter().map(|&j| units[j].centre + sides[j] * units[j].half_width));
         // Where the sides asked for cannot be had, those found may repeat: draw again.
         for _ in 0..REDRAWS {
-            let place = placer.saturate(&all, &levels, Some(&sides), rng);
-            if let Some(place) = place.filter(|p| places.iter().all(|q| q.signs != p.signs)) {
+            let Some(mut place) = placer.saturate(&all, &at, Some(&sides), rng) else { continue };
+            for &j in &between {
+                place.signs[j] = sides[j];
+            }
+            if places.iter().all(|q| q.signs != place.signs) {
                 places.push(place);
                 break;
             }
@@ -353,19 +371,27 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     let (m1, count) = peel.w.shape();
     let m0 = peel.places[0].signs.len();
     let free: Vec<usize> = (0..m0).filter(|j| !peel.held.contains(j)).collect();
-    // Columns: sign of each free unit, an indicator of its middle where that occurs, and 1.
-    let middle: Vec<usize> =
-        free.iter().copied().filter(|&j| peel.places.iter().any(|p| p.signs[j] == 0.0)).collect();
-    let columns = free.len() + middle.len() + 1;
+    // Columns: side of each free unit, an indicator of every part-way level that occurs, and 1.
+    let mut between: Vec<(usize, f64)> = Vec::new();
+    for place in &peel.places {
+        for &j in free.iter().filter(|&&j| part_way(place.signs[j])) {
+            if !between.contains(&(j, place.signs[j])) {
+                between.push((j, place.signs[j]));
+            }
+        }
+    }
+    let columns = free.len() + between.len() + 1;
     if count < columns {
         return Err(failure(format!("{count} patterns are too few for {columns} unknowns")));
     }
     let design = DMatrix::from_fn(count, columns, |k, column| {
         let signs = &peel.places[k].signs;
         if column < free.len() {
-            signs[free[column]]
-        } else if column < free.len() + middle.len() {
-            f64::from(u8::from(signs[middle[column - free.len()]] == 0.0))
+            let side = signs[free[column]];
+            if part_way(side) { 0.0 } else { side }
+        } else if column < free.len() + between.len() {
+            let (j, level) = between[column - free.len()];
+            f64::from(u8::from(signs[j] == level))
         } else {
             1.0
         }
