@@ -3,11 +3,13 @@
 #![warn(missing_docs)]
 
 pub mod draws;
+pub mod files;
 pub mod hessian;
 pub mod identify;
 pub mod linalg;
 pub mod network;
 pub mod oracle;
 pub mod rank_one;
+pub mod report;
 pub mod stencil;
 pub mod subspace;
