@@ -91,8 +91,7 @@ struct Limits {
         value_parser = at_least_one)]
     attempts: u64,
     /// Largest bound on the parameter error of an identified network
-    #[arg(long, value_name = "T", default_value_t = Settings::default().tolerance,
-        value_parser = parse_tolerance)]
+    #[arg(long, value_name = "T", default_value = "1e-6", value_parser = parse_tolerance)]
     tolerance: f64,
 }
 
@@ -218,4 +217,23 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
 fn ascents() -> impl TypedValueParser<Value = Ascent> {
     PossibleValuesParser::new(["spectral", "power"])
         .map(|name| if name == "power" { Ascent::Power } else { Ascent::Spectral })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Alone {
+        #[command(flatten)]
+        limits: Limits,
+    }
+
+    #[test]
+    fn without_options_a_run_is_the_librarys() {
+        let settings = Alone::parse_from(["identify"]).limits.settings(None);
+        assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
+    }
 }

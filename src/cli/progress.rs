@@ -34,7 +34,7 @@ impl Lines {
 
 impl Observer for Lines {
     fn stage(&mut self, progress: Progress<'_>) {
-        let queries = HumanCount(progress.total_queries);
+        let queries = HumanCount(progress.total_queries).to_string();
         self.line(&format!("{:<8} {queries:>12} queries so far", progress.stage));
     }
 

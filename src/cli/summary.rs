@@ -14,12 +14,11 @@ pub fn table(solution: &Solution, report: &Report) -> String {
         let _ = writeln!(table, "{name:<18}{value}");
     };
     row("verdict", &format!("{} ({})", verdict(solution.status), solution.reason));
-    if let Some(network) = &solution.network {
-        let (d, m0, m1) = network.dims();
-        row("network", &format!("{d}-{m0}-{m1} {}", network.g));
-    }
     if let Some([m0, m1]) = report.widths {
         row("widths", &format!("{m0}, {m1}"));
+    }
+    if let Some(network) = &solution.network {
+        row("activation", &network.g);
     }
     row("error bound", &scientific(report.parameter_error_bound));
     row("residual", &scientific(report.residual));
