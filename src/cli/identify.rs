@@ -56,17 +56,17 @@ pub struct Identify {
 #[derive(Args, Debug)]
 struct ProcessOptions {
     /// Number of inputs of the process
-    #[arg(long, value_name = "D", requires = "process", value_parser = at_least_one)]
+    #[arg(long, value_name = "D", conflicts_with = "network", value_parser = at_least_one)]
     input_dim: Option<u64>,
     /// How numbers are written on the pipes
-    #[arg(long, value_enum, default_value_t, requires = "process")]
+    #[arg(long, value_enum, default_value_t, conflicts_with = "network")]
     process_format: ProcessFormat,
     /// Longest silence of the process while answers are due
-    #[arg(long, value_name = "SECONDS", default_value = "60", requires = "process",
+    #[arg(long, value_name = "SECONDS", default_value = "60", conflicts_with = "network",
         value_parser = parse_seconds)]
     timeout: Duration,
     /// How often the process may be started again after it has ended too early
-    #[arg(long, value_name = "N", default_value_t = 2, requires = "process")]
+    #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "network")]
     restarts: usize,
 }
 
