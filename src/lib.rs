@@ -106,3 +106,8 @@ pub use oracle::{
 };
 pub use rank_one::Ascent;
 pub use report::Report;
+
+/// The README's example is compiled and run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;
