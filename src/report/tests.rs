@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::*;
 
-fn number() -> impl Strategy<Value = f64> {
+fn number() -> impl Strategy<Value = f64> + Clone {
     any::<u64>().prop_map(f64::from_bits).prop_filter("finite", |value| value.is_finite())
 }
 
