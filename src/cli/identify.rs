@@ -140,8 +140,8 @@ impl Identify {
         Ok(())
     }
 
-    /// The black box, and its activation if that is known.
-    fn oracle(&self) -> Result<(Box<dyn Oracle>, Option<Activation>), Box<dyn Error>> {
+    /// The black box that the options name.
+    fn oracle(&self) -> Result<BlackBox, Box<dyn Error>> {
         let options = &self.process_options;
         match (&self.network, &self.process, options.input_dim) {
             (Some(path), _, _) => {
@@ -178,6 +178,9 @@ impl Limits {
         }
     }
 }
+
+/// What is queried, and its activation if that is known.
+type BlackBox = (Box<dyn Oracle>, Option<Activation>);
 
 /// (m0, m1), each at least 1.
 #[derive(Clone, Copy, Debug)]
