@@ -90,7 +90,7 @@ pub fn certify(
     evidence.add(
         "certify",
         json!({
-            "held_out": POINTS, "residual": certificate.residual, "excess": excess,
+            "held_out": POINTS, "residual": certificate.residual, "excess": excess, "excess_allowed": AT_ACCURACY,
             "fitted_rms": rms, "condition": condition, "error_bound": error_bound,
         }),
     );

@@ -433,7 +433,7 @@ impl Run<'_> {
         } else if self.settings.widths.is_some_and(|expected| expected != widths) {
             (
                 Status::NotIdentified,
-                format!("widths {widths:?} were found, not {:?} as given", self.settings.widths),
+                format!("widths {} {} were found, not those given", widths.0, widths.1),
             )
         } else {
             (Status::Identified, "held-out residual at the oracle's accuracy".to_owned())
