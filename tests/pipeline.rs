@@ -65,7 +65,8 @@ fn the_activation_is_found_if_it_is_not_told() {
     assert_right(&erf, &solution, "erf");
     assert_eq!(solution.network.map(|n| n.g), Some(Activation::Erf));
     // A sigmoid network is a tanh network in other parameters, and is reported as one.
-    let sigmoid = Network::random((8, 6, 2), Class::General, Activation::Sigmoid, 4).expect("valid");
+    let sigmoid =
+        Network::random((8, 6, 2), Class::General, Activation::Sigmoid, 4).expect("valid");
     assert_right(&sigmoid.centred(), &run(&sigmoid, &untold), "sigmoid");
     // Told wrongly, it is not identified.
     let wrong = Settings { activation: Some(Activation::Tanh), attempts: 1, ..Settings::default() };

@@ -8,6 +8,7 @@ mod probe;
 mod reduce;
 mod refine;
 mod scales;
+mod second_layer;
 mod stack;
 mod step;
 mod units;
@@ -366,7 +367,7 @@ impl Run<'_> {
         phi: Activation,
     ) -> Result<Outcome, Halt> {
         let seed = self.settings.seed;
-        let second = peel::second_layer(peel, phi)?;
+        let second = second_layer::second_layer(peel, phi)?;
         self.evidence.add("second_layer", json!({"affinity": second.affinity}));
         self.meter.enter("scales");
         let mut f = Restricted::by_values(&mut self.meter, q);
