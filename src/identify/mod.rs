@@ -8,6 +8,7 @@ mod probe;
 mod reduce;
 mod refine;
 mod scales;
+mod second_layer;
 mod stack;
 mod step;
 mod units;
@@ -260,14 +261,19 @@ impl Run<'_> {
     }
 
     /// Stages 1 to 8 once.
-    fn attempt(&mut self, land: &Landscape, q: &DMatrix<f64>, attempt: u64) -> Result<Outcome, Halt> {
+    fn attempt(
+        &mut self,
+        land: &Landscape,
+        q: &DMatrix<f64>,
+        attempt: u64,
+    ) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
         self.meter.enter("stack");
         let mut f = Restricted::new(&mut self.meter, q);
         let stack = stack::wide_stack(&mut f, land, seed, attempt, &mut self.evidence)?;
 
         self.meter.enter("units");
-        let mut f = Restricted::new(&mut self.meter, q);
+        let mut f = Restricted::by_values(&mut self.meter, q);
         let mut units =
             units::find_units(&mut f, land, &stack, ascent, seed, attempt, &mut self.evidence)?;
         self.widths = Some((units.len(), 0));
@@ -280,7 +286,7 @@ impl Run<'_> {
             .into());
         }
         self.meter.enter("polish");
-        let mut f = Restricted::new(&mut self.meter, q);
+        let mut f = Restricted::by_values(&mut self.meter, q);
         units::polish(&mut f, land, &mut units, seed, &mut self.evidence)?;
 
         // Several splits: the first that leads to a certified network is as good as any.
@@ -318,7 +324,7 @@ impl Run<'_> {
     ) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
         self.meter.enter("peel");
-        let mut f = Restricted::new(&mut self.meter, q);
+        let mut f = Restricted::by_values(&mut self.meter, q);
         let peel = peel::peel(&mut f, land, units, ascent, seed, split, &mut self.evidence)?;
         self.widths = Some((units.len(), peel.beta.ncols()));
         // Sigmoid is tanh in other parameters: sigma(z) = (1 + tanh(z/2)) / 2.
@@ -361,18 +367,26 @@ impl Run<'_> {
         phi: Activation,
     ) -> Result<Outcome, Halt> {
         let seed = self.settings.seed;
-        let second = peel::second_layer(peel, phi)?;
+        let second = second_layer::second_layer(peel, phi)?;
         self.evidence.add("second_layer", json!({"affinity": second.affinity}));
         self.meter.enter("scales");
-        let mut f = Restricted::new(&mut self.meter, q);
-        let start =
-            scales::assemble(&mut f, land, units, peel, &second, (phi, phi), seed, &mut self.evidence)?;
+        let mut f = Restricted::by_values(&mut self.meter, q);
+        let start = scales::assemble(
+            &mut f,
+            land,
+            units,
+            peel,
+            &second,
+            (phi, phi),
+            seed,
+            &mut self.evidence,
+        )?;
 
         self.meter.enter("refine");
-        let mut f = Restricted::new(&mut self.meter, q);
-        let count = 3 * start.parameter_count() + 200;
+        let mut f = Restricted::by_values(&mut self.meter, q);
+        let count = refine::sample_size(&start);
         let sample = refine::sample(&mut f, land, count, seed, "refine")?;
-        let floor = 2.0 * land.noise_at(0.0);
+        let floor = 4.0 * land.noise_at(0.0);
         let (network, rms) = refine::refine(&sample, start, floor, "refine", &mut self.evidence);
         if rms > 0.05 * land.spread {
             return Err(Failure::new(
@@ -381,15 +395,20 @@ impl Run<'_> {
             )
             .into());
         }
-        // Back to all d inputs, where the range itself is refined too.
-        let mut lifted = Network { a: q * &network.a, ..network };
+        let mut network = Network { a: q * &network.a, ..network };
         if let Some(asked) = self.settings.activation {
-            lifted = lifted.with_activations(asked, asked).unwrap_or(lifted);
+            network = network.with_activations(asked, asked).unwrap_or(network);
         }
-        let count = 3 * lifted.parameter_count() / 2 + 400;
-        let sample = refine::sample(&mut self.meter, land, count, seed, "refine all inputs")?;
-        let (network, _) =
-            refine::refine(&sample, lifted, floor, "refine_all_inputs", &mut self.evidence);
+        let sample = if q.ncols() == q.nrows() {
+            sample
+        } else {
+            // Back to all d inputs, where the range itself is refined too.
+            let count = refine::sample_size(&network);
+            let sample = refine::sample(&mut self.meter, land, count, seed, "refine all inputs")?;
+            let stage = "refine_all_inputs";
+            network = refine::refine(&sample, network, floor, stage, &mut self.evidence).0;
+            sample
+        };
 
         self.meter.enter("certify");
         let certificate =
@@ -411,14 +430,11 @@ impl Run<'_> {
         } else if !bound.is_finite() {
             (Status::Approximate, "the Jacobian is singular to working precision".to_owned())
         } else if bound > self.settings.tolerance {
-            (
-                Status::Approximate,
-                format!("the values allow a parameter error of {bound:.2e} only"),
-            )
+            (Status::Approximate, format!("the values allow a parameter error of {bound:.2e} only"))
         } else if self.settings.widths.is_some_and(|expected| expected != widths) {
             (
                 Status::NotIdentified,
-                format!("widths {widths:?} were found, not {:?} as given", self.settings.widths),
+                format!("widths {} {} were found, not those given", widths.0, widths.1),
             )
         } else {
             (Status::Identified, "held-out residual at the oracle's accuracy".to_owned())

@@ -23,17 +23,18 @@ use super::units::Unit;
 use super::{Evidence, Failure, Halt, step};
 use crate::draws;
 use crate::hessian::{smat, svec};
-use crate::linalg::{least_squares, thin_svd};
-use crate::network::Activation;
+use crate::linalg::thin_svd;
 use crate::oracle::Oracle;
 use crate::rank_one::{self, Ascent};
 use crate::stencil::{GradientScheme, HessianScheme};
 use crate::subspace::{self, largest_gap};
 
-/// A fall of the singular values of the p(k) by this factor shows m1.
+/// m1 shows where the singular values of the p(k) fall to this many times their error...
+const NEAR_ERROR: f64 = 100.0;
+/// ... by this factor.
 const CLEAR_GAP: f64 = 30.0;
-/// With so few units in T their middle positions serve as a third level.
-const FEW: usize = 5;
+/// Draws of a placement whose pattern of signs is new.
+const REDRAWS: usize = 8;
 /// Score of a rank-one element of an exact subspace.
 const LEAST_SCORE: f64 = 1.0 - 1e-3;
 
@@ -43,38 +44,16 @@ pub struct Peel {
     pub held: Vec<usize>,
     /// Where: direction_i . x.
     pub targets: Vec<f64>,
-    /// The points x(k) and the sides of the units T; 0 marks a unit of T at its middle.
+    /// The points x(k) and the levels of the units T: +-1, or part-way.
     pub places: Vec<Placement>,
     /// f at the points.
     pub values: DVector<f64>,
-    /// kappa_i = phi''/phi'(z_i) per half width.
-    pub kappa: DVector<f64>,
     /// Columns beta_l = G_S b_S,l up to a factor, |S| x m1.
     pub beta: DMatrix<f64>,
     /// w_l(k) = c_l h'(u_l(k)) over that factor, m1 x K.
     pub w: DMatrix<f64>,
     /// c_l h''(u_l(k)) over its square, m1 x K.
     pub curvature: DMatrix<f64>,
-}
-
-/// The second layer as seen from S.
-pub struct SecondLayer {
-    /// G_S b_S,l per half width of each unit of S, |S| x m1.
-    pub beta: DMatrix<f64>,
-    /// Rows b_j of the units T, |T| x m1, in the order of [`SecondLayer::free`].
-    pub b_free: DMatrix<f64>,
-    /// The units T.
-    pub free: Vec<usize>,
-    /// u_l(k) = offset_l + b_T . y_T(k).
-    pub offset: DVector<f64>,
-    /// u_l(k) by that affine rule, m1 x K.
-    pub u: DMatrix<f64>,
-    /// Output weights.
-    pub c: DVector<f64>,
-    /// Output offset.
-    pub c0: f64,
-    /// Worst relative residual of the affine rule.
-    pub affinity: f64,
 }
 
 /// Peels with growing S until the gap shows m1. `attempt` varies the split.
@@ -90,12 +69,15 @@ pub fn peel(
     let (m0, d) = (units.len(), f.input_dim());
     let placer = Placer::new(units, land);
     // Enough of the space must stay free to saturate T in.
-    let most = if placer.any_signs() { m0 - 1 } else { (m0 - 1).min(d.saturating_sub(3)) };
+    let most = if placer.any_signs() { m0 - 1 } else { (m0 - 1).min(d.saturating_sub(2)) };
     let mut rng = draws::stream(seed, "peel", attempt);
     let mut tried = Vec::new();
-    let mut last = Failure::new("peel", "fewer than three first-layer units: no split into S and T");
-    for size in sizes(m0, most) {
-        match peel_split(f, land, units, &placer, size, ascent, &mut rng) {
+    let mut last =
+        Failure::new("peel", "fewer than three first-layer units: no split into S and T");
+    // Where signs cannot be chosen, T needs many free dimensions for many patterns of saturation.
+    let half = if placer.any_signs() { m0.div_ceil(2) } else { d.div_ceil(2) };
+    for size in sizes(half, most) {
+        match peel_split(f, units, &placer, size, ascent, &mut rng) {
             Ok((peel, mut row)) => {
                 row["attempt"] = json!(attempt);
                 row["failed"] = json!(tried);
@@ -113,13 +95,13 @@ pub fn peel(
     Err(last.into())
 }
 
-/// Sizes of S in the order tried: about half the units first, then more.
-fn sizes(m0: usize, most: usize) -> Vec<usize> {
-    let mut sizes: Vec<usize> = [m0.div_ceil(2), 2 * m0 / 3, m0.saturating_sub(4), m0.saturating_sub(3), m0.saturating_sub(2)]
-        .into_iter()
-        .map(|size| size.clamp(2, most.max(1)))
-        .filter(|&size| size >= 2 && size <= most)
-        .collect();
+/// Sizes of S in the order tried: first `half`, then more.
+fn sizes(half: usize, most: usize) -> Vec<usize> {
+    let mut sizes: Vec<usize> =
+        [half, (half + most) / 2, most.saturating_sub(2), most.saturating_sub(1), most]
+            .into_iter()
+            .filter(|&size| size >= 2 && size <= most)
+            .collect();
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -146,10 +128,33 @@ fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     chosen
 }
 
-/// Sides of T for each k: distinct random patterns of +-1, and 0 as well where T is small.
-fn patterns(free: &[usize], m0: usize, m1_most: usize, three: bool, rng: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
+/// Levels of `free` units T: saturated at +-1, or part-way, so many half widths from the middle. Few
+/// units have too few patterns of +-1: the p(k) of `held` units need more patterns than m1.
+fn levels(free: usize, held: usize) -> Vec<f64> {
+    let between = match free {
+        1 => held + 4,
+        2 => 9,
+        3..=5 => 1,
+        _ => 0,
+    };
+    // Evenly over (-0.8, 0.8).
+    let spread = |k: usize| 0.8 * ((2 * k + 1) as f64 / between as f64 - 1.0);
+    [-1.0, 1.0].into_iter().chain((0..between).map(spread)).collect()
+}
+
+pub fn part_way(level: f64) -> bool {
+    level.abs() < 1.0
+}
+
+/// Levels of T for each k: distinct random patterns.
+fn patterns(
+    free: &[usize],
+    m0: usize,
+    m1_most: usize,
+    levels: &[f64],
+    rng: &mut ChaCha8Rng,
+) -> Vec<Vec<f64>> {
     let wanted = (2 * free.len() + 10).max(3 * m1_most).max(32);
-    let levels: &[f64] = if three { &[-1.0, 1.0, 0.0] } else { &[-1.0, 1.0] };
     if free.len() <= 6 {
         let total = levels.len().pow(free.len() as u32);
         let mut all: Vec<usize> = (0..total).collect();
@@ -184,7 +189,6 @@ fn failure(reason: impl Into<String>) -> Halt {
 
 fn peel_split(
     f: &mut dyn Oracle,
-    land: &Landscape,
     units: &[Unit],
     placer: &Placer,
     size: usize,
@@ -195,18 +199,35 @@ fn peel_split(
     let held = choose(units, size, rng);
     let free: Vec<usize> = (0..m0).filter(|j| !held.contains(j)).collect();
     let targets: Vec<f64> = held.iter().map(|&i| units[i].centre).collect();
-    let three = placer.any_signs() && free.len() <= FEW;
-    let mut places = Vec::new();
-    for sides in patterns(&free, m0, size, three, rng) {
-        let middle: Vec<usize> = free.iter().copied().filter(|&j| sides[j] == 0.0).collect();
+    let levels = if placer.any_signs() { levels(free.len(), size) } else { vec![-1.0, 1.0] };
+    let mut places: Vec<Placement> = Vec::new();
+    let mut wanted = patterns(&free, m0, size, &levels, rng);
+    if !placer.any_signs() {
+        // Sides cannot be chosen: many are needed until every unit of T has changed its own.
+        wanted.resize(6 * free.len() + 20, vec![1.0; m0]);
+    }
+    for sides in wanted {
+        let between: Vec<usize> = free.iter().copied().filter(|&j| part_way(sides[j])).collect();
         let mut all = held.clone();
-        all.extend(&middle);
-        let mut levels = targets.clone();
-        levels.extend(middle.iter().map(|&j| units[j].centre));
-        places.extend(placer.saturate(&all, &levels, Some(&sides), rng));
+        all.extend(&between);
+        let mut at = targets.clone();
+        at.extend(between.iter().map(|&j| units[j].centre + sides[j] * units[j].half_width));
+        // Where the sides asked for cannot be had, those found may repeat: draw again.
+        for _ in 0..REDRAWS {
+            let Some(mut place) = placer.saturate(&all, &at, Some(&sides), rng) else { continue };
+            for &j in &between {
+                place.signs[j] = sides[j];
+            }
+            if places.iter().all(|q| q.signs != place.signs) {
+                places.push(place);
+                break;
+            }
+        }
     }
     let Some(moves) = placer.moves(&held).filter(|_| places.len() > free.len() + 1) else {
-        return Err(failure("the units of T cannot be saturated with those of S held: directions too dependent"));
+        return Err(failure(
+            "the units of T cannot be saturated with those of S held: directions too dependent",
+        ));
     };
     let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
     let points = DMatrix::from_columns(&points);
@@ -219,13 +240,22 @@ fn peel_split(
     let k = f.hessians(&points, &moves, HessianScheme::Richardson, step.h)?;
     let values = f.values(&points)?;
 
-    let svd = thin_svd(&p).ok_or_else(|| failure("gradients are not finite"))?;
-    let far = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
-    let floor = 3.0 * land.noise_at(far) / step.h * (count as f64).sqrt();
-    let Some(gap) = largest_gap(&svd.s, size.min(count) - 1, floor).filter(|g| g.ratio > CLEAR_GAP) else {
+    // The rank of p is told from its error, seen by halving the step.
+    let halved = f.gradients(&points, &moves, GradientScheme::Central4, 0.5 * step.h)?;
+    let not_finite = || failure("gradients are not finite");
+    let svd = thin_svd(&p).ok_or_else(not_finite)?;
+    let error = thin_svd(&(&p - halved)).ok_or_else(not_finite)?.s[0];
+    // The held units stray from their places by the angle errors times the distance.
+    let strays = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max)
+        * held.iter().map(|&i| units[i].error / units[i].half_width).fold(0.0, f64::max);
+    let noise = error + strays * svd.s[0];
+    let first = svd.s.iter().position(|&s| s <= NEAR_ERROR * noise).unwrap_or(svd.s.len()).max(1);
+    let gap =
+        largest_gap(&svd.s, first..=size.min(count) - 1, error).filter(|g| g.ratio > CLEAR_GAP);
+    let Some(gap) = gap else {
         return Err(failure(format!(
-            "the gradients along {size} held units show no gap (singular values {:.2e} to {:.2e}): \
-             m1 is at least {size}, or the values are too inaccurate",
+            "the gradients along {size} held units show no rank below {size} (singular values {:.2e} to \
+             {:.2e}, error {noise:.2e}): m1 is at least {size}, or the values are too inaccurate",
             svd.s[0],
             svd.s[svd.s.len() - 1]
         )));
@@ -264,14 +294,16 @@ fn peel_split(
     for (k, matrix) in inner.iter().enumerate() {
         let diagonal = &inverse * matrix * inverse.transpose();
         curvature.set_column(k, &diagonal.diagonal());
-        off_diagonal = off_diagonal.max((&diagonal - DMatrix::from_diagonal(&diagonal.diagonal())).norm() / diagonal.norm());
+        off_diagonal = off_diagonal.max(
+            (&diagonal - DMatrix::from_diagonal(&diagonal.diagonal())).norm() / diagonal.norm(),
+        );
     }
     let beta = range * factors;
     let row = json!({
-        "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio,
+        "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio, "error": noise,
         "step": step.h, "off_diagonal": off_diagonal,
     });
-    Ok((Peel { held, targets, places, values, kappa, beta, w, curvature }, row))
+    Ok((Peel { held, targets, places, values, beta, w, curvature }, row))
 }
 
 /// The m1 common rank-one factors of symmetric m1 x m1 matrices: stages 2 and 3 once more, in small.
@@ -305,141 +337,4 @@ fn common_factors(
         space.singular_values[0],
         space.singular_values[m1 - 1]
     )))
-}
-
-/// Scales, inputs and free rows of the second layer, for its activation h.
-///
-/// r = c h'' rho^-2 / (c h' rho^-1) is (h''/h')(u) times the unknown factor rho_l, and w is c h'(u) over
-/// it. For tanh h' = 1 - (h''/h')^2/4, for erf log h' = const - (h''/h')^2/4: either way one linear regression
-/// of w (or log w) on r^2 gives rho_l^2, with no search.
-pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
-    let (m1, count) = peel.w.shape();
-    let m0 = peel.places[0].signs.len();
-    let free: Vec<usize> = (0..m0).filter(|j| !peel.held.contains(j)).collect();
-    // Columns: sign of each free unit, an indicator of its middle where that occurs, and 1.
-    let middle: Vec<usize> =
-        free.iter().copied().filter(|&j| peel.places.iter().any(|p| p.signs[j] == 0.0)).collect();
-    let columns = free.len() + middle.len() + 1;
-    if count < columns {
-        return Err(failure(format!("{count} patterns are too few for {columns} unknowns")));
-    }
-    let design = DMatrix::from_fn(count, columns, |k, column| {
-        let signs = &peel.places[k].signs;
-        if column < free.len() {
-            signs[free[column]]
-        } else if column < free.len() + middle.len() {
-            f64::from(u8::from(signs[middle[column - free.len()]] == 0.0))
-        } else {
-            1.0
-        }
-    });
-    let mut out = SecondLayer {
-        beta: peel.beta.clone(),
-        b_free: DMatrix::zeros(free.len(), m1),
-        free,
-        offset: DVector::zeros(m1),
-        u: DMatrix::zeros(m1, count),
-        c: DVector::zeros(m1),
-        c0: 0.0,
-        affinity: 0.0,
-    };
-    for l in 0..m1 {
-        let w: Vec<f64> = peel.w.row(l).iter().copied().collect();
-        let bend: Vec<f64> = peel.curvature.row(l).iter().copied().collect();
-        let (rho, w0) = scale_of(&w, &bend, h)
-            .ok_or_else(|| failure(format!("second-layer unit {l} shows no curvature: its scale is open")))?;
-        let u: Vec<f64> = (0..count).map(|k| input_of(w[k] / w0, bend[k] / w[k] / rho, h)).collect();
-        // The slope of h weighs a reading: saturated units tell their input badly.
-        let mut weights: Vec<f64> = (0..count)
-            .map(|k| if u[k].is_finite() { (w[k] / w0).abs().min(1.0) } else { 0.0 })
-            .collect();
-        let mut solution = DVector::zeros(columns);
-        for _ in 0..3 {
-            let scaled = DMatrix::from_fn(count, columns, |k, j| weights[k] * design[(k, j)]);
-            let target = DVector::from_fn(count, |k, _| if weights[k] > 0.0 { weights[k] * u[k] } else { 0.0 });
-            let Some((x, _)) = least_squares(&scaled, &target, 1e-9) else { break };
-            solution = x;
-            // Readings far off the common rule are broken ones.
-            let fit = &design * &solution;
-            let mut off: Vec<f64> =
-                (0..count).filter(|&k| weights[k] > 0.0).map(|k| weights[k] * (u[k] - fit[k]).abs()).collect();
-            off.sort_by(f64::total_cmp);
-            let typical = off.get(off.len() / 2).copied().unwrap_or(0.0);
-            for k in 0..count {
-                if weights[k] > 0.0 && weights[k] * (u[k] - fit[k]).abs() > 30.0 * typical + 1e-12 {
-                    weights[k] = 0.0;
-                }
-            }
-        }
-        let fit = &design * &solution;
-        let off = (0..count).map(|k| (weights[k] * (u[k].min(1e9) - fit[k])).powi(2)).sum::<f64>();
-        let size = (0..count).map(|k| (weights[k] * fit[k]).powi(2)).sum::<f64>();
-        out.affinity = out.affinity.max((off / size.max(1e-300)).sqrt());
-        for (row, &b) in solution.iter().take(out.free.len()).enumerate() {
-            out.b_free[(row, l)] = b;
-        }
-        out.offset[l] = solution[columns - 1];
-        out.u.set_row(l, &fit.transpose());
-        out.beta.column_mut(l).scale_mut(rho);
-        out.c[l] = w0 / (rho * h.slope(0.0));
-    }
-    // f = c0 + sum c_l h(u_l): c again, and c0, by least squares at the same points.
-    let outputs = DMatrix::from_fn(count, m1 + 1, |k, l| if l < m1 { h.value(out.u[(l, k)]) } else { 1.0 });
-    if count > 2 * (m1 + 1)
-        && let Some((x, condition)) = least_squares(&outputs, &peel.values, 1e-12)
-        && condition < 1e6
-    {
-        out.c.copy_from(&x.rows(0, m1));
-        out.c0 = x[m1];
-    } else {
-        let residual = &peel.values - outputs.columns(0, m1) * &out.c;
-        out.c0 = residual.mean();
-    }
-    Ok(out)
-}
-
-/// (rho, w0) by weighted regression of w (tanh) or log w (erf) on r^2.
-fn scale_of(w: &[f64], bend: &[f64], h: Activation) -> Option<(f64, f64)> {
-    let largest = w.iter().fold(0.0f64, |a, w| a.max(w.abs()));
-    let sign = w.iter().sum::<f64>().signum();
-    let (mut s, mut sx, mut sy, mut sxx, mut sxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for (&w, &bend) in w.iter().zip(bend) {
-        if w * sign < 1e-3 * largest {
-            continue;
-        }
-        let x = (bend / w).powi(2);
-        let weight = (w / largest).powi(4);
-        let y = if h == Activation::Erf { (w * sign).ln() } else { w * sign };
-        s += weight;
-        sx += weight * x;
-        sy += weight * y;
-        sxx += weight * x * x;
-        sxy += weight * x * y;
-    }
-    let determinant = s * sxx - sx * sx;
-    let slope = (s * sxy - sx * sy) / determinant;
-    let intercept = (sxx * sy - sx * sxy) / determinant;
-    // tanh: w = w0 - w0 r^2 / (4 rho^2); erf: log w = log w0 - r^2 / (4 rho^2).
-    let (rho_squared, w0) = if h == Activation::Erf {
-        (-0.25 / slope, sign * intercept.exp())
-    } else {
-        (-0.25 * intercept / slope, sign * intercept)
-    };
-    (rho_squared.is_finite() && rho_squared > 0.0 && w0.is_finite() && w0 != 0.0)
-        .then(|| (rho_squared.sqrt(), w0))
-}
-
-/// u from h'(u) / h'(0) and (h''/h')(u): the latter is sharp near the middle, the former farther out.
-fn input_of(slope: f64, ratio: f64, h: Activation) -> f64 {
-    let y = -0.5 * ratio;
-    if h == Activation::Erf {
-        return y;
-    }
-    if y.abs() < 0.7 {
-        y.atanh()
-    } else if slope > 0.0 && slope <= 1.0 {
-        (1.0 / slope.sqrt()).acosh() * y.signum()
-    } else {
-        f64::NAN
-    }
 }

@@ -60,7 +60,8 @@ pub fn wide_stack(
         // The plain polarised scheme costs half of Richardson's and is exact enough to start from;
         // a smaller step makes up for its order.
         let h = 0.25 * step.h;
-        let hessians = f.hessians(&centres, &DMatrix::identity(d, d), HessianScheme::Polarised, h)?;
+        let hessians =
+            f.hessians(&centres, &DMatrix::identity(d, d), HessianScheme::Polarised, h)?;
         let noise = 3.0 * land.noise_at(s * (d as f64).sqrt()) / (h * h) * d as f64;
         let kept: Vec<usize> =
             (0..count).filter(|&k| hessians.column(k).norm() > SIGNAL * noise).collect();
@@ -75,9 +76,10 @@ pub fn wide_stack(
         hessians.column_iter_mut().for_each(|mut h| {
             h.normalize_mut();
         });
+        // After the reduction the gradients span all d dimensions, so there are at least d units.
         let most = (2 * kept.len() / 3).min(hessians.nrows() - 1).max(1);
         let space = subspace::leading(&hessians);
-        let gap = space.as_ref().and_then(|w| largest_gap(&w.singular_values, most, 1e-9));
+        let gap = space.as_ref().and_then(|w| largest_gap(&w.singular_values, d..=most, 1e-9));
         if let (Some(subspace), Some(gap)) = (space, gap) {
             row["gap"] = json!(gap.ratio);
             row["rank"] = json!(gap.rank);
