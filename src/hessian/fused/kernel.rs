@@ -1,4 +1,7 @@
 //! The Hessians of a few centres, one centre a lane.
+//!
+//! Loops instead of closures in all that is hot: nothing forces `array::map` and its like to be
+//! inlined, and a call, compiled for the wrong instruction set besides, costs more than the work.
 
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -76,11 +79,12 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
             let count = j * pairs.len();
             for tile in (0..count).step_by(P) {
                 // The last tile repeats its last node.
-                let nodes = std::array::from_fn(|n| {
-                    let n = (tile + n).min(count - 1);
-                    let (p, q) = pairs[n % pairs.len()];
-                    Node { base: 1 + p, row: q * model.k + n / pairs.len() }
-                });
+                let mut nodes = [Node { base: 0, row: 0 }; P];
+                for n in 0..P {
+                    let at = (tile + n).min(count - 1);
+                    let (p, q) = pairs[at % pairs.len()];
+                    nodes[n] = Node { base: 1 + p, row: q * model.k + at / pairs.len() };
+                }
                 self.advance(&points, nodes);
                 changes[tile..tile + P].copy_from_slice(&self.outputs(&points, nodes));
             }
@@ -119,10 +123,10 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
     fn axis(&mut self, j: usize, points: &mut [Point<T, S>], axis: &mut [Vector<T, S>]) {
         let model = self.model;
         for first in (0..axis.len()).step_by(P) {
-            let nodes = std::array::from_fn(|n| {
-                let multiple = (first + n).min(axis.len() - 1);
-                Node { base: 0, row: multiple * model.k + j }
-            });
+            let mut nodes = [Node { base: 0, row: 0 }; P];
+            for n in 0..P {
+                nodes[n].row = (first + n).min(axis.len() - 1) * model.k + j;
+            }
             self.advance(points, nodes);
             let changes = self.outputs(points, nodes);
             let (centre, bases) = points.split_at_mut(1);
@@ -150,11 +154,19 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
         for first in (0..*m0).step_by(DEPTH) {
             let depth = DEPTH.min(m0 - first);
             let changes = &mut self.changes[..depth];
-            let states = nodes.map(|node| &points[node.base].inner[first..first + depth]);
-            let rows = nodes.map(|node| &self.model.row(node.row)[first..first + depth]);
+            let mut sources = [(&points[0].inner[..0], &b[..0]); P];
+            for n in 0..P {
+                let Node { base, row } = nodes[n];
+                let range = first..first + depth;
+                sources[n] = (&points[base].inner[range.clone()], &self.model.row(row)[range]);
+            }
+            let zero = Vector::splat(self.simd, T::zeroed());
             for (r, changes) in changes.iter_mut().enumerate() {
-                let states = states.map(|states| states[r]);
-                let moves = rows.map(|row| Vector::splat(self.simd, row[r]));
+                let (mut states, mut moves) = ([[zero; 2]; P], [zero; P]);
+                for n in 0..P {
+                    states[n] = sources[n].0[r];
+                    moves[n] = Vector::splat(self.simd, sources[n].1[r]);
+                }
                 *changes = G::changes(states, moves);
             }
             let weights = &b[first * m1..(first + depth) * m1];
@@ -177,11 +189,15 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
     /// f at the nodes less f at the points that they start from.
     #[inline(always)]
     fn outputs(&self, points: &[Point<T, S>], nodes: [Node; P]) -> [Vector<T, S>; P] {
-        let mut sums = [Vector::splat(self.simd, T::zeroed()); P];
-        let states = nodes.map(|node| &points[node.base].outer[..]);
+        let zero = Vector::splat(self.simd, T::zeroed());
+        let mut sums = [zero; P];
         for (l, (&c, &moves)) in self.model.c.iter().zip(&self.moves).enumerate() {
             let c = Vector::splat(self.simd, c);
-            let changes = H::changes(states.map(|states| states[l]), moves);
+            let mut states = [[zero; 2]; P];
+            for n in 0..P {
+                states[n] = points[nodes[n].base].outer[l];
+            }
+            let changes = H::changes(states, moves);
             for n in 0..P {
                 sums[n] = c.mul_add(changes[n], sums[n]);
             }
