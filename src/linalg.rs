@@ -36,11 +36,7 @@ pub fn thin_svd(matrix: &DMatrix<f64>) -> Option<Svd> {
     sequential();
     let svd = view(matrix).thin_svd().ok()?;
     let s = svd.S().column_vector();
-    Some(Svd {
-        u: owned(svd.U()),
-        s: (0..s.nrows()).map(|k| s[k]).collect(),
-        v: owned(svd.V()),
-    })
+    Some(Svd { u: owned(svd.U()), s: (0..s.nrows()).map(|k| s[k]).collect(), v: owned(svd.V()) })
 }
 
 /// Orthonormal basis of the orthogonal complement of the columns of a (rows > columns) matrix.
@@ -68,7 +64,11 @@ pub fn dual(matrix: &DMatrix<f64>) -> Option<(DMatrix<f64>, f64)> {
 
 /// Least squares min |M x - y| through the SVD, singular values under `cutoff` times the largest
 /// left out; also the condition number.
-pub fn least_squares(m: &DMatrix<f64>, y: &DVector<f64>, cutoff: f64) -> Option<(DVector<f64>, f64)> {
+pub fn least_squares(
+    m: &DMatrix<f64>,
+    y: &DVector<f64>,
+    cutoff: f64,
+) -> Option<(DVector<f64>, f64)> {
     let svd = thin_svd(m)?;
     let (largest, smallest) = (*svd.s.first()?, *svd.s.last()?);
     let mut coefficients = svd.u.transpose() * y;

@@ -70,16 +70,15 @@ pub fn certify(
     }
     let fitted = sample.residual(network);
     let rms = fitted.norm() / (fitted.len() as f64).sqrt();
-    let noise = sample
-        .points
-        .column_iter()
-        .map(|x| land.noise_at(x.norm()).powi(2))
-        .sum::<f64>()
+    let noise =
+        sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2)).sum::<f64>().sqrt();
+    let spare = (fitted.len() as f64
+        / fitted.len().saturating_sub(network.parameter_count()).max(1) as f64)
         .sqrt();
-    let spare = (fitted.len() as f64 / fitted.len().saturating_sub(network.parameter_count()).max(1) as f64).sqrt();
     let error = SAFETY * noise.max(fitted.norm() * spare);
     let (error_bound, condition) = bound(network, &sample.points, error);
-    let certificate = Certificate { residual: residuals.amax(), excess, accuracy, error_bound, condition };
+    let certificate =
+        Certificate { residual: residuals.amax(), excess, accuracy, error_bound, condition };
     evidence.add(
         "certify",
         json!({

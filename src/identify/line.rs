@@ -64,16 +64,15 @@ pub fn locate(
         let segments = segments(&variation, (QUIET * most).max(floor));
         let total: f64 = variation.iter().sum();
         let chosen = match expected {
-            Some(expected) => segments
-                .iter()
-                .filter(|s| s.variation >= 0.02 * total)
-                .min_by(|a, b| {
+            Some(expected) => {
+                segments.iter().filter(|s| s.variation >= 0.02 * total).min_by(|a, b| {
                     let distance = |s: &Segment| {
                         let (from, to) = (ts[s.first], ts[s.last + 1]);
                         (from - expected).max(expected - to).max(0.0)
                     };
                     distance(a).total_cmp(&distance(b))
-                }),
+                })
+            }
             None => segments.iter().max_by(|a, b| a.variation.total_cmp(&b.variation)),
         };
         let Some(segment) = chosen else { return Ok(None) };

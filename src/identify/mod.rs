@@ -260,7 +260,12 @@ impl Run<'_> {
     }
 
     /// Stages 1 to 8 once.
-    fn attempt(&mut self, land: &Landscape, q: &DMatrix<f64>, attempt: u64) -> Result<Outcome, Halt> {
+    fn attempt(
+        &mut self,
+        land: &Landscape,
+        q: &DMatrix<f64>,
+        attempt: u64,
+    ) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
         self.meter.enter("stack");
         let mut f = Restricted::new(&mut self.meter, q);
@@ -365,8 +370,16 @@ impl Run<'_> {
         self.evidence.add("second_layer", json!({"affinity": second.affinity}));
         self.meter.enter("scales");
         let mut f = Restricted::new(&mut self.meter, q);
-        let start =
-            scales::assemble(&mut f, land, units, peel, &second, (phi, phi), seed, &mut self.evidence)?;
+        let start = scales::assemble(
+            &mut f,
+            land,
+            units,
+            peel,
+            &second,
+            (phi, phi),
+            seed,
+            &mut self.evidence,
+        )?;
 
         self.meter.enter("refine");
         let mut f = Restricted::new(&mut self.meter, q);
@@ -411,10 +424,7 @@ impl Run<'_> {
         } else if !bound.is_finite() {
             (Status::Approximate, "the Jacobian is singular to working precision".to_owned())
         } else if bound > self.settings.tolerance {
-            (
-                Status::Approximate,
-                format!("the values allow a parameter error of {bound:.2e} only"),
-            )
+            (Status::Approximate, format!("the values allow a parameter error of {bound:.2e} only"))
         } else if self.settings.widths.is_some_and(|expected| expected != widths) {
             (
                 Status::NotIdentified,

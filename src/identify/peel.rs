@@ -93,7 +93,8 @@ pub fn peel(
     let most = if placer.any_signs() { m0 - 1 } else { (m0 - 1).min(d.saturating_sub(3)) };
     let mut rng = draws::stream(seed, "peel", attempt);
     let mut tried = Vec::new();
-    let mut last = Failure::new("peel", "fewer than three first-layer units: no split into S and T");
+    let mut last =
+        Failure::new("peel", "fewer than three first-layer units: no split into S and T");
     for size in sizes(m0, most) {
         match peel_split(f, land, units, &placer, size, ascent, &mut rng) {
             Ok((peel, mut row)) => {
@@ -115,11 +116,17 @@ pub fn peel(
 
 /// Sizes of S in the order tried: about half the units first, then more.
 fn sizes(m0: usize, most: usize) -> Vec<usize> {
-    let mut sizes: Vec<usize> = [m0.div_ceil(2), 2 * m0 / 3, m0.saturating_sub(4), m0.saturating_sub(3), m0.saturating_sub(2)]
-        .into_iter()
-        .map(|size| size.clamp(2, most.max(1)))
-        .filter(|&size| size >= 2 && size <= most)
-        .collect();
+    let mut sizes: Vec<usize> = [
+        m0.div_ceil(2),
+        2 * m0 / 3,
+        m0.saturating_sub(4),
+        m0.saturating_sub(3),
+        m0.saturating_sub(2),
+    ]
+    .into_iter()
+    .map(|size| size.clamp(2, most.max(1)))
+    .filter(|&size| size >= 2 && size <= most)
+    .collect();
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -147,7 +154,13 @@ fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
 }
 
 /// Sides of T for each k: distinct random patterns of +-1, and 0 as well where T is small.
-fn patterns(free: &[usize], m0: usize, m1_most: usize, three: bool, rng: &mut ChaCha8Rng) -> Vec<Vec<f64>> {
+fn patterns(
+    free: &[usize],
+    m0: usize,
+    m1_most: usize,
+    three: bool,
+    rng: &mut ChaCha8Rng,
+) -> Vec<Vec<f64>> {
     let wanted = (2 * free.len() + 10).max(3 * m1_most).max(32);
     let levels: &[f64] = if three { &[-1.0, 1.0, 0.0] } else { &[-1.0, 1.0] };
     if free.len() <= 6 {
@@ -206,7 +219,9 @@ fn peel_split(
         places.extend(placer.saturate(&all, &levels, Some(&sides), rng));
     }
     let Some(moves) = placer.moves(&held).filter(|_| places.len() > free.len() + 1) else {
-        return Err(failure("the units of T cannot be saturated with those of S held: directions too dependent"));
+        return Err(failure(
+            "the units of T cannot be saturated with those of S held: directions too dependent",
+        ));
     };
     let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
     let points = DMatrix::from_columns(&points);
@@ -222,7 +237,8 @@ fn peel_split(
     let svd = thin_svd(&p).ok_or_else(|| failure("gradients are not finite"))?;
     let far = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
     let floor = 3.0 * land.noise_at(far) / step.h * (count as f64).sqrt();
-    let Some(gap) = largest_gap(&svd.s, size.min(count) - 1, floor).filter(|g| g.ratio > CLEAR_GAP) else {
+    let Some(gap) = largest_gap(&svd.s, size.min(count) - 1, floor).filter(|g| g.ratio > CLEAR_GAP)
+    else {
         return Err(failure(format!(
             "the gradients along {size} held units show no gap (singular values {:.2e} to {:.2e}): \
              m1 is at least {size}, or the values are too inaccurate",
@@ -264,7 +280,9 @@ fn peel_split(
     for (k, matrix) in inner.iter().enumerate() {
         let diagonal = &inverse * matrix * inverse.transpose();
         curvature.set_column(k, &diagonal.diagonal());
-        off_diagonal = off_diagonal.max((&diagonal - DMatrix::from_diagonal(&diagonal.diagonal())).norm() / diagonal.norm());
+        off_diagonal = off_diagonal.max(
+            (&diagonal - DMatrix::from_diagonal(&diagonal.diagonal())).norm() / diagonal.norm(),
+        );
     }
     let beta = range * factors;
     let row = json!({
@@ -346,9 +364,11 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     for l in 0..m1 {
         let w: Vec<f64> = peel.w.row(l).iter().copied().collect();
         let bend: Vec<f64> = peel.curvature.row(l).iter().copied().collect();
-        let (rho, w0) = scale_of(&w, &bend, h)
-            .ok_or_else(|| failure(format!("second-layer unit {l} shows no curvature: its scale is open")))?;
-        let u: Vec<f64> = (0..count).map(|k| input_of(w[k] / w0, bend[k] / w[k] / rho, h)).collect();
+        let (rho, w0) = scale_of(&w, &bend, h).ok_or_else(|| {
+            failure(format!("second-layer unit {l} shows no curvature: its scale is open"))
+        })?;
+        let u: Vec<f64> =
+            (0..count).map(|k| input_of(w[k] / w0, bend[k] / w[k] / rho, h)).collect();
         // The slope of h weighs a reading: saturated units tell their input badly.
         let mut weights: Vec<f64> = (0..count)
             .map(|k| if u[k].is_finite() { (w[k] / w0).abs().min(1.0) } else { 0.0 })
@@ -356,13 +376,19 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         let mut solution = DVector::zeros(columns);
         for _ in 0..3 {
             let scaled = DMatrix::from_fn(count, columns, |k, j| weights[k] * design[(k, j)]);
-            let target = DVector::from_fn(count, |k, _| if weights[k] > 0.0 { weights[k] * u[k] } else { 0.0 });
+            let target =
+                DVector::from_fn(
+                    count,
+                    |k, _| if weights[k] > 0.0 { weights[k] * u[k] } else { 0.0 },
+                );
             let Some((x, _)) = least_squares(&scaled, &target, 1e-9) else { break };
             solution = x;
             // Readings far off the common rule are broken ones.
             let fit = &design * &solution;
-            let mut off: Vec<f64> =
-                (0..count).filter(|&k| weights[k] > 0.0).map(|k| weights[k] * (u[k] - fit[k]).abs()).collect();
+            let mut off: Vec<f64> = (0..count)
+                .filter(|&k| weights[k] > 0.0)
+                .map(|k| weights[k] * (u[k] - fit[k]).abs())
+                .collect();
             off.sort_by(f64::total_cmp);
             let typical = off.get(off.len() / 2).copied().unwrap_or(0.0);
             for k in 0..count {
@@ -384,7 +410,8 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         out.c[l] = w0 / (rho * h.slope(0.0));
     }
     // f = c0 + sum c_l h(u_l): c again, and c0, by least squares at the same points.
-    let outputs = DMatrix::from_fn(count, m1 + 1, |k, l| if l < m1 { h.value(out.u[(l, k)]) } else { 1.0 });
+    let outputs =
+        DMatrix::from_fn(count, m1 + 1, |k, l| if l < m1 { h.value(out.u[(l, k)]) } else { 1.0 });
     if count > 2 * (m1 + 1)
         && let Some((x, condition)) = least_squares(&outputs, &peel.values, 1e-12)
         && condition < 1e6

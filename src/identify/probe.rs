@@ -106,12 +106,7 @@ fn noisy(noise: f64, spread: f64) -> Failure {
 /// of a smooth function vanish and those of the noise do not. The step is the largest at which
 /// differences of orders 4, 5 and 6 give the same level. Never less than half a unit in the last
 /// place of the largest value.
-fn noise(
-    f: &mut dyn Oracle,
-    rng: &mut impl rand::Rng,
-    s: f64,
-    unit: f64,
-) -> Result<f64, Halt> {
+fn noise(f: &mut dyn Oracle, rng: &mut impl rand::Rng, s: f64, unit: f64) -> Result<f64, Halt> {
     let d = f.input_dim();
     let origins = draws::gaussian(rng, d, LINES) * s;
     let directions: Vec<DVector<f64>> = (0..LINES).map(|_| draws::unit_vector(rng, d)).collect();
@@ -184,7 +179,8 @@ mod tests {
         let mut rng = draws::stream(7, "test", 0);
         let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
         for sigma in [1e-12, 1e-8, 1e-4] {
-            let mut noisy = Box(3, |x: &[f64]| (x[0] + 0.5 * x[1]).tanh() + x[2].tanh() + sigma * normal());
+            let mut noisy =
+                Box(3, |x: &[f64]| (x[0] + 0.5 * x[1]).tanh() + x[2].tanh() + sigma * normal());
             let land = probe(&mut noisy, 1).unwrap();
             let ratio = land.noise_near / sigma;
             assert!((0.5..2.0).contains(&ratio), "{sigma}: {ratio}");

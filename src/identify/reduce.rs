@@ -81,22 +81,17 @@ pub fn reduce(
     let h = land.scale * (land.noise_near / land.spread).powf(0.2);
     let gradients = f.gradients(&centres, &identity, GradientScheme::Central4, h)?;
     let noise = 1.5 * land.noise_near / h * (d as f64).sqrt();
-    let columns: Vec<DVector<f64>> = gradients
-        .column_iter()
-        .filter(|g| g.norm() > 1e3 * noise)
-        .map(|g| g / g.norm())
-        .collect();
+    let columns: Vec<DVector<f64>> =
+        gradients.column_iter().filter(|g| g.norm() > 1e3 * noise).map(|g| g / g.norm()).collect();
     if columns.len() < d {
-        evidence.add("reduce", json!({"dimension": d, "reason": "too few gradients above the noise"}));
+        evidence
+            .add("reduce", json!({"dimension": d, "reason": "too few gradients above the noise"}));
         return Ok(identity);
     }
     let Some(svd) = thin_svd(&DMatrix::from_columns(&columns)) else { return Ok(identity) };
     let gap = largest_gap(&svd.s, d - 1, 1e-15 * svd.s[0]);
     let reduced = gap.filter(|gap| gap.ratio > CLEAR_GAP && svd.s[gap.rank] < 1e-4 * svd.s[0]);
     let dimension = reduced.map_or(d, |gap| gap.rank);
-    evidence.add(
-        "reduce",
-        json!({"dimension": dimension, "gap": gap.map(|g| g.ratio), "step": h}),
-    );
+    evidence.add("reduce", json!({"dimension": dimension, "gap": gap.map(|g| g.ratio), "step": h}));
     Ok(if dimension < d { svd.u.columns(0, dimension).into_owned() } else { identity })
 }

@@ -73,7 +73,8 @@ pub fn refine(
         let before = rms(&residual);
         let mut improved = false;
         // Near the solution the undamped step converges quadratically.
-        let mut lambda: f64 = if before < 1e-4 * first.max(1e-3) { damping * 1e-6 } else { damping };
+        let mut lambda: f64 =
+            if before < 1e-4 * first.max(1e-3) { damping * 1e-6 } else { damping };
         for _ in 0..12 {
             let Some(cholesky) = equilibrated.damped(lambda) else {
                 lambda = (lambda * 10.0).max(1e-15);
@@ -103,7 +104,10 @@ pub fn refine(
         idle = if after < floor || after > 0.9 * before { idle + 1 } else { 0 };
     }
     let last = rms(&residual);
-    evidence.add(stage, json!({"steps": steps, "from": first, "to": last, "points": sample.values.len()}));
+    evidence.add(
+        stage,
+        json!({"steps": steps, "from": first, "to": last, "points": sample.values.len()}),
+    );
     (network, last)
 }
 

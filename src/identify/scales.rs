@@ -44,9 +44,8 @@ pub fn assemble(
     let mut slope = vec![0.0; m0];
     let mut middle = vec![0.0; m0];
     let mut worst = 0.0f64;
-    let output = |u: &DVector<f64>| {
-        second.c0 + (0..m1).map(|l| second.c[l] * h.value(u[l])).sum::<f64>()
-    };
+    let output =
+        |u: &DVector<f64>| second.c0 + (0..m1).map(|l| second.c[l] * h.value(u[l])).sum::<f64>();
     let ts: Vec<f64> = (0..POINTS).map(|k| 6.0 * k as f64 / (POINTS - 1) as f64 - 3.0).collect();
 
     // Units of S: the line runs through the places of the peel.
@@ -133,7 +132,11 @@ fn dependent() -> Halt {
 }
 
 fn open(unit: usize) -> Halt {
-    Failure::new("scales", format!("slope and shift of first-layer unit {unit} could not be fitted")).into()
+    Failure::new(
+        "scales",
+        format!("slope and shift of first-layer unit {unit} could not be fitted"),
+    )
+    .into()
 }
 
 /// Least squares in two unknowns (q > 0, z) from a grid of starts by damped Gauss-Newton; returns the

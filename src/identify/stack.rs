@@ -60,7 +60,8 @@ pub fn wide_stack(
         // The plain polarised scheme costs half of Richardson's and is exact enough to start from;
         // a smaller step makes up for its order.
         let h = 0.25 * step.h;
-        let hessians = f.hessians(&centres, &DMatrix::identity(d, d), HessianScheme::Polarised, h)?;
+        let hessians =
+            f.hessians(&centres, &DMatrix::identity(d, d), HessianScheme::Polarised, h)?;
         let noise = 3.0 * land.noise_at(s * (d as f64).sqrt()) / (h * h) * d as f64;
         let kept: Vec<usize> =
             (0..count).filter(|&k| hessians.column(k).norm() > SIGNAL * noise).collect();

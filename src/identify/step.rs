@@ -81,8 +81,8 @@ mod tests {
         directions.column_iter_mut().for_each(|mut v| {
             v.normalize_mut();
         });
-        let step =
-            second_difference(&mut NetworkOracle::new(network), &centres, &directions, 1.0).unwrap();
+        let step = second_difference(&mut NetworkOracle::new(network), &centres, &directions, 1.0)
+            .unwrap();
         assert!(step.error < 1e-8 * step.size, "{step:?}");
         assert!((1e-3..0.2).contains(&step.h));
     }

@@ -152,7 +152,8 @@ fn candidates(stack: &Stack, ascent: Ascent, seed: u64) -> Vec<Candidate> {
             starts.push(top.into_owned());
         }
     }
-    let random = draws::gaussian(&mut draws::stream(seed, "ascent", 0), stack.points.nrows(), 2 * rank);
+    let random =
+        draws::gaussian(&mut draws::stream(seed, "ascent", 0), stack.points.nrows(), 2 * rank);
     starts.extend(random.column_iter().map(|c| c.into_owned()));
     let mut found = rank_one::search(basis, &DMatrix::from_columns(&starts), ascent);
     found.retain(|c| c.score >= LEAST_SCORE);
@@ -240,7 +241,8 @@ impl Search<'_> {
     ) -> Result<Option<DVector<f64>>, OracleError> {
         let d = x.len();
         let noise = self.land.noise_at(x.norm());
-        let h = transition.half_width * (10.0 * noise / transition.variation).powf(0.2).clamp(1e-3, 0.2);
+        let h = transition.half_width
+            * (10.0 * noise / transition.variation).powf(0.2).clamp(1e-3, 0.2);
         let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
         let g = self.f.gradients(&centre, &DMatrix::identity(d, d), GradientScheme::Central4, h)?;
         let norm = g.norm();
@@ -393,7 +395,8 @@ fn unexplained(
             let speed = unit.direction.dot(direction);
             let t = (unit.centre - unit.direction.dot(origin)) / speed;
             // The crossing is uncertain by the angle error times the distance.
-            let reach = (1.5 * SATURATED * unit.half_width + 4.0 * unit.error * length) / speed.abs();
+            let reach =
+                (1.5 * SATURATED * unit.half_width + 4.0 * unit.error * length) / speed.abs();
             (t - reach, t + reach)
         })
         .filter(|zone| zone.0.is_finite() && zone.1.is_finite())

@@ -25,7 +25,9 @@ pub fn climb(basis: &DMatrix<f64>, ends: &mut DMatrix<f64>) -> Vec<f64> {
         let mut still = Vec::new();
         for (column, &k) in moving.iter().enumerate() {
             scores[k] = coordinates.column(column).norm_squared();
-            if step(projected.column(column).as_slice(), ends.column_mut(k).as_mut_slice()) > ARRIVED {
+            if step(projected.column(column).as_slice(), ends.column_mut(k).as_mut_slice())
+                > ARRIVED
+            {
                 still.push(k);
             }
         }

@@ -111,11 +111,23 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
     #[inline(always)]
     fn centre(&self, first: usize, count: usize) -> Point<T, S> {
         let Model { z, u, m0, m1, .. } = self.model;
-        let column = |lane: usize| first + lane.min(count - 1);
-        Point {
-            inner: (0..*m0).map(|r| G::state(self.simd, |lane| z[(r, column(lane))])).collect(),
-            outer: (0..*m1).map(|l| H::state(self.simd, |lane| u[(l, column(lane))])).collect(),
+        let zero = Vector::splat(self.simd, T::zeroed());
+        let mut point = Point { inner: vec![[zero; 2]; *m0], outer: vec![[zero; 2]; *m1] };
+        let mut inputs = [0.0; 16];
+        let inputs = &mut inputs[..Vector::<T, S>::LEN];
+        for (r, state) in point.inner.iter_mut().enumerate() {
+            for (lane, input) in inputs.iter_mut().enumerate() {
+                *input = z[(r, first + lane.min(count - 1))];
+            }
+            *state = G::state(self.simd, inputs);
         }
+        for (l, state) in point.outer.iter_mut().enumerate() {
+            for (lane, input) in inputs.iter_mut().enumerate() {
+                *input = u[(l, first + lane.min(count - 1))];
+            }
+            *state = H::state(self.simd, inputs);
+        }
+        point
     }
 
     /// The axis changes of direction j, and the base points displaced along it.
@@ -134,7 +146,8 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
                 axis[first + n] = changes[n];
                 let Some(base) = bases.get_mut(first + n) else { continue };
                 let moves = self.model.row(nodes[n].row);
-                for ((base, &centre), &b) in base.inner.iter_mut().zip(&centre[0].inner).zip(moves) {
+                for ((base, &centre), &b) in base.inner.iter_mut().zip(&centre[0].inner).zip(moves)
+                {
                     *base = G::moved(centre, Vector::splat(self.simd, b));
                 }
                 for ((base, &centre), b) in

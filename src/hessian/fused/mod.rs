@@ -17,6 +17,7 @@ mod pattern;
 mod unit;
 mod vector;
 
+use std::marker::PhantomData;
 use std::ops::Range;
 
 use nalgebra::DMatrix;
@@ -66,19 +67,17 @@ impl<T: Real> Model<T> {
         let mut z = &transposed * centres;
         z.column_iter_mut().for_each(|mut z| z -= &network.theta);
         let mut y = z.clone();
-        network.g.apply(y.as_mut_slice());
+        let arch = pulp::Arch::new();
+        arch.dispatch(Elementwise::<T>(y.as_mut_slice(), network.g, false, PhantomData));
         let mut u = network.b.transpose() * y;
         u.column_iter_mut().for_each(|mut u| u -= &network.tau);
-        let tabulate = match network.g {
-            Activation::Erf => Erf::tabulate::<T>,
-            _ => Tanh::tabulate::<T>,
-        };
         let steps = transposed * directions;
-        let moves = Pattern::of(scheme)
-            .multiples
-            .iter()
-            .flat_map(|m| steps.iter().map(move |step| T::from_f64(tabulate(h * m * step))))
-            .collect();
+        let mut moves = Vec::with_capacity(4 * steps.len());
+        for m in Pattern::of(scheme).multiples {
+            moves.extend(steps.iter().map(|step| h * m * step));
+        }
+        arch.dispatch(Elementwise::<T>(&mut moves, network.g, true, PhantomData));
+        let moves = moves.into_iter().map(T::from_f64).collect();
         Model {
             m0,
             m1,
@@ -97,6 +96,24 @@ impl<T: Real> Model<T> {
 
     fn row(&self, row: usize) -> &[T] {
         &self.moves[row * self.m0..][..self.m0]
+    }
+}
+
+/// The first activation's values, or what is tabulated of moves, in place: dispatched, because
+/// without an instruction set that has it every multiply-add is a call.
+struct Elementwise<'a, T>(&'a mut [f64], Activation, bool, PhantomData<T>);
+
+impl<T: Real> pulp::WithSimd for Elementwise<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let Elementwise(values, activation, tabulate, _) = self;
+        match (tabulate, activation) {
+            (false, activation) => activation.apply(values),
+            (true, Activation::Erf) => values.iter_mut().for_each(|b| *b = Erf::tabulate::<T>(*b)),
+            (true, _) => values.iter_mut().for_each(|b| *b = Tanh::tabulate::<T>(*b)),
+        }
     }
 }
 

@@ -67,17 +67,11 @@ pub fn off_diagonal<T: Real, S: Simd>(
     axis: &[Vector<T, S>],
     h: f64,
 ) -> Vector<T, S> {
-    let over = |x: Vector<T, S>, square: f64| {
-        x * x.constant(std::f64::consts::SQRT_2 / square)
-    };
+    let over = |x: Vector<T, S>, square: f64| x * x.constant(std::f64::consts::SQRT_2 / square);
     match scheme {
         HessianScheme::Forward => over(pair[0] - axis[0], h * h),
-        HessianScheme::Central => {
-            over((pair[0] - pair[1]) + (pair[2] - pair[3]), 4.0 * h * h)
-        }
-        HessianScheme::Polarised => {
-            over((pair[0] + pair[1]) - (axis[0] + axis[1]), 2.0 * h * h)
-        }
+        HessianScheme::Central => over((pair[0] - pair[1]) + (pair[2] - pair[3]), 4.0 * h * h),
+        HessianScheme::Polarised => over((pair[0] + pair[1]) - (axis[0] + axis[1]), 2.0 * h * h),
         HessianScheme::Richardson => {
             let fine = over((pair[0] + pair[1]) - (axis[0] + axis[1]), 2.0 * h * h);
             let coarse = over((pair[2] + pair[3]) - (axis[2] + axis[3]), 8.0 * h * h);

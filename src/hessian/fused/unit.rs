@@ -14,8 +14,8 @@ pub type State<T, S> = [Vector<T, S>; 2];
 /// An activation of the first layer: the moves are the same for all centres, so whatever depends on
 /// the move alone is tabulated.
 pub trait Inner {
-    /// The states at z(0), z(1), ..., one a lane.
-    fn state<T: Real, S: Simd>(simd: S, z: impl Fn(usize) -> f64) -> State<T, S>;
+    /// The states at z\[0\], z\[1\], ..., one a lane.
+    fn state<T: Real, S: Simd>(simd: S, z: &[f64]) -> State<T, S>;
 
     /// What is tabulated of a move b.
     fn tabulate<T: Real>(b: f64) -> f64;
@@ -32,8 +32,8 @@ pub trait Inner {
 
 /// An activation of the second layer, whose moves differ from node to node.
 pub trait Outer {
-    /// The states at u(0), u(1), ..., one a lane.
-    fn state<T: Real, S: Simd>(simd: S, u: impl Fn(usize) -> f64) -> State<T, S>;
+    /// The states at u\[0\], u\[1\], ..., one a lane.
+    fn state<T: Real, S: Simd>(simd: S, u: &[f64]) -> State<T, S>;
 
     /// phi(u + b) - phi(u) for `P` states and moves.
     fn changes<T: Real, S: Simd, const P: usize>(
@@ -56,9 +56,13 @@ pub struct Tanh;
 
 impl Inner for Tanh {
     #[inline(always)]
-    fn state<T: Real, S: Simd>(simd: S, z: impl Fn(usize) -> f64) -> State<T, S> {
-        let tanh = Vector::from_fn(simd, |n| Self::tabulate::<T>(z(n)));
-        [tanh, Vector::from_fn(simd, |n| Activation::Tanh.slope(z(n)))]
+    fn state<T: Real, S: Simd>(simd: S, z: &[f64]) -> State<T, S> {
+        let mut state = [Vector::splat(simd, T::zeroed()); 2];
+        for (n, &z) in z.iter().enumerate() {
+            state[0].set(n, Self::tabulate::<T>(z));
+            state[1].set(n, Activation::Tanh.slope(z));
+        }
+        state
     }
 
     #[inline(always)]
@@ -92,10 +96,14 @@ impl Inner for Tanh {
 
 impl Outer for Tanh {
     #[inline(always)]
-    fn state<T: Real, S: Simd>(simd: S, u: impl Fn(usize) -> f64) -> State<T, S> {
-        let g = Vector::from_fn(simd, |n| 2.0 * Activation::Sigmoid.value(2.0 * u(n)));
-        let w = Vector::from_fn(simd, |n| Activation::Tanh.slope(u(n)));
-        [g.clamp(2.0 - 2.0 * T::EPSILON), w]
+    fn state<T: Real, S: Simd>(simd: S, u: &[f64]) -> State<T, S> {
+        let mut state = [Vector::splat(simd, T::zeroed()); 2];
+        for (n, &u) in u.iter().enumerate() {
+            let g = 2.0 * Activation::Sigmoid.value(2.0 * u);
+            state[0].set(n, g.min(2.0 - 2.0 * T::EPSILON));
+            state[1].set(n, Activation::Tanh.slope(u));
+        }
+        state
     }
 
     #[inline(always)]
@@ -134,9 +142,12 @@ pub struct Erf;
 
 impl Erf {
     #[inline(always)]
-    fn state<T: Real, S: Simd>(simd: S, z: impl Fn(usize) -> f64) -> State<T, S> {
-        let z = Vector::from_fn(simd, z);
-        [z, T::erf(z)]
+    fn state<T: Real, S: Simd>(simd: S, z: &[f64]) -> State<T, S> {
+        let mut inputs = Vector::splat(simd, T::zeroed());
+        for (n, &z) in z.iter().enumerate() {
+            inputs.set(n, z);
+        }
+        [inputs, T::erf(inputs)]
     }
 
     #[inline(always)]
@@ -160,7 +171,7 @@ impl Erf {
 
 impl Inner for Erf {
     #[inline(always)]
-    fn state<T: Real, S: Simd>(simd: S, z: impl Fn(usize) -> f64) -> State<T, S> {
+    fn state<T: Real, S: Simd>(simd: S, z: &[f64]) -> State<T, S> {
         Erf::state(simd, z)
     }
 
@@ -185,7 +196,7 @@ impl Inner for Erf {
 
 impl Outer for Erf {
     #[inline(always)]
-    fn state<T: Real, S: Simd>(simd: S, u: impl Fn(usize) -> f64) -> State<T, S> {
+    fn state<T: Real, S: Simd>(simd: S, u: &[f64]) -> State<T, S> {
         Erf::state(simd, u)
     }
 

@@ -148,14 +148,10 @@ impl<T: Real, S: Simd> Vector<T, S> {
         Self::splat(self.simd, T::from_f64(x))
     }
 
-    /// Lane n holds the number nearest to `f(n)`.
+    /// Puts the number nearest to `x` into one lane.
     #[inline(always)]
-    pub fn from_fn(simd: S, f: impl Fn(usize) -> f64) -> Self {
-        let mut out = Self::splat(simd, T::zeroed());
-        for (n, lane) in out.as_mut_slice().iter_mut().enumerate() {
-            *lane = T::from_f64(f(n));
-        }
-        out
+    pub fn set(&mut self, lane: usize, x: f64) {
+        self.as_mut_slice()[lane] = T::from_f64(x);
     }
 
     #[inline(always)]
@@ -193,7 +189,8 @@ impl<T: Real, S: Simd> Vector<T, S> {
     /// exp(self) - 1 with small relative error, for |self| up to a few hundred in f64 and 80 in f32.
     #[inline(always)]
     pub fn expm1(self) -> Self {
-        let shifted = self.mul_add(self.constant(std::f64::consts::LOG2_E), self.constant(T::ROUND));
+        let shifted =
+            self.mul_add(self.constant(std::f64::consts::LOG2_E), self.constant(T::ROUND));
         let n = shifted - self.constant(T::ROUND);
         let r = n.mul_add(self.constant(-std::f64::consts::LN_2), self);
         let mut factorial: f64 = (1..=T::EXPM1_DEGREE).map(|n| n as f64).product();
