@@ -1,13 +1,113 @@
 //! Recover a neural network with two smooth hidden layers from queries alone.
+//!
+//! # The model
+//!
+//! ```text
+//! f(x) = c0 + sum_l c_l h(b_l . g(A^T x - theta) - tau_l),   x in R^d
+//! ```
+//!
+//! | symbol | shape | what |
+//! |---|---|---|
+//! | A, columns a_i | d x m0 | weights of the first layer |
+//! | theta | m0 | its shifts, subtracted |
+//! | B, columns b_l | m0 x m1 | weights of the second layer |
+//! | tau | m1 | its shifts, subtracted |
+//! | c, c0 | m1, 1 | output weights and offset |
+//! | g, h | | [`Activation`]: tanh, sigmoid or erf, applied to each component |
+//!
+//! f may be asked for values at points of our choice, and for nothing else. Every value is a
+//! *query*, and is counted. f determines the parameters up to the order of the units in each layer
+//! and a sign for each unit; [`Network::canonical`] picks one network of every such class and
+//! [`Network::matching`] compares two.
+//!
+//! # The stages
+//!
+//! [`fn@identify`] runs them in this order and books queries and seconds under these names.
+//!
+//! | stage | what it finds | how |
+//! |---|---|---|
+//! | probe | accuracy and natural scale of f | differences of values ([`stencil`]) |
+//! | reduce | the range of A, where d > m0 | singular values of gradients |
+//! | stack | the span of the a_i a_i^T | finite-difference Hessians ([`hessian`]) far from the origin, where units are saturated one by one; their singular values fall after m0 of them ([`subspace`]) |
+//! | units | m0 and the directions a_i | rank-one matrices in that span ([`rank_one`]), and steps of f along lines |
+//! | polish | the directions to rounding | gradients where one unit alone is active |
+//! | peel | m1 and B up to scales | saturated patterns of some units make gradients and Hessians in the others an exact low-rank problem |
+//! | scales | theta, tau, c, c0 and all scales | least squares |
+//! | refine | all parameters to rounding | Levenberg-Marquardt |
+//! | certify | residual and error bound | fresh values; singular values of the Jacobian |
+//!
+//! The [`Status`] is `Identified` only if the fresh values agree to the accuracy of the black box
+//! *and* the parameter error has a small bound. That a network cannot be identified is a result with
+//! a reason, never an `Err`: errors are broken black boxes.
+//!
+//! # Example
+//!
+//! ```
+//! use disentangle::{Activation, Class, Network, NetworkOracle, Settings, Silent, Status, identify};
+//!
+//! // Any type that implements `Oracle` will do; here a random network answers.
+//! let truth = Network::random((6, 5, 2), Class::Paper, Activation::Tanh, 1)?;
+//! let mut oracle = NetworkOracle::new(truth.clone());
+//!
+//! let solution = identify(&mut oracle, &Settings::default(), &mut Silent)?;
+//! assert_eq!(solution.status, Status::Identified);
+//! assert_eq!(solution.widths, Some((5, 2)));
+//!
+//! let found = solution.network.expect("an identified network");
+//! assert!(truth.matching(&found).within(1e-9));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # A black box of your own
+//!
+//! ```
+//! use disentangle::{Oracle, OracleError};
+//! use nalgebra::{DMatrix, DVector};
+//!
+//! struct Mine;
+//!
+//! impl Oracle for Mine {
+//!     fn input_dim(&self) -> usize {
+//!         2
+//!     }
+//!
+//!     // One point a column of `points`, one value a point.
+//!     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+//!         Ok(DVector::from_fn(points.ncols(), |k, _| {
+//!             let y = (points[(0, k)] - 0.3 * points[(1, k)] + 0.1).tanh();
+//!             (0.8 * y - 0.2).tanh()
+//!         }))
+//!     }
+//! }
+//! # assert_eq!(Mine.values(&DMatrix::zeros(2, 3)).unwrap().len(), 3);
+//! ```
+//!
+//! A black box in another language is a [`ProcessOracle`]; what goes over the pipes is told in
+//! [`oracle::protocol`].
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod draws;
+pub mod files;
 pub mod hessian;
 pub mod identify;
 pub mod linalg;
 pub mod network;
 pub mod oracle;
 pub mod rank_one;
+pub mod report;
 pub mod stencil;
 pub mod subspace;
+
+pub use identify::{Settings, Solution, Status, identify};
+pub use network::{Activation, Class, Matching, Network};
+pub use oracle::{
+    NetworkOracle, Observer, Oracle, OracleError, ProcessOracle, ProcessSettings, Silent,
+};
+pub use rank_one::Ascent;
+pub use report::Report;
+
+/// The README's example is compiled and run with the others.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -22,12 +22,16 @@ pub struct Gap {
     pub ratio: f64,
 }
 
-/// The largest gap among ranks 1 ..= `most`, values below `floor` counting as `floor`. `None` if
-/// there are fewer than two values or nothing stands above the floor.
-pub fn largest_gap(singular_values: &[f64], most: usize, floor: f64) -> Option<Gap> {
+/// The largest gap among the given ranks (at least 1), values below `floor` counting as `floor`. `None`
+/// if there is no such rank or nothing stands above the floor.
+pub fn largest_gap(
+    singular_values: &[f64],
+    ranks: std::ops::RangeInclusive<usize>,
+    floor: f64,
+) -> Option<Gap> {
     let above = singular_values.iter().take_while(|&&s| s > floor).count();
-    (1..singular_values.len().min(most + 1))
-        .filter(|&rank| rank <= above)
+    ranks
+        .filter(|&rank| rank >= 1 && rank <= above && rank < singular_values.len())
         .map(|rank| Gap {
             rank,
             ratio: singular_values[rank - 1] / singular_values[rank].max(floor).max(1e-300),
@@ -62,13 +66,13 @@ mod tests {
 
     #[test]
     fn the_gap_is_where_the_values_fall_most() {
-        let gap = largest_gap(&[5.0, 4.0, 3.0, 0.1, 0.09], 4, 0.0).unwrap();
+        let gap = largest_gap(&[5.0, 4.0, 3.0, 0.1, 0.09], 1..=4, 0.0).unwrap();
         assert_eq!(gap.rank, 3);
         assert!((gap.ratio - 30.0).abs() < 1e-9);
         // A fall inside the noise does not count.
-        let gap = largest_gap(&[5.0, 4.0, 1e-12, 1e-17], 3, 1e-11).unwrap();
+        let gap = largest_gap(&[5.0, 4.0, 1e-12, 1e-17], 1..=3, 1e-11).unwrap();
         assert_eq!(gap.rank, 2);
-        assert!(largest_gap(&[1e-12, 1e-13], 1, 1e-11).is_none());
+        assert!(largest_gap(&[1e-12, 1e-13], 1..=1, 1e-11).is_none());
     }
 
     #[test]
@@ -77,7 +81,7 @@ mod tests {
         let q = DMatrix::from_fn(3, 8, |i, j| ((i * 2 + j * 5) % 11) as f64 - 5.0);
         let stack = &p * q;
         let space = leading(&stack).unwrap();
-        assert_eq!(largest_gap(&space.singular_values, 7, 1e-10).unwrap().rank, 3);
+        assert_eq!(largest_gap(&space.singular_values, 1..=7, 1e-10).unwrap().rank, 3);
         let basis = space.truncated(3).basis;
         assert!((&basis * (basis.transpose() * &stack) - stack).amax() < 1e-10);
     }

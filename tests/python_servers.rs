@@ -1,9 +1,10 @@
 //! The servers of the README, `examples/server*.py`, answer what the network answers.
 #![cfg(unix)]
 
+mod common;
+
 use std::collections::HashMap;
 use std::path::Path;
-use std::process::Command;
 
 use disentangle::network::{Activation, Network};
 use disentangle::oracle::{Oracle, ProcessFormat, ProcessOracle, ProcessSettings};
@@ -46,9 +47,7 @@ fn write(network: &Network, path: &Path) {
 
 #[test]
 fn the_examples_answer_what_the_network_answers() {
-    let python = Command::new("python3").args(["-c", "import numpy, safetensors"]).output();
-    if !python.is_ok_and(|output| output.status.success()) {
-        eprintln!("SKIPPED: python3 with numpy and safetensors is missing");
+    if !common::python_can("import numpy, safetensors") {
         return;
     }
     let dir = tempfile::tempdir().expect("a folder");

@@ -1,6 +1,10 @@
 //! The command line: one file a subcommand, and what they share.
 
 mod generate;
+mod identify;
+mod progress;
+mod serve;
+mod summary;
 mod verify;
 
 use std::error::Error;
@@ -11,7 +15,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use disentangle::network::Activation;
 
-/// Exit code: the networks differ.
+/// Exit code: the networks differ, or none was identified.
 pub const DIFFERENT: u8 = 1;
 /// Exit code: bad usage, bad input, or an environment that does not work. clap's own code too.
 pub const UNUSABLE: u8 = 2;
@@ -23,8 +27,9 @@ pub type Outcome = Result<ExitCode, Box<dyn Error>>;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes:\n  0  success\n  1  the networks differ\n  2  bad usage, bad input \
-                  or a broken environment; one line on stderr says what"
+    after_help = "Exit codes:\n  0  success: identified, or the networks are the same\n  \
+                  1  it ran, but the network is not identified, or the networks differ\n  \
+                  2  bad usage, bad input or a broken black box; one line on stderr says what"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -33,25 +38,39 @@ pub struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Generate(generate::Generate),
+    Identify(Box<identify::Identify>),
     Verify(verify::Verify),
+    Generate(generate::Generate),
+    Serve(serve::Serve),
 }
 
 impl Cli {
     /// Runs the subcommand.
     pub fn run(self) -> Outcome {
         match self.command {
-            Command::Generate(command) => command.run(),
+            Command::Identify(command) => command.run(),
             Command::Verify(command) => command.run(),
+            Command::Generate(command) => command.run(),
+            Command::Serve(command) => command.run(),
         }
     }
 }
 
-/// One line on stderr, whatever a file name or a library put into the message.
+/// Says on stderr why the program stops.
 pub fn report(error: &dyn Error) {
-    let line = error.to_string().replace(char::is_control, " ");
+    say("error", &error.to_string());
+}
+
+/// Says on stderr what did not go as wished.
+fn warn(text: &str) {
+    say("warning", text);
+}
+
+/// One line, whatever a file name or a library put into the message.
+fn say(kind: &str, text: &str) {
+    let line = text.replace(char::is_control, " ");
     // With stderr gone there is nobody left to tell.
-    let _ = writeln!(io::stderr(), "error: {line}");
+    let _ = writeln!(io::stderr(), "{kind}: {line}");
 }
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no error.

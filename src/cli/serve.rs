@@ -5,32 +5,38 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use disentangle::network::Network;
+use disentangle::network::{Activation, Network};
 use disentangle::oracle::{ProcessFormat, ServeError, serve};
+
+use super::Outcome;
 
 /// Answer points on stdin with a network's values on stdout
 ///
 /// Text: one point a line, its coordinates separated by spaces; one value a line back. Binary:
-/// counted frames of little-endian f64. Ends with its input; a malformed line ends it with status 2.
+/// counted frames of little-endian f64. Ends with its input; a malformed line ends it with code 2.
 #[derive(Args, Debug)]
-pub struct ServeArgs {
-    /// The network to answer for
+pub struct Serve {
+    /// The network to answer for, safetensors
     #[arg(long, value_name = "FILE")]
     network: PathBuf,
     /// How numbers are written on the pipes
     #[arg(long, value_enum, default_value_t)]
     format: ProcessFormat,
+    /// Activation of both layers, whatever the file says
+    #[arg(long, value_parser = super::activations())]
+    activation: Option<Activation>,
 }
 
-/// Serves until stdin ends.
-pub fn run(args: &ServeArgs) -> Result<ExitCode, Box<dyn std::error::Error>> {
-    let network = Network::load(&args.network, None)?;
-    match serve(&network, io::stdin().lock(), io::stdout().lock(), args.format) {
-        Ok(()) => Ok(ExitCode::SUCCESS),
-        Err(error @ (ServeError::Line { .. } | ServeError::Frame { .. })) => {
-            eprintln!("error: stdin, {error}");
-            Ok(ExitCode::from(2))
+impl Serve {
+    /// Serves until stdin ends.
+    pub fn run(self) -> Outcome {
+        let network = Network::load(&self.network, self.activation)?;
+        match serve(&network, io::stdin().lock(), io::stdout().lock(), self.format) {
+            Ok(()) => Ok(ExitCode::SUCCESS),
+            Err(error @ (ServeError::Line { .. } | ServeError::Frame { .. })) => {
+                Err(format!("stdin, {error}").into())
+            }
+            Err(ServeError::Io(error)) => Err(error.into()),
         }
-        Err(ServeError::Io(error)) => Err(error.into()),
     }
 }

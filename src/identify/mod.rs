@@ -383,9 +383,9 @@ impl Run<'_> {
 
         self.meter.enter("refine");
         let mut f = Restricted::new(&mut self.meter, q);
-        let count = 3 * start.parameter_count() + 200;
+        let count = refine::sample_size(&start);
         let sample = refine::sample(&mut f, land, count, seed, "refine")?;
-        let floor = 2.0 * land.noise_at(0.0);
+        let floor = 4.0 * land.noise_at(0.0);
         let (network, rms) = refine::refine(&sample, start, floor, "refine", &mut self.evidence);
         if rms > 0.05 * land.spread {
             return Err(Failure::new(
@@ -394,15 +394,20 @@ impl Run<'_> {
             )
             .into());
         }
-        // Back to all d inputs, where the range itself is refined too.
-        let mut lifted = Network { a: q * &network.a, ..network };
+        let mut network = Network { a: q * &network.a, ..network };
         if let Some(asked) = self.settings.activation {
-            lifted = lifted.with_activations(asked, asked).unwrap_or(lifted);
+            network = network.with_activations(asked, asked).unwrap_or(network);
         }
-        let count = 3 * lifted.parameter_count() / 2 + 400;
-        let sample = refine::sample(&mut self.meter, land, count, seed, "refine all inputs")?;
-        let (network, _) =
-            refine::refine(&sample, lifted, floor, "refine_all_inputs", &mut self.evidence);
+        let sample = if q.ncols() == q.nrows() {
+            sample
+        } else {
+            // Back to all d inputs, where the range itself is refined too.
+            let count = refine::sample_size(&network);
+            let sample = refine::sample(&mut self.meter, land, count, seed, "refine all inputs")?;
+            let stage = "refine_all_inputs";
+            network = refine::refine(&sample, network, floor, stage, &mut self.evidence).0;
+            sample
+        };
 
         self.meter.enter("certify");
         let certificate =
@@ -428,7 +433,7 @@ impl Run<'_> {
         } else if self.settings.widths.is_some_and(|expected| expected != widths) {
             (
                 Status::NotIdentified,
-                format!("widths {widths:?} were found, not {:?} as given", self.settings.widths),
+                format!("widths {} {} were found, not those given", widths.0, widths.1),
             )
         } else {
             (Status::Identified, "held-out residual at the oracle's accuracy".to_owned())

@@ -30,10 +30,14 @@ use crate::rank_one::{self, Ascent};
 use crate::stencil::{GradientScheme, HessianScheme};
 use crate::subspace::{self, largest_gap};
 
-/// A fall of the singular values of the p(k) by this factor shows m1.
+/// m1 shows where the singular values of the p(k) fall to this many times their error...
+const NEAR_ERROR: f64 = 100.0;
+/// ... by this factor.
 const CLEAR_GAP: f64 = 30.0;
-/// With so few units in T their middle positions serve as a third level.
-const FEW: usize = 5;
+/// Draws of a placement whose pattern of signs is new.
+const REDRAWS: usize = 8;
+/// Condition number up to which the patterns tell the rows of B apart.
+const MOST_CONDITION: f64 = 1e4;
 /// Score of a rank-one element of an exact subspace.
 const LEAST_SCORE: f64 = 1.0 - 1e-3;
 
@@ -43,12 +47,10 @@ pub struct Peel {
     pub held: Vec<usize>,
     /// Where: direction_i . x.
     pub targets: Vec<f64>,
-    /// The points x(k) and the sides of the units T; 0 marks a unit of T at its middle.
+    /// The points x(k) and the levels of the units T: +-1, or part-way.
     pub places: Vec<Placement>,
     /// f at the points.
     pub values: DVector<f64>,
-    /// kappa_i = phi''/phi'(z_i) per half width.
-    pub kappa: DVector<f64>,
     /// Columns beta_l = G_S b_S,l up to a factor, |S| x m1.
     pub beta: DMatrix<f64>,
     /// w_l(k) = c_l h'(u_l(k)) over that factor, m1 x K.
@@ -90,13 +92,15 @@ pub fn peel(
     let (m0, d) = (units.len(), f.input_dim());
     let placer = Placer::new(units, land);
     // Enough of the space must stay free to saturate T in.
-    let most = if placer.any_signs() { m0 - 1 } else { (m0 - 1).min(d.saturating_sub(3)) };
+    let most = if placer.any_signs() { m0 - 1 } else { (m0 - 1).min(d.saturating_sub(2)) };
     let mut rng = draws::stream(seed, "peel", attempt);
     let mut tried = Vec::new();
     let mut last =
         Failure::new("peel", "fewer than three first-layer units: no split into S and T");
-    for size in sizes(m0, most) {
-        match peel_split(f, land, units, &placer, size, ascent, &mut rng) {
+    // Where signs cannot be chosen, T needs many free dimensions for many patterns of saturation.
+    let half = if placer.any_signs() { m0.div_ceil(2) } else { d.div_ceil(2) };
+    for size in sizes(half, most) {
+        match peel_split(f, units, &placer, size, ascent, &mut rng) {
             Ok((peel, mut row)) => {
                 row["attempt"] = json!(attempt);
                 row["failed"] = json!(tried);
@@ -114,19 +118,13 @@ pub fn peel(
     Err(last.into())
 }
 
-/// Sizes of S in the order tried: about half the units first, then more.
-fn sizes(m0: usize, most: usize) -> Vec<usize> {
-    let mut sizes: Vec<usize> = [
-        m0.div_ceil(2),
-        2 * m0 / 3,
-        m0.saturating_sub(4),
-        m0.saturating_sub(3),
-        m0.saturating_sub(2),
-    ]
-    .into_iter()
-    .map(|size| size.clamp(2, most.max(1)))
-    .filter(|&size| size >= 2 && size <= most)
-    .collect();
+/// Sizes of S in the order tried: first `half`, then more.
+fn sizes(half: usize, most: usize) -> Vec<usize> {
+    let mut sizes: Vec<usize> =
+        [half, (half + most) / 2, most.saturating_sub(2), most.saturating_sub(1), most]
+            .into_iter()
+            .filter(|&size| size >= 2 && size <= most)
+            .collect();
     sizes.sort_unstable();
     sizes.dedup();
     sizes
@@ -153,16 +151,33 @@ fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     chosen
 }
 
-/// Sides of T for each k: distinct random patterns of +-1, and 0 as well where T is small.
+/// Levels of `free` units T: saturated at +-1, or part-way, so many half widths from the middle. Few
+/// units have too few patterns of +-1: the p(k) of `held` units need more patterns than m1.
+fn levels(free: usize, held: usize) -> Vec<f64> {
+    let between = match free {
+        1 => held + 4,
+        2 => 9,
+        3..=5 => 1,
+        _ => 0,
+    };
+    // Evenly over (-0.8, 0.8).
+    let spread = |k: usize| 0.8 * ((2 * k + 1) as f64 / between as f64 - 1.0);
+    [-1.0, 1.0].into_iter().chain((0..between).map(spread)).collect()
+}
+
+fn part_way(level: f64) -> bool {
+    level.abs() < 1.0
+}
+
+/// Levels of T for each k: distinct random patterns.
 fn patterns(
     free: &[usize],
     m0: usize,
     m1_most: usize,
-    three: bool,
+    levels: &[f64],
     rng: &mut ChaCha8Rng,
 ) -> Vec<Vec<f64>> {
     let wanted = (2 * free.len() + 10).max(3 * m1_most).max(32);
-    let levels: &[f64] = if three { &[-1.0, 1.0, 0.0] } else { &[-1.0, 1.0] };
     if free.len() <= 6 {
         let total = levels.len().pow(free.len() as u32);
         let mut all: Vec<usize> = (0..total).collect();
@@ -197,7 +212,6 @@ fn failure(reason: impl Into<String>) -> Halt {
 
 fn peel_split(
     f: &mut dyn Oracle,
-    land: &Landscape,
     units: &[Unit],
     placer: &Placer,
     size: usize,
@@ -208,15 +222,30 @@ fn peel_split(
     let held = choose(units, size, rng);
     let free: Vec<usize> = (0..m0).filter(|j| !held.contains(j)).collect();
     let targets: Vec<f64> = held.iter().map(|&i| units[i].centre).collect();
-    let three = placer.any_signs() && free.len() <= FEW;
-    let mut places = Vec::new();
-    for sides in patterns(&free, m0, size, three, rng) {
-        let middle: Vec<usize> = free.iter().copied().filter(|&j| sides[j] == 0.0).collect();
+    let levels = if placer.any_signs() { levels(free.len(), size) } else { vec![-1.0, 1.0] };
+    let mut places: Vec<Placement> = Vec::new();
+    let mut wanted = patterns(&free, m0, size, &levels, rng);
+    if !placer.any_signs() {
+        // Sides cannot be chosen: many are needed until every unit of T has changed its own.
+        wanted.resize(6 * free.len() + 20, vec![1.0; m0]);
+    }
+    for sides in wanted {
+        let between: Vec<usize> = free.iter().copied().filter(|&j| part_way(sides[j])).collect();
         let mut all = held.clone();
-        all.extend(&middle);
-        let mut levels = targets.clone();
-        levels.extend(middle.iter().map(|&j| units[j].centre));
-        places.extend(placer.saturate(&all, &levels, Some(&sides), rng));
+        all.extend(&between);
+        let mut at = targets.clone();
+        at.extend(between.iter().map(|&j| units[j].centre + sides[j] * units[j].half_width));
+        // Where the sides asked for cannot be had, those found may repeat: draw again.
+        for _ in 0..REDRAWS {
+            let Some(mut place) = placer.saturate(&all, &at, Some(&sides), rng) else { continue };
+            for &j in &between {
+                place.signs[j] = sides[j];
+            }
+            if places.iter().all(|q| q.signs != place.signs) {
+                places.push(place);
+                break;
+            }
+        }
     }
     let Some(moves) = placer.moves(&held).filter(|_| places.len() > free.len() + 1) else {
         return Err(failure(
@@ -234,14 +263,22 @@ fn peel_split(
     let k = f.hessians(&points, &moves, HessianScheme::Richardson, step.h)?;
     let values = f.values(&points)?;
 
-    let svd = thin_svd(&p).ok_or_else(|| failure("gradients are not finite"))?;
-    let far = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
-    let floor = 3.0 * land.noise_at(far) / step.h * (count as f64).sqrt();
-    let Some(gap) = largest_gap(&svd.s, size.min(count) - 1, floor).filter(|g| g.ratio > CLEAR_GAP)
-    else {
+    // The rank of p is told from its error, seen by halving the step.
+    let halved = f.gradients(&points, &moves, GradientScheme::Central4, 0.5 * step.h)?;
+    let not_finite = || failure("gradients are not finite");
+    let svd = thin_svd(&p).ok_or_else(not_finite)?;
+    let error = thin_svd(&(&p - halved)).ok_or_else(not_finite)?.s[0];
+    // The held units stray from their places by the angle errors times the distance.
+    let strays = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max)
+        * held.iter().map(|&i| units[i].error / units[i].half_width).fold(0.0, f64::max);
+    let noise = error + strays * svd.s[0];
+    let first = svd.s.iter().position(|&s| s <= NEAR_ERROR * noise).unwrap_or(svd.s.len()).max(1);
+    let gap =
+        largest_gap(&svd.s, first..=size.min(count) - 1, error).filter(|g| g.ratio > CLEAR_GAP);
+    let Some(gap) = gap else {
         return Err(failure(format!(
-            "the gradients along {size} held units show no gap (singular values {:.2e} to {:.2e}): \
-             m1 is at least {size}, or the values are too inaccurate",
+            "the gradients along {size} held units show no rank below {size} (singular values {:.2e} to \
+             {:.2e}, error {noise:.2e}): m1 is at least {size}, or the values are too inaccurate",
             svd.s[0],
             svd.s[svd.s.len() - 1]
         )));
@@ -286,10 +323,10 @@ fn peel_split(
     }
     let beta = range * factors;
     let row = json!({
-        "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio,
+        "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio, "error": noise,
         "step": step.h, "off_diagonal": off_diagonal,
     });
-    Ok((Peel { held, targets, places, values, kappa, beta, w, curvature }, row))
+    Ok((Peel { held, targets, places, values, beta, w, curvature }, row))
 }
 
 /// The m1 common rank-one factors of symmetric m1 x m1 matrices: stages 2 and 3 once more, in small.
@@ -334,23 +371,34 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     let (m1, count) = peel.w.shape();
     let m0 = peel.places[0].signs.len();
     let free: Vec<usize> = (0..m0).filter(|j| !peel.held.contains(j)).collect();
-    // Columns: sign of each free unit, an indicator of its middle where that occurs, and 1.
-    let middle: Vec<usize> =
-        free.iter().copied().filter(|&j| peel.places.iter().any(|p| p.signs[j] == 0.0)).collect();
-    let columns = free.len() + middle.len() + 1;
+    // Columns: side of each free unit, an indicator of every part-way level that occurs, and 1.
+    let mut between: Vec<(usize, f64)> = Vec::new();
+    for place in &peel.places {
+        for &j in free.iter().filter(|&&j| part_way(place.signs[j])) {
+            if !between.contains(&(j, place.signs[j])) {
+                between.push((j, place.signs[j]));
+            }
+        }
+    }
+    let columns = free.len() + between.len() + 1;
     if count < columns {
         return Err(failure(format!("{count} patterns are too few for {columns} unknowns")));
     }
     let design = DMatrix::from_fn(count, columns, |k, column| {
         let signs = &peel.places[k].signs;
         if column < free.len() {
-            signs[free[column]]
-        } else if column < free.len() + middle.len() {
-            f64::from(u8::from(signs[middle[column - free.len()]] == 0.0))
+            let side = signs[free[column]];
+            if part_way(side) { 0.0 } else { side }
+        } else if column < free.len() + between.len() {
+            let (j, level) = between[column - free.len()];
+            f64::from(u8::from(signs[j] == level))
         } else {
             1.0
         }
     });
+    if thin_svd(&design).is_none_or(|svd| svd.s[0] > MOST_CONDITION * svd.s[columns - 1]) {
+        return Err(failure("the patterns of saturation do not tell the rows of B apart"));
+    }
     let mut out = SecondLayer {
         beta: peel.beta.clone(),
         b_free: DMatrix::zeros(free.len(), m1),

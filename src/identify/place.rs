@@ -10,8 +10,9 @@ use crate::linalg::{complement, dual};
 
 /// Condition number of the directions up to which their dual basis is used.
 const MOST_CONDITION: f64 = 1e6;
-/// Random directions tried for a placement.
-const DRAWS: usize = 128;
+/// Random directions tried for a placement, one of these numbers: the best of many is near, but would be
+/// the same few again and again.
+const DRAWS: [usize; 4] = [3, 6, 12, 24];
 /// Farthest placement, in natural scales.
 const FARTHEST: f64 = 1e7;
 
@@ -127,7 +128,7 @@ impl Placer {
         let free = complement(&fixed);
         let at_base = self.directions.tr_mul(&base);
         let mut best: Option<(f64, DVector<f64>)> = None;
-        for _ in 0..DRAWS {
+        for _ in 0..DRAWS[rng.random_range(0..DRAWS.len())] {
             let w = &free * draws::unit_vector(rng, free.ncols());
             let speeds = self.directions.tr_mul(&w);
             let radius = (0..self.centres.len())

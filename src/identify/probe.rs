@@ -101,43 +101,82 @@ fn noisy(noise: f64, spread: f64) -> Failure {
     )
 }
 
-/// Noise of values at x ~ N(0, s^2 I) by difference tables (Hamming; More and Wild, "Estimating
-/// computational noise", SIAM J. Sci. Comput. 33, 2011): on a fine enough line the k-th differences
-/// of a smooth function vanish and those of the noise do not. The step is the largest at which
-/// differences of orders 4, 5 and 6 give the same level. Never less than half a unit in the last
-/// place of the largest value.
+/// Noise of values at x ~ N(0, s^2 I): the root mean square over lines. Never less than half a unit in
+/// the last place of the largest value.
 fn noise(f: &mut dyn Oracle, rng: &mut impl rand::Rng, s: f64, unit: f64) -> Result<f64, Halt> {
-    let d = f.input_dim();
-    let origins = draws::gaussian(rng, d, LINES) * s;
-    let directions: Vec<DVector<f64>> = (0..LINES).map(|_| draws::unit_vector(rng, d)).collect();
-    let mut floor = 0.0f64;
-    for step in [1e-2, 1e-3, 1e-4, 1e-5, 1e-6].map(|h| h * unit) {
-        let points = DMatrix::from_columns(
-            &(0..LINES * TABLE)
-                .map(|k| {
-                    let (line, place) = (k / TABLE, (k % TABLE) as f64);
-                    origins.column(line) + &directions[line] * (place * step)
-                })
-                .collect::<Vec<_>>(),
-        );
-        let values = f.values(&points)?;
-        floor = floor.max(0.5 * f64::EPSILON * values.amax());
-        let levels = [4, 5, 6].map(|order| {
-            let mean_square = values
-                .as_slice()
-                .chunks_exact(TABLE)
-                .map(|line| difference_level(line, order))
-                .sum::<f64>()
-                / LINES as f64;
-            mean_square.sqrt()
-        });
-        let largest = levels.iter().copied().fold(0.0, f64::max);
-        let smallest = levels.iter().copied().fold(f64::INFINITY, f64::min);
+    let origins = draws::gaussian(rng, f.input_dim(), LINES) * s;
+    let tables = difference_tables(f, rng, &origins, unit)?;
+    for levels in &tables.levels {
+        let rms = |order: usize| {
+            (levels.iter().map(|line| line[order]).sum::<f64>() / LINES as f64).sqrt()
+        };
+        let (largest, smallest) = extremes(&[rms(0), rms(1), rms(2)]);
         if smallest > 0.0 && largest < 3.0 * smallest {
-            return Ok(largest.max(floor));
+            return Ok(largest.max(tables.floor));
         }
     }
-    Ok(floor)
+    Ok(tables.floor)
+}
+
+/// Noise of the values at each of the columns of `origins` by itself, less certain than that over many
+/// lines: the least over the steps.
+pub fn noise_here(
+    f: &mut dyn Oracle,
+    origins: &DMatrix<f64>,
+    unit: f64,
+    rng: &mut impl rand::Rng,
+) -> Result<Vec<f64>, Halt> {
+    let tables = difference_tables(f, rng, origins, unit)?;
+    let of_line = |line: usize| {
+        tables
+            .levels
+            .iter()
+            .map(|step| extremes(&step[line]).0.sqrt())
+            .filter(|&level| level > 0.0)
+            .fold(f64::INFINITY, f64::min)
+    };
+    Ok((0..origins.ncols())
+        .map(|line| Some(of_line(line)).filter(|n| n.is_finite()).unwrap_or(0.0).max(tables.floor))
+        .collect())
+}
+
+fn extremes(levels: &[f64; 3]) -> (f64, f64) {
+    let largest = levels.iter().copied().fold(0.0, f64::max);
+    (largest, levels.iter().copied().fold(f64::INFINITY, f64::min))
+}
+
+/// Difference tables on short lines.
+struct Tables {
+    /// By step, from the largest, and line: mean squares of the 4th, 5th and 6th differences.
+    levels: Vec<Vec<[f64; 3]>>,
+    /// Half a unit in the last place of the largest value.
+    floor: f64,
+}
+
+/// Difference tables (Hamming; More and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33,
+/// 2011): on a fine enough line the k-th differences of a smooth function vanish and those of the
+/// noise do not. The step is right where differences of orders 4, 5 and 6 give the same level.
+fn difference_tables(
+    f: &mut dyn Oracle,
+    rng: &mut impl rand::Rng,
+    origins: &DMatrix<f64>,
+    unit: f64,
+) -> Result<Tables, Halt> {
+    let (d, lines) = origins.shape();
+    let directions: Vec<DVector<f64>> = (0..lines).map(|_| draws::unit_vector(rng, d)).collect();
+    let mut tables = Tables { levels: Vec::new(), floor: 0.0 };
+    for step in [1e-2, 1e-3, 1e-4, 1e-5, 1e-6].map(|h| h * unit) {
+        let mut points = DMatrix::zeros(d, lines * TABLE);
+        for (k, mut point) in points.column_iter_mut().enumerate() {
+            point.copy_from(&origins.column(k / TABLE));
+            point.axpy((k % TABLE) as f64 * step, &directions[k / TABLE], 1.0);
+        }
+        let values = f.values(&points)?;
+        tables.floor = tables.floor.max(0.5 * f64::EPSILON * values.amax());
+        let of_line = |line: &[f64]| [4, 5, 6].map(|order| difference_level(line, order));
+        tables.levels.push(values.as_slice().chunks_exact(TABLE).map(of_line).collect());
+    }
+    Ok(tables)
 }
 
 /// Mean square of the `order`-th differences, scaled so that independent noise of variance v gives v.

@@ -89,7 +89,7 @@ pub fn reduce(
         return Ok(identity);
     }
     let Some(svd) = thin_svd(&DMatrix::from_columns(&columns)) else { return Ok(identity) };
-    let gap = largest_gap(&svd.s, d - 1, 1e-15 * svd.s[0]);
+    let gap = largest_gap(&svd.s, 1..=d - 1, 1e-15 * svd.s[0]);
     let reduced = gap.filter(|gap| gap.ratio > CLEAR_GAP && svd.s[gap.rank] < 1e-4 * svd.s[0]);
     let dimension = reduced.map_or(d, |gap| gap.rank);
     evidence.add("reduce", json!({"dimension": dimension, "gap": gap.map(|g| g.ratio), "step": h}));

@@ -12,8 +12,8 @@ use crate::oracle::Oracle;
 
 /// Scales of the queries, in natural scales.
 pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
-/// Relative residual whose square is below rounding.
-const NEARLY: f64 = 1e-9;
+/// Relative residual from which on steps are not damped.
+const NEAR: f64 = 1e-4;
 /// Steps at most.
 const MOST_STEPS: usize = 60;
 
@@ -41,6 +41,11 @@ pub fn sample(
     Ok(Sample { points, values })
 }
 
+/// Points for a fit of `network`: half as many again as parameters, and some for the smallest.
+pub fn sample_size(network: &Network) -> usize {
+    3 * network.parameter_count() / 2 + 400
+}
+
 impl Sample {
     /// network(x) - f(x) at every point.
     pub fn residual(&self, network: &Network) -> DVector<f64> {
@@ -48,8 +53,8 @@ impl Sample {
     }
 }
 
-/// Fits all parameters of `start`; stops when the residual no longer falls or is at `floor` (root mean
-/// square). Returns the network and its root mean square residual.
+/// Fits all parameters of `start`; stops when the residual no longer falls, or is under `floor` (root mean
+/// square) after an undamped step. Returns the network and its root mean square residual.
 pub fn refine(
     sample: &Sample,
     start: Network,
@@ -72,12 +77,12 @@ pub fn refine(
         let gradient = &equilibrated.jt * &residual;
         let before = rms(&residual);
         let mut improved = false;
-        // Near the solution the undamped step converges quadratically.
-        let mut lambda: f64 =
-            if before < 1e-4 * first.max(1e-3) { damping * 1e-6 } else { damping };
-        for _ in 0..12 {
+        // Near the solution the undamped step converges quadratically; damping would leave the
+        // directions of small singular values behind.
+        let mut lambda: f64 = if before < NEAR * size { 0.0 } else { damping };
+        for _ in 0..20 {
             let Some(cholesky) = equilibrated.damped(lambda) else {
-                lambda = (lambda * 10.0).max(1e-15);
+                lambda = (lambda * 10.0).max(1e-14);
                 continue;
             };
             let step = cholesky.solve(&gradient).component_mul(&equilibrated.scale);
@@ -87,21 +92,19 @@ pub fn refine(
                 network = trial;
                 residual = next;
                 improved = true;
-                damping = (lambda * 0.1).max(1e-14);
+                damping = (lambda * 0.1).max(1e-12);
                 break;
             }
-            lambda = (lambda * 10.0).max(1e-12);
+            lambda = (lambda * 10.0).max(1e-13);
         }
         if !improved {
             break;
         }
         let after = rms(&residual);
-        // Convergence is quadratic: a step from here leaves nothing but rounding.
-        if before < NEARLY * size && lambda < 1e-6 {
+        if lambda == 0.0 && after < floor {
             break;
         }
-        // At the floor one more step settles what rounding allows.
-        idle = if after < floor || after > 0.9 * before { idle + 1 } else { 0 };
+        idle = if after > 0.5 * before { idle + 1 } else { 0 };
     }
     let last = rms(&residual);
     evidence.add(

@@ -2,6 +2,7 @@
 //! else known; then all parameters together make a first network.
 
 use nalgebra::{DMatrix, DVector, Matrix2, Vector2};
+use rayon::prelude::*;
 use serde_json::json;
 
 use super::line::values_along;
@@ -40,69 +41,59 @@ pub fn assemble(
     for (row, &j) in second.free.iter().enumerate() {
         b.set_row(j, &second.b_free.row(row));
     }
+    let ts: Vec<f64> = (0..POINTS).map(|k| 6.0 * k as f64 / (POINTS - 1) as f64 - 3.0).collect();
+    let mut readings = Vec::new();
+
+    // Units of S: the lines run through the places of the peel, where the row of B is known times
+    // phi'(z) and the second layer's inputs include the unit at its middle.
+    let moves = placer.moves(&peel.held).ok_or_else(dependent)?;
+    for (row, &unit) in peel.held.iter().enumerate() {
+        let direction = moves.column(row).into_owned();
+        let mut lines = Vec::new();
+        for k in spread_out(peel.places.len(), LINES) {
+            let values = values_along(f, &peel.places[k].point, &direction, &ts)?;
+            lines.push(Line { inputs: second.u.column(k).into_owned(), values });
+        }
+        let row = Row::TimesSlope(second.beta.row(row).transpose());
+        readings.push(Reading { unit, row, lines });
+    }
+
+    // Units of T: hold S and the unit, saturate the rest.
+    for (row, &unit) in second.free.iter().enumerate() {
+        let held: Vec<usize> = peel.held.iter().copied().chain([unit]).collect();
+        let targets: Vec<f64> = peel.targets.iter().copied().chain([units[unit].centre]).collect();
+        let moves = placer.moves(&held).ok_or_else(dependent)?;
+        let direction = moves.column(held.len() - 1).into_owned();
+        let mut lines = Vec::new();
+        for _ in 0..LINES {
+            let Some(place) = placer.saturate(&held, &targets, None, &mut rng) else { continue };
+            // The inputs of the second layer without the unit.
+            let mut inputs = second.offset.clone();
+            for (other, &j) in second.free.iter().enumerate() {
+                inputs += second.b_free.row(other).transpose() * place.signs[j];
+            }
+            lines.push(Line { inputs, values: values_along(f, &place.point, &direction, &ts)? });
+        }
+        if lines.is_empty() {
+            return Err(dependent());
+        }
+        readings.push(Reading { unit, row: Row::Known(second.b_free.row(row).transpose()), lines });
+    }
+
+    let fits: Vec<Option<(f64, f64, f64)>> = readings
+        .par_iter()
+        .map(|reading| fit_two(|q, z, out| reading.residuals((q, z), (g, h), second, &ts, out)))
+        .collect();
     // Per unit: slope times half width, and z at the unit's centre.
     let mut slope = vec![0.0; m0];
     let mut middle = vec![0.0; m0];
     let mut worst = 0.0f64;
-    let output =
-        |u: &DVector<f64>| second.c0 + (0..m1).map(|l| second.c[l] * h.value(u[l])).sum::<f64>();
-    let ts: Vec<f64> = (0..POINTS).map(|k| 6.0 * k as f64 / (POINTS - 1) as f64 - 3.0).collect();
-
-    // Units of S: the line runs through the places of the peel.
-    let lines = spread_out(peel.places.len(), LINES);
-    for (row, &i) in peel.held.iter().enumerate() {
-        let moves = placer.moves(&peel.held).ok_or_else(dependent)?;
-        let direction = moves.column(row).into_owned();
-        let mut readings = Vec::new();
-        for &k in &lines {
-            readings.push(values_along(f, &peel.places[k].point, &direction, &ts)?);
-        }
-        let beta = second.beta.row(row).transpose();
-        let fit = fit_two(|q: f64, z: f64, out: &mut Vec<f64>| {
-            let b = &beta / (q * g.slope(z));
-            let at_middle = g.value(z);
-            for (&k, reading) in lines.iter().zip(&readings) {
-                for (&t, &value) in ts.iter().zip(reading.iter()) {
-                    let u = second.u.column(k) + &b * (g.value(z + q * t) - at_middle);
-                    out.push(output(&u) - value);
-                }
-            }
-        });
+    for (reading, fit) in readings.iter().zip(fits) {
+        let i = reading.unit;
         let Some((q, z, misfit)) = fit else { return Err(open(i)) };
         (slope[i], middle[i]) = (q, z);
         worst = worst.max(misfit);
-        b.set_row(i, &(&beta / (q * g.slope(z))).transpose());
-    }
-
-    // Units of T: hold S and the unit, saturate the rest.
-    for (row, &i) in second.free.iter().enumerate() {
-        let mut held = peel.held.clone();
-        held.push(i);
-        let mut targets = peel.targets.clone();
-        targets.push(units[i].centre);
-        let moves = placer.moves(&held).ok_or_else(dependent)?;
-        let direction = moves.column(held.len() - 1).into_owned();
-        let mut readings = Vec::new();
-        for _ in 0..LINES {
-            let Some(place) = placer.saturate(&held, &targets, None, &mut rng) else { continue };
-            // The inputs of the second layer without unit i.
-            let mut u = second.offset.clone();
-            for (other, &j) in second.free.iter().enumerate() {
-                u += second.b_free.row(other).transpose() * place.signs[j];
-            }
-            readings.push((u, values_along(f, &place.point, &direction, &ts)?));
-        }
-        let b = second.b_free.row(row).transpose();
-        let fit = fit_two(|q: f64, z: f64, out: &mut Vec<f64>| {
-            for (u, reading) in &readings {
-                for (&t, &value) in ts.iter().zip(reading.iter()) {
-                    out.push(output(&(u + &b * g.value(z + q * t))) - value);
-                }
-            }
-        });
-        let Some((q, z, misfit)) = fit else { return Err(open(i)) };
-        (slope[i], middle[i]) = (q, z);
-        worst = worst.max(misfit);
+        b.set_row(i, &reading.row.at(q * g.slope(z)).transpose());
     }
 
     let d = f.input_dim();
@@ -120,6 +111,64 @@ pub fn assemble(
     }
     evidence.add("scales", json!({"worst_misfit": worst, "spread": land.spread}));
     Ok(Network { a, theta, b, tau, c: second.c.clone(), c0: second.c0, g, h })
+}
+
+/// What is known of a unit's row of B.
+enum Row {
+    /// The row itself.
+    Known(DVector<f64>),
+    /// The row times the slope of the activation, per half width.
+    TimesSlope(DVector<f64>),
+}
+
+impl Row {
+    /// The row, if the activation's slope per half width is `slope`.
+    fn at(&self, slope: f64) -> DVector<f64> {
+        match self {
+            Row::Known(b) => b.clone(),
+            Row::TimesSlope(beta) => beta / slope,
+        }
+    }
+}
+
+/// f along a line on which only one first-layer unit changes.
+struct Line {
+    /// The second layer's inputs without the unit ([`Row::Known`]) or with it at its middle.
+    inputs: DVector<f64>,
+    values: DVector<f64>,
+}
+
+/// All that was read of one unit.
+struct Reading {
+    unit: usize,
+    row: Row,
+    lines: Vec<Line>,
+}
+
+impl Reading {
+    /// Model minus values, for a unit of slope q per half width that is at z in its middle.
+    fn residuals(
+        &self,
+        (q, z): (f64, f64),
+        (g, h): (Activation, Activation),
+        second: &SecondLayer,
+        ts: &[f64],
+        out: &mut Vec<f64>,
+    ) {
+        let b = self.row.at(q * g.slope(z));
+        let included = match self.row {
+            Row::Known(_) => 0.0,
+            Row::TimesSlope(_) => g.value(z),
+        };
+        for line in &self.lines {
+            for (&t, &value) in ts.iter().zip(line.values.iter()) {
+                let y = g.value(z + q * t) - included;
+                let units = second.c.iter().zip(line.inputs.iter()).zip(b.iter());
+                let output: f64 = units.map(|((&c, &u), &b)| c * h.value(u + b * y)).sum();
+                out.push(second.c0 + output - value);
+            }
+        }
+    }
 }
 
 /// `count` indices spread over 0..n.

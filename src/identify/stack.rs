@@ -76,9 +76,10 @@ pub fn wide_stack(
         hessians.column_iter_mut().for_each(|mut h| {
             h.normalize_mut();
         });
+        // After the reduction the gradients span all d dimensions, so there are at least d units.
         let most = (2 * kept.len() / 3).min(hessians.nrows() - 1).max(1);
         let space = subspace::leading(&hessians);
-        let gap = space.as_ref().and_then(|w| largest_gap(&w.singular_values, most, 1e-9));
+        let gap = space.as_ref().and_then(|w| largest_gap(&w.singular_values, d..=most, 1e-9));
         if let (Some(subspace), Some(gap)) = (space, gap) {
             row["gap"] = json!(gap.ratio);
             row["rank"] = json!(gap.rank);

@@ -113,8 +113,7 @@ pub fn polish(
     let placer = Placer::new(units, land);
     let mut search = Search { f, land, rng: draws::stream(seed, "polish", 0) };
     let mut polished = Vec::new();
-    for i in 0..units.len() {
-        let unit = &units[i];
+    for (i, unit) in units.iter().enumerate() {
         let mut sightings = Vec::new();
         for _ in 0..TRIALS {
             let Some(place) = placer.saturate(&[i], &[unit.centre], None, &mut search.rng) else {

@@ -1,11 +1,11 @@
 //! Network files on disk: read whole, written atomically.
 
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use super::format::FormatError;
 use super::{Activation, Network, NetworkError};
+use crate::files::{read_regular, write_atomically};
 
 /// A network file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -71,55 +71,10 @@ impl Network {
     }
 }
 
-/// Devices and pipes may never end, so that only plain files are read.
-fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
-    regular(&fs::metadata(path)?)?;
-    fs::read(path)
-}
-
-fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    // A rename would replace a link or a device by a plain file: follow the one, refuse the other.
-    let target = match fs::metadata(path) {
-        Ok(found) => {
-            regular(&found)?;
-            fs::canonicalize(path)?
-        }
-        Err(_) => path.to_owned(),
-    };
-    let folder = match target.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let mut file = builder().tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(&target)?;
-    Ok(())
-}
-
-fn regular(found: &fs::Metadata) -> io::Result<()> {
-    if found.is_file() {
-        return Ok(());
-    }
-    let what = if found.is_dir() { "it is a folder" } else { "it is not a plain file" };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, what))
-}
-
-/// Temporary files are private by default; a network file has the usual permissions, less the
-/// user's mask.
-fn builder() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".network-").suffix(".tmp");
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    builder
-}
-
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::network::Class;
 

@@ -1,0 +1,242 @@
+//! `disentangle identify`: from a black box to a certified network.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Args};
+use disentangle::files::check_writable;
+use disentangle::identify::{Settings, Status, identify};
+use disentangle::network::{Activation, Network};
+use disentangle::oracle::{NetworkOracle, Oracle, ProcessFormat, ProcessOracle, ProcessSettings};
+use disentangle::rank_one::Ascent;
+use disentangle::report::Report;
+
+use super::{DIFFERENT, Outcome, progress, summary};
+
+/// Recover the network behind a black box from its values alone
+///
+/// The verdict is `identified` (exit code 0) if fresh values agree with the network found to the
+/// accuracy of the black box and the parameter error has a small bound; else `approximate` or
+/// `not identified` (exit code 1), with the reason.
+#[derive(Args, Debug)]
+#[command(group = ArgGroup::new("oracle").required(true).args(["network", "process"]))]
+pub struct Identify {
+    /// A network file, safetensors: queried for values and never looked into, except that its
+    /// activation is taken to be known
+    #[arg(long, value_name = "FILE")]
+    network: Option<PathBuf>,
+    /// A command that reads points on stdin and writes values on stdout, run by the shell; see
+    /// `serve` for what it reads and writes
+    #[arg(long, value_name = "COMMAND", requires = "input_dim")]
+    process: Option<String>,
+    #[command(flatten)]
+    process_options: ProcessOptions,
+    /// Activation of both layers. Without it: with --network that of the file; with --process
+    /// tanh and erf are tried (a sigmoid network is a tanh network in other parameters, and is
+    /// written as one)
+    #[arg(long, value_parser = super::activations())]
+    activation: Option<Activation>,
+    #[command(flatten)]
+    limits: Limits,
+    /// Write the network here, if one is found (identified or approximate)
+    #[arg(long, value_name = "FILE")]
+    out: Option<PathBuf>,
+    /// Write a report for programs here, JSON
+    #[arg(long, value_name = "FILE")]
+    report: Option<PathBuf>,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// How to talk to the process.
+#[derive(Args, Debug)]
+struct ProcessOptions {
+    /// Number of inputs of the process
+    #[arg(long, value_name = "D", conflicts_with = "network", value_parser = at_least_one)]
+    input_dim: Option<u64>,
+    /// How numbers are written on the pipes
+    #[arg(long, value_enum, default_value_t, conflicts_with = "network")]
+    process_format: ProcessFormat,
+    /// Longest silence of the process while answers are due
+    #[arg(long, value_name = "SECONDS", default_value = "60", conflicts_with = "network",
+        value_parser = parse_seconds)]
+    timeout: Duration,
+    /// How often the process may be started again after it has ended too early
+    #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "network")]
+    restarts: usize,
+}
+
+/// What a run may use and what counts as success.
+#[derive(Args, Debug)]
+struct Limits {
+    /// Seed of the random numbers; an equal seed gives an equal result
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    seed: u64,
+    /// Queries allowed
+    #[arg(long, value_name = "N", default_value_t = Settings::default().max_queries,
+        value_parser = at_least_one)]
+    max_queries: u64,
+    /// Search for rank-one matrices: projected spectral-norm ascent, or the subspace power method
+    #[arg(long, default_value = "spectral", value_parser = ascents())]
+    ascent: Ascent,
+    /// Widths that the network must have; never needed
+    #[arg(long, value_name = "M0,M1", value_parser = parse_widths)]
+    widths: Option<Widths>,
+    /// Fresh starts allowed when a stage fails
+    #[arg(long, value_name = "N", default_value_t = Settings::default().attempts,
+        value_parser = at_least_one)]
+    attempts: u64,
+    /// Largest bound on the parameter error of an identified network
+    #[arg(long, value_name = "T", default_value = "1e-6", value_parser = parse_tolerance)]
+    tolerance: f64,
+}
+
+impl Identify {
+    /// Identifies, writes the results and prints the table.
+    pub fn run(self) -> Outcome {
+        self.check_outputs()?;
+        let (mut oracle, activation) = self.oracle()?;
+        let settings = self.limits.settings(activation);
+        let mut observer = progress::observer(self.quiet);
+        let solution = identify(oracle.as_mut(), &settings, observer.as_mut())?;
+        // Ends the display, and the process, before anything is printed.
+        drop(observer);
+        drop(oracle);
+
+        let arguments = std::env::args_os().skip(1);
+        let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+        let report = Report::new(&solution, &settings, arguments.collect());
+        let network = solution.network.as_ref();
+        match (&self.out, network.filter(|_| solution.status != Status::NotIdentified)) {
+            (Some(path), Some(network)) => network.save(path)?,
+            (Some(path), None) => super::warn(&format!(
+                "there is no network to write: {} is left as it was",
+                path.display()
+            )),
+            (None, _) => {}
+        }
+        if let Some(path) = &self.report {
+            report.save(path)?;
+        }
+        super::print(&summary::table(&solution, &report))?;
+        Ok(match solution.status {
+            Status::Identified => ExitCode::SUCCESS,
+            Status::Approximate | Status::NotIdentified => ExitCode::from(DIFFERENT),
+        })
+    }
+
+    /// Refuses places that cannot be written before any query is spent.
+    fn check_outputs(&self) -> Result<(), Box<dyn Error>> {
+        for path in self.out.iter().chain(&self.report) {
+            check_writable(path).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+        }
+        if self.out.is_some() && self.out == self.report {
+            return Err("--out and --report are the same file".into());
+        }
+        Ok(())
+    }
+
+    /// The black box that the options name.
+    fn oracle(&self) -> Result<BlackBox, Box<dyn Error>> {
+        let options = &self.process_options;
+        match (&self.network, &self.process, options.input_dim) {
+            (Some(path), _, _) => {
+                let network = Network::load(path, self.activation)?;
+                // Settings know one activation for both layers.
+                let activation = Some(network.g).filter(|_| network.g == network.h);
+                Ok((Box::new(NetworkOracle::new(network)), activation))
+            }
+            (None, Some(command), Some(input_dim)) => {
+                let settings = ProcessSettings {
+                    format: options.process_format,
+                    timeout: options.timeout,
+                    restarts: options.restarts,
+                    ..ProcessSettings::new(command, usize::try_from(input_dim)?)
+                };
+                Ok((Box::new(ProcessOracle::spawn(settings)?), self.activation))
+            }
+            // clap asks for one of them, and for the dimension with a process.
+            _ => Err("give --network, or --process with --input-dim".into()),
+        }
+    }
+}
+
+impl Limits {
+    fn settings(&self, activation: Option<Activation>) -> Settings {
+        Settings {
+            seed: self.seed,
+            activation,
+            ascent: self.ascent,
+            max_queries: self.max_queries,
+            widths: self.widths.map(|Widths(m0, m1)| (m0, m1)),
+            attempts: self.attempts,
+            tolerance: self.tolerance,
+        }
+    }
+}
+
+/// What is queried, and its activation if that is known.
+type BlackBox = (Box<dyn Oracle>, Option<Activation>);
+
+/// (m0, m1), each at least 1.
+#[derive(Clone, Copy, Debug)]
+struct Widths(usize, usize);
+
+fn parse_widths(text: &str) -> Result<Widths, String> {
+    let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok([m0, m1]) if *m0 > 0 && *m1 > 0 => Ok(Widths(*m0, *m1)),
+        _ => Err("expected two positive whole numbers such as 24,8".to_owned()),
+    }
+}
+
+fn at_least_one(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(number) if number > 0 => Ok(number),
+        _ => Err("expected a whole number of at least 1".to_owned()),
+    }
+}
+
+fn parse_tolerance(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(tolerance) if tolerance.is_finite() && tolerance > 0.0 => Ok(tolerance),
+        _ => Err("expected a number above 0, such as 1e-6".to_owned()),
+    }
+}
+
+fn parse_seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|&seconds| seconds > 0.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        // Far enough that adding it to a point in time cannot overflow.
+        .filter(|&seconds| !seconds.is_zero() && seconds < Duration::from_secs(1 << 32))
+        .ok_or_else(|| "expected a number of seconds above 0, such as 60".to_owned())
+}
+
+fn ascents() -> impl TypedValueParser<Value = Ascent> {
+    PossibleValuesParser::new(["spectral", "power"])
+        .map(|name| if name == "power" { Ascent::Power } else { Ascent::Spectral })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Alone {
+        #[command(flatten)]
+        limits: Limits,
+    }
+
+    #[test]
+    fn without_options_a_run_is_the_librarys() {
+        let settings = Alone::parse_from(["identify"]).limits.settings(None);
+        assert_eq!(format!("{settings:?}"), format!("{:?}", Settings::default()));
+    }
+}

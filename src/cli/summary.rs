@@ -1,0 +1,49 @@
+//! The table at the end of `identify`.
+
+use std::fmt::{Display, Write};
+
+use disentangle::identify::{Solution, Status};
+use disentangle::report::Report;
+use indicatif::HumanCount;
+
+/// A run in a few lines: the verdict, then queries and time by stage.
+pub fn table(solution: &Solution, report: &Report) -> String {
+    let mut table = String::new();
+    let mut row = |name: &str, value: &dyn Display| {
+        // Writing to a string cannot fail.
+        let _ = writeln!(table, "{name:<18}{value}");
+    };
+    row("verdict", &format!("{} ({})", verdict(solution.status), solution.reason));
+    if let Some([m0, m1]) = report.widths {
+        row("widths", &format!("{m0}, {m1}"));
+    }
+    if let Some(network) = &solution.network {
+        row("activation", &network.g);
+    }
+    row("error bound", &scientific(report.parameter_error_bound));
+    row("residual", &scientific(report.residual));
+    row("oracle accuracy", &scientific(report.oracle_accuracy));
+    let mut line = |stage: &str, queries: &dyn Display, seconds: &dyn Display| {
+        let _ = writeln!(table, "{stage:<18}{queries:>12}{seconds:>11}");
+    };
+    line("stage", &"queries", &"seconds");
+    for (stage, &queries) in &report.queries.by_stage {
+        let seconds = report.seconds.by_stage.get(stage).copied().unwrap_or(0.0);
+        line(stage, &HumanCount(queries).to_string(), &format!("{seconds:.2}"));
+    }
+    let total = format!("{:.2}", report.seconds.total);
+    line("total", &HumanCount(report.queries.total).to_string(), &total);
+    table
+}
+
+fn verdict(status: Status) -> &'static str {
+    match status {
+        Status::Identified => "identified",
+        Status::Approximate => "approximate",
+        Status::NotIdentified => "not identified",
+    }
+}
+
+fn scientific(value: Option<f64>) -> String {
+    value.map_or("-".to_owned(), |value| format!("{value:.2e}"))
+}

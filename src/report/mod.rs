@@ -1,0 +1,202 @@
+//! What a program reads of a run: `report.json`.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use indexmap::IndexMap;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::files::{read_regular, write_atomically};
+use crate::identify::{Settings, Solution, Status};
+use crate::network::Activation;
+
+/// The value of [`Report::schema`] in this version. It changes when a field is taken away or changes
+/// its meaning, not when one is added.
+pub const SCHEMA: &str = "disentangle-report-1";
+
+/// A run, its settings and its result, without the network itself.
+///
+/// A number that is absent or not finite is `null` in JSON.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Report {
+    /// [`SCHEMA`].
+    pub schema: String,
+    /// The version of this crate.
+    pub version: String,
+    /// The arguments of the program, without its name.
+    pub arguments: Vec<String>,
+    /// Fixed every random draw.
+    pub seed: u64,
+    /// How the run ended.
+    pub status: Status,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// [m0, m1], if a network or at least both widths were found.
+    pub widths: Option<[usize; 2]>,
+    /// The activation of the network found, else the one that was given.
+    pub activation: Option<Activation>,
+    /// Where the queries were computed.
+    pub backend: Backend,
+    /// Queries answered.
+    pub queries: ByStage<u64>,
+    /// Wall-clock seconds.
+    pub seconds: ByStage<f64>,
+    /// Largest |network - f| on held-out points.
+    pub residual: Option<f64>,
+    /// Bound on the parameter error, relative to the largest entry of each tensor (at least 1).
+    pub parameter_error_bound: Option<f64>,
+    /// Measured accuracy of the values near the origin, absolute.
+    pub oracle_accuracy: Option<f64>,
+    /// The limits that decided on the status.
+    pub tolerances: Tolerances,
+    /// Stage -> list of what each pass through it saw. Free in form: it is for people.
+    pub evidence: Value,
+}
+
+/// What was asked to compute the queries, and what did.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Backend {
+    /// The backend asked for.
+    pub requested: String,
+    /// The backend that answered.
+    pub executed: String,
+    /// The device, for a backend that has a choice of them.
+    pub adapter: Option<String>,
+}
+
+/// A sum and its parts, in the order in which the stages were first entered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ByStage<T> {
+    /// The sum.
+    pub total: T,
+    /// Stage -> its part.
+    pub by_stage: IndexMap<String, T>,
+}
+
+/// Limits on a run and its result.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Tolerances {
+    /// Largest [`Report::parameter_error_bound`] of an identified network.
+    pub parameter_error_bound: f64,
+    /// Queries allowed.
+    pub max_queries: u64,
+    /// [m0, m1] that the network had to have, if they were given.
+    pub widths: Option<[usize; 2]>,
+}
+
+/// A report that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum ReportError {
+    /// The operating system would not give the file.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The file is not a report.
+    #[error("{}: not a report: {source}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// The file is a report of another version of this format.
+    #[error("{}: the report's schema is {found:?}, {SCHEMA:?} is read", path.display())]
+    Schema {
+        /// The file.
+        path: PathBuf,
+        /// The schema that it names.
+        found: String,
+    },
+    /// The operating system would not take the file.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl Report {
+    /// The report of a run of [`identify`](crate::identify::identify) on the CPU.
+    pub fn new(solution: &Solution, settings: &Settings, arguments: Vec<String>) -> Report {
+        let activation = solution.network.as_ref().map(|network| network.g);
+        // A second layer of width zero is one that was not found.
+        let widths = solution.widths.filter(|&(_, m1)| m1 > 0);
+        Report {
+            schema: SCHEMA.to_owned(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            arguments,
+            seed: settings.seed,
+            status: solution.status,
+            reason: solution.reason.clone(),
+            widths: widths.map(<[usize; 2]>::from),
+            activation: activation.or(settings.activation),
+            backend: Backend {
+                requested: "cpu".to_owned(),
+                executed: "cpu".to_owned(),
+                adapter: None,
+            },
+            queries: ByStage {
+                total: solution.queries,
+                by_stage: solution.stages.iter().map(|s| (s.name.to_owned(), s.queries)).collect(),
+            },
+            seconds: ByStage {
+                total: solution.stages.iter().map(|s| s.seconds).sum(),
+                by_stage: solution.stages.iter().map(|s| (s.name.to_owned(), s.seconds)).collect(),
+            },
+            residual: finite(solution.residual),
+            parameter_error_bound: finite(solution.parameter_error_bound),
+            oracle_accuracy: finite(solution.oracle_accuracy),
+            tolerances: Tolerances {
+                parameter_error_bound: settings.tolerance,
+                max_queries: settings.max_queries,
+                widths: settings.widths.map(<[usize; 2]>::from),
+            },
+            evidence: solution.evidence.as_json(),
+        }
+    }
+
+    /// Reads a report.
+    ///
+    /// # Errors
+    /// [`ReportError::Read`], [`ReportError::Format`] or [`ReportError::Schema`], with the path.
+    pub fn load(path: impl AsRef<Path>) -> Result<Report, ReportError> {
+        let path = path.as_ref();
+        let bytes =
+            read_regular(path).map_err(|source| ReportError::Read { path: path.into(), source })?;
+        let report: Report = serde_json::from_slice(&bytes)
+            .map_err(|source| ReportError::Format { path: path.into(), source })?;
+        if report.schema != SCHEMA {
+            return Err(ReportError::Schema { path: path.into(), found: report.schema });
+        }
+        Ok(report)
+    }
+
+    /// Writes the report as indented JSON. The file appears whole or not at all.
+    ///
+    /// # Errors
+    /// [`ReportError::Write`].
+    pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
+        let path = path.as_ref();
+        let written =
+            serde_json::to_vec_pretty(self).map_err(io::Error::from).and_then(|mut json| {
+                json.push(b'\n');
+                write_atomically(path, &json)
+            });
+        written.map_err(|source| ReportError::Write { path: path.into(), source })
+    }
+}
+
+/// JSON has no infinities: what is not finite is absent.
+fn finite(value: Option<f64>) -> Option<f64> {
+    value.filter(|value| value.is_finite())
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,122 @@
+//! Black boxes that are no smooth two-layer network: an honest status or an error, never
+//! `identified`, never a panic, never without end.
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use disentangle::draws;
+use disentangle::identify::{Settings, Solution, Status, identify};
+use disentangle::oracle::{Oracle, OracleError, Silent};
+use nalgebra::{DMatrix, DVector, DVectorView};
+
+/// More than any of these takes on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// A black box of five inputs from a function of one point.
+struct Function<F>(F);
+
+impl<F: FnMut(DVectorView<f64>) -> f64 + Send> Oracle for Function<F> {
+    fn input_dim(&self) -> usize {
+        5
+    }
+
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        Ok(DVector::from_iterator(points.ncols(), points.column_iter().map(|x| (self.0)(x))))
+    }
+}
+
+/// Runs in a thread of its own, so that a run without end is a failure.
+fn outcome(
+    f: impl FnMut(DVectorView<f64>) -> f64 + Send + 'static,
+) -> Result<Solution, OracleError> {
+    let (send, receive) = mpsc::channel();
+    thread::spawn(move || {
+        let settings = Settings { max_queries: 2_000_000, ..Settings::default() };
+        let _ = send.send(identify(&mut Function(f), &settings, &mut Silent));
+    });
+    receive.recv_timeout(PATIENCE).expect("a result in time, and no panic")
+}
+
+fn assert_honest(f: impl FnMut(DVectorView<f64>) -> f64 + Send + 'static) {
+    match outcome(f) {
+        Ok(solution) => {
+            assert_ne!(solution.status, Status::Identified, "{}", solution.reason);
+            assert!(!solution.reason.is_empty());
+            println!("{:?}: {}", solution.status, solution.reason);
+        }
+        Err(error) => println!("error: {error}"),
+    }
+}
+
+fn weights(rows: usize, columns: usize) -> DMatrix<f64> {
+    draws::gaussian(&mut draws::stream(4, "outside", 0), rows, columns)
+}
+
+#[test]
+fn a_constant() {
+    assert_honest(|_| 3.25);
+    assert_honest(|_| 0.0);
+}
+
+#[test]
+fn a_linear_function() {
+    let w = weights(5, 1);
+    assert_honest(move |x| w.column(0).dot(&x) - 0.5);
+}
+
+#[test]
+fn a_quadratic_function() {
+    assert_honest(|x| x.norm_squared());
+}
+
+#[test]
+fn no_number_beyond_ten() {
+    let w = weights(5, 1);
+    let error =
+        outcome(move |x| if x.norm() > 10.0 { f64::NAN } else { w.column(0).dot(&x).tanh() });
+    assert!(matches!(error, Err(OracleError::NotFinite { .. })), "{error:?}");
+}
+
+#[test]
+fn pure_noise() {
+    let mut rng = draws::stream(1, "noise", 0);
+    assert_honest(move |_| draws::gaussian(&mut rng, 1, 1)[0]);
+}
+
+#[test]
+fn a_relu_network() {
+    let (a, b) = (weights(5, 6), weights(6, 2));
+    assert_honest(move |x| {
+        let y = a.tr_mul(&x).map(|z| (z - 0.3).max(0.0));
+        b.tr_mul(&y).map(|u| (u - 0.2).max(0.0)).sum()
+    });
+}
+
+#[test]
+fn a_step_function() {
+    let a = weights(5, 6);
+    assert_honest(move |x| a.tr_mul(&x).iter().map(|z| z.signum()).sum());
+}
+
+#[test]
+fn a_network_of_one_hidden_layer() {
+    let a = weights(5, 4);
+    assert_honest(move |x| a.tr_mul(&x).iter().map(|z| (z - 0.3).tanh()).sum());
+}
+
+#[test]
+fn a_network_of_three_hidden_layers() {
+    let (a, b, c) = (weights(5, 5), weights(5, 4), weights(4, 3));
+    assert_honest(move |x| {
+        let y = a.tr_mul(&x).map(|z| (z - 0.1).tanh());
+        let y = b.tr_mul(&y).map(|z| (z + 0.2).tanh());
+        c.tr_mul(&y).map(|z| (z - 0.3).tanh()).sum()
+    });
+}
+
+#[test]
+fn sine_units() {
+    let a = weights(5, 4);
+    assert_honest(move |x| a.tr_mul(&x).map(f64::sin).sum());
+}
