@@ -4,8 +4,8 @@ use pulp::Simd;
 
 use super::vector::Vector;
 
-/// erf by the rational approximation x P(x^2) / Q(x^2) on |x| <= 4 that Eigen and XLA use, a few
-/// units in the last place; beyond, erf is 1 to the last bit.
+/// erf by the rational approximation x P(x^2) / Q(x^2) on |x| <= 4 that Eigen and XLA use, to three
+/// epsilons; beyond, erf is 1 to the last bit.
 #[inline(always)]
 pub fn erf<S: Simd>(x: Vector<f32, S>) -> Vector<f32, S> {
     const P: [f64; 7] = [

@@ -3,6 +3,11 @@
 //! Loops instead of closures in all that is hot: nothing forces `array::map` and its like to be
 //! inlined, and a call, compiled for the wrong instruction set besides, costs more than the work.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over the nodes of a tile are unrolled into registers; iterators over arrays need not be"
+)]
+
 use std::marker::PhantomData;
 use std::ops::Range;
 

@@ -3,6 +3,11 @@
 //! Changes, not values: they carry a rounding error relative to the change, and a stencil, which
 //! subtracts neighbouring values, then loses one power of h less to noise.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over the nodes of a tile are unrolled into registers; iterators over arrays need not be"
+)]
+
 use pulp::Simd;
 
 use super::vector::{Real, Vector, quotients};

@@ -1,5 +1,10 @@
 //! Vectors of f32 or f64 in the widest registers at hand, with the operators of arithmetic.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "loops over the nodes of a tile are unrolled into registers; iterators over arrays need not be"
+)]
+
 use std::ops::{Add, Div, Mul, Sub};
 
 use pulp::{Simd, bytemuck};
@@ -186,7 +191,8 @@ impl<T: Real, S: Simd> Vector<T, S> {
         Vector { lanes, ..self }
     }
 
-    /// exp(self) - 1 with small relative error, for |self| up to a few hundred in f64 and 80 in f32.
+    /// exp(self) - 1 for |self| up to twice [`Real::SATURATION`], to a relative error of one epsilon in
+    /// f32 and of seven in f64.
     #[inline(always)]
     pub fn expm1(self) -> Self {
         let shifted =
