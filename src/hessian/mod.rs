@@ -3,6 +3,8 @@
 //! `svec(H)` stacks the upper triangle column by column with the off-diagonal entries times sqrt(2),
 //! so that <svec M, svec N> = <M, N>_F.
 
+pub mod fused;
+
 use nalgebra::DMatrix;
 
 /// The size n of the symmetric matrix whose svec has `length` = n(n+1)/2 entries.
