@@ -281,3 +281,62 @@ fn what_cannot_work_ends_with_2_and_leaves_nothing() {
     }
     assert_eq!(fs::read_dir(desk.0.path()).unwrap().count(), 1);
 }
+
+/// Does this machine have an adapter, software or not? Without one the tests of the GPU are skipped
+/// aloud, and fail in continuous integration.
+fn has_adapter() -> bool {
+    let found = !disentangle::gpu::adapters().is_empty();
+    assert!(found || std::env::var_os("CI").is_none(), "continuous integration needs an adapter");
+    if !found {
+        eprintln!("SKIPPED: no adapter, software or not");
+    }
+    found
+}
+
+#[test]
+fn the_gpu_in_f32_identifies_to_the_same_accuracy() {
+    if !has_adapter() {
+        return;
+    }
+    for (network, widths) in [("diabetes-tanh-10-10-5", [10, 5]), ("wine-sigmoid-13-10-4", [10, 4])]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let truth = format!("tests/networks/{network}.safetensors");
+        let (out, report) = (folder.path().join("out.safetensors"), folder.path().join("r.json"));
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_disentangle"))
+            .args(["identify", "--network", &truth, "--backend", "gpu", "--precision", "f32"])
+            .args(["--quiet", "--gpu-memory", "64"])
+            .arg("--out")
+            .arg(&out)
+            .arg("--report")
+            .arg(&report)
+            .output()
+            .unwrap();
+        assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
+        let report = disentangle::report::Report::load(&report).unwrap();
+        assert_eq!(report.widths, Some(widths));
+        assert_eq!(report.backend.executed, disentangle::gpu::oracle::Backend::Gpu);
+        assert!(report.backend.adapter.is_some());
+        let load = |path: &std::path::Path| disentangle::Network::load(path, None).unwrap();
+        let matching = load(truth.as_ref()).matching(&load(&out));
+        assert!(matching.within(1e-9), "{network}: {:?}", matching.parameter_error);
+    }
+}
+
+#[test]
+fn a_back_end_that_cannot_serve_is_an_error() {
+    let refused = |arguments: &[&str]| {
+        let network = "tests/networks/diabetes-tanh-10-10-5.safetensors";
+        let run = std::process::Command::new(env!("CARGO_BIN_EXE_disentangle"))
+            .args(["identify", "--quiet", "--network", network])
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(run.status.code(), Some(2), "{arguments:?}");
+        let error = String::from_utf8_lossy(&run.stderr).into_owned();
+        assert!(error.contains("error:"), "{error}");
+    };
+    refused(&["--backend", "gpu", "--adapter", "no such adapter"]);
+    refused(&["--backend", "cpu", "--precision", "f32"]);
+    refused(&["--gpu-memory", "0"]);
+}

@@ -5,7 +5,6 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
-use clap::builder::{PossibleValuesParser, TypedValueParser};
 use disentangle::draws;
 use disentangle::gpu::increments::Increments;
 use disentangle::gpu::oracle::Backend;
@@ -37,7 +36,7 @@ pub struct Bench {
     #[arg(long)]
     json: bool,
     /// What to measure: the CPU, a GPU, or all that there is
-    #[arg(long, default_value = "auto", value_parser = backends())]
+    #[arg(long, default_value = "auto", value_parser = super::backends())]
     backend: Backend,
     /// Part of the name of the adapter to measure
     #[arg(long, value_name = "NAME")]
@@ -51,12 +50,6 @@ pub struct Bench {
     /// Seconds for each measurement
     #[arg(long, default_value_t = 1.0, value_parser = seconds)]
     seconds: f64,
-}
-
-fn backends() -> impl TypedValueParser<Value = Backend> {
-    PossibleValuesParser::new(Backend::ALL.map(Backend::name)).map(|name| {
-        Backend::ALL.into_iter().find(|backend| backend.name() == name).unwrap_or_default()
-    })
 }
 
 fn seconds(text: &str) -> Result<f64, String> {

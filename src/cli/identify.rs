@@ -8,9 +8,12 @@ use std::time::Duration;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 use disentangle::files::check_writable;
+use disentangle::gpu::Precision;
+use disentangle::gpu::device::DEFAULT_MEMORY;
+use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
 use disentangle::identify::{Settings, Status, identify};
 use disentangle::network::{Activation, Network};
-use disentangle::oracle::{NetworkOracle, Oracle, ProcessFormat, ProcessOracle, ProcessSettings};
+use disentangle::oracle::{Oracle, ProcessFormat, ProcessOracle, ProcessSettings};
 use disentangle::rank_one::Ascent;
 use disentangle::report::Report;
 
@@ -34,6 +37,8 @@ pub struct Identify {
     process: Option<String>,
     #[command(flatten)]
     process_options: ProcessOptions,
+    #[command(flatten)]
+    backend: BackendOptions,
     /// Activation of both layers. Without it: with --network that of the file; with --process
     /// tanh and erf are tried (a sigmoid network is a tanh network in other parameters, and is
     /// written as one)
@@ -70,6 +75,25 @@ struct ProcessOptions {
     restarts: usize,
 }
 
+/// Where the stencils of a network file are computed.
+#[derive(Args, Debug)]
+struct BackendOptions {
+    /// A real GPU if there is one, else the CPU; or one of them. `gpu` takes a software adapter too
+    #[arg(long, default_value = "auto", value_parser = super::backends(),
+        conflicts_with = "process")]
+    backend: Backend,
+    /// Part of the name of the adapter to use, see `devices`
+    #[arg(long, value_name = "NAME", conflicts_with = "process")]
+    adapter: Option<String>,
+    /// Precision of the massive stencils; single values are f64 always
+    #[arg(long, default_value = "auto", value_parser = precisions(), conflicts_with = "process")]
+    precision: Precision,
+    /// Memory that the stencils may take on the GPU, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = DEFAULT_MEMORY >> 20,
+        value_parser = mebibytes, conflicts_with = "process")]
+    gpu_memory: u64,
+}
+
 /// What a run may use and what counts as success.
 #[derive(Args, Debug)]
 struct Limits {
@@ -99,17 +123,18 @@ impl Identify {
     /// Identifies, writes the results and prints the table.
     pub fn run(self) -> Outcome {
         self.check_outputs()?;
-        let (mut oracle, activation) = self.oracle()?;
+        let (mut black_box, activation) = self.black_box()?;
         let settings = self.limits.settings(activation);
         let mut observer = progress::observer(self.quiet);
-        let solution = identify(oracle.as_mut(), &settings, observer.as_mut())?;
+        let solution = identify(black_box.oracle(), &settings, observer.as_mut())?;
         // Ends the display, and the process, before anything is printed.
         drop(observer);
-        drop(oracle);
+        let backend = black_box.backend();
+        drop(black_box);
 
         let arguments = std::env::args_os().skip(1);
         let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-        let report = Report::new(&solution, &settings, arguments.collect());
+        let report = Report::new(&solution, &settings, backend, arguments.collect());
         let network = solution.network.as_ref();
         match (&self.out, network.filter(|_| solution.status != Status::NotIdentified)) {
             (Some(path), Some(network)) => network.save(path)?,
@@ -140,15 +165,21 @@ impl Identify {
         Ok(())
     }
 
-    /// The black box that the options name.
-    fn oracle(&self) -> Result<BlackBox, Box<dyn Error>> {
+    /// The black box that the options name, and its activation if that is known.
+    fn black_box(&self) -> Result<(BlackBox, Option<Activation>), Box<dyn Error>> {
         let options = &self.process_options;
         match (&self.network, &self.process, options.input_dim) {
             (Some(path), _, _) => {
                 let network = Network::load(path, self.activation)?;
                 // Settings know one activation for both layers.
                 let activation = Some(network.g).filter(|_| network.g == network.h);
-                Ok((Box::new(NetworkOracle::new(network)), activation))
+                let BackendOptions { backend, adapter, precision, gpu_memory } = &self.backend;
+                let mut oracle =
+                    ChosenOracle::new(network, *backend, adapter.as_deref(), *precision)?;
+                if let ChosenOracle::Gpu(gpu) = &mut oracle {
+                    gpu.set_memory(gpu_memory << 20);
+                }
+                Ok((BlackBox::Network(oracle), activation))
             }
             (None, Some(command), Some(input_dim)) => {
                 let settings = ProcessSettings {
@@ -157,7 +188,7 @@ impl Identify {
                     restarts: options.restarts,
                     ..ProcessSettings::new(command, usize::try_from(input_dim)?)
                 };
-                Ok((Box::new(ProcessOracle::spawn(settings)?), self.activation))
+                Ok((BlackBox::Process(Box::new(ProcessOracle::spawn(settings)?)), self.activation))
             }
             // clap asks for one of them, and for the dimension with a process.
             _ => Err("give --network, or --process with --input-dim".into()),
@@ -179,8 +210,27 @@ impl Limits {
     }
 }
 
-/// What is queried, and its activation if that is known.
-type BlackBox = (Box<dyn Oracle>, Option<Activation>);
+/// What is queried.
+enum BlackBox {
+    Network(ChosenOracle),
+    Process(Box<ProcessOracle>),
+}
+
+impl BlackBox {
+    fn oracle(&mut self) -> &mut dyn Oracle {
+        match self {
+            BlackBox::Network(oracle) => oracle,
+            BlackBox::Process(oracle) => oracle.as_mut(),
+        }
+    }
+
+    fn backend(&self) -> BackendRecord {
+        match self {
+            BlackBox::Network(oracle) => oracle.record().clone(),
+            BlackBox::Process(_) => BackendRecord::cpu(),
+        }
+    }
+}
 
 /// (m0, m1), each at least 1.
 #[derive(Clone, Copy, Debug)]
@@ -215,6 +265,19 @@ fn parse_seconds(text: &str) -> Result<Duration, String> {
         // Far enough that adding it to a point in time cannot overflow.
         .filter(|&seconds| !seconds.is_zero() && seconds < Duration::from_secs(1 << 32))
         .ok_or_else(|| "expected a number of seconds above 0, such as 60".to_owned())
+}
+
+fn mebibytes(text: &str) -> Result<u64, String> {
+    match text.parse::<u64>() {
+        Ok(number) if (1..1 << 40).contains(&number) => Ok(number),
+        _ => Err("expected a whole number of MiB, at least 1".to_owned()),
+    }
+}
+
+fn precisions() -> impl TypedValueParser<Value = Precision> {
+    PossibleValuesParser::new(Precision::ALL.map(Precision::name)).map(|name| {
+        Precision::ALL.into_iter().find(|precision| precision.name() == name).unwrap_or_default()
+    })
 }
 
 fn ascents() -> impl TypedValueParser<Value = Ascent> {

@@ -15,6 +15,7 @@ use std::process::ExitCode;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
+use disentangle::gpu::oracle::Backend;
 use disentangle::network::Activation;
 
 /// Exit code: the networks differ, or none was identified.
@@ -92,4 +93,11 @@ fn print(text: &str) -> io::Result<()> {
 fn activations() -> impl TypedValueParser<Value = Activation> {
     PossibleValuesParser::new(Activation::ALL.map(Activation::name))
         .try_map(|name| name.parse::<Activation>())
+}
+
+/// Reads a back end's name; the help lists all of them.
+fn backends() -> impl TypedValueParser<Value = Backend> {
+    PossibleValuesParser::new(Backend::ALL.map(Backend::name)).map(|name| {
+        Backend::ALL.into_iter().find(|backend| backend.name() == name).unwrap_or_default()
+    })
 }

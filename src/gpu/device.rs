@@ -168,6 +168,9 @@ pub struct Kernel {
     name: &'static str,
 }
 
+/// Memory that the stencil kernels may take on the device unless told otherwise: 1 GiB.
+pub const DEFAULT_MEMORY: u64 = 1 << 30;
+
 /// An open device with its queue and the kernels compiled so far.
 #[derive(Debug)]
 pub struct Gpu {
@@ -179,6 +182,8 @@ pub struct Gpu {
     timer: Option<Timer>,
     /// What [`break_kernels`](Gpu::break_kernels) replaces.
     defect: Option<(String, String)>,
+    /// Bytes that a stack of stencils may occupy on the device, all its buffers together.
+    memory: u64,
 }
 
 /// GPU timestamps around one dispatch.
@@ -242,12 +247,31 @@ impl Gpu {
             *lock(&slot) = Some(GpuError::Lost(format!("{reason:?} {message}")));
         });
         let timer = record.timestamps.then(|| Timer::new(&device, &queue));
-        Ok(Gpu { record, device, queue, fault, kernels: Mutex::default(), timer, defect: None })
+        Ok(Gpu {
+            record,
+            device,
+            queue,
+            fault,
+            kernels: Mutex::default(),
+            timer,
+            defect: None,
+            memory: DEFAULT_MEMORY,
+        })
     }
 
     /// What adapter this is.
     pub fn record(&self) -> &AdapterRecord {
         &self.record
+    }
+
+    /// Limits the memory that the stencil kernels take on the device, all buffers together.
+    pub fn set_memory(&mut self, bytes: u64) {
+        self.memory = bytes;
+    }
+
+    /// See [`set_memory`](Gpu::set_memory).
+    pub fn memory(&self) -> u64 {
+        self.memory
     }
 
     /// Bytes that one buffer may hold.

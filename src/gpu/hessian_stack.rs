@@ -55,7 +55,8 @@ pub(super) fn most_centres(
 ) -> usize {
     let (bottoms, tops) = increments.centre_bytes(real);
     let largest = bottoms.max(tops).max(outputs * real.bytes()) as u64;
-    let fit = gpu.largest_buffer().min(MOST_BYTES) / largest;
+    // Four buffers a chunk, none larger than the largest, and two chunks under way.
+    let fit = gpu.largest_buffer().min(MOST_BYTES).min(gpu.memory() / 8) / largest;
     (fit as usize).clamp(1, MOST_CENTRES)
 }
 

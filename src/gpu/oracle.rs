@@ -59,6 +59,20 @@ pub struct BackendRecord {
     pub on_cpu: u64,
 }
 
+impl BackendRecord {
+    /// Values in f64 on the CPU, or of a process: nothing was chosen among.
+    pub fn cpu() -> Self {
+        BackendRecord {
+            requested: Backend::Cpu,
+            executed: Backend::Cpu,
+            adapter: None,
+            precision: Precision::F64,
+            lost_devices: 0,
+            on_cpu: 0,
+        }
+    }
+}
+
 /// A network on whichever back end was chosen.
 #[derive(Debug)]
 pub enum ChosenOracle {
@@ -111,14 +125,14 @@ impl ChosenOracle {
                 Err(error) => tracing::warn!("the GPU is passed over: {error}"),
             }
         }
-        let record = BackendRecord {
-            requested: backend,
-            executed: Backend::Cpu,
-            adapter: None,
-            precision: Precision::F64,
-            lost_devices: 0,
-            on_cpu: 0,
-        };
+        if !matches!(precision, Precision::Auto | Precision::F64) {
+            return Err(GpuError::Precision {
+                adapter: "the CPU back end".to_owned(),
+                precision: precision.name(),
+                reason: "it answers in f64".to_owned(),
+            });
+        }
+        let record = BackendRecord { requested: backend, ..BackendRecord::cpu() };
         let oracle = NetworkOracle::new(network);
         Ok(ChosenOracle::Cpu(Box::new(CpuOracle { oracle, record })))
     }
@@ -191,6 +205,11 @@ impl GpuOracle {
         &self.record
     }
 
+    /// Limits the memory on the device, see [`Gpu::set_memory`].
+    pub fn set_memory(&mut self, bytes: u64) {
+        self.gpu.set_memory(bytes);
+    }
+
     /// The device, for work beside the oracle's.
     pub fn gpu(&self) -> &Gpu {
         &self.gpu
@@ -207,7 +226,9 @@ impl GpuOracle {
             Err(GpuError::Lost(reason)) => {
                 tracing::warn!("the GPU was lost, trying a fresh device: {reason}");
                 self.record.lost_devices += 1;
+                let memory = self.gpu.memory();
                 self.gpu = Gpu::open(self.record.adapter.as_deref())?;
+                self.gpu.set_memory(memory);
                 work(&self.gpu, &self.network, self.real)
             }
             other => other,

@@ -83,6 +83,10 @@ impl Oracle for Restricted<'_> {
         }
         self.inner.hessians(&centres, &directions, scheme, h)
     }
+
+    fn hessian_noise(&self) -> Option<f64> {
+        if self.by_values { None } else { self.inner.hessian_noise() }
+    }
 }
 
 /// Orthonormal basis Q (d x k) of the range of the gradients; the identity where no clear gap shows

@@ -19,6 +19,8 @@ const MOST_SCALES: usize = 5;
 const HESSIANS_PER_DIMENSION: usize = 6;
 /// Signal over noise that a Hessian must have to be kept.
 const SIGNAL: f64 = 100.0;
+/// Hessians this much smaller than the largest are saturation to the last bit, or underflow.
+const VANISHING: f64 = 1e-12;
 /// A gap by which the width shows without doubt.
 const CLEAR_GAP: f64 = 1.7;
 
@@ -62,10 +64,22 @@ pub fn wide_stack(
         let h = 0.25 * step.h;
         let hessians =
             f.hessians(&centres, &DMatrix::identity(d, d), HessianScheme::Polarised, h)?;
-        let noise = 3.0 * land.noise_at(s * (d as f64).sqrt()) / (h * h) * d as f64;
-        let kept: Vec<usize> =
-            (0..count).filter(|&k| hessians.column(k).norm() > SIGNAL * noise).collect();
-        let mut row = json!({"scale": s, "hessians": count, "kept": kept.len(), "step": h});
+        // Noise of a Hessian's norm: that of the values over h^2, or a share of the Hessian itself
+        // where the oracle does not difference values.
+        let relative = f.hessian_noise();
+        let of_values = 3.0 * land.noise_at(s * (d as f64).sqrt()) / (h * h) * d as f64;
+        let largest = hessians.column_iter().map(|h| h.norm()).fold(0.0, f64::max);
+        let kept: Vec<usize> = (0..count)
+            .filter(|&k| {
+                let size = hessians.column(k).norm();
+                match relative {
+                    Some(share) => SIGNAL * share < 1.0 && size > VANISHING * largest,
+                    None => size > SIGNAL * of_values,
+                }
+            })
+            .collect();
+        let mut row = json!({"scale": s, "hessians": count, "kept": kept.len(), "step": h,
+            "relative_noise": relative});
         if kept.len() < count / 4 {
             // Nearly everything is saturated: too far out.
             tried.push(row);
@@ -78,8 +92,11 @@ pub fn wide_stack(
         });
         // After the reduction the gradients span all d dimensions, so there are at least d units.
         let most = (2 * kept.len() / 3).min(hessians.nrows() - 1).max(1);
+        let floor = 4.0 * relative.unwrap_or(2e-10);
         let space = subspace::leading(&hessians);
-        let gap = space.as_ref().and_then(|w| largest_gap(&w.singular_values, d..=most, 1e-9));
+        let gap = space
+            .as_ref()
+            .and_then(|w| largest_gap(&w.singular_values, d..=most, floor * w.singular_values[0]));
         if let (Some(subspace), Some(gap)) = (space, gap) {
             row["gap"] = json!(gap.ratio);
             row["rank"] = json!(gap.rank);

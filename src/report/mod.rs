@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::files::{read_regular, write_atomically};
+use crate::gpu::oracle::BackendRecord;
 use crate::identify::{Settings, Solution, Status};
 use crate::network::Activation;
 
@@ -37,7 +38,7 @@ pub struct Report {
     /// The activation of the network found, else the one that was given.
     pub activation: Option<Activation>,
     /// Where the queries were computed.
-    pub backend: Backend,
+    pub backend: BackendRecord,
     /// Queries answered.
     pub queries: ByStage<u64>,
     /// Wall-clock seconds.
@@ -52,17 +53,6 @@ pub struct Report {
     pub tolerances: Tolerances,
     /// Stage -> list of what each pass through it saw. Free in form: it is for people.
     pub evidence: Value,
-}
-
-/// What was asked to compute the queries, and what did.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Backend {
-    /// The backend asked for.
-    pub requested: String,
-    /// The backend that answered.
-    pub executed: String,
-    /// The device, for a backend that has a choice of them.
-    pub adapter: Option<String>,
 }
 
 /// A sum and its parts, in the order in which the stages were first entered.
@@ -123,8 +113,14 @@ pub enum ReportError {
 }
 
 impl Report {
-    /// The report of a run of [`identify`](crate::identify::identify) on the CPU.
-    pub fn new(solution: &Solution, settings: &Settings, arguments: Vec<String>) -> Report {
+    /// The report of a run of [`identify`](crate::identify::identify) with these settings on this back
+    /// end.
+    pub fn new(
+        solution: &Solution,
+        settings: &Settings,
+        backend: BackendRecord,
+        arguments: Vec<String>,
+    ) -> Report {
         let activation = solution.network.as_ref().map(|network| network.g);
         // A second layer of width zero is one that was not found.
         let widths = solution.widths.filter(|&(_, m1)| m1 > 0);
@@ -137,11 +133,7 @@ impl Report {
             reason: solution.reason.clone(),
             widths: widths.map(<[usize; 2]>::from),
             activation: activation.or(settings.activation),
-            backend: Backend {
-                requested: "cpu".to_owned(),
-                executed: "cpu".to_owned(),
-                adapter: None,
-            },
+            backend,
             queries: ByStage {
                 total: solution.queries,
                 by_stage: solution.stages.iter().map(|s| (s.name.to_owned(), s.queries)).collect(),

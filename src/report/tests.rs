@@ -43,7 +43,7 @@ prop_compose! {
             reason,
             widths,
             activation,
-            backend: Backend { requested: "cpu".into(), executed: "cpu".into(), adapter },
+            backend: BackendRecord { adapter, ..BackendRecord::cpu() },
             queries,
             seconds,
             residual: numbers[0],
@@ -83,21 +83,30 @@ fn solution() -> Solution {
 
 #[test]
 fn a_run_without_a_network_has_nulls() {
-    let report = Report::new(&solution(), &Settings::default(), vec!["identify".to_owned()]);
+    let report = Report::new(
+        &solution(),
+        &Settings::default(),
+        BackendRecord::cpu(),
+        vec!["identify".to_owned()],
+    );
     let json = serde_json::to_value(&report).unwrap();
     for absent in ["widths", "residual", "parameter_error_bound", "activation"] {
         assert!(json[absent].is_null(), "{absent}: {}", json[absent]);
     }
     assert_eq!(json["status"], "not_identified");
     assert_eq!(json["queries"]["total"], 12);
-    assert_eq!(json["backend"], json!({"requested": "cpu", "executed": "cpu", "adapter": null}));
+    for (key, value) in [("requested", "cpu"), ("executed", "cpu"), ("precision", "f64")] {
+        assert_eq!(json["backend"][key], value);
+    }
+    assert!(json["backend"]["adapter"].is_null());
 }
 
 #[test]
 fn files_are_told_from_reports() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("report.json");
-    let mut report = Report::new(&solution(), &Settings::default(), Vec::new());
+    let mut report =
+        Report::new(&solution(), &Settings::default(), BackendRecord::cpu(), Vec::new());
     report.save(&path).unwrap();
     assert_eq!(Report::load(&path).unwrap(), report);
     report.schema = "disentangle-report-9".to_owned();
