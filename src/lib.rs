@@ -89,6 +89,7 @@
 
 pub mod draws;
 pub mod files;
+pub mod gpu;
 pub mod hessian;
 pub mod identify;
 pub mod linalg;

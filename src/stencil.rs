@@ -248,6 +248,9 @@ pub fn hessians(
     h: f64,
 ) -> Result<DMatrix<f64>, OracleError> {
     let k = directions.ncols();
+    if k == 0 {
+        return Ok(DMatrix::zeros(0, centres.ncols()));
+    }
     let nodes = scheme.nodes(k);
     let mut offsets = DMatrix::zeros(directions.nrows(), nodes.len());
     for (node, mut offset) in nodes.iter().zip(offsets.column_iter_mut()) {

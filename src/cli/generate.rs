@@ -49,9 +49,15 @@ impl Generate {
 
 /// (d, m0, m1), each at least 1.
 #[derive(Clone, Copy, Debug)]
-struct Dims(usize, usize, usize);
+pub(super) struct Dims(usize, usize, usize);
 
-fn parse_dims(text: &str) -> Result<Dims, String> {
+impl Dims {
+    pub(super) fn parts(self) -> (usize, usize, usize) {
+        (self.0, self.1, self.2)
+    }
+}
+
+pub(super) fn parse_dims(text: &str) -> Result<Dims, String> {
     let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
     match numbers.as_deref() {
         Ok([d, m0, m1]) if *d > 0 && *m0 > 0 && *m1 > 0 => Ok(Dims(*d, *m0, *m1)),

@@ -1,5 +1,7 @@
 //! The command line: one file a subcommand, and what they share.
 
+mod bench;
+mod devices;
 mod generate;
 mod identify;
 mod progress;
@@ -42,6 +44,8 @@ enum Command {
     Verify(verify::Verify),
     Generate(generate::Generate),
     Serve(serve::Serve),
+    Devices(devices::Devices),
+    Bench(bench::Bench),
 }
 
 impl Cli {
@@ -52,6 +56,8 @@ impl Cli {
             Command::Verify(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Serve(command) => command.run(),
+            Command::Devices(command) => command.run(),
+            Command::Bench(command) => command.run(),
         }
     }
 }

@@ -8,6 +8,7 @@ mod probe;
 mod reduce;
 mod refine;
 mod scales;
+mod second_layer;
 mod stack;
 mod step;
 mod units;
@@ -272,7 +273,7 @@ impl Run<'_> {
         let stack = stack::wide_stack(&mut f, land, seed, attempt, &mut self.evidence)?;
 
         self.meter.enter("units");
-        let mut f = Restricted::new(&mut self.meter, q);
+        let mut f = Restricted::by_values(&mut self.meter, q);
         let mut units =
             units::find_units(&mut f, land, &stack, ascent, seed, attempt, &mut self.evidence)?;
         self.widths = Some((units.len(), 0));
@@ -285,7 +286,7 @@ impl Run<'_> {
             .into());
         }
         self.meter.enter("polish");
-        let mut f = Restricted::new(&mut self.meter, q);
+        let mut f = Restricted::by_values(&mut self.meter, q);
         units::polish(&mut f, land, &mut units, seed, &mut self.evidence)?;
 
         // Several splits: the first that leads to a certified network is as good as any.
@@ -323,7 +324,7 @@ impl Run<'_> {
     ) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
         self.meter.enter("peel");
-        let mut f = Restricted::new(&mut self.meter, q);
+        let mut f = Restricted::by_values(&mut self.meter, q);
         let peel = peel::peel(&mut f, land, units, ascent, seed, split, &mut self.evidence)?;
         self.widths = Some((units.len(), peel.beta.ncols()));
         // Sigmoid is tanh in other parameters: sigma(z) = (1 + tanh(z/2)) / 2.
@@ -366,10 +367,10 @@ impl Run<'_> {
         phi: Activation,
     ) -> Result<Outcome, Halt> {
         let seed = self.settings.seed;
-        let second = peel::second_layer(peel, phi)?;
+        let second = second_layer::second_layer(peel, phi)?;
         self.evidence.add("second_layer", json!({"affinity": second.affinity}));
         self.meter.enter("scales");
-        let mut f = Restricted::new(&mut self.meter, q);
+        let mut f = Restricted::by_values(&mut self.meter, q);
         let start = scales::assemble(
             &mut f,
             land,
@@ -382,7 +383,7 @@ impl Run<'_> {
         )?;
 
         self.meter.enter("refine");
-        let mut f = Restricted::new(&mut self.meter, q);
+        let mut f = Restricted::by_values(&mut self.meter, q);
         let count = refine::sample_size(&start);
         let sample = refine::sample(&mut f, land, count, seed, "refine")?;
         let floor = 4.0 * land.noise_at(0.0);

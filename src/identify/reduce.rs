@@ -9,7 +9,7 @@ use super::{Evidence, Halt};
 use crate::draws;
 use crate::linalg::thin_svd;
 use crate::oracle::{Oracle, OracleError};
-use crate::stencil::{GradientScheme, HessianScheme};
+use crate::stencil::{self, GradientScheme, HessianScheme};
 use crate::subspace::largest_gap;
 
 /// A fall of the singular values of the gradients by this factor, down to near the noise, is a rank.
@@ -19,12 +19,19 @@ const CLEAR_GAP: f64 = 30.0;
 pub struct Restricted<'a> {
     inner: &'a mut dyn Oracle,
     basis: &'a DMatrix<f64>,
+    by_values: bool,
 }
 
 impl<'a> Restricted<'a> {
-    /// `basis` is Q, d x k with orthonormal columns.
+    /// `basis` is Q, d x k with orthonormal columns. Derivatives are the oracle's own, at the accuracy
+    /// that it has for them.
     pub fn new(inner: &'a mut dyn Oracle, basis: &'a DMatrix<f64>) -> Self {
-        Restricted { inner, basis }
+        Restricted { inner, basis, by_values: false }
+    }
+
+    /// The same, but derivatives are differences of values: for the stages where accuracy decides.
+    pub fn by_values(inner: &'a mut dyn Oracle, basis: &'a DMatrix<f64>) -> Self {
+        Restricted { inner, basis, by_values: true }
     }
 }
 
@@ -44,7 +51,17 @@ impl Oracle for Restricted<'_> {
         scheme: GradientScheme,
         h: f64,
     ) -> Result<DMatrix<f64>, OracleError> {
-        self.inner.gradients(&(self.basis * centres), &(self.basis * directions), scheme, h)
+        let (centres, directions) = (self.basis * centres, self.basis * directions);
+        if self.by_values {
+            return stencil::gradients(
+                &mut |x| self.inner.values(x),
+                &centres,
+                &directions,
+                scheme,
+                h,
+            );
+        }
+        self.inner.gradients(&centres, &directions, scheme, h)
     }
 
     fn hessians(
@@ -54,7 +71,17 @@ impl Oracle for Restricted<'_> {
         scheme: HessianScheme,
         h: f64,
     ) -> Result<DMatrix<f64>, OracleError> {
-        self.inner.hessians(&(self.basis * centres), &(self.basis * directions), scheme, h)
+        let (centres, directions) = (self.basis * centres, self.basis * directions);
+        if self.by_values {
+            return stencil::hessians(
+                &mut |x| self.inner.values(x),
+                &centres,
+                &directions,
+                scheme,
+                h,
+            );
+        }
+        self.inner.hessians(&centres, &directions, scheme, h)
     }
 }
 
@@ -79,7 +106,12 @@ pub fn reduce(
     }
     // Truncation h^4 against noise / h, for a function of natural scale s1 and this spread.
     let h = land.scale * (land.noise_near / land.spread).powf(0.2);
-    let gradients = f.gradients(&centres, &identity, GradientScheme::Central4, h)?;
+    let gradients = Restricted::by_values(f, &identity).gradients(
+        &centres,
+        &identity,
+        GradientScheme::Central4,
+        h,
+    )?;
     let noise = 1.5 * land.noise_near / h * (d as f64).sqrt();
     let columns: Vec<DVector<f64>> =
         gradients.column_iter().filter(|g| g.norm() > 1e3 * noise).map(|g| g / g.norm()).collect();

@@ -6,9 +6,10 @@ use rayon::prelude::*;
 use serde_json::json;
 
 use super::line::values_along;
-use super::peel::{Peel, SecondLayer};
+use super::peel::Peel;
 use super::place::Placer;
 use super::probe::Landscape;
+use super::second_layer::SecondLayer;
 use super::units::Unit;
 use super::{Evidence, Failure, Halt};
 use crate::draws;

@@ -190,6 +190,10 @@ impl Oracle for Meter<'_> {
         self.finite(&hessians, centres)?;
         Ok(hessians)
     }
+
+    fn hessian_noise(&self) -> Option<f64> {
+        self.inner.hessian_noise()
+    }
 }
 
 impl Meter<'_> {

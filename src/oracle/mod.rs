@@ -57,6 +57,9 @@ pub enum OracleError {
     /// The process behind the oracle failed.
     #[error("the oracle process {0}")]
     Process(#[from] ProcessError),
+    /// The GPU behind the oracle failed, on a fresh device too.
+    #[error(transparent)]
+    Gpu(#[from] crate::gpu::GpuError),
 }
 
 /// A black box f: R^d -> R.
@@ -93,5 +96,12 @@ pub trait Oracle: Send {
         h: f64,
     ) -> Result<DMatrix<f64>, OracleError> {
         stencil::hessians(&mut |x| self.values(x), centres, directions, scheme, h)
+    }
+
+    /// Relative error (Frobenius norm, whatever the step) that the arithmetic of
+    /// [`hessians`](Oracle::hessians) leaves in a Hessian, if it does not difference
+    /// [`values`](Oracle::values). `None`: it does, and the noise is that of the values over h^2.
+    fn hessian_noise(&self) -> Option<f64> {
+        None
     }
 }

@@ -1,0 +1,98 @@
+// The response of f to a displacement: what the gradient and the Hessian kernel have in common.
+//
+// One workgroup works on one centre, each invocation on one stencil. The first layer passes through
+// workgroup memory in chunks of units; the second is taken in blocks of 4 * L4 units, whose sums stay
+// in registers.
+
+struct Params {
+    // k directions.
+    directions: u32,
+    // First-layer units.
+    units: u32,
+    // Blocks of second-layer units.
+    blocks: u32,
+    // Outputs a centre.
+    entries: u32,
+    // Tables of displacements: at h, and at 2h if the scheme visits it.
+    levels: u32,
+    // 1: f(x+s) - f(x) stands for the second difference.
+    one_sided: u32,
+    // 1: the Hessian scheme visits v_i - v_j too.
+    minus: u32,
+    // 1: the Hessian scheme visits 2h (v_i + v_j) too.
+    far: u32,
+}
+
+@group(0) @binding(0) var<uniform> params: Params;
+// B by [block][unit][L4], then c by [block][L4].
+@group(0) @binding(1) var<storage, read> network: array<real4>;
+// First-layer units at the centres: [centre][unit].
+@group(0) @binding(2) var<storage, read> bottoms: array<real2>;
+// Second-layer units at the centres, first halves and second halves: [centre][block][2][L4].
+@group(0) @binding(3) var<storage, read> tops: array<real4>;
+// What the directions do to the units: [level][unit][direction].
+@group(0) @binding(4) var<storage, read> moves: array<real2>;
+// Weights of the scheme.
+@group(0) @binding(5) var<storage, read> rule: array<real>;
+
+const CHUNK: u32 = 32u;
+var<workgroup> chunk_weights: array<real4, CHUNK * L4>;
+var<workgroup> chunk_units: array<real2, CHUNK>;
+
+fn bottom_parts(z: real2, a: real2, b: real2) -> real2 {
+    if (BOTTOM_ERF == 1u) {
+        return erf_parts(z.x, a.x + b.x);
+    }
+    return tanh_parts_sum(z, a, b);
+}
+
+// No displacement, for either kind of unit: (tanh 0, sech^2 0).
+const STAY: real2 = real2(0.0, 1.0);
+
+// What four second-layer units, known by (x, y), with output weights c, add to the response.
+fn four_parts(x: real4, y: real4, c: real4, odd: real4, even: real4) -> real2 {
+    return c.x * top_parts(real2(x.x, y.x), odd.x, even.x)
+        + c.y * top_parts(real2(x.y, y.y), odd.y, even.y)
+        + c.z * top_parts(real2(x.z, y.z), odd.z, even.z)
+        + c.w * top_parts(real2(x.w, y.w), odd.w, even.w);
+}
+
+// Odd and even part of the change of f when the centre moves along v_i, and along sign * v_j too
+// unless i = j. All invocations of a workgroup must call it together.
+fn response(lane: u32, centre: u32, level: u32, i: u32, j: u32, sign: real) -> real2 {
+    var total = real2(0.0, 0.0);
+    for (var block = 0u; block < params.blocks; block++) {
+#for l in L4
+        var odd$l = real4();
+        var even$l = real4();
+#end
+        for (var first = 0u; first < params.units; first += CHUNK) {
+            let count = min(CHUNK, params.units - first);
+            workgroupBarrier();
+            for (var e = lane; e < count * L4; e += WORKGROUP) {
+                chunk_weights[e] = network[(block * params.units + first) * L4 + e];
+            }
+            for (var e = lane; e < count; e += WORKGROUP) {
+                chunk_units[e] = bottoms[centre * params.units + first + e];
+            }
+            workgroupBarrier();
+            for (var u = 0u; u < count; u++) {
+                let row = (level * params.units + first + u) * params.directions;
+                let other = moves[row + j];
+                let b = select(real2(sign * other.x, other.y), STAY, i == j);
+                let parts = bottom_parts(chunk_units[u], moves[row + i], b);
+#for l in L4
+                let w$l = chunk_weights[u * L4 + $lu];
+                odd$l += w$l * parts.x;
+                even$l += w$l * parts.y;
+#end
+            }
+        }
+        let top = (centre * params.blocks + block) * 2u * L4;
+        let outer = (params.blocks * params.units + block) * L4;
+#for l in L4
+        total += four_parts(tops[top + $lu], tops[top + L4 + $lu], network[outer + $lu], odd$l, even$l);
+#end
+    }
+    return total;
+}

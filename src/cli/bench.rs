@@ -1,0 +1,304 @@
+//! `disentangle bench`: how fast this machine is at what identification needs.
+
+use std::error::Error;
+use std::process::ExitCode;
+use std::time::Instant;
+
+use clap::Args;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use disentangle::draws;
+use disentangle::gpu::increments::Increments;
+use disentangle::gpu::oracle::Backend;
+use disentangle::gpu::{Gpu, GpuError, GpuOracle, Precision, Real, Stack, adapters};
+use disentangle::hessian::svec_outer;
+use disentangle::identify;
+use disentangle::network::{Activation, Class, Network};
+use disentangle::oracle::{NetworkOracle, Oracle, Silent};
+use disentangle::rank_one::{self, Ascent};
+use disentangle::stencil::HessianScheme;
+use nalgebra::DMatrix;
+use serde::Serialize;
+use serde_json::json;
+
+use super::Outcome;
+
+/// The scheme measured, that of the pipeline.
+const SCHEME: HessianScheme = HessianScheme::Polarised;
+const STEP: f64 = 0.1;
+/// Columns of the Gram matrix, at most.
+const GRAM: usize = 512;
+/// Shape of the whole identification.
+const WHOLE: (usize, usize, usize) = (12, 12, 3);
+
+/// Measure stencils, Gram matrices, rank-one search and one identification
+#[derive(Args, Debug)]
+pub struct Bench {
+    /// Print JSON with the raw samples instead of a table
+    #[arg(long)]
+    json: bool,
+    /// What to measure: the CPU, a GPU, or all that there is
+    #[arg(long, default_value = "auto", value_parser = backends())]
+    backend: Backend,
+    /// Part of the name of the adapter to measure
+    #[arg(long, value_name = "NAME")]
+    adapter: Option<String>,
+    /// Networks to measure the stencils on
+    #[arg(
+        long, value_name = "D,M0,M1", num_args = 1.., value_parser = super::generate::parse_dims,
+        default_values = ["32,32,6", "64,64,8"]
+    )]
+    shapes: Vec<super::generate::Dims>,
+    /// Seconds for each measurement
+    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    seconds: f64,
+}
+
+fn backends() -> impl TypedValueParser<Value = Backend> {
+    PossibleValuesParser::new(Backend::ALL.map(Backend::name)).map(|name| {
+        Backend::ALL.into_iter().find(|backend| backend.name() == name).unwrap_or_default()
+    })
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(seconds) if seconds > 0.0 && seconds <= 600.0 => Ok(seconds),
+        _ => Err("expected a number of seconds above 0, at most 600".to_owned()),
+    }
+}
+
+/// One thing measured on one back end.
+#[derive(Serialize)]
+struct Measurement {
+    /// What was measured.
+    what: &'static str,
+    /// `cpu` or the adapter's name.
+    backend: String,
+    /// Arithmetic of the device.
+    precision: &'static str,
+    /// (d, m0, m1).
+    shape: (usize, usize, usize),
+    /// What one sample did, in `unit`s.
+    work: f64,
+    /// The unit.
+    unit: &'static str,
+    /// Multiply-adds that one sample needs at least, where they can be counted.
+    multiply_adds: Option<f64>,
+    /// Wall-clock seconds of every sample.
+    samples: Vec<f64>,
+    /// `work` over the median of the samples.
+    rate: f64,
+    /// Seconds of the last sample's last dispatch by the GPU's clock.
+    gpu_seconds: Option<f64>,
+}
+
+impl Measurement {
+    fn new(
+        (what, backend, precision): (&'static str, &str, &'static str),
+        shape: (usize, usize, usize),
+        (work, unit): (f64, &'static str),
+        multiply_adds: Option<f64>,
+        mut samples: Vec<f64>,
+    ) -> Self {
+        let raw = samples.clone();
+        samples.sort_by(f64::total_cmp);
+        let median = samples[samples.len() / 2];
+        Measurement {
+            what,
+            backend: backend.to_owned(),
+            precision,
+            shape,
+            work,
+            unit,
+            multiply_adds,
+            samples: raw,
+            rate: work / median,
+            gpu_seconds: None,
+        }
+    }
+
+    fn line(&self) -> String {
+        let (d, m0, m1) = self.shape;
+        let counted = self.multiply_adds.map_or(String::new(), |operations| {
+            format!("  {:.2e} multiply-adds/s", operations / self.work * self.rate)
+        });
+        format!(
+            "{:<14} {:>10}  {:<28} {}  {:.3e} {}/s{counted}\n",
+            self.what,
+            format!("{d}-{m0}-{m1}"),
+            self.backend.chars().take(28).collect::<String>(),
+            self.precision,
+            self.rate,
+            self.unit,
+        )
+    }
+}
+
+/// Repeats `work` for about `seconds`, once to warm up and at least three times.
+fn sample<E>(seconds: f64, mut work: impl FnMut() -> Result<(), E>) -> Result<Vec<f64>, E> {
+    work()?;
+    let began = Instant::now();
+    let mut samples = Vec::new();
+    while samples.len() < 3 || (began.elapsed().as_secs_f64() < seconds && samples.len() < 1000) {
+        let start = Instant::now();
+        work()?;
+        samples.push(start.elapsed().as_secs_f64());
+    }
+    Ok(samples)
+}
+
+impl Bench {
+    /// Measures everything on every back end asked for.
+    pub fn run(self) -> Outcome {
+        let names: Vec<String> = match (self.backend, &self.adapter) {
+            (Backend::Cpu, _) => Vec::new(),
+            (_, Some(name)) => vec![name.clone()],
+            (_, None) => adapters().into_iter().map(|adapter| adapter.name).collect(),
+        };
+        if self.backend == Backend::Gpu && names.is_empty() {
+            return Err(GpuError::NoAdapter { wanted: None, present: Vec::new() }.into());
+        }
+        let gpus: Vec<Gpu> =
+            names.iter().map(|name| Gpu::open(Some(name))).collect::<Result<_, _>>()?;
+        let mut found = Vec::new();
+        for shape in &self.shapes {
+            let shape = shape.parts();
+            let network = Network::random(shape, Class::Paper, Activation::Tanh, 1)?;
+            if self.backend != Backend::Gpu {
+                // The fused f32 path belongs here, beside the stencils of values in f64.
+                found.push(self.stencils_on_cpu(&network)?);
+                found.push(self.rank_one(&network)?);
+            }
+            for gpu in &gpus {
+                found.extend(self.on_gpu(gpu, &network)?);
+            }
+        }
+        let whole = Network::random(WHOLE, Class::Paper, Activation::Tanh, 1)?;
+        if self.backend != Backend::Gpu {
+            found.push(self.identification(NetworkOracle::new(whole.clone()), ("cpu", "f64"))?);
+        }
+        for gpu in &gpus {
+            let name = gpu.record().name.as_str();
+            let oracle = GpuOracle::new(whole.clone(), Some(name), Precision::F32)?;
+            found.push(self.identification(oracle, (name, "f32"))?);
+        }
+        let text = if self.json {
+            format!("{:#}\n", json!({ "scheme": "polarised", "measurements": found }))
+        } else {
+            found.iter().map(Measurement::line).collect()
+        };
+        super::print(&text)?;
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn stencils_on_cpu(&self, network: &Network) -> Result<Measurement, Box<dyn Error>> {
+        let (d, m0, m1) = network.dims();
+        let queries = SCHEME.queries(d);
+        let centres = centres(d, (200_000 / queries as usize).clamp(1, 64));
+        let mut oracle = NetworkOracle::new(network.clone());
+        let eye = DMatrix::identity(d, d);
+        let samples =
+            sample(self.seconds, || oracle.hessians(&centres, &eye, SCHEME, STEP).map(drop))?;
+        let work = (queries * centres.ncols() as u64) as f64;
+        Ok(Measurement::new(
+            ("stencils", "cpu", "f64"),
+            (d, m0, m1),
+            (work, "points"),
+            Some(work * (d * m0 + m0 * m1) as f64),
+            samples,
+        ))
+    }
+
+    fn on_gpu(&self, gpu: &Gpu, network: &Network) -> Result<Vec<Measurement>, GpuError> {
+        let (d, m0, m1) = network.dims();
+        let name = gpu.record().name.as_str();
+        let eye = DMatrix::identity(d, d);
+        let entries = d * (d + 1) / 2;
+        let mut found = Vec::new();
+        for (real, precision) in [(Real::F32, "f32"), (Real::F64, "f64")] {
+            if gpu.require(real).is_err() {
+                continue;
+            }
+            let per_point = Increments::new(network).operations().0 as f64;
+            let queries = SCHEME.queries(d) as f64;
+            // As many as take about a third of the time, by a first small stack.
+            let build = |count: usize| {
+                Stack::new(gpu, network, &centres(d, count), &eye, SCHEME, STEP, real, u64::MAX)
+            };
+            build(8)?;
+            let began = Instant::now();
+            build(8)?;
+            let each = began.elapsed().as_secs_f64() / 8.0;
+            let count = ((self.seconds / 3.0 / each) as usize).clamp(8, 16_384);
+            let samples = sample(self.seconds, || build(count).map(drop))?;
+            // A pair of opposite points shares one evaluation.
+            let (points, evaluations) = (queries * count as f64, (entries * count) as f64);
+            let mut stencils = Measurement::new(
+                ("stencils", name, precision),
+                (d, m0, m1),
+                (points, "points"),
+                Some(evaluations * per_point),
+                samples,
+            );
+            stencils.gpu_seconds = gpu.seconds()?;
+            found.push(stencils);
+            let stack = build(count.min(GRAM))?;
+            let samples = sample(self.seconds, || stack.gram(gpu).map(drop))?;
+            let products = (stack.len() * stack.len()) as f64;
+            let mut gram = Measurement::new(
+                ("gram", name, precision),
+                (d, m0, m1),
+                (products, "products"),
+                Some(products * entries as f64),
+                samples,
+            );
+            gram.gpu_seconds = gpu.seconds()?;
+            found.push(gram);
+        }
+        Ok(found)
+    }
+
+    /// Spectral ascents from random starts in the span of the a_i a_i^T.
+    fn rank_one(&self, network: &Network) -> Result<Measurement, Box<dyn Error>> {
+        let (d, m0, m1) = network.dims();
+        let mut span = DMatrix::zeros(d * (d + 1) / 2, m0);
+        for (a, mut out) in network.a.column_iter().zip(span.column_iter_mut()) {
+            let a: Vec<f64> = a.iter().copied().collect();
+            svec_outer(&a, out.as_mut_slice());
+        }
+        let basis = span.qr().q();
+        let starts = draws::gaussian(&mut draws::stream(0, "bench", 1), d, 64);
+        let samples = sample(self.seconds, || {
+            rank_one::search(&basis, &starts, Ascent::Spectral);
+            Ok::<(), std::convert::Infallible>(())
+        })?;
+        Ok(Measurement::new(
+            ("rank-one", "cpu", "f64"),
+            (d, m0, m1),
+            (64.0, "starts"),
+            None,
+            samples,
+        ))
+    }
+
+    fn identification(
+        &self,
+        mut oracle: impl Oracle,
+        (backend, precision): (&str, &'static str),
+    ) -> Result<Measurement, Box<dyn Error>> {
+        let settings = identify::Settings::default();
+        let samples = sample(self.seconds, || {
+            identify::identify(&mut oracle, &settings, &mut Silent).map(drop)
+        })?;
+        Ok(Measurement::new(
+            ("identification", backend, precision),
+            WHOLE,
+            (1.0, "networks"),
+            None,
+            samples,
+        ))
+    }
+}
+
+fn centres(d: usize, count: usize) -> DMatrix<f64> {
+    draws::gaussian(&mut draws::stream(0, "bench", 0), d, count) * 4.0
+}

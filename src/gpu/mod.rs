@@ -1,0 +1,119 @@
+//! The GPU back end: compute shaders that evaluate stencils and assemble Hessian stacks.
+//!
+//! One kernel a file: `shaders/x.wgsl`, its host side `gpu/x.rs`, and in the latter the twin, a plain
+//! function that computes the same thing on the CPU and that the parity tests compare it with.
+//!
+//! The stencil kernels never subtract two values of f. They add up the *changes* that a displacement
+//! makes in each unit, split into an odd and an even part, and these have closed forms without
+//! cancellation (see [`increments`]). In exact arithmetic it is the same stencil; in floating point
+//! the Hessian keeps a relative error of a few roundings whatever the step, so f32 serves.
+//!
+//! * [`device`]: adapters, the device, its loss, buffers and dispatches.
+//! * [`shader`]: a kernel's source from its file, the shared code and the precision.
+//! * [`increments`]: what the stencil kernels need to know of a network.
+//! * [`forward`], [`gradient`], [`hessian_stack`], [`normalise`], [`gram`]: the kernels.
+//! * [`oracle`]: a network as an oracle whose stencils run on the device.
+//! * [`self_test`]: whether an adapter computes what it should.
+
+pub mod device;
+pub mod forward;
+pub mod gradient;
+pub mod gram;
+pub mod hessian_stack;
+pub mod increments;
+pub mod normalise;
+pub mod oracle;
+pub mod self_test;
+pub mod shader;
+
+use serde::{Deserialize, Serialize};
+
+pub use device::{AdapterRecord, Gpu, GpuError, adapters};
+pub use hessian_stack::Stack;
+pub use oracle::{BackendRecord, GpuOracle};
+
+/// The arithmetic of a kernel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Precision {
+    /// f32, which every adapter has and which the stencil kernels are made for.
+    #[default]
+    Auto,
+    /// 32-bit floats.
+    F32,
+    /// 64-bit floats, where the adapter has `SHADER_F64`.
+    F64,
+    /// Pairs of 32-bit floats. Refused, with the reason, where the compiler breaks it.
+    DoubleF32,
+}
+
+impl Precision {
+    /// All of them, in the order of the help.
+    pub const ALL: [Precision; 4] =
+        [Precision::Auto, Precision::F32, Precision::F64, Precision::DoubleF32];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Precision::Auto => "auto",
+            Precision::F32 => "f32",
+            Precision::F64 => "f64",
+            Precision::DoubleF32 => "double-f32",
+        }
+    }
+
+    /// Unit roundoff.
+    pub fn epsilon(self) -> f64 {
+        match self {
+            Precision::Auto | Precision::F32 => 2f64.powi(-24),
+            Precision::F64 => 2f64.powi(-53),
+            Precision::DoubleF32 => 2f64.powi(-46),
+        }
+    }
+}
+
+/// The two kinds of number that a kernel can be compiled for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Real {
+    /// 32 bits.
+    F32,
+    /// 64 bits.
+    F64,
+}
+
+impl Real {
+    /// Bytes of one number.
+    pub fn bytes(self) -> usize {
+        match self {
+            Real::F32 => 4,
+            Real::F64 => 8,
+        }
+    }
+
+    /// Unit roundoff.
+    pub fn epsilon(self) -> f64 {
+        match self {
+            Real::F32 => 2f64.powi(-24),
+            Real::F64 => 2f64.powi(-53),
+        }
+    }
+
+    /// Numbers as a buffer holds them.
+    pub fn encode(self, numbers: impl IntoIterator<Item = f64>) -> Vec<u8> {
+        match self {
+            Real::F32 => numbers.into_iter().flat_map(|x| (x as f32).to_le_bytes()).collect(),
+            Real::F64 => numbers.into_iter().flat_map(f64::to_le_bytes).collect(),
+        }
+    }
+
+    /// The inverse of [`encode`](Self::encode), appended to `out`.
+    pub fn decode(self, bytes: &[u8], out: &mut Vec<f64>) {
+        match self {
+            Real::F32 => out
+                .extend(bytes.as_chunks::<4>().0.iter().map(|b| f64::from(f32::from_le_bytes(*b)))),
+            Real::F64 => {
+                out.extend(bytes.as_chunks::<8>().0.iter().map(|b| f64::from_le_bytes(*b)))
+            }
+        }
+    }
+}

@@ -1,0 +1,159 @@
+//! A kernel's source: its file, the shared files that it includes, the precision and its constants.
+//!
+//! `#include name` on a line of its own stands for `shaders/shared/name.wgsl`. The precision chooses
+//! between `real_f32` and `real_f64`, which define `real` and what depends on it; everything else is
+//! written once.
+//!
+//! The lines between `#for l in NAME` and `#end` are repeated for $l = 0 .. the constant NAME. Sums in
+//! an array indexed by a loop end up in memory on more than one driver; these stay in registers.
+
+use super::Real;
+use crate::network::Activation;
+
+/// A complete WGSL text.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The stem of its file.
+    pub name: &'static str,
+    /// The text.
+    pub text: String,
+}
+
+/// The shared files.
+const SHARED: [(&str, &str); 6] = [
+    ("real_f32", include_str!("../../shaders/shared/real_f32.wgsl")),
+    ("real_f64", include_str!("../../shaders/shared/real_f64.wgsl")),
+    ("math", include_str!("../../shaders/shared/math.wgsl")),
+    ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("parts", include_str!("../../shaders/shared/parts.wgsl")),
+    ("response", include_str!("../../shaders/shared/response.wgsl")),
+];
+
+/// How many nodes of Gauss-Legendre integrate an increment of erf to the last bit.
+fn gauss_nodes(real: Real) -> usize {
+    match real {
+        Real::F32 => 8,
+        Real::F64 => 12,
+    }
+}
+
+impl Source {
+    /// Composes a source. `constants` become `const NAME: u32`.
+    pub fn new(name: &'static str, text: &str, real: Real, constants: &[(&str, u32)]) -> Source {
+        let mut composed = format!(
+            "override WORKGROUP: u32 = {}u;\n{}",
+            super::device::WORKGROUP,
+            include(match real {
+                Real::F32 => "real_f32",
+                Real::F64 => "real_f64",
+            })
+        );
+        for (name, value) in constants {
+            composed += &format!("const {name}: u32 = {value}u;\n");
+        }
+        for line in text.lines() {
+            match line.strip_prefix("#include ") {
+                Some("gauss") => composed += &gauss(gauss_nodes(real)),
+                Some(name) => composed += include(name.trim()),
+                None => composed += line,
+            }
+            composed.push('\n');
+        }
+        Source { name, text: unroll(&composed, constants) }
+    }
+}
+
+/// # Panics
+/// If a loop is over an unknown constant or has no end, which the tests find.
+fn unroll(text: &str, constants: &[(&str, u32)]) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut lines = text.lines();
+    while let Some(line) = lines.next() {
+        let Some((variable, bound)) = line.strip_prefix("#for ").and_then(|l| l.split_once(" in "))
+        else {
+            out += line;
+            out.push('\n');
+            continue;
+        };
+        let count = constants.iter().find(|(name, _)| *name == bound);
+        let count = count.map_or_else(|| panic!("#for over unknown {bound}"), |(_, count)| *count);
+        let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "#end").collect();
+        for k in 0..count {
+            for line in &body {
+                out += &line.replace(&format!("${variable}"), &k.to_string());
+                out.push('\n');
+            }
+        }
+    }
+    out
+}
+
+/// # Panics
+/// If there is no such file, which the tests find: every kernel is composed there.
+fn include(name: &str) -> &'static str {
+    let found = SHARED.iter().find(|(shared, _)| *shared == name);
+    found.map_or_else(|| panic!("no shaders/shared/{name}.wgsl"), |(_, text)| text)
+}
+
+/// The number that stands for an activation in the shaders.
+pub fn activation(activation: Activation) -> u32 {
+    match activation {
+        Activation::Tanh => 0,
+        Activation::Sigmoid => 1,
+        Activation::Erf => 2,
+    }
+}
+
+/// The rule on [0, 1] as WGSL.
+fn gauss(count: usize) -> String {
+    let rows: Vec<String> = gauss_legendre(count)
+        .iter()
+        .map(|(node, weight)| format!("    real2({node:?}, {weight:?})"))
+        .collect();
+    format!(
+        "const NODES: u32 = {count}u;\nconst GAUSS = array<real2, NODES>(\n{}\n);\n",
+        rows.join(",\n")
+    )
+}
+
+/// Nodes and weights of the n-point Gauss-Legendre rule on [0, 1], by Newton's method on P_n.
+pub fn gauss_legendre(n: usize) -> Vec<(f64, f64)> {
+    (0..n)
+        .map(|k| {
+            let mut x = (std::f64::consts::PI * (k as f64 + 0.75) / (n as f64 + 0.5)).cos();
+            let mut slope = 1.0;
+            for _ in 0..20 {
+                let (mut p, mut before) = (x, 1.0);
+                for m in 2..=n {
+                    let m = m as f64;
+                    (p, before) = (((2.0 * m - 1.0) * x * p - (m - 1.0) * before) / m, p);
+                }
+                slope = n as f64 * (x * p - before) / (x * x - 1.0);
+                x -= p / slope;
+            }
+            (0.5 * (1.0 - x), 1.0 / ((1.0 - x * x) * slope * slope))
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loops_are_written_out() {
+        let text = "a\n#for l in N\nx$l = $lu;\n#end\nb";
+        assert_eq!(unroll(text, &[("N", 2)]), "a\nx0 = 0u;\nx1 = 1u;\nb\n");
+    }
+
+    #[test]
+    fn the_rule_integrates_polynomials_of_degree_2n_minus_1() {
+        for n in [2, 8, 12] {
+            for degree in 0..2 * n {
+                let sum: f64 =
+                    gauss_legendre(n).iter().map(|(x, w)| w * x.powi(degree as i32)).sum();
+                assert!((sum * (degree + 1) as f64 - 1.0).abs() < 1e-13, "{n} {degree} {sum}");
+            }
+        }
+    }
+}

@@ -1,0 +1,651 @@
+//! Every kernel against its CPU twin, on the adapter named by DISENTANGLE_ADAPTER or the best one.
+//!
+//! Without an adapter the tests are skipped, loudly, except where the environment variable CI is set:
+//! there they fail. A harness that cannot fail proves nothing, so each kernel is also broken on
+//! purpose and must be found out.
+
+use std::io::Write;
+
+use disentangle::draws;
+use disentangle::gpu::device::{Access, WORKGROUP};
+use disentangle::gpu::increments::Increments;
+use disentangle::gpu::oracle::{Backend, ChosenOracle};
+use disentangle::gpu::self_test::double_f32_test;
+use disentangle::gpu::shader::Source;
+use disentangle::gpu::{
+    Gpu, GpuError, GpuOracle, Precision, Real, Stack, forward, gradient, gram, hessian_stack,
+    normalise,
+};
+use disentangle::identify;
+use disentangle::network::{Activation, Class, Network};
+use disentangle::oracle::{Oracle, Silent};
+use disentangle::stencil::{GradientScheme, HessianScheme};
+use nalgebra::DMatrix;
+
+/// Roundings allowed for each term of a sum.
+const ROUNDINGS: f64 = 32.0;
+/// Step of the stencils: wide enough for the twin, which differences values in f64, to be exact.
+const STEP: f64 = 0.1;
+/// Unit roundoff of the twins.
+const TWIN: f64 = 1.1102230246251565e-16;
+
+fn wanted() -> Option<String> {
+    std::env::var("DISENTANGLE_ADAPTER").ok().filter(|name| !name.is_empty())
+}
+
+/// The device under test, or `None` where there is none and none is needed.
+fn device() -> Option<Gpu> {
+    match Gpu::open(wanted().as_deref()) {
+        Ok(gpu) => Some(gpu),
+        Err(error) if std::env::var_os("CI").is_some() || wanted().is_some() => panic!("{error}"),
+        Err(error) => {
+            // Past the test harness, which keeps `eprintln!` of a passing test to itself.
+            let text = "*** SKIPPED: GPU PARITY WAS NOT TESTED";
+            let _ = writeln!(std::io::stderr(), "\n{text}: {error} ***\n");
+            None
+        }
+    }
+}
+
+fn reals(gpu: &Gpu) -> Vec<Real> {
+    [Real::F32, Real::F64].into_iter().filter(|&real| gpu.require(real).is_ok()).collect()
+}
+
+/// One kernel run once, compared with its twin.
+struct Comparison {
+    kernel: &'static str,
+    case: String,
+    real: Real,
+    /// Back end asked for, and the adapter that did the work.
+    requested: &'static str,
+    executed: String,
+    /// Largest error over its tolerance, infinite for a NaN.
+    ratio: f64,
+    /// Largest error over the largest number expected.
+    relative: f64,
+}
+
+struct Harness<'a> {
+    gpu: &'a Gpu,
+    comparisons: Vec<Comparison>,
+}
+
+impl Harness<'_> {
+    fn compare(
+        &mut self,
+        kernel: &'static str,
+        case: String,
+        real: Real,
+        found: &DMatrix<f64>,
+        expected: &DMatrix<f64>,
+        tolerance: impl Fn(usize, usize) -> f64,
+    ) {
+        assert_eq!(found.shape(), expected.shape(), "{kernel} {case}");
+        let (mut ratio, mut most) = (0.0f64, 0.0f64);
+        for n in 0..expected.ncols() {
+            for e in 0..expected.nrows() {
+                let error = (found[(e, n)] - expected[(e, n)]).abs();
+                let r = error / tolerance(e, n);
+                ratio = if r.is_nan() { f64::INFINITY } else { ratio.max(r) };
+                most = most.max(error);
+            }
+        }
+        let size = if expected.is_empty() { 0.0 } else { expected.amax() };
+        self.comparisons.push(Comparison {
+            kernel,
+            case,
+            real,
+            requested: "gpu",
+            executed: self.gpu.record().name.clone(),
+            ratio,
+            relative: if size > 0.0 { most / size } else { most },
+        });
+    }
+
+    /// Sums of absolute values that bound a value of f: what its rounding is relative to.
+    fn value_size(network: &Network, x: &DMatrix<f64>, n: usize) -> f64 {
+        let z = network.a.abs().transpose() * x.column(n).abs() + network.theta.abs();
+        let y = z.map(|z| 1.0 + z);
+        let u = network.b.abs().transpose() * y + network.tau.abs();
+        network.c0.abs() + network.c.abs().dot(&u.map(|u| 1.0 + u))
+    }
+
+    fn forward(&mut self, network: &Network, name: &str, points: usize, real: Real) {
+        let mut rng = draws::stream(1, name, points as u64);
+        let x = draws::gaussian(&mut rng, network.a.nrows(), points) * 3.0;
+        let found = forward::values(self.gpu, network, &x, real).unwrap();
+        let expected = forward::twin(network, &x);
+        let (found, expected) = (
+            DMatrix::from_row_slice(1, points, found.as_slice()),
+            DMatrix::from_row_slice(1, points, expected.as_slice()),
+        );
+        let case = format!("{name} at {points} points");
+        let sizes: Vec<f64> = (0..points).map(|n| Self::value_size(network, &x, n)).collect();
+        self.compare("forward", case, real, &found, &expected, |_, n| {
+            0.1 * ROUNDINGS * (real.epsilon() + TWIN) * sizes[n]
+        });
+    }
+
+    fn stencils(&mut self, network: &Network, name: &str, k: usize, n: usize, real: Real) {
+        let d = network.a.nrows();
+        let mut rng = draws::stream(2, name, (1000 * k + n) as u64);
+        let centres = draws::gaussian(&mut rng, d, n) * 2.0;
+        let mut directions = draws::gaussian(&mut rng, d, k);
+        directions.column_iter_mut().for_each(|mut v| {
+            v.normalize_mut();
+        });
+        if k == d {
+            directions = DMatrix::identity(d, d);
+        }
+        let sizes: Vec<Sizes> =
+            (0..n).map(|n| Sizes::at(network, &centres, n, &directions)).collect();
+        let twin = |n: usize| 8.0 * TWIN * Self::value_size(network, &centres, n);
+        let u = ROUNDINGS * real.epsilon();
+        for scheme in [GradientScheme::Central2, GradientScheme::Central4] {
+            let found =
+                gradient::gradients(self.gpu, network, &centres, &directions, scheme, STEP, real)
+                    .unwrap();
+            let expected = gradient::twin(network, &centres, &directions, scheme, STEP);
+            let case = format!("{name}, {k} directions, {n} centres, {scheme:?}");
+            self.compare("gradient", case, real, &found, &expected, |e, n| {
+                u * sizes[n].first[e] + twin(n) / STEP
+            });
+        }
+        let pairs: Vec<(usize, usize)> =
+            (0..k).flat_map(|j| (0..=j).map(move |i| (i, j))).collect();
+        for scheme in [
+            HessianScheme::Forward,
+            HessianScheme::Central,
+            HessianScheme::Polarised,
+            HessianScheme::Richardson,
+        ] {
+            let found = hessian_stack::hessians(
+                self.gpu,
+                network,
+                &centres,
+                &directions,
+                scheme,
+                STEP,
+                real,
+            )
+            .unwrap();
+            let expected = hessian_stack::twin(network, &centres, &directions, scheme, STEP);
+            let case = format!("{name}, {k} directions, {n} centres, {scheme:?}");
+            let one_sided = if scheme == HessianScheme::Forward { 1.0 / STEP } else { 0.0 };
+            self.compare("hessian_stack", case, real, &found, &expected, |e, n| {
+                let (i, j) = pairs[e];
+                let Sizes { first, second } = &sizes[n];
+                // A pair is the difference of what lies on its diagonal.
+                let second = second[(i, j)] + second[(i, i)] + second[(j, j)];
+                u * (second + one_sided * (first[i] + first[j])) + 4.0 * twin(n) / (STEP * STEP)
+            });
+        }
+    }
+
+    fn normalise(&mut self, entries: usize, columns: usize, real: Real) {
+        let mut rng = draws::stream(3, "normalise", (1000 * entries + columns) as u64);
+        let mut stack = draws::gaussian(&mut rng, entries, columns);
+        // A column of zeros, one whose squares underflow, one under its floor.
+        let mut floors = vec![0.0; columns];
+        for (k, mut column) in stack.column_iter_mut().enumerate() {
+            match k % 4 {
+                1 => column.fill(0.0),
+                2 => column *= 1e-30,
+                3 => floors[k] = 1e6,
+                _ => {}
+            }
+        }
+        let mut device = Stack::from_host(self.gpu, &stack, real).unwrap();
+        let floors = if stack.is_empty() { Vec::new() } else { floors };
+        let norms = device.normalise(self.gpu, &floors).unwrap();
+        let expected_norms = normalise::twin(&mut stack, &floors);
+        let case = format!("{entries} x {columns}");
+        let tolerance = ROUNDINGS * (real.epsilon() + TWIN);
+        if !stack.is_empty() {
+            let found = device.download(self.gpu).unwrap();
+            self.compare("normalise", case.clone(), real, &found, &stack, |_, _| tolerance);
+        }
+        let row = |values: &[f64]| DMatrix::from_row_slice(1, values.len(), values);
+        let sizes = if stack.is_empty() { Vec::new() } else { expected_norms };
+        self.compare("normalise", case, real, &row(&norms), &row(&sizes), |_, n| {
+            tolerance * sizes[n].max(1e-30)
+        });
+    }
+
+    fn gram(&mut self, entries: usize, left: usize, right: usize, real: Real) {
+        let mut rng = draws::stream(4, "gram", (entries + 7 * left + 1000 * right) as u64);
+        let a = draws::gaussian(&mut rng, entries, left);
+        let b = draws::gaussian(&mut rng, entries, right);
+        let upload = |m: &DMatrix<f64>| self.gpu.upload(&real.encode(m.iter().copied())).unwrap();
+        let found =
+            gram::gram(self.gpu, (&upload(&a), left), (&upload(&b), right), entries, real).unwrap();
+        let expected = gram::twin(&a, &b);
+        let sizes = a.abs().transpose() * b.abs();
+        let case = format!("{entries} rows, {left} x {right}");
+        self.compare("gram", case, real, &found, &expected, |l, r| {
+            ROUNDINGS * (real.epsilon() + TWIN) * sizes[(l, r)]
+        });
+    }
+
+    fn report(&self) {
+        for kernel in KERNELS {
+            for real in reals(self.gpu) {
+                let of =
+                    || self.comparisons.iter().filter(|c| c.kernel == kernel && c.real == real);
+                let ratio = of().map(|c| c.ratio).fold(0.0, f64::max);
+                let relative = of().map(|c| c.relative).fold(0.0, f64::max);
+                println!(
+                    "{kernel:>14} {real:?}: {:3} comparisons, worst error {relative:.1e} of the \
+                     largest entry, {ratio:.2} of the tolerance, requested gpu, executed {}",
+                    of().count(),
+                    self.gpu.record().name,
+                );
+            }
+        }
+    }
+}
+
+const KERNELS: [&str; 5] = ["forward", "gradient", "hessian_stack", "normalise", "gram"];
+
+/// The derivatives of f with absolute values in every sum: what their rounding is relative to.
+struct Sizes {
+    first: Vec<f64>,
+    second: DMatrix<f64>,
+}
+
+impl Sizes {
+    fn at(network: &Network, centres: &DMatrix<f64>, n: usize, directions: &DMatrix<f64>) -> Self {
+        let p = (directions.transpose() * &network.a).abs();
+        let z = network.a.transpose() * centres.column(n) - &network.theta;
+        let u = network.b.transpose() * z.map(|z| network.g.value(z)) - &network.tau;
+        let (b, c) = (network.b.abs(), network.c.abs());
+        // A finite step sees the largest slope within it.
+        let slope = |phi: Activation, z: f64| {
+            [-0.4, 0.0, 0.4].iter().map(|s| phi.slope(z + s)).fold(0.0, f64::max)
+        };
+        let curvature = |phi: Activation, z: f64| {
+            [-0.4, 0.0, 0.4].iter().map(|s| phi.curvature(z + s).abs()).fold(0.0, f64::max)
+        };
+        let outer = u.map(|u| slope(network.h, u)).component_mul(&c);
+        let weight = &b * outer;
+        let slopes = z.map(|z| slope(network.g, z));
+        let v = &p * DMatrix::from_diagonal(&slopes) * &b;
+        let first = &p * slopes.component_mul(&weight);
+        let inner = z.map(|z| curvature(network.g, z)).component_mul(&weight);
+        let bend = u.map(|u| curvature(network.h, u)).component_mul(&c);
+        Sizes {
+            first: first.iter().copied().collect(),
+            second: &p * DMatrix::from_diagonal(&inner) * p.transpose()
+                + &v * DMatrix::from_diagonal(&bend) * v.transpose(),
+        }
+    }
+}
+
+fn network(d: usize, m0: usize, m1: usize, g: Activation, h: Activation) -> (Network, String) {
+    let mut network =
+        Network::random((d, m0, m1), Class::General, g, (d + m0 + m1) as u64).unwrap();
+    network.h = h;
+    (network, format!("{d}-{m0}-{m1} {g}/{h}"))
+}
+
+/// All comparisons. `few` leaves out sizes, for the deliberately broken kernels.
+fn parity(gpu: &Gpu, few: bool) -> Vec<Comparison> {
+    let mut harness = Harness { gpu, comparisons: Vec::new() };
+    let wg = WORKGROUP as usize;
+    for real in reals(gpu) {
+        for g in Activation::ALL {
+            for h in Activation::ALL {
+                if few && (g != h || real == Real::F64) {
+                    continue;
+                }
+                let (small, name) = network(3, 5, 2, g, h);
+                harness.forward(&small, &name, wg + 1, real);
+                harness.stencils(&small, &name, 3, 3, real);
+            }
+        }
+        if few {
+            harness.normalise(wg + 1, 5, real);
+            harness.gram(33, 33, 33, real);
+            continue;
+        }
+        for g in Activation::ALL {
+            // More units than a chunk, more second-layer units than a block, odd shapes.
+            let (odd, name) = network(11, 37, 19, g, g);
+            for points in [0, 1, wg - 1, wg, 1000] {
+                harness.forward(&odd, &name, points, real);
+            }
+            harness.stencils(&odd, &name, 11, 5, real);
+            harness.stencils(&odd, &name, 0, 2, real);
+            harness.stencils(&odd, &name, 2, 0, real);
+            let (one, name) = network(1, 1, 1, g, g);
+            harness.stencils(&one, &name, 1, 1, real);
+            harness.forward(&one, &name, 1, real);
+        }
+        let (tanh, name) = network(7, 32, 4, Activation::Tanh, Activation::Tanh);
+        for k in [wg - 1, wg, wg + 1] {
+            harness.stencils(&tanh, &name, k, 2, real);
+        }
+        harness.stencils(&tanh, &name, 7, 300, real);
+        for entries in [1, wg - 1, wg, wg + 1, 1000] {
+            for columns in [0, 1, 9] {
+                harness.normalise(entries, columns, real);
+            }
+        }
+        for (entries, left, right) in [
+            (1, 1, 1),
+            (15, 31, 32),
+            (16, 32, 33),
+            (17, 33, 31),
+            (100, wg - 1, wg),
+            (9000, wg + 1, 3),
+            (40, 0, 5),
+        ] {
+            harness.gram(entries, left, right, real);
+        }
+    }
+    harness.report();
+    harness.comparisons
+}
+
+#[test]
+fn kernels_agree_with_their_twins() {
+    let Some(gpu) = device() else { return };
+    let comparisons = parity(&gpu, false);
+    let wrong: Vec<String> = comparisons
+        .iter()
+        .filter(|c| c.ratio > 1.0)
+        .map(|c| format!("{} {:?}, {}: {:.2} tolerances", c.kernel, c.real, c.case, c.ratio))
+        .collect();
+    assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), comparisons.len());
+    for comparison in &comparisons {
+        assert_eq!(comparison.requested, "gpu");
+        assert!(!comparison.executed.is_empty());
+    }
+    for kernel in KERNELS {
+        assert!(comparisons.iter().any(|c| c.kernel == kernel), "{kernel} was never compared");
+    }
+}
+
+#[test]
+fn broken_kernels_are_found_out() {
+    for (kernel, right, wrong) in [
+        ("forward", "values[n] = value;", "values[n] = value * real(1.0001);"),
+        ("gradient", "var derivative = rule[0] *", "var derivative = real(1.0001) * rule[0] *"),
+        ("hessian_stack", "let j = packed >> 16u;", "let j = packed & 0xffffu;"),
+        ("hessian_stack", "-q * z.x * n", "q * z.x * n"),
+        ("normalise", "x / length", "x / (length * real(1.0001))"),
+        ("gram", "left_tile[at + y + 3u]", "left_tile[at + y + 2u]"),
+    ] {
+        let Some(mut gpu) = device() else { return };
+        gpu.break_kernels(right, wrong);
+        let comparisons = parity(&gpu, true);
+        let caught = comparisons.iter().any(|c| c.kernel == kernel && c.ratio > 1.0);
+        assert!(caught, "{kernel} with {wrong:?} passed");
+    }
+}
+
+#[test]
+fn a_lost_device_is_replaced() {
+    if device().is_none() {
+        return;
+    }
+    let (network, _) = network(4, 6, 3, Activation::Tanh, Activation::Tanh);
+    let mut oracle = GpuOracle::new(network.clone(), wanted().as_deref(), Precision::Auto).unwrap();
+    let centres = draws::gaussian(&mut draws::stream(1, "lost", 0), 4, 5);
+    let eye = DMatrix::identity(4, 4);
+    let before = oracle.hessians(&centres, &eye, HessianScheme::Polarised, STEP).unwrap();
+    oracle.gpu().lose();
+    let after = oracle.hessians(&centres, &eye, HessianScheme::Polarised, STEP).unwrap();
+    assert_eq!(before, after);
+    assert_eq!(oracle.record().lost_devices, 1);
+    assert_eq!(oracle.record().on_cpu, 0);
+}
+
+#[test]
+fn a_stack_on_the_device_gives_the_gram_matrix_of_its_download() {
+    let Some(gpu) = device() else { return };
+    let (network, _) = network(9, 12, 4, Activation::Sigmoid, Activation::Sigmoid);
+    let centres = draws::gaussian(&mut draws::stream(1, "stack", 0), 9, 70) * 2.0;
+    let eye = DMatrix::identity(9, 9);
+    let scheme = HessianScheme::Richardson;
+    let mut stack =
+        Stack::new(&gpu, &network, &centres, &eye, scheme, STEP, Real::F32, 1 << 30).unwrap();
+    let norms = stack.normalise(&gpu, &[0.0; 70]).unwrap();
+    assert!(norms.iter().all(|&norm| norm > 0.0));
+    let host = stack.download(&gpu).unwrap();
+    assert!((stack.gram(&gpu).unwrap() - host.transpose() * &host).amax() < 1e-5);
+    let refused = Stack::new(&gpu, &network, &centres, &eye, scheme, STEP, Real::F32, 100);
+    assert!(matches!(refused, Err(GpuError::TooLarge(_))));
+}
+
+#[test]
+fn the_relative_error_of_a_hessian_does_not_depend_on_the_step() {
+    let Some(gpu) = device() else { return };
+    for activation in Activation::ALL {
+        let (network, name) = network(16, 16, 4, activation, activation);
+        let eye = DMatrix::identity(16, 16);
+        for scale in [1.0, 16.0] {
+            let centres = draws::gaussian(&mut draws::stream(1, "step", 0), 16, 40) * scale;
+            for h in [1e-3, 1e-2, 1e-1] {
+                let scheme = HessianScheme::Polarised;
+                let single =
+                    hessian_stack::hessians(&gpu, &network, &centres, &eye, scheme, h, Real::F32)
+                        .unwrap();
+                let exact = if gpu.require(Real::F64).is_ok() {
+                    hessian_stack::hessians(&gpu, &network, &centres, &eye, scheme, h, Real::F64)
+                        .unwrap()
+                } else {
+                    hessian_stack::twin(&network, &centres, &eye, scheme, h)
+                };
+                let mut errors: Vec<f64> = (0..40)
+                    .filter(|&n| exact.column(n).norm() > 1e-9)
+                    .map(|n| (single.column(n) - exact.column(n)).norm() / exact.column(n).norm())
+                    .collect();
+                errors.sort_by(f64::total_cmp);
+                let median = errors[errors.len() / 2];
+                let worst = errors[errors.len() - 1];
+                println!("{name}, scale {scale}, h {h}: median {median:.1e}, worst {worst:.1e}");
+                if gpu.require(Real::F64).is_ok() || h >= 1e-2 {
+                    assert!(median < 2e-6, "{name} {scale} {h}: {median:e}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn steps_beyond_the_closed_forms_go_to_the_cpu() {
+    if device().is_none() {
+        return;
+    }
+    let (network, _) = network(4, 6, 3, Activation::Tanh, Activation::Tanh);
+    let mut oracle =
+        ChosenOracle::new(network.clone(), Backend::Gpu, wanted().as_deref(), Precision::F32)
+            .unwrap();
+    let centres = draws::gaussian(&mut draws::stream(1, "wide", 0), 4, 2);
+    let eye = DMatrix::identity(4, 4);
+    assert!(Increments::new(&network).reach(&eye, 10.0) > 1.0);
+    let found = oracle.hessians(&centres, &eye, HessianScheme::Central, 5.0).unwrap();
+    assert_eq!(found, hessian_stack::twin(&network, &centres, &eye, HessianScheme::Central, 5.0));
+    assert_eq!(oracle.record().on_cpu, 2);
+    assert_eq!(oracle.record().executed, Backend::Gpu);
+}
+
+#[test]
+fn exponential_and_tanh_are_accurate() {
+    let Some(gpu) = device() else { return };
+    // x in, (tanh x, sech^2 x, exp(-|x|), expm1(-|x|)) out.
+    let text = "#include math
+@group(0) @binding(0) var<storage, read> inputs: array<real>;
+@group(0) @binding(1) var<storage, read_write> outputs: array<real4>;
+@compute @workgroup_size(WORKGROUP)
+fn functions(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x < arrayLength(&inputs)) {
+        let x = inputs[id.x];
+        outputs[id.x] = real4(tanh_sech(x), exp_negative(-abs(x)), expm1_negative(-abs(x)));
+    }
+}";
+    for real in reals(&gpu) {
+        let inputs: Vec<f64> = (-20_000..=20_000)
+            .map(|k| f64::from(k) * 1e-3)
+            .chain((-60..0).map(|k| 0.7 * 2f64.powi(k / 3)))
+            .map(|x| if real == Real::F32 { f64::from(x as f32) } else { x })
+            .collect();
+        let source = Source::new("functions", text, real, &[]);
+        let kernel = gpu.kernel(&source, "functions", &[Access::Read, Access::Write]).unwrap();
+        let given = gpu.upload(&real.encode(inputs.iter().copied())).unwrap();
+        let out = gpu.buffer(4 * inputs.len() * real.bytes()).unwrap();
+        let groups = (inputs.len() as u32).div_ceil(WORKGROUP);
+        gpu.dispatch(&kernel, &[&given, &out], (groups, 1));
+        let found = gpu.read(&out, real, 4 * inputs.len()).unwrap();
+        // In units of the last place, 2 epsilon.
+        let ulps = |at: usize, truth: fn(f64) -> f64| {
+            inputs
+                .iter()
+                .zip(found.as_chunks::<4>().0)
+                .map(|(&x, found)| (found[at], truth(x)))
+                .map(|(found, truth)| match truth == 0.0 {
+                    true => found.abs() / real.epsilon(),
+                    false => ((found - truth) / truth).abs() / (2.0 * real.epsilon()),
+                })
+                .fold(0.0, f64::max)
+        };
+        let errors = [
+            ulps(0, |x| Activation::Tanh.value(x)),
+            ulps(1, |x| Activation::Tanh.slope(x)),
+            ulps(2, |x| (-x.abs()).exp()),
+            ulps(3, |x| (-x.abs()).exp_m1()),
+        ];
+        println!("{real:?}: ulps of tanh, sech^2, exp, expm1: {errors:.1?}");
+        // The twin of sech^2 has an error of its own.
+        assert!(errors[0] <= 4.0 && errors[1] <= 10.0 && errors[2] <= 4.0 && errors[3] <= 4.0);
+    }
+}
+
+#[test]
+fn double_f32_is_tested_and_refused_with_a_reason() {
+    let Some(gpu) = device() else { return };
+    println!("double-f32: {:?}", double_f32_test(&gpu).unwrap());
+    let (network, _) = network(4, 6, 3, Activation::Tanh, Activation::Tanh);
+    let refused = GpuOracle::new(network, wanted().as_deref(), Precision::DoubleF32);
+    assert!(matches!(refused, Err(GpuError::Precision { .. })));
+}
+
+#[test]
+fn trained_networks_are_identified_on_the_gpu() {
+    if device().is_none() {
+        return;
+    }
+    for name in ["diabetes-tanh-10-10-5", "wine-sigmoid-13-10-4", "digits-tanh-64-24-8"] {
+        let path = format!("{}/tests/networks/{name}.safetensors", env!("CARGO_MANIFEST_DIR"));
+        let network = Network::load(&path, None).unwrap();
+        let dims = network.dims();
+        let mut oracle =
+            ChosenOracle::new(network, Backend::Gpu, wanted().as_deref(), Precision::Auto).unwrap();
+        let settings = identify::Settings::default();
+        let solution = identify::identify(&mut oracle, &settings, &mut Silent).unwrap();
+        println!("{name}: {:?}, {}, {:?}", solution.status, solution.reason, oracle.record());
+        assert_eq!(solution.status, identify::Status::Identified, "{name}: {}", solution.reason);
+        assert_eq!(solution.widths, Some((dims.1, dims.2)), "{name}");
+        assert!(oracle.record().adapter.is_some());
+        assert_eq!(oracle.record().executed, Backend::Gpu);
+    }
+}
+
+/// Layouts, checked by machine: no adapter needed.
+mod layout {
+    use super::*;
+    use std::mem::{offset_of, size_of};
+    use wgpu::naga::{AddressSpace, StorageAccess, TypeInner, front::wgsl};
+
+    /// Name, offset in bytes.
+    type Fields = Vec<(&'static str, usize)>;
+
+    macro_rules! fields {
+        ($module:ident: $($field:ident),*) => {
+            (
+                vec![$((stringify!($field), offset_of!($module::Params, $field))),*] as Fields,
+                size_of::<$module::Params>(),
+            )
+        };
+    }
+
+    fn check(source: &Source, bindings: &[Access], (fields, size): (Fields, usize)) {
+        let module = wgsl::parse_str(&source.text)
+            .unwrap_or_else(|error| panic!("{}: {error:?}", source.name));
+        let params = module.types.iter().find(|(_, ty)| ty.name.as_deref() == Some("Params"));
+        let Some(TypeInner::Struct { members, span }) = params.map(|(_, ty)| &ty.inner) else {
+            panic!("{} has no Params", source.name);
+        };
+        assert_eq!(*span as usize, size, "{}", source.name);
+        let found: Vec<(&str, usize)> = members
+            .iter()
+            .map(|member| (member.name.as_deref().unwrap_or(""), member.offset as usize))
+            .collect();
+        assert_eq!(found, fields, "{}", source.name);
+
+        let mut found: Vec<(u32, Access)> = module
+            .global_variables
+            .iter()
+            .filter_map(|(_, variable)| {
+                let access = match variable.space {
+                    AddressSpace::Uniform => Access::Uniform,
+                    AddressSpace::Storage { access } if access.contains(StorageAccess::STORE) => {
+                        Access::Write
+                    }
+                    AddressSpace::Storage { .. } => Access::Read,
+                    _ => return None,
+                };
+                let binding = variable.binding.as_ref().unwrap();
+                assert_eq!(binding.group, 0);
+                Some((binding.binding, access))
+            })
+            .collect();
+        found.sort_by_key(|(binding, _)| *binding);
+        let expected: Vec<(u32, Access)> = (0..).zip(bindings.iter().copied()).collect();
+        assert_eq!(found, expected, "{}", source.name);
+
+        // Three-component vectors are padded to four; nothing shared may hold one.
+        for (_, variable) in module.global_variables.iter() {
+            let ty = &module.types[variable.ty].inner;
+            if let TypeInner::Array { base, .. } = ty {
+                let base = &module.types[*base].inner;
+                let is_vec3 =
+                    matches!(base, TypeInner::Vector { size: wgpu::naga::VectorSize::Tri, .. });
+                assert!(!is_vec3, "{}", source.name);
+            }
+        }
+        for entry in &module.entry_points {
+            assert!(entry.workgroup_size_overrides.is_some(), "{}: {}", source.name, entry.name);
+        }
+    }
+
+    #[test]
+    fn of_every_kernel_agrees_with_the_host() {
+        use disentangle::gpu::increments;
+        for activation in Activation::ALL {
+            let (network, _) = network(3, 5, 9, activation, activation);
+            let prepared = Increments::new(&network);
+            for real in [Real::F32, Real::F64] {
+                let stencil = || fields!(increments: directions, units, blocks, entries, levels, one_sided, minus, far);
+                check(&gradient::source(&prepared, real), &gradient::BINDINGS, stencil());
+                check(&hessian_stack::source(&prepared, real), &hessian_stack::BINDINGS, stencil());
+                check(
+                    &forward::source(&network, real),
+                    &forward::BINDINGS,
+                    fields!(forward: points, inputs, units4, theta, tau, c, pad0, pad1),
+                );
+                check(
+                    &normalise::source(real),
+                    &normalise::BINDINGS,
+                    fields!(normalise: entries, columns, pad0, pad1),
+                );
+                check(
+                    &gram::source(real),
+                    &gram::BINDINGS,
+                    fields!(gram: entries, first_row, last_row, left_columns, right_columns, pad0, pad1, pad2),
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,93 @@
+//! The whole pipeline through the library: shapes, classes and scales that a program's user would not
+//! think of one by one. What is called identified must be right, and within its bound.
+
+use disentangle::rank_one::Ascent;
+use disentangle::{
+    Activation, Class, Network, NetworkOracle, Settings, Silent, Solution, Status, identify,
+};
+
+fn run(truth: &Network, settings: &Settings) -> Solution {
+    identify(&mut NetworkOracle::new(truth.clone()), settings, &mut Silent).expect("never fails")
+}
+
+/// Identified, at the true widths, within 1e-9 and within its own bound.
+fn assert_right(truth: &Network, solution: &Solution, name: &str) {
+    assert_eq!(solution.status, Status::Identified, "{name}: {}", solution.reason);
+    let found = solution.network.as_ref().expect("an identified network");
+    assert_eq!(found.dims(), truth.dims(), "{name}");
+    let matching = truth.matching(found);
+    let error = matching.parameter_error.expect("equal widths");
+    let bound = solution.parameter_error_bound.expect("an identified network has a bound");
+    assert!(error <= 1e-9, "{name}: parameter error {error:e}");
+    assert!(error <= bound, "{name}: parameter error {error:e} beyond its bound {bound:e}");
+    assert!(matching.output_error.expect("equal inputs") <= 1e-9, "{name}");
+}
+
+#[test]
+fn every_shape_of_the_class() {
+    // Narrow, square, overcomplete first layers; few and many second-layer units.
+    let shapes = [(12, 6, 2), (8, 8, 3), (8, 12, 3), (10, 16, 4), (8, 8, 4), (8, 5, 3), (3, 3, 1)];
+    for dims in shapes {
+        for class in [Class::Paper, Class::General] {
+            for activation in Activation::ALL {
+                let truth = Network::random(dims, class, activation, 11).expect("valid sizes");
+                let settings =
+                    Settings { seed: 5, activation: Some(activation), ..Settings::default() };
+                let name = format!("{dims:?} {class:?} {activation}");
+                assert_right(&truth, &run(&truth, &settings), &name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_power_method_climbs_as_well() {
+    let truth = Network::random((10, 10, 3), Class::General, Activation::Tanh, 2).expect("valid");
+    let settings = Settings { ascent: Ascent::Power, ..Settings::default() };
+    assert_right(&truth, &run(&truth, &settings), "power");
+}
+
+#[test]
+fn the_unit_of_the_inputs_does_not_matter() {
+    for scale in [1e-3, 1e3] {
+        let mut truth =
+            Network::random((8, 8, 3), Class::General, Activation::Tanh, 3).expect("valid");
+        truth.a *= scale;
+        assert_right(&truth, &run(&truth, &Settings::default()), &format!("scale {scale}"));
+    }
+}
+
+#[test]
+fn the_activation_is_found_if_it_is_not_told() {
+    let untold = Settings::default();
+    let erf = Network::random((8, 6, 2), Class::General, Activation::Erf, 4).expect("valid");
+    let solution = run(&erf, &untold);
+    assert_right(&erf, &solution, "erf");
+    assert_eq!(solution.network.map(|n| n.g), Some(Activation::Erf));
+    // A sigmoid network is a tanh network in other parameters, and is reported as one.
+    let sigmoid =
+        Network::random((8, 6, 2), Class::General, Activation::Sigmoid, 4).expect("valid");
+    assert_right(&sigmoid.centred(), &run(&sigmoid, &untold), "sigmoid");
+    // Told wrongly, it is not identified.
+    let wrong = Settings { activation: Some(Activation::Tanh), attempts: 1, ..Settings::default() };
+    assert_ne!(run(&erf, &wrong).status, Status::Identified);
+}
+
+#[test]
+fn a_limit_on_queries_is_a_result() {
+    let truth = Network::random((8, 8, 3), Class::Paper, Activation::Tanh, 5).expect("valid");
+    for max_queries in [1, 2_000, 10_000, 30_000] {
+        let solution = run(&truth, &Settings { max_queries, ..Settings::default() });
+        assert!(solution.queries <= max_queries);
+        assert_ne!(solution.status, Status::Identified);
+        assert!(solution.reason.contains("limit"), "{}", solution.reason);
+    }
+}
+
+#[test]
+fn widths_that_are_given_are_checked() {
+    let truth = Network::random((8, 6, 2), Class::Paper, Activation::Tanh, 6).expect("valid");
+    let given = |m0, m1| Settings { widths: Some((m0, m1)), attempts: 1, ..Settings::default() };
+    assert_right(&truth, &run(&truth, &given(6, 2)), "right widths");
+    assert_eq!(run(&truth, &given(6, 3)).status, Status::NotIdentified);
+}
