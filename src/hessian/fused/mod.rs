@@ -3,7 +3,7 @@
 //!
 //! With z = A^T x - theta taken once a centre and A^T v_i once a stack, a node's pre-activation is
 //! z + h (p A^T v_j + q A^T v_i). Each base point x + h p v_j is visited once, and from there a node
-//! is a move along v_i; tanh and sigmoid take that move by the addition theorem ([`unit`]), so a
+//! is a move along v_i; tanh and sigmoid take that move by the addition theorem (`unit.rs`), so a
 //! node costs m0 rational operations, m0 m1 multiply-adds and m1 exponentials. All are exact
 //! rewritings of the stencil's own queries, and count as such.
 //!
