@@ -1,6 +1,7 @@
 //! `disentangle bench`: how fast this machine is at what identification needs.
 
 use std::error::Error;
+use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
@@ -9,6 +10,7 @@ use disentangle::draws;
 use disentangle::gpu::increments::Increments;
 use disentangle::gpu::oracle::Backend;
 use disentangle::gpu::{Gpu, GpuError, GpuOracle, Precision, Real, Stack, adapters};
+use disentangle::hessian::fused::{hessian_stack_f32, hessian_stack_f64};
 use disentangle::hessian::svec_outer;
 use disentangle::identify;
 use disentangle::network::{Activation, Class, Network};
@@ -24,6 +26,8 @@ use super::Outcome;
 /// The scheme measured, that of the pipeline.
 const SCHEME: HessianScheme = HessianScheme::Polarised;
 const STEP: f64 = 0.1;
+/// The step at which the fused f32 stack is most accurate.
+const FUSED_STEP: f64 = 0.01;
 /// Columns of the Gram matrix, at most.
 const GRAM: usize = 512;
 /// Shape of the whole identification.
@@ -157,8 +161,8 @@ impl Bench {
             let shape = shape.parts();
             let network = Network::random(shape, Class::Paper, Activation::Tanh, 1)?;
             if self.backend != Backend::Gpu {
-                // The fused f32 path belongs here, beside the stencils of values in f64.
                 found.push(self.stencils_on_cpu(&network)?);
+                found.extend(self.fused_on_cpu(&network));
                 found.push(self.rank_one(&network)?);
             }
             for gpu in &gpus {
@@ -199,6 +203,38 @@ impl Bench {
             Some(work * (d * m0 + m0 * m1) as f64),
             samples,
         ))
+    }
+
+    /// The same stencils of a network that we see, by what a displacement changes in each unit.
+    fn fused_on_cpu(&self, network: &Network) -> [Measurement; 2] {
+        let (d, m0, m1) = network.dims();
+        let queries = SCHEME.queries(d);
+        // Whole blocks of centres, which stand in the lanes.
+        let count = (2_000_000 / queries as usize).clamp(32, 1024).next_multiple_of(32);
+        let (centres, eye) = (centres(d, count), DMatrix::identity(d, d));
+        let points = (queries * count as u64) as f64;
+        let measure = |precision, work: &dyn Fn()| {
+            let run = || {
+                work();
+                Ok::<(), std::convert::Infallible>(())
+            };
+            let Ok(samples) = sample(self.seconds, run);
+            Measurement::new(
+                ("stencils, fused", "cpu", precision),
+                (d, m0, m1),
+                (points, "points"),
+                Some(points * (m0 * m1) as f64),
+                samples,
+            )
+        };
+        [
+            measure("f32", &|| {
+                black_box(hessian_stack_f32(network, &centres, &eye, SCHEME, FUSED_STEP));
+            }),
+            measure("f64", &|| {
+                black_box(hessian_stack_f64(network, &centres, &eye, SCHEME, FUSED_STEP));
+            }),
+        ]
     }
 
     fn on_gpu(&self, gpu: &Gpu, network: &Network) -> Result<Vec<Measurement>, GpuError> {

@@ -127,9 +127,12 @@ impl AdapterRecord {
 }
 
 fn enumerate() -> Vec<wgpu::Adapter> {
-    let instance =
-        wgpu::Instance::new(wgpu::InstanceDescriptor::new_without_display_handle_from_env());
-    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::all()));
+    let mut descriptor = wgpu::InstanceDescriptor::new_without_display_handle_from_env();
+    // OpenGL adds no adapter with compute shaders worth having, and its loader complains on stderr
+    // where there is no display.
+    descriptor.backends &= wgpu::Backends::PRIMARY;
+    let instance = wgpu::Instance::new(descriptor);
+    let mut adapters = pollster::block_on(instance.enumerate_adapters(wgpu::Backends::PRIMARY));
     // Real hardware first, so that the first is the best default.
     adapters.sort_by_key(|adapter| match adapter.get_info().device_type {
         wgpu::DeviceType::DiscreteGpu => 0,

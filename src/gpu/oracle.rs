@@ -112,7 +112,8 @@ impl ChosenOracle {
             Backend::Gpu => true,
             // A named adapter is asked for, even a software one.
             Backend::Auto => {
-                adapter.is_some() || adapters().first().is_some_and(|best| !best.is_software())
+                adapter.is_some()
+                    || (may_have_gpu() && adapters().first().is_some_and(|a| !a.is_software()))
             }
         };
         if wanted {
@@ -151,6 +152,13 @@ impl ChosenOracle {
             ChosenOracle::Gpu(gpu) => gpu.as_mut(),
         }
     }
+}
+
+/// False where there surely is no GPU: Linux shows each as a device node. Looking for adapters takes a
+/// while there, and Vulkan's loaders complain on stderr where there is no display.
+fn may_have_gpu() -> bool {
+    let nodes = ["/dev/dri", "/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg"];
+    !cfg!(target_os = "linux") || nodes.iter().any(|node| std::path::Path::new(node).exists())
 }
 
 impl GpuOracle {
