@@ -72,8 +72,11 @@ pub fn peel(
     let most = if placer.any_signs() { m0 - 1 } else { (m0 - 1).min(d.saturating_sub(2)) };
     let mut rng = draws::stream(seed, "peel", attempt);
     let mut tried = Vec::new();
-    let mut last =
-        Failure::new("peel", "fewer than three first-layer units: no split into S and T");
+    let mut last = Failure::new(
+        "peel",
+        "no split into S and T: it needs three first-layer units, and four dimensions where there are more \
+         units than dimensions",
+    );
     // Where signs cannot be chosen, T needs many free dimensions for many patterns of saturation.
     let half = if placer.any_signs() { m0.div_ceil(2) } else { d.div_ceil(2) };
     for size in sizes(half, most) {

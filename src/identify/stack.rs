@@ -46,6 +46,13 @@ pub fn wide_stack(
     evidence: &mut Evidence,
 ) -> Result<Stack, Halt> {
     let d = f.input_dim();
+    if d < 2 {
+        return Err(Failure::new(
+            "stack",
+            "the gradients span one dimension only: Hessians there span nothing that could be told apart",
+        )
+        .into());
+    }
     let mut count = (HESSIANS_PER_DIMENSION * d).max(48);
     let mut s = FIRST_SCALE * land.scale * 2f64.powi(attempt as i32);
     let mut tried = Vec::new();
@@ -91,7 +98,7 @@ pub fn wide_stack(
             h.normalize_mut();
         });
         // After the reduction the gradients span all d dimensions, so there are at least d units.
-        let most = (2 * kept.len() / 3).min(hessians.nrows() - 1).max(1);
+        let most = (2 * kept.len() / 3).min(hessians.nrows() - 1);
         let floor = 4.0 * relative.unwrap_or(2e-10);
         let space = subspace::leading(&hessians);
         let gap = space
