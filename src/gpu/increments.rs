@@ -2,11 +2,15 @@
 //!
 //! For a unit phi at pre-activation z and a displacement s,
 //!
-//!     odd  = (phi(z+s) - phi(z-s)) / 2,    even = (phi(z+s) + phi(z-s)) / 2 - phi(z).
+//! ```text
+//! odd  = (phi(z+s) - phi(z-s)) / 2,    even = (phi(z+s) + phi(z-s)) / 2 - phi(z).
+//! ```
 //!
 //! With t = tanh z, S = sech^2 z, and the addition theorem, for tanh
 //!
-//!     odd = S n m / w,   even = -S t n^2 / w,   tanh s = n / m,   w = m^2 - t^2 n^2 = c + S n^2,
+//! ```text
+//! odd = S n m / w,   even = -S t n^2 / w,   tanh s = n / m,   w = m^2 - t^2 n^2 = c + S n^2,
+//! ```
 //!
 //! where c = m^2 sech^2 s, and for s = a + b: n = tanh a + tanh b, m = 1 + tanh a tanh b, c = sech^2 a
 //! sech^2 b. All terms of w are positive, so nothing cancels but n and m themselves: their relative
@@ -16,7 +20,9 @@
 //!
 //! Through the second layer, odd and even parts of u are the sums of B times those of the units, and
 //!
-//!     h(u + even +- odd) - h(u) = (h(u + even) - h(u)) + (even and odd part of h about u + even)
+//! ```text
+//! h(u + even +- odd) - h(u) = (h(u + even) - h(u)) + (even and odd part of h about u + even)
+//! ```
 //!
 //! by the same formulas. The second difference of f is twice the even part of its change, the first
 //! difference twice the odd part, the one-sided difference their sum.

@@ -52,7 +52,9 @@ pub trait Outer {
 
 /// tanh by its addition theorem. In the first layer, with t = tanh z, w = sech^2 z, s = tanh b,
 ///
-///     tanh(z + b) - tanh(z) = w s / (1 + t s),
+/// ```text
+/// tanh(z + b) - tanh(z) = w s / (1 + t s),
+/// ```
 ///
 /// so that no exponential is left. In the second, with g = 1 + tanh u, w = sech^2 u and
 /// e = exp(2b) - 1, the same change is w e / (2 + g e). Neither cancels. t, s and g are kept a last
