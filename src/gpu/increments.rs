@@ -154,7 +154,7 @@ impl Increments {
         bottom.max(top) / REACH
     }
 
-    /// B by [block][unit][fours], then c by [block][fours], padded with zeros.
+    /// B by block, unit and four, then c by block and four, padded with zeros.
     pub fn network(&self, real: Real) -> Vec<u8> {
         let (m0, m1) = self.b.shape();
         let lanes = 4 * self.fours();
@@ -211,7 +211,7 @@ impl Increments {
         (2 * m0 * real.bytes(), 8 * self.blocks() * self.fours() * real.bytes())
     }
 
-    /// What steps of `levels` along the directions do to the units: [level][unit][direction].
+    /// What steps of `levels` along the directions do to the units: by level, unit and direction.
     pub fn moves(&self, directions: &DMatrix<f64>, levels: &[f64], real: Real) -> Vec<u8> {
         let projections = directions.transpose() * &self.network.a;
         let entries = levels.iter().flat_map(|h| {
