@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::linalg::thin_svd;
 
-/// The leading left singular space of a stack of svec's.
+/// The left singular space of a stack of svec's, or its leading part.
 #[derive(Clone, Debug)]
 pub struct Subspace {
     /// Orthonormal columns, D x r.
@@ -39,7 +39,7 @@ pub fn largest_gap(
         .max_by(|a, b| a.ratio.total_cmp(&b.ratio))
 }
 
-/// Leading `rank` left singular vectors of `stack` (D x N) with all its singular values. `None` if
+/// All left singular vectors of `stack` (D x N), leading ones first, and its singular values. `None` if
 /// the stack is empty or not finite.
 pub fn leading(stack: &DMatrix<f64>) -> Option<Subspace> {
     if stack.is_empty() {

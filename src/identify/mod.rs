@@ -215,6 +215,27 @@ impl Outcome {
     }
 }
 
+/// Tries `choices` in turn until one is identified; else the best outcome, else the last failure.
+fn first_identified<T>(
+    choices: impl IntoIterator<Item = T>,
+    mut outcome_of: impl FnMut(T) -> Result<Outcome, Halt>,
+) -> Result<Outcome, Halt> {
+    let mut best: Option<Outcome> = None;
+    let mut last = Failure::new("peel", "nothing was tried");
+    for choice in choices {
+        match outcome_of(choice) {
+            Ok(outcome) if outcome.status == Status::Identified => return Ok(outcome),
+            Ok(outcome) if best.as_ref().is_none_or(|b| outcome.better_than(b)) => {
+                best = Some(outcome);
+            }
+            Ok(_) => {}
+            Err(Halt::Failed(failure)) => last = failure,
+            Err(halt) => return Err(halt),
+        }
+    }
+    best.ok_or_else(|| last.into())
+}
+
 struct Run<'a> {
     meter: Meter<'a>,
     settings: &'a Settings,
@@ -290,28 +311,8 @@ impl Run<'_> {
         units::polish(&mut f, land, &mut units, seed, &mut self.evidence)?;
 
         // Several splits: the first that leads to a certified network is as good as any.
-        let mut best: Option<Outcome> = None;
-        let mut last: Option<Halt> = None;
-        for split in 0..SPLITS {
-            match self.split(land, q, &units, SPLITS * attempt + split) {
-                Ok(outcome) => {
-                    let done = outcome.status == Status::Identified;
-                    if best.as_ref().is_none_or(|b| outcome.better_than(b)) {
-                        best = Some(outcome);
-                    }
-                    if done {
-                        break;
-                    }
-                }
-                Err(Halt::Failed(failure)) => last = Some(failure.into()),
-                Err(halt) => return Err(halt),
-            }
-        }
-        match (best, last) {
-            (Some(outcome), _) => Ok(outcome),
-            (None, Some(halt)) => Err(halt),
-            (None, None) => Err(Failure::new("peel", "no split was tried").into()),
-        }
+        let splits = SPLITS * attempt..SPLITS * (attempt + 1);
+        first_identified(splits, |split| self.split(land, q, &units, split))
     }
 
     /// Stages 5 to 8 for one split of the first layer.
@@ -333,28 +334,7 @@ impl Run<'_> {
             Some(Activation::Erf) => &[Activation::Erf],
             None => &[Activation::Tanh, Activation::Erf],
         };
-        let mut best: Option<Outcome> = None;
-        let mut last = None;
-        for &family in families {
-            match self.family(land, q, units, &peel, family) {
-                Ok(outcome) => {
-                    let done = outcome.status == Status::Identified;
-                    if best.as_ref().is_none_or(|b| outcome.better_than(b)) {
-                        best = Some(outcome);
-                    }
-                    if done {
-                        break;
-                    }
-                }
-                Err(Halt::Failed(failure)) => last = Some(failure),
-                Err(halt) => return Err(halt),
-            }
-        }
-        match (best, last) {
-            (Some(outcome), _) => Ok(outcome),
-            (None, Some(failure)) => Err(failure.into()),
-            (None, None) => Err(Failure::new("peel", "no activation was tried").into()),
-        }
+        first_identified(families, |&family| self.family(land, q, units, &peel, family))
     }
 
     /// Stages 6 to 8 with one activation.

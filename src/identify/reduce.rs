@@ -110,12 +110,8 @@ pub fn reduce(
     }
     // Truncation h^4 against noise / h, for a function of natural scale s1 and this spread.
     let h = land.scale * (land.noise_near / land.spread).powf(0.2);
-    let gradients = Restricted::by_values(f, &identity).gradients(
-        &centres,
-        &identity,
-        GradientScheme::Central4,
-        h,
-    )?;
+    let scheme = GradientScheme::Central4;
+    let gradients = stencil::gradients(&mut |x| f.values(x), &centres, &identity, scheme, h)?;
     let noise = 1.5 * land.noise_near / h * (d as f64).sqrt();
     let columns: Vec<DVector<f64>> =
         gradients.column_iter().filter(|g| g.norm() > 1e3 * noise).map(|g| g / g.norm()).collect();
