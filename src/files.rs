@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 /// The bytes of a plain file. Devices and pipes may never end, so that they are refused.
-pub(crate) fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
+///
+/// # Errors
+/// Those of the operating system, and for anything that is no plain file.
+pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     regular(&fs::metadata(path)?)?;
     fs::read(path)
 }

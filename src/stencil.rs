@@ -51,6 +51,21 @@ impl GradientScheme {
         }
     }
 
+    /// Displacements of all nodes of the stencil along the columns of `directions` (d x k), as the
+    /// columns of a d x nodes matrix.
+    pub fn offsets(self, directions: &DMatrix<f64>, h: f64) -> DMatrix<f64> {
+        let multiples = self.multiples();
+        let mut offsets = DMatrix::zeros(directions.nrows(), directions.ncols() * multiples.len());
+        for (n, mut offset) in offsets.column_iter_mut().enumerate() {
+            offset.axpy(
+                h * multiples[n % multiples.len()],
+                &directions.column(n / multiples.len()),
+                0.0,
+            );
+        }
+        offsets
+    }
+
     /// Multiples of h visited along each direction.
     fn multiples(self) -> &'static [f64] {
         match self {
@@ -98,6 +113,18 @@ impl HessianScheme {
             HessianScheme::Polarised => k * k + k + 1,
             HessianScheme::Richardson => 2 * k * k + 2 * k + 1,
         }
+    }
+
+    /// Displacements of all nodes of the stencil along the columns of `directions` (d x k, k >= 1), as
+    /// the columns of a d x nodes matrix.
+    pub fn offsets(self, directions: &DMatrix<f64>, h: f64) -> DMatrix<f64> {
+        let nodes = self.nodes(directions.ncols());
+        let mut offsets = DMatrix::zeros(directions.nrows(), nodes.len());
+        for (node, mut offset) in nodes.iter().zip(offsets.column_iter_mut()) {
+            offset.axpy(h * node.p, &directions.column(node.i), 1.0);
+            offset.axpy(h * node.q, &directions.column(node.j), 1.0);
+        }
+        offsets
     }
 
     /// The centre first, then the axes, then the pairs i < j in svec order.
@@ -223,14 +250,7 @@ pub fn gradients(
     h: f64,
 ) -> Result<DMatrix<f64>, OracleError> {
     let (k, multiples) = (directions.ncols(), scheme.multiples());
-    let mut offsets = DMatrix::zeros(directions.nrows(), k * multiples.len());
-    for (n, mut offset) in offsets.column_iter_mut().enumerate() {
-        offset.axpy(
-            h * multiples[n % multiples.len()],
-            &directions.column(n / multiples.len()),
-            0.0,
-        );
-    }
+    let offsets = scheme.offsets(directions, h);
     over_centres(f, centres, &offsets, k, |values, gradient| {
         for (derivative, values) in gradient.iter_mut().zip(values.chunks_exact(multiples.len())) {
             *derivative = scheme.derivative(values, h);
@@ -251,12 +271,7 @@ pub fn hessians(
     if k == 0 {
         return Ok(DMatrix::zeros(0, centres.ncols()));
     }
-    let nodes = scheme.nodes(k);
-    let mut offsets = DMatrix::zeros(directions.nrows(), nodes.len());
-    for (node, mut offset) in nodes.iter().zip(offsets.column_iter_mut()) {
-        offset.axpy(h * node.p, &directions.column(node.i), 1.0);
-        offset.axpy(h * node.q, &directions.column(node.j), 1.0);
-    }
+    let offsets = scheme.offsets(directions, h);
     over_centres(f, centres, &offsets, k * (k + 1) / 2, |values, svec| {
         scheme.assemble(values, k, h, svec);
     })

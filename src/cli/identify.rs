@@ -17,6 +17,7 @@ use disentangle::oracle::{Oracle, ProcessFormat, ProcessOracle, ProcessSettings}
 use disentangle::rank_one::Ascent;
 use disentangle::report::Report;
 
+use super::region::RegionOptions;
 use super::{DIFFERENT, Outcome, progress, summary};
 
 /// Recover the network behind a black box from its values alone
@@ -46,6 +47,8 @@ pub struct Identify {
     activation: Option<Activation>,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    region: RegionOptions,
     /// Write the network here, if one is found (identified or approximate)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -104,7 +107,8 @@ struct Limits {
     #[arg(long, value_name = "N", default_value_t = Settings::default().max_queries,
         value_parser = at_least_one)]
     max_queries: u64,
-    /// Search for rank-one matrices: projected spectral-norm ascent, or the subspace power method
+    /// Search for rank-one matrices: projected spectral-norm ascent, the same with steps that double
+    /// the top eigenvalue, or the subspace power method
     #[arg(long, default_value = "spectral", value_parser = ascents())]
     ascent: Ascent,
     /// Widths that the network must have; never needed
@@ -124,7 +128,9 @@ impl Identify {
     pub fn run(self) -> Outcome {
         self.check_outputs()?;
         let (mut black_box, activation) = self.black_box()?;
-        let settings = self.limits.settings(activation);
+        let mut settings = self.limits.settings(activation);
+        self.region.apply(&mut settings);
+        settings.validate(black_box.oracle().input_dim())?;
         let mut observer = progress::observer(self.quiet);
         let solution = identify(black_box.oracle(), &settings, observer.as_mut())?;
         // Ends the display, and the process, before anything is printed.
@@ -206,6 +212,7 @@ impl Limits {
             widths: self.widths.map(|Widths(m0, m1)| (m0, m1)),
             attempts: self.attempts,
             tolerance: self.tolerance,
+            ..Settings::default()
         }
     }
 }
@@ -281,8 +288,9 @@ fn precisions() -> impl TypedValueParser<Value = Precision> {
 }
 
 fn ascents() -> impl TypedValueParser<Value = Ascent> {
-    PossibleValuesParser::new(["spectral", "power"])
-        .map(|name| if name == "power" { Ascent::Power } else { Ascent::Spectral })
+    PossibleValuesParser::new(Ascent::ALL.map(Ascent::name)).map(|name| {
+        Ascent::ALL.into_iter().find(|ascent| ascent.name() == name).unwrap_or_default()
+    })
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ mod devices;
 mod generate;
 mod identify;
 mod progress;
+mod region;
 mod serve;
 mod summary;
 mod verify;

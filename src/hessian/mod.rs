@@ -3,6 +3,7 @@
 //! `svec(H)` stacks the upper triangle column by column with the off-diagonal entries times sqrt(2),
 //! so that <svec M, svec N> = <M, N>_F.
 
+pub mod design;
 pub mod fused;
 
 use nalgebra::DMatrix;

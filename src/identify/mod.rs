@@ -13,12 +13,13 @@ mod stack;
 mod step;
 mod units;
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::hessian::design::Design;
 use crate::network::{Activation, Network};
-use crate::oracle::{Meter, Observer, Oracle, OracleError, StageUse};
+use crate::oracle::{Domain, Meter, Observer, Oracle, OracleError, StageUse};
 use crate::rank_one::Ascent;
 use certify::Certificate;
 use probe::Landscape;
@@ -42,6 +43,80 @@ pub struct Settings {
     pub attempts: u64,
     /// Largest parameter error bound that still counts as identified.
     pub tolerance: f64,
+    /// Where the pipelines that sample near one point do so; the wide pipeline does not.
+    pub local: LocalSampling,
+    /// Radius, above 0, of the ball around the centre of `local` that may be asked. A query outside is
+    /// refused before it reaches the black box, and ends the run without a network. `None`: everywhere.
+    pub domain_radius: Option<f64>,
+}
+
+/// Sampling near one point.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct LocalSampling {
+    /// The point, length d; `None`: the origin.
+    pub centre: Option<DVector<f64>>,
+    /// Radius of the design, above 0; cut to what the domain leaves. `None`: by the measured natural
+    /// scale.
+    pub radius: Option<f64>,
+    /// How the points are spread.
+    pub design: Design,
+}
+
+impl LocalSampling {
+    /// The centre among `d` inputs.
+    pub fn centre(&self, d: usize) -> DVector<f64> {
+        self.centre.clone().unwrap_or_else(|| DVector::zeros(d))
+    }
+}
+
+/// Settings that no run can have.
+#[derive(Clone, Debug, thiserror::Error, PartialEq)]
+pub enum SettingsError {
+    /// A number that must be finite and above 0.
+    #[error("the {name} must be a number above 0, not {value}")]
+    NotPositive {
+        /// Which.
+        name: &'static str,
+        /// What it is.
+        value: f64,
+    },
+    /// A coordinate of the centre that is not finite.
+    #[error("the centre has a coordinate that is not finite")]
+    Centre,
+    /// A centre of another dimension than the inputs.
+    #[error("the centre has {found} coordinates, the black box {expected} inputs")]
+    Dimension {
+        /// Coordinates given.
+        found: usize,
+        /// Inputs of the black box.
+        expected: usize,
+    },
+}
+
+impl Settings {
+    /// Do they fit each other and a black box with `d` inputs?
+    ///
+    /// # Errors
+    /// The first that does not.
+    pub fn validate(&self, d: usize) -> Result<(), SettingsError> {
+        let positive = [
+            ("tolerance", Some(self.tolerance)),
+            ("sampling radius", self.local.radius),
+            ("domain radius", self.domain_radius),
+        ];
+        for (name, value) in positive {
+            if let Some(value) = value.filter(|v| !(v.is_finite() && *v > 0.0)) {
+                return Err(SettingsError::NotPositive { name, value });
+            }
+        }
+        match &self.local.centre {
+            Some(centre) if centre.len() != d => {
+                Err(SettingsError::Dimension { found: centre.len(), expected: d })
+            }
+            Some(centre) if centre.iter().any(|c| !c.is_finite()) => Err(SettingsError::Centre),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Default for Settings {
@@ -54,6 +129,8 @@ impl Default for Settings {
             widths: None,
             attempts: 4,
             tolerance: 1e-6,
+            local: LocalSampling::default(),
+            domain_radius: None,
         }
     }
 }
@@ -150,13 +227,24 @@ pub struct Solution {
 /// Identifies the network behind `oracle` from values alone.
 ///
 /// # Errors
-/// Only if the oracle fails: an answer that is not finite, a dead process. The limit on queries and
-/// every failure to identify are results.
+/// Only if the oracle fails (an answer that is not finite, a dead process) or the settings are not
+/// [valid](Settings::validate). The limit on queries, the end of the domain and every failure to
+/// identify are results.
 pub fn identify(
     oracle: &mut dyn Oracle,
     settings: &Settings,
     observer: &mut dyn Observer,
 ) -> Result<Solution, OracleError> {
+    let d = oracle.input_dim();
+    settings.validate(d)?;
+    let mut domain;
+    let oracle: &mut dyn Oracle = match settings.domain_radius {
+        Some(radius) => {
+            domain = Domain::new(oracle, settings.local.centre(d), radius);
+            &mut domain
+        }
+        None => oracle,
+    };
     let mut run = Run {
         meter: Meter::new(oracle, observer, settings.max_queries),
         settings,
@@ -169,6 +257,9 @@ pub fn identify(
         Err(Halt::Failed(failure)) => Outcome::none(&failure),
         Err(Halt::Oracle(error @ OracleError::Budget { .. })) => {
             Outcome::none(&Failure::new("budget", error.to_string()))
+        }
+        Err(Halt::Oracle(error @ OracleError::OutsideDomain { .. })) => {
+            Outcome::none(&Failure::new(run.meter.stage(), error.to_string()))
         }
         Err(Halt::Oracle(error)) => return Err(error),
     };
@@ -260,8 +351,10 @@ impl Run<'_> {
             let outcome = match self.attempt(&land, &basis, attempt) {
                 Ok(outcome) => outcome,
                 Err(Halt::Failed(failure)) => Outcome::none(&failure),
-                // Out of queries: what earlier attempts brought still counts.
-                Err(Halt::Oracle(error @ OracleError::Budget { .. })) if best.is_some() => {
+                // Out of queries or of the domain: what earlier attempts brought still counts.
+                Err(Halt::Oracle(
+                    error @ (OracleError::Budget { .. } | OracleError::OutsideDomain { .. }),
+                )) if best.is_some() => {
                     self.meter.note(&error.to_string());
                     break;
                 }

@@ -109,7 +109,13 @@ impl<'a> Meter<'a> {
         self.since = Instant::now();
     }
 
-    fn book(&mut self, wanted: u64) -> Result<(), OracleError> {
+    /// The stage under way.
+    pub fn stage(&self) -> &'static str {
+        self.stages[self.current].name
+    }
+
+    /// Refuses a batch that would exceed the limit.
+    fn allow(&self, wanted: u64) -> Result<(), OracleError> {
         if wanted > self.limit - self.total {
             return Err(OracleError::Budget {
                 limit: self.limit,
@@ -118,9 +124,13 @@ impl<'a> Meter<'a> {
                 stage: self.stages[self.current].name.to_owned(),
             });
         }
-        self.total += wanted;
-        self.stages[self.current].queries += wanted;
         Ok(())
+    }
+
+    /// Books a batch that was answered; one that was refused cost nothing.
+    fn book(&mut self, answered: u64) {
+        self.total += answered;
+        self.stages[self.current].queries += answered;
     }
 
     fn report(&mut self) {
@@ -147,8 +157,10 @@ impl Oracle for Meter<'_> {
         if points.ncols() == 0 {
             return Ok(DVector::zeros(0));
         }
-        self.book(points.ncols() as u64)?;
+        let count = points.ncols() as u64;
+        self.allow(count)?;
         let values = self.inner.values(points)?;
+        self.book(count);
         if values.len() != points.ncols() {
             return Err(OracleError::Count { asked: points.ncols(), found: values.len() });
         }
@@ -172,8 +184,10 @@ impl Oracle for Meter<'_> {
         scheme: GradientScheme,
         h: f64,
     ) -> Result<DMatrix<f64>, OracleError> {
-        self.book(scheme.queries(directions.ncols()) * centres.ncols() as u64)?;
+        let count = scheme.queries(directions.ncols()) * centres.ncols() as u64;
+        self.allow(count)?;
         let gradients = self.inner.gradients(centres, directions, scheme, h)?;
+        self.book(count);
         self.finite(&gradients, centres)?;
         Ok(gradients)
     }
@@ -185,8 +199,10 @@ impl Oracle for Meter<'_> {
         scheme: HessianScheme,
         h: f64,
     ) -> Result<DMatrix<f64>, OracleError> {
-        self.book(scheme.queries(directions.ncols()) * centres.ncols() as u64)?;
+        let count = scheme.queries(directions.ncols()) * centres.ncols() as u64;
+        self.allow(count)?;
         let hessians = self.inner.hessians(centres, directions, scheme, h)?;
+        self.book(count);
         self.finite(&hessians, centres)?;
         Ok(hessians)
     }

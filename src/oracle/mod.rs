@@ -1,6 +1,7 @@
 //! The black box: something that answers values of f, and nothing else is known of it.
 
 mod child;
+mod domain;
 mod meter;
 mod network;
 mod process;
@@ -9,6 +10,7 @@ mod serve;
 
 use nalgebra::{DMatrix, DVector};
 
+pub use domain::Domain;
 pub use meter::{Meter, Observer, Progress, Silent, StageUse};
 pub use network::NetworkOracle;
 pub use process::{ProcessError, ProcessOracle, ProcessSettings, StderrTail};
@@ -17,7 +19,8 @@ pub use serve::{ServeError, serve};
 
 use crate::stencil::{self, GradientScheme, HessianScheme};
 
-/// Why an oracle gave no answer. Always fatal for the run: there is nothing to identify without it.
+/// Why an oracle gave no answer. Fatal for the run, but for the two limits ([`OracleError::Budget`],
+/// [`OracleError::OutsideDomain`]), which end it with a result.
 #[derive(Debug, thiserror::Error)]
 pub enum OracleError {
     /// The answer at a finite point was NaN or infinite.
@@ -54,6 +57,19 @@ pub enum OracleError {
         /// The stage that asked.
         stage: String,
     },
+    /// A query outside the region that may be asked; it was not passed on.
+    #[error(
+        "a query at distance {norm:.4e} from the centre was refused: only {limit:.4e} may be asked"
+    )]
+    OutsideDomain {
+        /// Distance of the point from the centre of the domain.
+        norm: f64,
+        /// Radius of the domain.
+        limit: f64,
+    },
+    /// Settings that do not fit the black box, or each other.
+    #[error(transparent)]
+    Settings(#[from] crate::identify::SettingsError),
     /// The process behind the oracle failed.
     #[error("the oracle process {0}")]
     Process(#[from] ProcessError),

@@ -3,13 +3,17 @@
 //! Both ascents climb from many starts at once; the objective |P_W(u u^T)|_F^2 has the known maximum
 //! 1, reached exactly by the rank-one elements of W, so its distance from 1 tests a candidate.
 
+mod conditions;
 mod power;
 mod spectral;
 
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
-use crate::hessian::{order, svec_outer};
+pub use conditions::Conditions;
+pub use spectral::{Climb, Limit, StepSize, ascend, random_starts};
+
+use crate::hessian::svec_outer;
 
 /// Which ascent is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -18,9 +22,35 @@ pub enum Ascent {
     /// Projected spectral-norm ascent M <- P_W(M + gamma u u^T), of the paper.
     #[default]
     Spectral,
+    /// The same with gamma = |lambda_1|, as in the group's code for one hidden layer.
+    Doubling,
     /// Subspace power method u <- P_W(u u^T) u (Kileel and Pereira; Kileel, Klock and Pereira,
     /// NeurIPS 2021).
     Power,
+}
+
+impl Ascent {
+    /// Every ascent known to the program.
+    pub const ALL: [Ascent; 3] = [Ascent::Spectral, Ascent::Doubling, Ascent::Power];
+
+    /// The name used on the command line and in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ascent::Spectral => "spectral",
+            Ascent::Doubling => "doubling",
+            Ascent::Power => "power",
+        }
+    }
+
+    /// The climb on matrices that precedes the power method, if there is one.
+    fn climb(self) -> Option<Climb> {
+        let step = match self {
+            Ascent::Spectral => StepSize::Fixed(GAMMA),
+            Ascent::Doubling => StepSize::Doubling,
+            Ascent::Power => return None,
+        };
+        Some(Climb { step, most_steps: 40, arrived: 1e-7 })
+    }
 }
 
 /// A direction found, with |P_W(u u^T)|_F^2.
@@ -34,6 +64,8 @@ pub struct Candidate {
     pub hits: usize,
 }
 
+/// Length of the gradient step where none is given: large ones converge faster.
+pub const GAMMA: f64 = 2.0;
 /// |cos| above which two directions are one candidate.
 const SAME: f64 = 0.999;
 
@@ -50,8 +82,11 @@ pub fn search(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> Ve
             column /= norm;
         }
     }
-    if ascent == Ascent::Spectral {
-        spectral::climb(basis, &mut ends);
+    if let Some(climb) = ascent.climb() {
+        let limits = ascend(basis, &projections(basis, &ends), climb);
+        for (mut end, limit) in ends.column_iter_mut().zip(limits) {
+            end.copy_from(&limit.direction);
+        }
     }
     // The power method also ends a spectral ascent: its fixed points are the same rank-one elements,
     // and its last steps are cheap and quadratic.
@@ -64,6 +99,15 @@ pub fn score(basis: &DMatrix<f64>, direction: &DVector<f64>) -> f64 {
     let mut outer = DVector::zeros(basis.nrows());
     svec_outer(direction.as_slice(), outer.as_mut_slice());
     basis.tr_mul(&outer).norm_squared()
+}
+
+/// Coordinates (r x k) of P_W(u u^T) for the columns u.
+fn projections(basis: &DMatrix<f64>, directions: &DMatrix<f64>) -> DMatrix<f64> {
+    let mut outer = DMatrix::zeros(basis.nrows(), directions.ncols());
+    for (u, mut outer) in directions.column_iter().zip(outer.column_iter_mut()) {
+        svec_outer(u.as_slice(), outer.as_mut_slice());
+    }
+    basis.transpose() * outer
 }
 
 fn merge(ends: &DMatrix<f64>, scores: &[f64]) -> Vec<Candidate> {
@@ -80,19 +124,14 @@ fn merge(ends: &DMatrix<f64>, scores: &[f64]) -> Vec<Candidate> {
     found
 }
 
-/// The order n of the matrices in a subspace of svec's.
-fn matrix_order(basis: &DMatrix<f64>) -> usize {
-    order(basis.nrows())
-}
-
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::draws;
     use crate::linalg::thin_svd;
 
     /// Orthonormal basis of span{a_i a_i^T}.
-    fn planted(n: usize, m: usize, seed: u64) -> (DMatrix<f64>, DMatrix<f64>) {
+    pub(super) fn planted(n: usize, m: usize, seed: u64) -> (DMatrix<f64>, DMatrix<f64>) {
         let mut rng = draws::stream(seed, "planted", 0);
         let mut a = draws::gaussian(&mut rng, n, m);
         let mut stack = DMatrix::zeros(n * (n + 1) / 2, m);
@@ -104,11 +143,11 @@ mod tests {
     }
 
     #[test]
-    fn both_ascents_find_every_planted_direction() {
+    fn every_ascent_finds_every_planted_direction() {
         for (n, m) in [(8, 5), (8, 8), (8, 11)] {
             let (a, basis) = planted(n, m, 3);
             let starts = draws::gaussian(&mut draws::stream(3, "starts", 0), n, 12 * m);
-            for ascent in [Ascent::Spectral, Ascent::Power] {
+            for ascent in Ascent::ALL {
                 let found = search(&basis, &starts, ascent);
                 for i in 0..m {
                     let best = found
