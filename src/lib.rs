@@ -93,10 +93,12 @@ pub mod gpu;
 pub mod hessian;
 pub mod identify;
 pub mod linalg;
+pub mod model;
 pub mod network;
 pub mod oracle;
 pub mod rank_one;
 pub mod report;
+pub mod shallow;
 pub mod stencil;
 pub mod subspace;
 

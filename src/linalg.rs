@@ -78,6 +78,22 @@ pub fn least_squares(
     Some((&svd.v * coefficients, largest / smallest))
 }
 
+/// Eigenvectors of a square matrix, unit columns; of complex ones the real parts. `None` if the
+/// iteration fails.
+pub fn real_eigenvectors(matrix: &DMatrix<f64>) -> Option<DMatrix<f64>> {
+    if matrix.iter().any(|entry| !entry.is_finite()) {
+        return None;
+    }
+    sequential();
+    let eigen = view(matrix).eigen().ok()?;
+    let vectors = eigen.U();
+    let mut real = DMatrix::from_fn(vectors.nrows(), vectors.ncols(), |i, j| vectors[(i, j)].re);
+    real.column_iter_mut().for_each(|mut v| {
+        v.normalize_mut();
+    });
+    Some(real)
+}
+
 /// Blocks of columns in [`gram`], fixed so that rounding is.
 const GRAM_BLOCK: usize = 256;
 

@@ -105,7 +105,7 @@ fn digits_is_identified_with_three_million_queries() {
     desk.identify_file(&truth, &[]).code(0);
     desk.verify(&truth);
     let report = desk.report();
-    assert_eq!(report.widths, Some([24, 8]));
+    assert_eq!(report.widths, Some(vec![24, 8]));
     assert!(report.queries.total <= 3_000_000, "{} queries", report.queries.total);
 }
 
@@ -118,7 +118,7 @@ fn diabetes_and_wine_are_identified() {
         let (desk, truth) = (Desk::new(), trained(name));
         desk.identify_file(&truth, &[]).code(0);
         desk.verify(&truth);
-        assert_eq!(desk.report().widths, Some(widths), "{name}");
+        assert_eq!(desk.report().widths, Some(widths.to_vec()), "{name}");
     }
 }
 
@@ -314,7 +314,7 @@ fn the_gpu_in_f32_identifies_to_the_same_accuracy() {
             .unwrap();
         assert_eq!(run.status.code(), Some(0), "{}", String::from_utf8_lossy(&run.stderr));
         let report = disentangle::report::Report::load(&report).unwrap();
-        assert_eq!(report.widths, Some(widths));
+        assert_eq!(report.widths, Some(widths.to_vec()));
         assert_eq!(report.backend.executed, disentangle::gpu::oracle::Backend::Gpu);
         assert!(report.backend.adapter.is_some());
         let load = |path: &std::path::Path| disentangle::Network::load(path, None).unwrap();

@@ -5,20 +5,25 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use disentangle::model::Model;
 use disentangle::network::{Activation, Class, Network};
+use disentangle::shallow::Shallow;
 
 use super::Outcome;
 
 /// Write a random network, reproducible from its seed
 #[derive(Args, Debug)]
 pub struct Generate {
-    /// Inputs, first-layer units and second-layer units
-    #[arg(long, value_name = "D,M0,M1", value_parser = parse_dims)]
-    dims: Dims,
+    /// Inputs, first-layer units and second-layer units; with --depth 1 inputs and units
+    #[arg(long, value_name = "D,M0,M1")]
+    dims: String,
+    /// Hidden layers
+    #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = super::depth)]
+    depth: u8,
     /// `paper`: unit columns, small shifts, c = 1, c0 = 0; `general`: as trained networks are
     #[arg(long, default_value = "paper", value_parser = classes())]
     class: Class,
-    /// Activation of both layers
+    /// Activation of all hidden layers
     #[arg(long, default_value = "tanh", value_parser = super::activations())]
     activation: Activation,
     /// Seed of the random numbers
@@ -32,16 +37,23 @@ pub struct Generate {
 impl Generate {
     /// Draws the network, writes it and says so.
     pub fn run(self) -> Outcome {
-        let Dims(d, m0, m1) = self.dims;
-        let network = Network::random((d, m0, m1), self.class, self.activation, self.seed)?;
-        network.save(&self.out)?;
+        let (shape, parameters) = if self.depth == 1 {
+            let (d, m) = parse_pair(&self.dims).map_err(|e| format!("--dims: {e}"))?;
+            let network = Shallow::random((d, m), self.class, self.activation, self.seed)?;
+            network.save(&self.out)?;
+            (format!("{d}-{m}"), network.parameter_count())
+        } else {
+            let Dims(d, m0, m1) = parse_dims(&self.dims).map_err(|e| format!("--dims: {e}"))?;
+            let network = Network::random((d, m0, m1), self.class, self.activation, self.seed)?;
+            network.save(&self.out)?;
+            (format!("{d}-{m0}-{m1}"), network.parameter_count())
+        };
         super::print(&format!(
-            "{}: {d}-{m0}-{m1}, {}, class {}, seed {}, {} parameters\n",
+            "{}: {shape}, {}, class {}, seed {}, {parameters} parameters\n",
             self.out.display(),
             self.activation,
             self.class.name(),
             self.seed,
-            network.parameter_count(),
         ))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -62,6 +74,15 @@ pub(super) fn parse_dims(text: &str) -> Result<Dims, String> {
     match numbers.as_deref() {
         Ok([d, m0, m1]) if *d > 0 && *m0 > 0 && *m1 > 0 => Ok(Dims(*d, *m0, *m1)),
         _ => Err("expected three positive whole numbers such as 20,20,4".to_owned()),
+    }
+}
+
+/// (d, m), each at least 1.
+fn parse_pair(text: &str) -> Result<(usize, usize), String> {
+    let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
+    match numbers.as_deref() {
+        Ok([d, m]) if *d > 0 && *m > 0 => Ok((*d, *m)),
+        _ => Err("expected two positive whole numbers such as 20,20".to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `disentangle identify`: from a black box to a certified network.
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -11,11 +11,13 @@ use disentangle::files::check_writable;
 use disentangle::gpu::Precision;
 use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
-use disentangle::identify::{Settings, Status, identify};
-use disentangle::network::{Activation, Network};
+use disentangle::identify::{Settings, Solution, Status, identify};
+use disentangle::model::Model;
+use disentangle::network::{Activation, FileError, Network};
 use disentangle::oracle::{Oracle, ProcessFormat, ProcessOracle, ProcessSettings};
 use disentangle::rank_one::Ascent;
-use disentangle::report::Report;
+use disentangle::report::{Report, Widths};
+use disentangle::shallow::{self, Shallow, ShallowOracle, is_shallow};
 
 use super::region::RegionOptions;
 use super::{DIFFERENT, Outcome, progress, summary};
@@ -40,7 +42,10 @@ pub struct Identify {
     process_options: ProcessOptions,
     #[command(flatten)]
     backend: BackendOptions,
-    /// Activation of both layers. Without it: with --network that of the file; with --process
+    /// Hidden layers to look for
+    #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = super::depth)]
+    depth: u8,
+    /// Activation of all hidden layers. Without it: with --network that of the file; with --process
     /// tanh and erf are tried (a sigmoid network is a tanh network in other parameters, and is
     /// written as one)
     #[arg(long, value_parser = super::activations())]
@@ -111,9 +116,9 @@ struct Limits {
     /// the top eigenvalue, or the subspace power method
     #[arg(long, default_value = "spectral", value_parser = ascents())]
     ascent: Ascent,
-    /// Widths that the network must have; never needed
+    /// Widths that the network must have, with --depth 1 one width; never needed
     #[arg(long, value_name = "M0,M1", value_parser = parse_widths)]
-    widths: Option<Widths>,
+    widths: Option<Units>,
     /// Fresh starts allowed when a stage fails
     #[arg(long, value_name = "N", default_value_t = Settings::default().attempts,
         value_parser = at_least_one)]
@@ -127,23 +132,42 @@ impl Identify {
     /// Identifies, writes the results and prints the table.
     pub fn run(self) -> Outcome {
         self.check_outputs()?;
+        self.check_depth()?;
         let (mut black_box, activation) = self.black_box()?;
         let mut settings = self.limits.settings(activation);
         self.region.apply(&mut settings);
         settings.validate(black_box.oracle().input_dim())?;
         let mut observer = progress::observer(self.quiet);
-        let solution = identify(black_box.oracle(), &settings, observer.as_mut())?;
-        // Ends the display, and the process, before anything is printed.
-        drop(observer);
-        let backend = black_box.backend();
-        drop(black_box);
+        // The display and the process end before anything is printed.
+        if self.depth == 1 {
+            let solution = shallow::identify(black_box.oracle(), &settings, observer.as_mut())?;
+            drop(observer);
+            let backend = black_box.backend();
+            drop(black_box);
+            self.publish(&solution, &settings, backend, |network, path| network.save(path))
+        } else {
+            let solution = identify(black_box.oracle(), &settings, observer.as_mut())?;
+            drop(observer);
+            let backend = black_box.backend();
+            drop(black_box);
+            self.publish(&solution, &settings, backend, |network, path| network.save(path))
+        }
+    }
 
+    /// Writes the files and prints the table.
+    fn publish<N: Model, W: Copy + Into<Widths>>(
+        &self,
+        solution: &Solution<N, W>,
+        settings: &Settings,
+        backend: BackendRecord,
+        save: impl Fn(&N, &Path) -> Result<(), FileError>,
+    ) -> Outcome {
         let arguments = std::env::args_os().skip(1);
         let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-        let report = Report::new(&solution, &settings, backend, arguments.collect());
+        let report = Report::new(solution, settings, backend, arguments.collect());
         let network = solution.network.as_ref();
         match (&self.out, network.filter(|_| solution.status != Status::NotIdentified)) {
-            (Some(path), Some(network)) => network.save(path)?,
+            (Some(path), Some(network)) => save(network, path)?,
             (Some(path), None) => super::warn(&format!(
                 "there is no network to write: {} is left as it was",
                 path.display()
@@ -153,11 +177,38 @@ impl Identify {
         if let Some(path) = &self.report {
             report.save(path)?;
         }
-        super::print(&summary::table(&solution, &report))?;
+        super::print(&summary::table(solution, &report))?;
         Ok(match solution.status {
             Status::Identified => ExitCode::SUCCESS,
             Status::Approximate | Status::NotIdentified => ExitCode::from(DIFFERENT),
         })
+    }
+
+    /// Refuses options that the depth has no use for: nothing is ignored in silence.
+    fn check_depth(&self) -> Result<(), Box<dyn Error>> {
+        if self.depth == 2 {
+            if self.limits.widths.is_some_and(|Units(_, m1)| m1.is_none()) {
+                return Err("--widths needs two numbers for two hidden layers, such as 24,8".into());
+            }
+            if self.region.samples_locally() {
+                return Err("--center without --domain-radius, --radius and --design are for \
+                            sampling near a point: --depth 1"
+                    .into());
+            }
+            return Ok(());
+        }
+        if self.limits.widths.is_some_and(|Units(_, m1)| m1.is_some()) {
+            return Err("--widths needs one number for one hidden layer, such as 20".into());
+        }
+        let BackendOptions { backend, adapter, precision, .. } = &self.backend;
+        if *backend == Backend::Gpu || adapter.is_some() || *precision != Precision::default() {
+            return Err(
+                "one hidden layer is computed on the CPU in f64: leave --backend, --adapter \
+                        and --precision out"
+                    .into(),
+            );
+        }
+        Ok(())
     }
 
     /// Refuses places that cannot be written before any query is spent.
@@ -175,6 +226,11 @@ impl Identify {
     fn black_box(&self) -> Result<(BlackBox, Option<Activation>), Box<dyn Error>> {
         let options = &self.process_options;
         match (&self.network, &self.process, options.input_dim) {
+            (Some(path), _, _) if is_shallow(path)? => {
+                let network = Shallow::load(path, self.activation)?;
+                let activation = Some(network.phi);
+                Ok((BlackBox::Shallow(ShallowOracle::new(network)), activation))
+            }
             (Some(path), _, _) => {
                 let network = Network::load(path, self.activation)?;
                 // Settings know one activation for both layers.
@@ -209,7 +265,8 @@ impl Limits {
             activation,
             ascent: self.ascent,
             max_queries: self.max_queries,
-            widths: self.widths.map(|Widths(m0, m1)| (m0, m1)),
+            widths: self.widths.and_then(|Units(m0, m1)| Some((m0, m1?))),
+            width: self.widths.filter(|Units(_, m1)| m1.is_none()).map(|Units(m, _)| m),
             attempts: self.attempts,
             tolerance: self.tolerance,
             ..Settings::default()
@@ -220,6 +277,7 @@ impl Limits {
 /// What is queried.
 enum BlackBox {
     Network(ChosenOracle),
+    Shallow(ShallowOracle),
     Process(Box<ProcessOracle>),
 }
 
@@ -227,6 +285,7 @@ impl BlackBox {
     fn oracle(&mut self) -> &mut dyn Oracle {
         match self {
             BlackBox::Network(oracle) => oracle,
+            BlackBox::Shallow(oracle) => oracle,
             BlackBox::Process(oracle) => oracle.as_mut(),
         }
     }
@@ -234,20 +293,24 @@ impl BlackBox {
     fn backend(&self) -> BackendRecord {
         match self {
             BlackBox::Network(oracle) => oracle.record().clone(),
-            BlackBox::Process(_) => BackendRecord::cpu(),
+            BlackBox::Shallow(_) | BlackBox::Process(_) => BackendRecord::cpu(),
         }
     }
 }
 
-/// (m0, m1), each at least 1.
+/// m0 and m1, or m alone, each at least 1.
 #[derive(Clone, Copy, Debug)]
-struct Widths(usize, usize);
+struct Units(usize, Option<usize>);
 
-fn parse_widths(text: &str) -> Result<Widths, String> {
+fn parse_widths(text: &str) -> Result<Units, String> {
     let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
     match numbers.as_deref() {
-        Ok([m0, m1]) if *m0 > 0 && *m1 > 0 => Ok(Widths(*m0, *m1)),
-        _ => Err("expected two positive whole numbers such as 24,8".to_owned()),
+        Ok([m0, m1]) if *m0 > 0 && *m1 > 0 => Ok(Units(*m0, Some(*m1))),
+        Ok([m]) if *m > 0 => Ok(Units(*m, None)),
+        _ => {
+            Err("expected positive whole numbers: two such as 24,8, or one with --depth 1"
+                .to_owned())
+        }
     }
 }
 

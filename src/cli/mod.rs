@@ -7,6 +7,7 @@ mod identify;
 mod progress;
 mod region;
 mod serve;
+mod shallow_baseline;
 mod summary;
 mod verify;
 
@@ -27,7 +28,7 @@ pub const UNUSABLE: u8 = 2;
 /// What a subcommand comes to: an exit code, or an error for stderr and exit code 2.
 pub type Outcome = Result<ExitCode, Box<dyn Error>>;
 
-/// Recover the weights of a two-hidden-layer neural network from queries alone.
+/// Recover the weights of a neural network with one or two hidden layers from queries alone.
 #[derive(Debug, Parser)]
 #[command(
     version,
@@ -48,6 +49,7 @@ enum Command {
     Serve(serve::Serve),
     Devices(devices::Devices),
     Bench(bench::Bench),
+    ShallowBaseline(shallow_baseline::ShallowBaseline),
 }
 
 impl Cli {
@@ -60,6 +62,7 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Devices(command) => command.run(),
             Command::Bench(command) => command.run(),
+            Command::ShallowBaseline(command) => command.run(),
         }
     }
 }
@@ -94,6 +97,15 @@ fn print(text: &str) -> io::Result<()> {
 fn activations() -> impl TypedValueParser<Value = Activation> {
     PossibleValuesParser::new(Activation::ALL.map(Activation::name))
         .try_map(|name| name.parse::<Activation>())
+}
+
+/// Reads a number of hidden layers.
+fn depth(text: &str) -> Result<u8, String> {
+    match text {
+        "1" => Ok(1),
+        "2" => Ok(2),
+        _ => Err("expected 1 or 2".to_owned()),
+    }
 }
 
 /// Reads a back end's name; the help lists all of them.

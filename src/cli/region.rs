@@ -21,21 +21,27 @@ pub struct RegionOptions {
     /// Radius of local sampling. Without it: by the measured natural scale of the black box
     #[arg(long, value_name = "R", value_parser = parse_radius)]
     radius: Option<f64>,
-    /// How the points of local sampling are spread
-    #[arg(long, default_value = Design::default().name(), value_parser = designs())]
-    design: Design,
+    /// How the points of local sampling are spread; a sphere without it
+    #[arg(long, value_parser = designs())]
+    design: Option<Design>,
     /// Ask nothing farther than this from the centre; a pipeline that would is stopped
     #[arg(long, value_name = "R", value_parser = parse_radius)]
     domain_radius: Option<f64>,
 }
 
 impl RegionOptions {
+    /// Is there an option that only sampling near a point obeys? A centre may also be the domain's.
+    pub fn samples_locally(&self) -> bool {
+        let centre_of_nothing = self.center.is_some() && self.domain_radius.is_none();
+        centre_of_nothing || self.radius.is_some() || self.design.is_some()
+    }
+
     /// Puts the options into the settings of a run.
     pub fn apply(&self, settings: &mut Settings) {
         settings.local = LocalSampling {
             centre: self.center.as_ref().map(|Centre(point)| point.clone()),
             radius: self.radius,
-            design: self.design,
+            design: self.design.unwrap_or_default(),
         };
         settings.domain_radius = self.domain_radius;
     }

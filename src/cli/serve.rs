@@ -7,6 +7,7 @@ use std::process::ExitCode;
 use clap::Args;
 use disentangle::network::{Activation, Network};
 use disentangle::oracle::{ProcessFormat, ServeError, serve};
+use disentangle::shallow::{Shallow, is_shallow};
 
 use super::Outcome;
 
@@ -22,7 +23,7 @@ pub struct Serve {
     /// How numbers are written on the pipes
     #[arg(long, value_enum, default_value_t)]
     format: ProcessFormat,
-    /// Activation of both layers, whatever the file says
+    /// Activation of all hidden layers, whatever the file says
     #[arg(long, value_parser = super::activations())]
     activation: Option<Activation>,
 }
@@ -30,8 +31,15 @@ pub struct Serve {
 impl Serve {
     /// Serves until stdin ends.
     pub fn run(self) -> Outcome {
-        let network = Network::load(&self.network, self.activation)?;
-        match serve(&network, io::stdin().lock(), io::stdout().lock(), self.format) {
+        let (input, output) = (io::stdin().lock(), io::stdout().lock());
+        let served = if is_shallow(&self.network)? {
+            let network = Shallow::load(&self.network, self.activation)?;
+            serve(&network, input, output, self.format)
+        } else {
+            let network = Network::load(&self.network, self.activation)?;
+            serve(&network, input, output, self.format)
+        };
+        match served {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error @ (ServeError::Line { .. } | ServeError::Frame { .. })) => {
                 Err(format!("stdin, {error}").into())

@@ -3,22 +3,24 @@
 use std::fmt::{Display, Write};
 
 use disentangle::identify::{Solution, Status};
+use disentangle::model::Model;
 use disentangle::report::Report;
 use indicatif::HumanCount;
 
 /// A run in a few lines: the verdict, then queries and time by stage.
-pub fn table(solution: &Solution, report: &Report) -> String {
+pub fn table<N: Model, W>(solution: &Solution<N, W>, report: &Report) -> String {
     let mut table = String::new();
     let mut row = |name: &str, value: &dyn Display| {
         // Writing to a string cannot fail.
         let _ = writeln!(table, "{name:<18}{value}");
     };
     row("verdict", &format!("{} ({})", verdict(solution.status), solution.reason));
-    if let Some([m0, m1]) = report.widths {
-        row("widths", &format!("{m0}, {m1}"));
+    if let Some(widths) = &report.widths {
+        let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
+        row("widths", &widths.join(", "));
     }
     if let Some(network) = &solution.network {
-        row("activation", &network.g);
+        row("activation", &network.activation());
     }
     row("error bound", &scientific(report.parameter_error_bound));
     row("residual", &scientific(report.residual));

@@ -6,11 +6,12 @@ use std::process::ExitCode;
 
 use clap::Args;
 use disentangle::network::{Activation, Matching, Network};
+use disentangle::shallow::{Shallow, is_shallow};
 use serde::Serialize;
 
 use super::{DIFFERENT, Outcome};
 
-/// Compare two networks up to the order and the signs of their units
+/// Compare two networks of equal depth up to the order and the signs of their units
 ///
 /// The parameter error of a tensor is max |difference| / max(1, max |true entry|), after the units
 /// are paired. The output error is the largest |difference| on 4000 fixed Gaussian points of four
@@ -24,7 +25,7 @@ pub struct Verify {
     /// Largest error allowed, in the parameters and in the outputs
     #[arg(long, default_value = "1e-6", value_parser = parse_tolerance)]
     tol: f64,
-    /// Activation of both layers of both networks, whatever the files say
+    /// Activation of all hidden layers of both networks, whatever the files say
     #[arg(long, value_parser = super::activations())]
     activation: Option<Activation>,
     /// Print JSON instead of a table
@@ -35,14 +36,19 @@ pub struct Verify {
 impl Verify {
     /// Compares the files; exit code 0 within the tolerance, 1 beyond it.
     pub fn run(self) -> Outcome {
-        let truth = Network::load(&self.truth, self.activation)?;
-        let recovered = Network::load(&self.recovered, self.activation)?;
-        let report = Report {
-            truth: &truth,
-            recovered: &recovered,
-            matching: truth.matching(&recovered),
-            tolerance: self.tol,
-        };
+        if is_shallow(&self.truth)? {
+            let truth = Shallow::load(&self.truth, self.activation)?;
+            let recovered = Shallow::load(&self.recovered, self.activation)?;
+            self.compare(&truth, &recovered, truth.matching(&recovered))
+        } else {
+            let truth = Network::load(&self.truth, self.activation)?;
+            let recovered = Network::load(&self.recovered, self.activation)?;
+            self.compare(&truth, &recovered, truth.matching(&recovered))
+        }
+    }
+
+    fn compare<N: Described>(&self, truth: &N, recovered: &N, matching: Matching<N>) -> Outcome {
+        let report = Report { truth, recovered, matching, tolerance: self.tol };
         super::print(&if self.json { report.json()? } else { report.table() })?;
         let same = report.matching.within(self.tol);
         Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
@@ -56,10 +62,10 @@ fn parse_tolerance(text: &str) -> Result<f64, String> {
     }
 }
 
-struct Report<'a> {
-    truth: &'a Network,
-    recovered: &'a Network,
-    matching: Matching,
+struct Report<'a, N> {
+    truth: &'a N,
+    recovered: &'a N,
+    matching: Matching<N>,
     tolerance: f64,
 }
 
@@ -76,7 +82,7 @@ struct Json {
     within_tolerance: bool,
 }
 
-impl Report<'_> {
+impl<N: Described> Report<'_, N> {
     fn json(&self) -> serde_json::Result<String> {
         let found = &self.matching;
         let tensors = found.tensor_errors.iter();
@@ -102,8 +108,8 @@ impl Report<'_> {
         };
         let error =
             |error: Option<f64>| error.map_or("-".to_owned(), |error| format!("{error:.2e}"));
-        row("truth", &describe(self.truth));
-        row("recovered", &describe(self.recovered));
+        row("truth", &self.truth.describe());
+        row("recovered", &self.recovered.describe());
         row("parameter error", &error(found.parameter_error));
         for &(name, value) in &found.tensor_errors {
             row(&format!("  {name}"), &error(Some(value)));
@@ -123,13 +129,24 @@ impl Report<'_> {
     }
 }
 
-/// `20-20-4 tanh`, with both activations where they differ.
-fn describe(network: &Network) -> String {
-    let (d, m0, m1) = network.dims();
-    let activations = if network.g == network.h {
-        network.g.to_string()
-    } else {
-        format!("{}, {}", network.g, network.h)
-    };
-    format!("{d}-{m0}-{m1} {activations}")
+/// In a few words.
+trait Described {
+    /// `20-20-4 tanh`, with both activations where they differ.
+    fn describe(&self) -> String;
+}
+
+impl Described for Network {
+    fn describe(&self) -> String {
+        let (d, m0, m1) = self.dims();
+        let activations =
+            if self.g == self.h { self.g.to_string() } else { format!("{}, {}", self.g, self.h) };
+        format!("{d}-{m0}-{m1} {activations}")
+    }
+}
+
+impl Described for Shallow {
+    fn describe(&self) -> String {
+        let (d, m) = self.dims();
+        format!("{d}-{m} {}", self.phi)
+    }
 }

@@ -10,13 +10,13 @@ use super::probe::{Landscape, noise_here};
 use super::refine::{Equilibrated, Sample};
 use super::{Evidence, Halt};
 use crate::draws;
-use crate::network::Network;
+use crate::model::Model;
 use crate::oracle::Oracle;
 
 /// Held-out points.
-const POINTS: usize = 4000;
+pub const POINTS: usize = 4000;
 /// Their scales, in natural scales: also where nothing was fitted.
-const SCALES: [f64; 6] = [0.25, 1.0, 2.0, 8.0, 32.0, 256.0];
+pub const SCALES: [f64; 6] = [0.25, 1.0, 2.0, 8.0, 32.0, 256.0];
 /// Points of the largest residuals at which the noise is measured anew.
 const SUSPECTS: usize = 64;
 /// Residuals up to this many times the accuracy of a value are the oracle's own: of 4,000 normal
@@ -44,10 +44,10 @@ impl Certificate {
 }
 
 /// Tests `network` on fresh points and bounds the error of its parameters from the fitted `sample`.
-pub fn certify(
+pub fn certify<M: Model>(
     f: &mut dyn Oracle,
     land: &Landscape,
-    network: &Network,
+    network: &M,
     sample: &Sample,
     seed: u64,
     evidence: &mut Evidence,
@@ -57,6 +57,20 @@ pub fn certify(
     for (k, mut x) in points.column_iter_mut().enumerate() {
         x *= land.scale * SCALES[k % SCALES.len()];
     }
+    certify_at(f, land, network, sample, points, seed, evidence)
+}
+
+/// The same on given fresh points (d x n); around those that stand out, f is asked within a tenth of the
+/// natural scale.
+pub fn certify_at<M: Model>(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    network: &M,
+    sample: &Sample,
+    points: DMatrix<f64>,
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<Certificate, Halt> {
     let values = f.values(&points)?;
     let residuals = network.values(&points) - &values;
     let mut ratios: Vec<(usize, f64)> = points
@@ -90,7 +104,7 @@ pub fn certify(
     evidence.add(
         "certify",
         json!({
-            "held_out": POINTS, "residual": certificate.residual, "excess": excess, "excess_allowed": AT_ACCURACY,
+            "held_out": points.ncols(), "residual": certificate.residual, "excess": excess, "excess_allowed": AT_ACCURACY,
             "fitted_rms": rms, "condition": condition, "error_bound": error_bound,
         }),
     );
@@ -98,7 +112,7 @@ pub fn certify(
 }
 
 /// sup over parameters of sqrt([(J^T J)^-1]_jj) * error, relative to each tensor's largest entry.
-fn bound(network: &Network, points: &DMatrix<f64>, error: f64) -> (f64, f64) {
+fn bound<M: Model>(network: &M, points: &DMatrix<f64>, error: f64) -> (f64, f64) {
     let Some(equilibrated) = Equilibrated::new(network.jacobian_transposed(points)) else {
         return (f64::INFINITY, f64::INFINITY);
     };
@@ -117,16 +131,9 @@ fn bound(network: &Network, points: &DMatrix<f64>, error: f64) -> (f64, f64) {
     });
     let mut relative = 0.0f64;
     let errors = network.with_vector(&absolute);
-    let tensors = [
-        (network.a.amax(), errors.a.amax()),
-        (network.theta.amax(), errors.theta.amax()),
-        (network.b.amax(), errors.b.amax()),
-        (network.tau.amax(), errors.tau.amax()),
-        (network.c.amax(), errors.c.amax()),
-        (network.c0.abs(), errors.c0.abs()),
-    ];
-    for (size, error) in tensors {
-        relative = relative.max(error / size.max(1.0));
+    let largest = |values: &[f64]| values.iter().fold(0.0f64, |most, v| most.max(v.abs()));
+    for ((_, values), (_, errors)) in network.tensors().iter().zip(errors.tensors()) {
+        relative = relative.max(largest(errors) / largest(values).max(1.0));
     }
     (relative, condition)
 }

@@ -1,16 +1,17 @@
 //! The pipeline, stage by stage: from a black box to a certified network.
 
-mod certify;
+pub(crate) mod certify;
 mod line;
+pub(crate) mod outcome;
 mod peel;
 mod place;
-mod probe;
+pub(crate) mod probe;
 mod reduce;
-mod refine;
+pub(crate) mod refine;
 mod scales;
 mod second_layer;
 mod stack;
-mod step;
+pub(crate) mod step;
 mod units;
 
 use nalgebra::{DMatrix, DVector};
@@ -22,6 +23,7 @@ use crate::network::{Activation, Network};
 use crate::oracle::{Domain, Meter, Observer, Oracle, OracleError, StageUse};
 use crate::rank_one::Ascent;
 use certify::Certificate;
+use outcome::{Outcome, first_identified};
 use probe::Landscape;
 use reduce::Restricted;
 
@@ -39,6 +41,9 @@ pub struct Settings {
     pub max_queries: u64,
     /// Widths (m0, m1) that the result must have to be accepted; never needed.
     pub widths: Option<(usize, usize)>,
+    /// Width of a network with one hidden layer, if it is known: the dimension that its subspace is
+    /// given, instead of where the singular values fall.
+    pub width: Option<usize>,
     /// Fresh starts allowed when a stage fails, at least 1.
     pub attempts: u64,
     /// Largest parameter error bound that still counts as identified.
@@ -127,6 +132,7 @@ impl Default for Settings {
             ascent: Ascent::default(),
             max_queries: 20_000_000,
             widths: None,
+            width: None,
             attempts: 4,
             tolerance: 1e-6,
             local: LocalSampling::default(),
@@ -154,6 +160,12 @@ pub struct Failure {
     pub stage: &'static str,
     /// Why.
     pub reason: String,
+}
+
+impl std::fmt::Display for Failure {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{}: {}", self.stage, self.reason)
+    }
 }
 
 impl Failure {
@@ -201,15 +213,15 @@ impl Evidence {
 
 /// The result of a run. A network that cannot be identified is a result, not an error.
 #[derive(Clone, Debug)]
-pub struct Solution {
+pub struct Solution<N = Network, W = (usize, usize)> {
     /// How it ended.
     pub status: Status,
     /// Why, in a sentence.
     pub reason: String,
     /// The network, if there is one.
-    pub network: Option<Network>,
-    /// (m0, m1), as far as they were found.
-    pub widths: Option<(usize, usize)>,
+    pub network: Option<N>,
+    /// (m0, m1), as far as they were found; for one hidden layer m.
+    pub widths: Option<W>,
     /// Largest residual on held-out points.
     pub residual: Option<f64>,
     /// Bound on the parameter error, relative to each tensor's largest entry (at least 1).
@@ -252,79 +264,11 @@ pub fn identify(
         accuracy: None,
         widths: None,
     };
-    let outcome = match run.wide() {
-        Ok(found) => found,
-        Err(Halt::Failed(failure)) => Outcome::none(&failure),
-        Err(Halt::Oracle(error @ OracleError::Budget { .. })) => {
-            Outcome::none(&Failure::new("budget", error.to_string()))
-        }
-        Err(Halt::Oracle(error @ OracleError::OutsideDomain { .. })) => {
-            Outcome::none(&Failure::new(run.meter.stage(), error.to_string()))
-        }
-        Err(Halt::Oracle(error)) => return Err(error),
-    };
-    let certificate = outcome.certificate.as_ref();
-    Ok(Solution {
-        status: outcome.status,
-        reason: outcome.reason,
-        residual: certificate.map(|c| c.residual),
-        parameter_error_bound: certificate.map(|c| c.error_bound).filter(|b| b.is_finite()),
-        widths: outcome.network.as_ref().map(|n| (n.a.ncols(), n.b.ncols())).or(run.widths),
-        network: outcome.network,
-        oracle_accuracy: run.accuracy,
-        queries: run.meter.total(),
-        stages: run.meter.stages(),
-        evidence: run.evidence,
-    })
-}
-
-struct Outcome {
-    status: Status,
-    reason: String,
-    network: Option<Network>,
-    certificate: Option<Certificate>,
-}
-
-impl Outcome {
-    fn none(failure: &Failure) -> Self {
-        Outcome {
-            status: Status::NotIdentified,
-            reason: format!("{}: {}", failure.stage, failure.reason),
-            network: None,
-            certificate: None,
-        }
-    }
-
-    /// Better evidence first.
-    fn better_than(&self, other: &Outcome) -> bool {
-        let rank = |o: &Outcome| match (o.status, &o.certificate) {
-            (Status::Identified, _) => f64::NEG_INFINITY,
-            (_, Some(c)) => c.residual,
-            (_, None) => f64::INFINITY,
-        };
-        rank(self) < rank(other)
-    }
-}
-
-/// Tries `choices` in turn until one is identified; else the best outcome, else the last failure.
-fn first_identified<T>(
-    choices: impl IntoIterator<Item = T>,
-    mut outcome_of: impl FnMut(T) -> Result<Outcome, Halt>,
-) -> Result<Outcome, Halt> {
-    let mut best: Option<Outcome> = None;
-    let mut last = Failure::new("peel", "nothing was tried");
-    for choice in choices {
-        match outcome_of(choice) {
-            Ok(outcome) if outcome.status == Status::Identified => return Ok(outcome),
-            Ok(outcome) if best.as_ref().is_none_or(|b| outcome.better_than(b)) => {
-                best = Some(outcome);
-            }
-            Ok(_) => {}
-            Err(Halt::Failed(failure)) => last = failure,
-            Err(halt) => return Err(halt),
-        }
-    }
-    best.ok_or_else(|| last.into())
+    let result = run.wide();
+    let outcome = Outcome::settle(result, run.meter.stage())?;
+    let widths = outcome.network.as_ref().map(|n| (n.a.ncols(), n.b.ncols())).or(run.widths);
+    let (queries, stages) = (run.meter.total(), run.meter.stages());
+    Ok(outcome.into_solution(widths, run.accuracy, queries, stages, run.evidence))
 }
 
 struct Run<'a> {
@@ -491,28 +435,8 @@ impl Run<'_> {
 
     fn verdict(&self, network: Network, certificate: Certificate) -> Outcome {
         let widths = (network.a.ncols(), network.b.ncols());
-        let bound = certificate.error_bound;
-        let (status, reason) = if !certificate.at_accuracy() {
-            (
-                Status::Approximate,
-                format!(
-                    "held-out residual {:.2e} is {:.1e} times the accuracy of the values",
-                    certificate.residual, certificate.excess
-                ),
-            )
-        } else if !bound.is_finite() {
-            (Status::Approximate, "the Jacobian is singular to working precision".to_owned())
-        } else if bound > self.settings.tolerance {
-            (Status::Approximate, format!("the values allow a parameter error of {bound:.2e} only"))
-        } else if self.settings.widths.is_some_and(|expected| expected != widths) {
-            (
-                Status::NotIdentified,
-                format!("widths {} {} were found, not those given", widths.0, widths.1),
-            )
-        } else {
-            (Status::Identified, "held-out residual at the oracle's accuracy".to_owned())
-        };
-        Outcome { status, reason, network: Some(network), certificate: Some(certificate) }
+        let accepted = self.settings.widths.is_none_or(|expected| expected == widths);
+        Outcome::judge(network, certificate, self.settings.tolerance, accepted)
     }
 }
 

@@ -6,10 +6,13 @@ use serde::Serialize;
 
 use super::{Failure, Halt};
 use crate::draws;
+use crate::hessian::design::Design;
 use crate::oracle::Oracle;
 
 /// Scales tried: 2^-10 ..= 2^14.
 const EXPONENTS: std::ops::RangeInclusive<i32> = -10..=14;
+/// In a bounded region: octaves down from its radius.
+const OCTAVES_WITHIN: i32 = 12;
 /// Points a scale.
 const POINTS: usize = 64;
 /// A bounded function's spread settles; over the last two octaves it may not grow by more.
@@ -61,7 +64,8 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
     let scale = 2f64.powi(EXPONENTS.start() + first as i32);
     // The far lines come from where the wide stack will be sampled.
     let far = 64.0 * scale;
-    let noise_near = noise(f, &mut rng, scale, scale)?;
+    let near = draws::gaussian(&mut rng, d, LINES) * scale;
+    let noise_near = noise(f, &mut rng, &near, scale)?;
     if spread <= 10.0 * noise_near {
         // The spread of mere noise is the same at every scale.
         let reason = if spreads[0] > 0.2 * spread { noisy(noise_near, spread) } else { constant() };
@@ -82,7 +86,8 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
         )
         .into());
     }
-    let noise_far = noise(f, &mut rng, far, scale)?;
+    let distant = draws::gaussian(&mut rng, d, LINES) * far;
+    let noise_far = noise(f, &mut rng, &distant, scale)?;
     // A point of norm r is itself rounded, by r eps / 2; f sees that through its slope, at most about
     // spread / scale. Most far lines cross no transition and show nothing of it.
     let rounding = f64::EPSILON * spread / scale;
@@ -101,11 +106,47 @@ fn noisy(noise: f64, spread: f64) -> Failure {
     )
 }
 
-/// Noise of values at x ~ N(0, s^2 I): the root mean square over lines. Never less than half a unit in
-/// the last place of the largest value.
-fn noise(f: &mut dyn Oracle, rng: &mut impl rand::Rng, s: f64, unit: f64) -> Result<f64, Halt> {
-    let origins = draws::gaussian(rng, f.input_dim(), LINES) * s;
-    let tables = difference_tables(f, rng, &origins, unit)?;
+/// The same within the ball of radius `radius` around the origin. Nothing is asked outside, so that a
+/// function unbounded farther out is not found out.
+pub fn probe_within(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<Landscape, Halt> {
+    let d = f.input_dim();
+    let mut rng = draws::stream(seed, "probe within", 0);
+    let centre = DVector::zeros(d);
+    // Uniform in a ball of radius r, a coordinate has a standard deviation of about r / sqrt(d).
+    let radii: Vec<f64> = (0..=OCTAVES_WITHIN).map(|k| radius * 0.5f64.powi(k)).collect();
+    let mut spreads = Vec::new();
+    for &radius in &radii {
+        let points = Design::Ball.points(&mut rng, &centre, radius, radius, POINTS);
+        // A ball is closed; its rounding is not.
+        spreads.push(f.values(&(points * (1.0 - 1e-12)))?.variance().sqrt());
+    }
+    let spread = spreads.iter().copied().fold(0.0, f64::max);
+    if spread == 0.0 {
+        return Err(constant().into());
+    }
+    let least = spreads.iter().rposition(|&s| s >= 0.5 * spread).unwrap_or(0);
+    let scale = radii[least] / (d as f64).sqrt();
+    let near = Design::Ball.points(&mut rng, &centre, 0.5 * radius, 0.5 * radius, LINES);
+    let noise_near = noise(f, &mut rng, &near, scale)?;
+    if spread <= 10.0 * noise_near {
+        return Err(constant().into());
+    }
+    if noise_near > MOST_NOISE * spread {
+        return Err(noisy(noise_near, spread).into());
+    }
+    let noise_growth = f64::EPSILON * spread / scale;
+    Ok(Landscape { scale, spread, noise_near, noise_growth })
+}
+
+/// Noise of values around the columns of `origins`: the root mean square over lines. Never less than
+/// half a unit in the last place of the largest value.
+fn noise(
+    f: &mut dyn Oracle,
+    rng: &mut impl rand::Rng,
+    origins: &DMatrix<f64>,
+    unit: f64,
+) -> Result<f64, Halt> {
+    let tables = difference_tables(f, rng, origins, unit)?;
     for levels in &tables.levels {
         let rms = |order: usize| {
             (levels.iter().map(|line| line[order]).sum::<f64>() / LINES as f64).sqrt()

@@ -7,7 +7,7 @@ use super::probe::Landscape;
 use super::{Evidence, Halt};
 use crate::draws;
 use crate::linalg::{Cholesky, gram};
-use crate::network::Network;
+use crate::model::Model;
 use crate::oracle::Oracle;
 
 /// Scales of the queries, in natural scales.
@@ -42,26 +42,26 @@ pub fn sample(
 }
 
 /// Points for a fit of `network`: half as many again as parameters, and some for the smallest.
-pub fn sample_size(network: &Network) -> usize {
+pub fn sample_size<M: Model>(network: &M) -> usize {
     3 * network.parameter_count() / 2 + 400
 }
 
 impl Sample {
     /// network(x) - f(x) at every point.
-    pub fn residual(&self, network: &Network) -> DVector<f64> {
+    pub fn residual<M: Model>(&self, network: &M) -> DVector<f64> {
         network.values(&self.points) - &self.values
     }
 }
 
 /// Fits all parameters of `start`; stops when the residual no longer falls, or is under `floor` (root mean
 /// square) after an undamped step. Returns the network and its root mean square residual.
-pub fn refine(
+pub fn refine<M: Model>(
     sample: &Sample,
-    start: Network,
+    start: M,
     floor: f64,
     stage: &'static str,
     evidence: &mut Evidence,
-) -> (Network, f64) {
+) -> (M, f64) {
     let rms = |r: &DVector<f64>| r.norm() / (r.len() as f64).sqrt();
     let mut network = start;
     let mut residual = sample.residual(&network);

@@ -35,13 +35,13 @@ pub enum FormatError {
         /// The names found.
         present: String,
     },
-    /// Tensors beyond those of two hidden layers.
-    #[error(
-        "unexpected {names}: only networks with two hidden layers (tensors 0, 2 and 4) are read"
-    )]
+    /// Tensors beyond those of the network.
+    #[error("unexpected {names}: not a network with {layers}")]
     Unexpected {
         /// The names found.
         names: String,
+        /// The kind of network looked for.
+        layers: &'static str,
     },
     /// A tensor of the wrong rank, or of a shape that does not fit the others.
     #[error("tensor {name:?} has shape {found:?}, expected {expected}")]
@@ -54,8 +54,8 @@ pub enum FormatError {
         expected: String,
     },
     /// More than one output.
-    #[error("the network has {0} outputs (rows of \"4.weight\"); only one output is supported")]
-    Outputs(usize),
+    #[error("the network has {0} outputs (rows of {1:?}); only one output is supported")]
+    Outputs(usize, &'static str),
     /// Numbers of a type that is not read.
     #[error("tensor {name:?} is of type {found}; only F32 and F64 are read")]
     Type {
@@ -88,11 +88,8 @@ impl Network {
     /// # Errors
     /// Everything that [`FormatError`] lists but for unwritable networks.
     pub fn from_bytes(bytes: &[u8], activation: Option<Activation>) -> Result<Self, FormatError> {
-        let container = |error: safetensors::SafeTensorError| {
-            FormatError::Container(error.to_string().replace(char::is_control, " "))
-        };
-        let file = SafeTensors::deserialize(bytes).map_err(container)?;
-        check_names(&file)?;
+        let file = SafeTensors::deserialize(bytes).map_err(|error| container_error(&error))?;
+        check_names(&file, &TENSORS)?;
 
         let first = tensor(&file, "0.weight")?;
         let [m0, d] = matrix_shape("0.weight", &first, "(m0, d)")?;
@@ -101,7 +98,7 @@ impl Network {
         let last = tensor(&file, "4.weight")?;
         let [outputs, width] = matrix_shape("4.weight", &last, "(1, m1)")?;
         if outputs != 1 {
-            return Err(FormatError::Outputs(outputs));
+            return Err(FormatError::Outputs(outputs, "4.weight"));
         }
         if d == 0 || m0 == 0 || m1 == 0 {
             return Err(NetworkError::Empty(d, m0, m1).into());
@@ -148,44 +145,61 @@ impl Network {
             ("4.weight", vec![1, m1], self.c.as_slice()),
         ];
 
-        // The header is written here and not by the crate, which keeps the metadata in a hash map:
-        // its two entries would come in a different order at every run.
-        let mut header = Map::new();
-        let mut data = Vec::with_capacity(8 * self.parameter_count());
-        for (name, shape, values) in tensors {
-            let start = data.len();
-            data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
-            let entry =
-                json!({"dtype": "F64", "shape": shape, "data_offsets": [start, data.len()]});
-            header.insert(name.to_owned(), entry);
-        }
-        let mut metadata = Map::new();
-        metadata.insert("activation".to_owned(), self.g.name().into());
+        let mut metadata = vec![("activation", self.g.name())];
         if self.h != self.g {
-            metadata.insert("activation_2".to_owned(), self.h.name().into());
+            metadata.push(("activation_2", self.h.name()));
         }
-        header.insert("__metadata__".to_owned(), Value::Object(metadata));
-
-        let mut header = Value::Object(header).to_string().into_bytes();
-        header.resize(header.len().next_multiple_of(8), b' ');
-        let length = header.len() as u64;
-        Ok([length.to_le_bytes().as_slice(), &header, &data].concat())
+        Ok(container(&tensors, &metadata))
     }
+}
+
+/// A safetensors file of f64 tensors: (name, shape, numbers in row-major order) each.
+///
+/// The header is written here and not by the crate, which keeps the metadata in a hash map: its entries
+/// would come in a different order at every run.
+pub(crate) fn container(
+    tensors: &[(&str, Vec<usize>, &[f64])],
+    metadata: &[(&str, &str)],
+) -> Vec<u8> {
+    let mut header = Map::new();
+    let mut data = Vec::new();
+    for (name, shape, values) in tensors {
+        let start = data.len();
+        data.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        let entry = json!({"dtype": "F64", "shape": shape, "data_offsets": [start, data.len()]});
+        header.insert((*name).to_owned(), entry);
+    }
+    let metadata: Map<String, Value> =
+        metadata.iter().map(|&(key, value)| (key.to_owned(), value.into())).collect();
+    header.insert("__metadata__".to_owned(), Value::Object(metadata));
+
+    let mut header = Value::Object(header).to_string().into_bytes();
+    header.resize(header.len().next_multiple_of(8), b' ');
+    let length = header.len() as u64;
+    [length.to_le_bytes().as_slice(), &header, &data].concat()
 }
 
 /// Refuses a file that lacks a tensor, then one that holds more: a deeper network must not be read
 /// as the shallow one it begins with.
-fn check_names(file: &SafeTensors) -> Result<(), FormatError> {
+pub(crate) fn check_names(
+    file: &SafeTensors,
+    expected: &[&'static str],
+) -> Result<(), FormatError> {
     let mut names = file.names();
     names.sort_unstable();
-    if let Some(name) = TENSORS.into_iter().find(|name| !names.contains(name)) {
+    if let Some(&name) = expected.iter().find(|name| !names.contains(name)) {
         return Err(FormatError::Missing { name, present: listing(&names) });
     }
-    names.retain(|name| !TENSORS.contains(name));
+    names.retain(|name| !expected.contains(name));
     if names.is_empty() {
         return Ok(());
     }
-    Err(FormatError::Unexpected { names: listing(&names) })
+    let layers = if expected.len() == TENSORS.len() {
+        "two hidden layers (tensors 0, 2 and 4)"
+    } else {
+        "one hidden layer (tensors 0 and 2)"
+    };
+    Err(FormatError::Unexpected { names: listing(&names), layers })
 }
 
 /// `"a", "b" and 3 more`; quoted, so that no name can break the line.
@@ -200,11 +214,19 @@ fn listing(names: &[&str]) -> String {
     }
 }
 
-fn tensor<'a>(file: &SafeTensors<'a>, name: &'static str) -> Result<TensorView<'a>, FormatError> {
+/// The message of a damaged container, in one line.
+pub(crate) fn container_error(error: &safetensors::SafeTensorError) -> FormatError {
+    FormatError::Container(error.to_string().replace(char::is_control, " "))
+}
+
+pub(crate) fn tensor<'a>(
+    file: &SafeTensors<'a>,
+    name: &'static str,
+) -> Result<TensorView<'a>, FormatError> {
     file.tensor(name).map_err(|_| FormatError::Missing { name, present: listing(&file.names()) })
 }
 
-fn matrix_shape(
+pub(crate) fn matrix_shape(
     name: &'static str,
     tensor: &TensorView,
     expected: &str,
@@ -216,7 +238,11 @@ fn matrix_shape(
     })
 }
 
-fn fit(name: &'static str, found: &[usize], expected: &[usize]) -> Result<(), FormatError> {
+pub(crate) fn fit(
+    name: &'static str,
+    found: &[usize],
+    expected: &[usize],
+) -> Result<(), FormatError> {
     if found == expected {
         return Ok(());
     }
@@ -224,7 +250,7 @@ fn fit(name: &'static str, found: &[usize], expected: &[usize]) -> Result<(), Fo
 }
 
 /// All numbers of a tensor in f64, in the file's order.
-fn numbers(name: &'static str, tensor: &TensorView) -> Result<Vec<f64>, FormatError> {
+pub(crate) fn numbers(name: &'static str, tensor: &TensorView) -> Result<Vec<f64>, FormatError> {
     let values: Vec<f64> = match tensor.dtype() {
         Dtype::F64 => {
             tensor.data().as_chunks().0.iter().map(|bytes| f64::from_le_bytes(*bytes)).collect()
@@ -243,7 +269,7 @@ fn numbers(name: &'static str, tensor: &TensorView) -> Result<Vec<f64>, FormatEr
 }
 
 /// Both layers' activations from the metadata.
-fn activations(bytes: &[u8]) -> Result<(Activation, Activation), FormatError> {
+pub(crate) fn activations(bytes: &[u8]) -> Result<(Activation, Activation), FormatError> {
     let (_, header) = SafeTensors::read_metadata(bytes)
         .map_err(|error| FormatError::Container(error.to_string()))?;
     let named = |key: &str| {

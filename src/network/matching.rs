@@ -7,6 +7,7 @@ use rand_distr::StandardNormal;
 
 use super::Network;
 use super::assignment::assign;
+use crate::model::Model;
 
 /// Standard deviations of the points on which outputs are compared.
 const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
@@ -15,14 +16,14 @@ const SEED: u64 = 0x6d61_7463_6869_6e67;
 
 /// How far a network is from the truth, see [`Network::matching`].
 #[derive(Clone, Debug)]
-pub struct Matching {
+pub struct Matching<N = Network> {
     /// Whether (d, m0, m1) are the same.
     pub widths_match: bool,
     /// Whether the activations are the same, or can be rewritten to be so.
     pub activations_match: bool,
     /// The second network in the activations, the order and the signs of the first; `None` unless
     /// widths and activations match.
-    pub aligned: Option<Network>,
+    pub aligned: Option<N>,
     /// The largest of the `tensor_errors`; `None` without an alignment.
     pub parameter_error: Option<f64>,
     /// For each tensor its name and max |difference| / max(1, max |entry of the truth|); empty
@@ -33,7 +34,25 @@ pub struct Matching {
     pub output_error: Option<f64>,
 }
 
-impl Matching {
+impl<N> Matching<N> {
+    /// From (widths match, activations match), the network aligned and the errors.
+    pub(crate) fn new(
+        (widths_match, activations_match): (bool, bool),
+        aligned: Option<N>,
+        tensor_errors: Vec<(&'static str, f64)>,
+        output_error: Option<f64>,
+    ) -> Self {
+        let parameter_error = aligned.as_ref().map(|_| largest(tensor_errors.iter().map(|e| e.1)));
+        Matching {
+            widths_match,
+            activations_match,
+            aligned,
+            parameter_error,
+            tensor_errors,
+            output_error,
+        }
+    }
+
     /// Whether the networks are the same up to `tolerance`, in parameters and in outputs.
     pub fn within(&self, tolerance: f64) -> bool {
         let small = |error: Option<f64>| error.is_some_and(|error| error <= tolerance);
@@ -53,14 +72,8 @@ impl Network {
         let activations_match = converted.is_some();
         let aligned = converted.filter(|_| widths_match).map(|other| self.align(other));
         let tensor_errors = aligned.as_ref().map_or(Vec::new(), |other| tensor_errors(self, other));
-        Matching {
-            widths_match,
-            activations_match,
-            parameter_error: aligned.as_ref().map(|_| largest(tensor_errors.iter().map(|e| e.1))),
-            tensor_errors,
-            output_error: (self.dims().0 == other.dims().0).then(|| output_error(self, other)),
-            aligned,
-        }
+        let output_error = (self.dims().0 == other.dims().0).then(|| output_error(self, other));
+        Matching::new((widths_match, activations_match), aligned, tensor_errors, output_error)
     }
 
     /// Brings `other`, of the same widths and activations, to this network's order and signs.
@@ -91,7 +104,7 @@ impl Network {
 }
 
 /// `columns` with further rows below.
-fn stack(columns: &DMatrix<f64>, rows: &[&DVector<f64>]) -> DMatrix<f64> {
+pub(crate) fn stack(columns: &DMatrix<f64>, rows: &[&DVector<f64>]) -> DMatrix<f64> {
     let rows: Vec<_> = rows.iter().map(|row| row.transpose()).collect();
     stack_rows(columns, &DMatrix::from_rows(&rows))
 }
@@ -102,15 +115,15 @@ fn stack_rows(above: &DMatrix<f64>, below: &DMatrix<f64>) -> DMatrix<f64> {
     stacked
 }
 
-struct Pairing {
+pub(crate) struct Pairing {
     /// The k-th column of the truth is column `order[k]` of the other.
-    order: Vec<usize>,
+    pub order: Vec<usize>,
     /// The places, after reordering, whose sign is to be turned.
-    flipped: Vec<usize>,
+    pub flipped: Vec<usize>,
 }
 
 /// Pairs the columns of two matrices of one shape up to sign.
-fn pair(truth: &DMatrix<f64>, other: &DMatrix<f64>) -> Pairing {
+pub(crate) fn pair(truth: &DMatrix<f64>, other: &DMatrix<f64>) -> Pairing {
     let n = truth.ncols();
     let squared = |matrix: &DMatrix<f64>| -> Vec<f64> {
         matrix.column_iter().map(|column| column.norm_squared()).collect()
@@ -128,24 +141,20 @@ fn pair(truth: &DMatrix<f64>, other: &DMatrix<f64>) -> Pairing {
     Pairing { order, flipped }
 }
 
-fn tensor_errors(truth: &Network, other: &Network) -> Vec<(&'static str, f64)> {
+/// For each tensor its name and max |difference| / max(1, max |entry of the truth|).
+pub(crate) fn tensor_errors<M: Model>(truth: &M, other: &M) -> Vec<(&'static str, f64)> {
     let error = |truth: &[f64], other: &[f64]| {
         let scale = largest(truth.iter().copied()).max(1.0);
         largest(truth.iter().zip(other).map(|(t, o)| t - o)) / scale
     };
-    vec![
-        ("A", error(truth.a.as_slice(), other.a.as_slice())),
-        ("theta", error(truth.theta.as_slice(), other.theta.as_slice())),
-        ("B", error(truth.b.as_slice(), other.b.as_slice())),
-        ("tau", error(truth.tau.as_slice(), other.tau.as_slice())),
-        ("c", error(truth.c.as_slice(), other.c.as_slice())),
-        ("c0", error(&[truth.c0], &[other.c0])),
-    ]
+    let pairs = truth.tensors().into_iter().zip(other.tensors());
+    pairs.map(|((name, truth), (_, other))| (name, error(truth, other))).collect()
 }
 
-fn output_error(truth: &Network, other: &Network) -> f64 {
+/// Largest |f - f'| on fixed points, see [`Matching::output_error`].
+pub(crate) fn output_error<M: Model>(truth: &M, other: &M) -> f64 {
     let rng = &mut ChaCha8Rng::seed_from_u64(SEED);
-    let d = truth.dims().0;
+    let d = truth.inputs();
     let errors = SCALES.map(|scale| {
         let draw = |_, _| scale * rng.sample::<f64, _>(StandardNormal);
         let points = DMatrix::from_fn(d, POINTS_PER_SCALE, draw);

@@ -9,8 +9,8 @@ mod convert;
 mod derivatives;
 mod evaluate;
 mod file;
-mod format;
-mod matching;
+pub(crate) mod format;
+pub(crate) mod matching;
 mod random;
 mod symmetry;
 

@@ -7,7 +7,7 @@ use nalgebra::DMatrix;
 use super::protocol::{
     ProcessFormat, encode_values, excerpt, parse_binary, parse_text, points_per_request,
 };
-use crate::network::Network;
+use crate::model::Model;
 
 /// Read at once.
 const CHUNK: usize = 1 << 16;
@@ -39,7 +39,7 @@ pub enum ServeError {
 /// Answers the points on `input` with the network's values on `output` until the input ends, by the
 /// [`protocol`](super::protocol).
 ///
-/// The values are those of [`Network::values`] to the last bit. All that has come in is answered
+/// The values are those of [`Model::values`] to the last bit. All that has come in is answered
 /// together, and the output flushed, before more is waited for. That nobody reads the output any
 /// more is no error.
 ///
@@ -47,7 +47,7 @@ pub enum ServeError {
 /// [`ServeError::Line`] or [`ServeError::Frame`] at input that is not points of the network's
 /// dimension; what came before is answered first.
 pub fn serve(
-    network: &Network,
+    network: &impl Model,
     input: impl Read,
     output: impl Write,
     format: ProcessFormat,
@@ -63,11 +63,11 @@ pub fn serve(
 }
 
 fn serve_text(
-    network: &Network,
+    network: &impl Model,
     mut input: impl Read,
     mut output: impl Write,
 ) -> Result<(), ServeError> {
-    let (d, _, _) = network.dims();
+    let d = network.inputs();
     let longest = (1 << 20) + 64 * d;
     let mut chunk = vec![0; CHUNK];
     let mut pending = Vec::new();
@@ -127,11 +127,11 @@ fn read_point(text: &[u8], d: usize, points: &mut Vec<f64>) -> Result<(), String
 }
 
 fn serve_binary(
-    network: &Network,
+    network: &impl Model,
     mut input: impl Read,
     mut output: impl Write,
 ) -> Result<(), ServeError> {
-    let (d, _, _) = network.dims();
+    let d = network.inputs();
     for frame in 1.. {
         let malformed = |reason| ServeError::Frame { frame, reason };
         let mut header = Vec::new();
@@ -164,8 +164,8 @@ fn serve_binary(
     Ok(())
 }
 
-fn values(network: &Network, points: Vec<f64>) -> Vec<f64> {
-    let (d, _, _) = network.dims();
+fn values(network: &impl Model, points: Vec<f64>) -> Vec<f64> {
+    let d = network.inputs();
     let points = DMatrix::from_vec(d, points.len() / d, points);
     network.values(&points).as_slice().to_vec()
 }
@@ -191,7 +191,7 @@ mod tests {
 
     use super::super::protocol::encode_points;
     use super::*;
-    use crate::network::Activation;
+    use crate::network::{Activation, Network};
 
     fn network() -> Network {
         let wave = |n: usize| (0..n).map(|k| (1.7 * k as f64 + 0.3).sin());

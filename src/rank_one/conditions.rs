@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use super::score;
 use super::spectral::Limit;
-use crate::hessian::smat;
+use crate::hessian::{smat, svec_outer};
 
 /// A posteriori conditions at a limit M.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -39,7 +39,21 @@ impl Conditions {
     /// Evaluates them at `limit` in the subspace with the orthonormal basis `basis` (n(n+1)/2 x r).
     /// Cost: O(r n^2 + n r^2).
     pub fn at(basis: &DMatrix<f64>, limit: &Limit) -> Conditions {
-        let eigen = smat((basis * &limit.coordinates).as_slice()).symmetric_eigen();
+        Self::at_coordinates(basis, &limit.coordinates)
+    }
+
+    /// The same at P_W(u u^T) / |.|_F for a direction u: at the matrix of which a fixed point u of either
+    /// search is the eigenvector.
+    pub fn of(basis: &DMatrix<f64>, direction: &DVector<f64>) -> Conditions {
+        let mut outer = DVector::zeros(basis.nrows());
+        svec_outer(direction.as_slice(), outer.as_mut_slice());
+        let mut coordinates = basis.tr_mul(&outer);
+        coordinates.normalize_mut();
+        Self::at_coordinates(basis, &coordinates)
+    }
+
+    fn at_coordinates(basis: &DMatrix<f64>, m: &DVector<f64>) -> Conditions {
+        let eigen = smat((basis * m).as_slice()).symmetric_eigen();
         let top = eigen.eigenvalues.imax();
         let lambda = eigen.eigenvalues[top];
         let u = eigen.eigenvectors.column(top).into_owned();
@@ -55,8 +69,8 @@ impl Conditions {
             weighted.row_mut(j).scale_mut((2.0 / gap).sqrt());
         }
         // Only X orthogonal to M count.
-        let along = &weighted * &limit.coordinates;
-        weighted -= along * limit.coordinates.transpose();
+        let along = &weighted * m;
+        weighted -= along * m.transpose();
         let stretch = weighted.singular_values().max();
         Conditions {
             spectral_norm: lambda,
@@ -119,7 +133,7 @@ mod tests {
         // a_1 a_1^T + a_2 a_2^T is in W, but is no maximum: moving weight to either one grows F.
         let coordinates = |i: usize| {
             let mut outer = DVector::zeros(basis.nrows());
-            crate::hessian::svec_outer(a.column(i).as_slice(), outer.as_mut_slice());
+            svec_outer(a.column(i).as_slice(), outer.as_mut_slice());
             basis.tr_mul(&outer)
         };
         let between = stopped_at(&basis, coordinates(0) + coordinates(1));

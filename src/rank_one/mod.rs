@@ -111,14 +111,19 @@ fn projections(basis: &DMatrix<f64>, directions: &DMatrix<f64>) -> DMatrix<f64> 
 }
 
 fn merge(ends: &DMatrix<f64>, scores: &[f64]) -> Vec<Candidate> {
-    let mut by_score: Vec<usize> = (0..scores.len()).filter(|&k| scores[k].is_finite()).collect();
-    by_score.sort_by(|&a, &b| scores[b].total_cmp(&scores[a]).then(a.cmp(&b)));
+    let ends = ends.column_iter().zip(scores).filter(|(_, score)| score.is_finite());
+    merged(ends.map(|(end, &score)| Candidate { direction: end.into(), score, hits: 1 }).collect())
+}
+
+/// Equal directions made one candidate, best scores first.
+pub fn merged(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
+    // The sort is stable, so that of equal scores the first stays first.
+    candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut found: Vec<Candidate> = Vec::new();
-    for k in by_score {
-        let end = ends.column(k);
-        match found.iter_mut().find(|c| c.direction.dot(&end).abs() > SAME) {
-            Some(same) => same.hits += 1,
-            None => found.push(Candidate { direction: end.into(), score: scores[k], hits: 1 }),
+    for candidate in candidates {
+        match found.iter_mut().find(|c| c.direction.dot(&candidate.direction).abs() > SAME) {
+            Some(same) => same.hits += candidate.hits,
+            None => found.push(candidate),
         }
     }
     found

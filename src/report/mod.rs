@@ -10,6 +10,7 @@ use serde_json::Value;
 use crate::files::{read_regular, write_atomically};
 use crate::gpu::oracle::BackendRecord;
 use crate::identify::{Settings, Solution, Status};
+use crate::model::Model;
 use crate::network::Activation;
 
 /// The value of [`Report::schema`] in this version. It changes when a field is taken away or changes
@@ -33,8 +34,11 @@ pub struct Report {
     pub status: Status,
     /// Why, in a sentence.
     pub reason: String,
-    /// [m0, m1], if a network or at least both widths were found.
-    pub widths: Option<[usize; 2]>,
+    /// Hidden layers that were looked for: 2, or 1.
+    #[serde(default = "two_layers")]
+    pub depth: usize,
+    /// Units by layer, if a network or at least all widths were found.
+    pub widths: Option<Vec<usize>>,
     /// The activation of the network found, else the one that was given.
     pub activation: Option<Activation>,
     /// Where the queries were computed.
@@ -71,8 +75,8 @@ pub struct Tolerances {
     pub parameter_error_bound: f64,
     /// Queries allowed.
     pub max_queries: u64,
-    /// [m0, m1] that the network had to have, if they were given.
-    pub widths: Option<[usize; 2]>,
+    /// Units by layer that the network had to have, if they were given.
+    pub widths: Option<Vec<usize>>,
 }
 
 /// A report that cannot be read or written.
@@ -113,17 +117,21 @@ pub enum ReportError {
 }
 
 impl Report {
-    /// The report of a run of [`identify`](crate::identify::identify) with these settings on this back
-    /// end.
-    pub fn new(
-        solution: &Solution,
+    /// The report of a run of [`identify`](crate::identify::identify), or of that on
+    /// [one hidden layer](crate::shallow::identify), with these settings on this back end.
+    pub fn new<N: Model, W: Copy + Into<Widths>>(
+        solution: &Solution<N, W>,
         settings: &Settings,
         backend: BackendRecord,
         arguments: Vec<String>,
     ) -> Report {
-        let activation = solution.network.as_ref().map(|network| network.g);
-        // A second layer of width zero is one that was not found.
-        let widths = solution.widths.filter(|&(_, m1)| m1 > 0);
+        let activation = solution.network.as_ref().map(Model::activation);
+        // A layer of width zero is one that was not found.
+        let widths = solution.widths.map(|widths| widths.into().0).filter(|w| !w.contains(&0));
+        let expected = match N::DEPTH {
+            1 => settings.width.map(Widths::from),
+            _ => settings.widths.map(Widths::from),
+        };
         Report {
             schema: SCHEMA.to_owned(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -131,7 +139,8 @@ impl Report {
             seed: settings.seed,
             status: solution.status,
             reason: solution.reason.clone(),
-            widths: widths.map(<[usize; 2]>::from),
+            depth: N::DEPTH,
+            widths,
             activation: activation.or(settings.activation),
             backend,
             queries: ByStage {
@@ -148,7 +157,7 @@ impl Report {
             tolerances: Tolerances {
                 parameter_error_bound: settings.tolerance,
                 max_queries: settings.max_queries,
-                widths: settings.widths.map(<[usize; 2]>::from),
+                widths: expected.map(|widths| widths.0),
             },
             evidence: solution.evidence.as_json(),
         }
@@ -183,6 +192,26 @@ impl Report {
             });
         written.map_err(|source| ReportError::Write { path: path.into(), source })
     }
+}
+
+/// Units by layer.
+pub struct Widths(Vec<usize>);
+
+impl From<(usize, usize)> for Widths {
+    fn from((m0, m1): (usize, usize)) -> Self {
+        Widths(vec![m0, m1])
+    }
+}
+
+impl From<usize> for Widths {
+    fn from(m: usize) -> Self {
+        Widths(vec![m])
+    }
+}
+
+/// What reports of versions that knew no other depth are of.
+fn two_layers() -> usize {
+    2
 }
 
 /// JSON has no infinities: what is not finite is absent.
