@@ -87,6 +87,7 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+pub mod cubic;
 pub mod draws;
 pub mod files;
 pub mod gpu;

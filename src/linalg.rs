@@ -39,6 +39,24 @@ pub fn thin_svd(matrix: &DMatrix<f64>) -> Option<Svd> {
     Some(Svd { u: owned(svd.U()), s: (0..s.nrows()).map(|k| s[k]).collect(), v: owned(svd.V()) })
 }
 
+/// Eigenvalues (ascending) and orthonormal eigenvectors of a symmetric matrix.
+pub struct SymmetricEigen {
+    /// Ascending.
+    pub values: DVector<f64>,
+    /// One column a value.
+    pub vectors: DMatrix<f64>,
+}
+
+/// Eigenvalues and eigenvectors of a symmetric matrix, of which the lower triangle is read; `None` if
+/// the iteration fails, which it does only on entries that are not finite.
+pub fn symmetric_eigen(matrix: &DMatrix<f64>) -> Option<SymmetricEigen> {
+    sequential();
+    let eigen = view(matrix).self_adjoint_eigen(Side::Lower).ok()?;
+    let values = eigen.S().column_vector();
+    let values = DVector::from_fn(values.nrows(), |k, _| values[k]);
+    Some(SymmetricEigen { values, vectors: owned(eigen.U()) })
+}
+
 /// Orthonormal basis of the orthogonal complement of the columns of a (rows > columns) matrix.
 pub fn complement(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     let (n, k) = matrix.shape();

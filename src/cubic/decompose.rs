@@ -1,0 +1,229 @@
+//! T = sum_j x_j (x) x_j (x) x_j with somewhat more components than dimensions.
+//!
+//! Least squares by Levenberg-Marquardt from random starts. With G = X^T X and half the squared residual as
+//! objective, the gradient and the Gauss-Newton matrix need no tensor but T(x_j, x_j, .):
+//!
+//! ```text
+//! gradient  3 (X (G o G) - T(X, X, .))
+//! J^T J S   3 S (G o G) + 6 X (G o (S^T X))
+//! ```
+//!
+//! so that a step costs conjugate gradients of O(d r^2) each. Two things make random starts succeed: T is
+//! brought to a frame in which it is equally large along all axes, and starts that stop at a local
+//! minimum are recognised (the residual of the right one vanishes) and replaced.
+
+use nalgebra::DMatrix;
+use rand::Rng;
+use rayon::prelude::*;
+
+use super::Cubic;
+use crate::draws;
+use crate::linalg::symmetric_eigen;
+
+/// Starts climbed together.
+const BATCH: usize = 4;
+/// Levenberg-Marquardt steps a start.
+const STEPS: usize = 150;
+/// Conjugate gradients a step.
+const MOST_GRADIENTS: usize = 150;
+/// Steps after which a start that has gained less than a tenth is given up.
+const PATIENCE: usize = 12;
+/// Axes along which T is this much smaller (squared) are not blown up further.
+const SMALLEST: f64 = 1e-6;
+
+/// Components found.
+#[derive(Clone, Debug)]
+pub struct Decomposition {
+    /// d x r; the length of a column is the cube root of its weight.
+    pub components: DMatrix<f64>,
+    /// |T - sum| / |T| in the frame of equal axes.
+    pub residual: f64,
+    /// Starts climbed.
+    pub starts: usize,
+}
+
+/// Decomposes `cubic` into `rank` components, from at most `starts` random starts (and from `first`, d x
+/// rank, before them, if given); content with a residual of `enough`. `None` if T vanishes.
+pub fn decompose(
+    cubic: &Cubic,
+    rank: usize,
+    first: Option<&DMatrix<f64>>,
+    starts: usize,
+    enough: f64,
+    rng: &mut impl Rng,
+) -> Option<Decomposition> {
+    let d = cubic.dim();
+    let eigen = symmetric_eigen(&cubic.energy())?;
+    let largest = eigen.values.max();
+    if !(largest > 0.0 && largest.is_finite()) {
+        return None;
+    }
+    // T(W ., W ., W .) has components W^T x.
+    let axes = eigen.values.map(|e| e.max(SMALLEST * largest).powf(-0.25));
+    let frame = &eigen.vectors * DMatrix::from_diagonal(&axes);
+    let back = &eigen.vectors * DMatrix::from_diagonal(&axes.map(|a| 1.0 / a));
+    let mut even = cubic.congruence(&frame);
+    let size = even.norm();
+    even.scale_mut(1.0 / size);
+    let unit = size.cbrt();
+
+    let mut best: Option<(DMatrix<f64>, f64)> = None;
+    let mut keep = |found: Vec<(DMatrix<f64>, f64)>| -> f64 {
+        for one in found {
+            if best.as_ref().is_none_or(|b| one.1 < b.1) {
+                best = Some(one);
+            }
+        }
+        best.as_ref().map_or(f64::INFINITY, |b| b.1)
+    };
+    let mut used = 0;
+    let mut residual = match first {
+        Some(first) => keep(vec![climb(&even, frame.transpose() * first / unit)]),
+        None => f64::INFINITY,
+    };
+    while residual > enough && used < starts {
+        let count = BATCH.min(starts - used);
+        let length = 1.0 / ((d as f64).sqrt() * (rank as f64).powf(1.0 / 6.0));
+        let drawn: Vec<_> =
+            (0..count).map(|_| draws::gaussian(rng, d, rank) * length).collect();
+        residual = keep(drawn.into_par_iter().map(|x| climb(&even, x)).collect());
+        used += count;
+    }
+    best.map(|(x, residual)| Decomposition { components: back * x * unit, residual, starts: used })
+}
+
+/// Where Levenberg-Marquardt is.
+struct State {
+    x: DMatrix<f64>,
+    /// X^T X.
+    gram: DMatrix<f64>,
+    /// G o G.
+    squared: DMatrix<f64>,
+    gradient: DMatrix<f64>,
+    /// |T - sum|^2 for |T| = 1.
+    objective: f64,
+}
+
+impl State {
+    fn new(cubic: &Cubic, x: DMatrix<f64>) -> State {
+        let contracted = cubic.contract(&x);
+        let gram = x.transpose() * &x;
+        let squared = gram.component_mul(&gram);
+        let gradient = (&x * &squared - &contracted) * 3.0;
+        let objective =
+            (1.0 - 2.0 * contracted.dot(&x) + squared.dot(&gram)).max(0.0);
+        State { x, gram, squared, gradient, objective }
+    }
+
+    /// J^T J S.
+    fn normal(&self, s: &DMatrix<f64>) -> DMatrix<f64> {
+        let inner = (s.transpose() * &self.x).component_mul(&self.gram);
+        (s * &self.squared) * 3.0 + (&self.x * inner) * 6.0
+    }
+
+    /// (J^T J + lambda)^-1 gradient by conjugate gradients, preconditioned by the first term of J^T J.
+    fn step(&self, lambda: f64, tolerance: f64) -> DMatrix<f64> {
+        let r = self.x.ncols();
+        let inverse = (&self.squared * 3.0 + DMatrix::identity(r, r) * lambda)
+            .cholesky()
+            .map(|c| c.inverse());
+        let precondition = |v: &DMatrix<f64>| match &inverse {
+            Some(inverse) => v * inverse,
+            None => v.clone(),
+        };
+        let mut step = DMatrix::zeros(self.x.nrows(), r);
+        let mut rest = self.gradient.clone();
+        let mut z = precondition(&rest);
+        let mut direction = z.clone();
+        let mut product = rest.dot(&z);
+        let target = tolerance * rest.norm();
+        for _ in 0..MOST_GRADIENTS {
+            let image = self.normal(&direction) + &direction * lambda;
+            let curvature = direction.dot(&image);
+            if curvature <= 0.0 || !curvature.is_finite() {
+                break;
+            }
+            let length = product / curvature;
+            step += &direction * length;
+            rest -= image * length;
+            if rest.norm() <= target {
+                break;
+            }
+            z = precondition(&rest);
+            let next = rest.dot(&z);
+            direction = &z + direction * (next / product);
+            product = next;
+        }
+        step
+    }
+}
+
+/// Levenberg-Marquardt from one start; components and residual.
+fn climb(cubic: &Cubic, start: DMatrix<f64>) -> (DMatrix<f64>, f64) {
+    let mut at = State::new(cubic, start);
+    let mut lambda = 1e-2;
+    let mut milestone = (0, at.objective);
+    for k in 0..STEPS {
+        let residual = at.objective.sqrt();
+        let mut moved = false;
+        for _ in 0..8 {
+            let step = at.step(lambda, (0.1 * residual).clamp(1e-6, 1e-2));
+            let next = State::new(cubic, &at.x - step);
+            if next.objective < at.objective {
+                at = next;
+                lambda = (lambda / 5.0f64).max(1e-15);
+                moved = true;
+                break;
+            }
+            lambda *= 4.0;
+        }
+        if !moved || at.objective < 1e-28 {
+            break;
+        }
+        if k >= milestone.0 + PATIENCE {
+            if at.objective > 0.81 * milestone.1 {
+                break;
+            }
+            milestone = (k, at.objective);
+        }
+    }
+    let residual = at.objective.sqrt();
+    (at.x, residual)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_components_than_dimensions_are_found() {
+        for (d, rank) in [(6, 6), (8, 11), (12, 17)] {
+            let rng = &mut draws::stream(3, "decompose", 0);
+            let x = draws::gaussian(rng, d, rank);
+            let found = decompose(&Cubic::from_components(&x), rank, None, 32, 1e-7, rng).unwrap();
+            assert!(found.residual < 1e-7, "{d} {rank}: {}", found.residual);
+            for j in 0..rank {
+                let nearest = found
+                    .components
+                    .column_iter()
+                    .map(|y| (y - x.column(j)).norm())
+                    .fold(f64::INFINITY, f64::min);
+                assert!(nearest < 1e-5 * x.column(j).norm(), "{d} {rank} {j}: {nearest}");
+            }
+        }
+    }
+
+    #[test]
+    fn too_few_components_leave_a_residual() {
+        let rng = &mut draws::stream(4, "decompose", 0);
+        let t = Cubic::from_components(&draws::gaussian(rng, 6, 8));
+        let found = decompose(&t, 6, None, 8, 1e-7, rng).unwrap();
+        assert!(found.residual > 1e-2);
+    }
+
+    #[test]
+    fn nothing_has_no_components() {
+        let t = Cubic::from_components(&DMatrix::zeros(3, 1));
+        assert!(decompose(&t, 2, None, 4, 1e-7, &mut draws::stream(5, "decompose", 0)).is_none());
+    }
+}
