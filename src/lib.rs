@@ -98,6 +98,7 @@ pub mod oracle;
 pub mod rank_one;
 pub mod report;
 pub mod stencil;
+pub mod study;
 pub mod subspace;
 
 pub use identify::{Settings, Solution, Status, identify};

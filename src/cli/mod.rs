@@ -6,6 +6,7 @@ mod generate;
 mod identify;
 mod progress;
 mod serve;
+mod study;
 mod summary;
 mod verify;
 
@@ -47,6 +48,7 @@ enum Command {
     Serve(serve::Serve),
     Devices(devices::Devices),
     Bench(bench::Bench),
+    Study(Box<study::Study>),
 }
 
 impl Cli {
@@ -59,6 +61,7 @@ impl Cli {
             Command::Serve(command) => command.run(),
             Command::Devices(command) => command.run(),
             Command::Bench(command) => command.run(),
+            Command::Study(command) => command.run(),
         }
     }
 }
