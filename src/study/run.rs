@@ -10,6 +10,7 @@ use super::record::{Ending, Record};
 use super::witness::Witness;
 use crate::identify::{Pipeline, Settings, Solution, Status, identify};
 use crate::network::{Ensemble, Network};
+use crate::oracle::OracleError;
 
 /// Parameter error beyond which an identified network is a wrong one. No bound that comes with such a
 /// verdict is larger.
@@ -38,6 +39,15 @@ fn settings(cell: &Cell, seed: u64) -> Settings {
 
 /// Runs a cell with a seed. Whatever goes wrong is in the record.
 pub fn run(cell: &Cell, seed: u64) -> Record {
+    watched(cell, seed, |black_box, witness| identify(black_box, &settings(cell, seed), witness))
+}
+
+/// The record of what `pipeline` makes of the black box.
+fn watched(
+    cell: &Cell,
+    seed: u64,
+    pipeline: impl FnOnce(&mut BlackBox, &mut Witness<'_>) -> Result<Solution, OracleError>,
+) -> Record {
     let dims = (cell.d, cell.m0, cell.m1);
     let ensemble = Ensemble { shift_spread: cell.std, condition: cell.condition };
     let truth = match Network::of_ensemble(dims, ensemble, cell.activation, seed) {
@@ -46,11 +56,9 @@ pub fn run(cell: &Cell, seed: u64) -> Record {
     };
     let mut black_box = BlackBox::new(truth.clone(), cell.noise, cell.precision, seed);
     let mut witness = Witness::new(&truth);
-    let settings = settings(cell, seed);
     let began = Instant::now();
     // A defect in one run must not lose the others; nothing of a broken run is used again.
-    let outcome =
-        catch_unwind(AssertUnwindSafe(|| identify(&mut black_box, &settings, &mut witness)));
+    let outcome = catch_unwind(AssertUnwindSafe(|| pipeline(&mut black_box, &mut witness)));
     let seconds = began.elapsed().as_secs_f64();
 
     let record = match outcome {
@@ -169,6 +177,17 @@ mod tests {
         assert_eq!(record.status, Ending::NotIdentified);
         assert!(record.reason.contains("limit of 1000 queries"), "{}", record.reason);
         assert!(record.queries <= 1000);
+    }
+
+    #[test]
+    fn a_run_that_breaks_is_recorded_with_its_message() {
+        let panicked = watched(&cell(), 7, |_, _| panic!("row {}", 3));
+        assert_eq!((panicked.status, panicked.seed), (Ending::Error, 7));
+        assert_eq!(panicked.reason, "panic: row 3");
+        let failed = watched(&cell(), 7, |_, _| Err(OracleError::Count { asked: 2, found: 1 }));
+        assert_eq!(failed.status, Ending::Error);
+        assert_eq!(failed.reason, "the oracle answered 1 values for 2 points");
+        assert!(!failed.wrong && failed.m0_found.is_none());
     }
 
     #[test]
