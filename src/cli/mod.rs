@@ -32,7 +32,8 @@ pub type Outcome = Result<ExitCode, Box<dyn Error>>;
 #[command(
     version,
     after_help = "Exit codes:\n  0  success: identified, or the networks are the same\n  \
-                  1  it ran, but the network is not identified, or the networks differ\n  \
+                  1  it ran, but the network is not identified, the networks differ, or a study\n     \
+                  saw a wrong answer\n  \
                   2  bad usage, bad input or a broken black box; one line on stderr says what"
 )]
 pub struct Cli {

@@ -168,7 +168,7 @@ fn label_at(labels: &[String], place: f64) -> String {
 fn heat_map(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, y: Axis) -> Drawn {
     let (across, up) = (content.labels(x), content.labels(y));
     let mut chart = ChartBuilder::on(panel)
-        .caption(&content.title, (FONT, 14))
+        .caption(&content.title, (FONT, 17))
         .margin(8)
         .x_label_area_size(38)
         .y_label_area_size(56)
@@ -182,7 +182,7 @@ fn heat_map(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, y: Axis) -> D
         .y_label_formatter(&|&place| label_at(&up, place))
         .x_desc(x.name())
         .y_desc(y.name())
-        .label_style((FONT, 12))
+        .label_style((FONT, 15))
         .draw()?;
     for cell in &content.cells {
         let (i, j) = (place(&across, x, cell), place(&up, y, cell));
@@ -194,7 +194,7 @@ fn heat_map(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, y: Axis) -> D
             chart.draw_series([Rectangle::new(corners, RED.stroke_width(4))])?;
         }
         let ink = if share < 0.6 { WHITE } else { BLACK };
-        let style = (FONT, 12).into_font().color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
+        let style = (FONT, 15).into_font().color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
         let text = format!("{}/{}", cell.identified - cell.wrong, cell.runs);
         chart.draw_series([Text::new(text, (i, j), style)])?;
     }
@@ -205,7 +205,7 @@ fn curves(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, line: Option<Ax
     let across = content.labels(x);
     let lines = line.map_or(vec![String::new()], |axis| content.labels(axis));
     let mut chart = ChartBuilder::on(panel)
-        .caption(&content.title, (FONT, 14))
+        .caption(&content.title, (FONT, 17))
         .margin(8)
         .x_label_area_size(38)
         .y_label_area_size(46)
@@ -214,11 +214,12 @@ fn curves(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, line: Option<Ax
         .configure_mesh()
         .disable_x_mesh()
         .x_labels(across.len())
-        .y_labels(5)
+        .y_labels(6)
+        .max_light_lines(0)
         .x_label_formatter(&|&place| label_at(&across, place))
         .x_desc(x.name())
         .y_desc("identified")
-        .label_style((FONT, 12))
+        .label_style((FONT, 15))
         .draw()?;
     for (k, label) in lines.iter().enumerate() {
         let colour = LINES[k % LINES.len()];
@@ -246,7 +247,7 @@ fn curves(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, line: Option<Ax
             .configure_series_labels()
             .position(SeriesLabelPosition::LowerLeft)
             .background_style(WHITE.mix(0.8))
-            .label_font((FONT, 12))
+            .label_font((FONT, 15))
             .draw()?;
     }
     Ok(())

@@ -98,6 +98,8 @@ pub struct Summary {
     pub wrong: usize,
     /// Panicked, or the black box failed.
     pub errors: usize,
+    /// With an error above the bound that was given.
+    pub bounds_violated: usize,
     /// In the order of their coordinates.
     pub cells: Vec<CellSummary>,
 }
@@ -137,6 +139,7 @@ impl Summary {
             identified: sum(|cell| cell.identified),
             wrong: sum(|cell| cell.wrong),
             errors: sum(|cell| cell.errors),
+            bounds_violated: sum(|cell| cell.bounds_violated),
             cells,
         }
     }
@@ -186,9 +189,10 @@ impl Summary {
             same.retain(|text| !text.starts_with("m0 "));
             same.push("m0 = d".to_owned());
         }
-        let Summary { runs, identified, wrong, errors, .. } = self;
+        let Summary { runs, identified, wrong, errors, bounds_violated, .. } = self;
         format!(
-            "In all cells: {}.\n{runs} runs, {identified} identified, {wrong} WRONG, {errors} errors.\n",
+            "In all cells: {}.\n{runs} runs, {identified} identified, {wrong} WRONG, {errors} errors, \
+             {bounds_violated} bounds violated.\n",
             same.join(", ")
         )
     }
@@ -404,7 +408,7 @@ pub(super) mod tests {
             lines[2].starts_with("| 0.05 | 3 | 3 | 0.44 to 1.00 | 0 | 0 | 0 | 0 | 2 |"),
             "{markdown}"
         );
-        assert!(markdown.contains("5 runs, 4 identified, 1 WRONG, 0 errors."));
+        assert!(markdown.contains("5 runs, 4 identified, 1 WRONG, 0 errors, 0 bounds"));
         assert!(markdown.contains("m1 3") && markdown.contains("m0 = d"));
         let table = summary.table();
         let ends: Vec<usize> = table.lines().take(3).map(str::len).collect();
