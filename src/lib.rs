@@ -101,6 +101,7 @@ pub mod rank_one;
 pub mod report;
 pub mod shallow;
 pub mod stencil;
+pub mod study;
 pub mod subspace;
 
 pub use identify::{Settings, Solution, Status, identify};

@@ -8,6 +8,7 @@ mod progress;
 mod region;
 mod serve;
 mod shallow_baseline;
+mod study;
 mod summary;
 mod verify;
 
@@ -33,7 +34,8 @@ pub type Outcome = Result<ExitCode, Box<dyn Error>>;
 #[command(
     version,
     after_help = "Exit codes:\n  0  success: identified, or the networks are the same\n  \
-                  1  it ran, but the network is not identified, or the networks differ\n  \
+                  1  it ran, but the network is not identified, the networks differ, or a study\n     \
+                  saw a wrong answer\n  \
                   2  bad usage, bad input or a broken black box; one line on stderr says what"
 )]
 pub struct Cli {
@@ -50,6 +52,7 @@ enum Command {
     Devices(devices::Devices),
     Bench(bench::Bench),
     ShallowBaseline(shallow_baseline::ShallowBaseline),
+    Study(Box<study::Study>),
 }
 
 impl Cli {
@@ -63,6 +66,7 @@ impl Cli {
             Command::Devices(command) => command.run(),
             Command::Bench(command) => command.run(),
             Command::ShallowBaseline(command) => command.run(),
+            Command::Study(command) => command.run(),
         }
     }
 }

@@ -14,18 +14,55 @@ mod stack;
 pub(crate) mod step;
 mod units;
 
+use std::str::FromStr;
+
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
 use crate::hessian::design::Design;
 use crate::network::{Activation, Network};
-use crate::oracle::{Domain, Meter, Observer, Oracle, OracleError, StageUse};
+use crate::oracle::{Domain, Found, Meter, Observer, Oracle, OracleError, StageUse};
 use crate::rank_one::Ascent;
 use certify::Certificate;
 use outcome::{Outcome, first_identified};
 use probe::Landscape;
 use reduce::Restricted;
+
+/// A way from values to a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Pipeline {
+    /// Hessians far from the origin, where units are saturated one by one.
+    #[default]
+    Wide,
+}
+
+impl Pipeline {
+    /// All of them, in the order of the help.
+    pub const ALL: [Pipeline; 1] = [Pipeline::Wide];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Pipeline::Wide => "wide",
+        }
+    }
+}
+
+impl FromStr for Pipeline {
+    type Err = UnknownPipeline;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let known = Pipeline::ALL.into_iter().find(|pipeline| pipeline.name() == name);
+        known.ok_or_else(|| UnknownPipeline(name.to_owned()))
+    }
+}
+
+/// The name of no pipeline.
+#[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[error("unknown pipeline {0:?}; known are {known}", known = Pipeline::ALL.map(Pipeline::name).join(", "))]
+pub struct UnknownPipeline(pub String);
 
 /// What a run may do and must respect.
 #[derive(Clone, Debug)]
@@ -329,6 +366,8 @@ impl Run<'_> {
         self.meter.enter("stack");
         let mut f = Restricted::new(&mut self.meter, q);
         let stack = stack::wide_stack(&mut f, land, seed, attempt, &mut self.evidence)?;
+        let basis = &stack.subspace.truncated(stack.gap.rank).basis;
+        self.meter.found(Found::Subspace { frame: q, basis, gap: stack.gap.ratio });
 
         self.meter.enter("units");
         let mut f = Restricted::by_values(&mut self.meter, q);
@@ -346,6 +385,8 @@ impl Run<'_> {
         self.meter.enter("polish");
         let mut f = Restricted::by_values(&mut self.meter, q);
         units::polish(&mut f, land, &mut units, seed, &mut self.evidence)?;
+        let directions: Vec<_> = units.iter().map(|unit| q * &unit.direction).collect();
+        self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
 
         // Several splits: the first that leads to a certified network is as good as any.
         let splits = SPLITS * attempt..SPLITS * (attempt + 1);

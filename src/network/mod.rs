@@ -20,7 +20,7 @@ pub use activation::{Activation, UnknownActivation};
 pub use file::FileError;
 pub use format::FormatError;
 pub use matching::Matching;
-pub use random::{Class, UnknownClass};
+pub use random::{Class, Ensemble, UnknownClass};
 
 /// The parameters of a network with two hidden layers and one output.
 #[derive(Clone, Debug, PartialEq)]
@@ -52,6 +52,9 @@ pub enum NetworkError {
     /// More parameters than a random network may have.
     #[error("a random {0}-{1}-{2} network is too large")]
     TooLarge(usize, usize, usize),
+    /// An ensemble that holds no network.
+    #[error("an ensemble needs a spread of at least 0 and a condition number of at least 1")]
+    Ensemble,
     /// Tensors whose shapes do not fit together.
     #[error("{tensor} has shape {found:?}, expected {expected:?}")]
     Shape {

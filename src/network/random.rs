@@ -8,6 +8,7 @@ use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
 use super::{Activation, Network, NetworkError};
+use crate::draws;
 
 /// Parameters a random network may have at most: 1 GiB of numbers.
 const LARGEST: usize = 1 << 27;
@@ -45,6 +46,17 @@ impl FromStr for Class {
     }
 }
 
+/// The paper's class with its free choices open: ||a_i|| = ||b_l|| = 1, c = 1, c0 = 0.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Ensemble {
+    /// Standard deviation of the shifts theta and tau, which are Gaussian with mean 0.
+    pub shift_spread: f64,
+    /// What A is. `None`: independent Gaussian columns, normalised. `Some(kappa)`, kappa >= 1: random
+    /// but for its r = min(d, m0) singular values, which are log-spaced from s down to s / kappa with s
+    /// such that the columns can have norm 1, and do.
+    pub condition: Option<f64>,
+}
+
 /// A class name that is not known.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[error("unknown class {0:?}; known are paper and general")]
@@ -63,38 +75,118 @@ impl Network {
         activation: Activation,
         seed: u64,
     ) -> Result<Network, NetworkError> {
-        let (d, m0, m1) = dims;
-        if d == 0 || m0 == 0 || m1 == 0 {
-            return Err(NetworkError::Empty(d, m0, m1));
-        }
-        let first = d.checked_add(1).and_then(|rows| rows.checked_mul(m0));
-        let second = m0.checked_add(2).and_then(|rows| rows.checked_mul(m1));
-        let count = first.zip(second).and_then(|(first, second)| first.checked_add(second));
-        if count.is_none_or(|count| count >= LARGEST) {
-            return Err(NetworkError::TooLarge(d, m0, m1));
-        }
-
+        check(dims)?;
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        let spread = match class {
-            Class::Paper => 0.05f64.sqrt(),
-            Class::General => 0.6,
-        };
-        let a = columns(d, m0, class, rng);
-        let theta = normal(m0, rng) * spread;
-        let b = columns(m0, m1, class, rng);
-        let tau = normal(m1, rng) * spread;
-        let (c, c0) = match class {
-            Class::Paper => (DVector::repeat(m1, 1.0), 0.0),
+        let (d, m0, m1) = dims;
+        match class {
+            Class::Paper => {
+                let ensemble = Ensemble { shift_spread: 0.05f64.sqrt(), condition: None };
+                Ok(unit_columns(dims, ensemble, activation, rng))
+            }
             Class::General => {
+                let spread = 0.6;
+                let a = columns(d, m0, class, rng);
+                let theta = normal(m0, rng) * spread;
+                let b = columns(m0, m1, class, rng);
+                let tau = normal(m1, rng) * spread;
                 let weight = |_, _| {
                     let magnitude = rng.random_range(0.5..=2.0);
                     if rng.random() { magnitude } else { -magnitude }
                 };
-                (DVector::from_fn(m1, weight), rng.sample(StandardNormal))
+                let c = DVector::from_fn(m1, weight);
+                let c0 = rng.sample(StandardNormal);
+                Ok(Network { a, theta, b, tau, c, c0, g: activation, h: activation })
             }
-        };
-        Ok(Network { a, theta, b, tau, c, c0, g: activation, h: activation })
+        }
     }
+
+    /// A network of the ensemble, of dimensions (d, m0, m1), one activation for both layers. The same
+    /// arguments give the same network.
+    ///
+    /// # Errors
+    /// As [`random`](Self::random); [`NetworkError::Ensemble`] if the spread is negative, the condition
+    /// number below 1, or one of them not finite.
+    pub fn of_ensemble(
+        dims: (usize, usize, usize),
+        ensemble: Ensemble,
+        activation: Activation,
+        seed: u64,
+    ) -> Result<Network, NetworkError> {
+        check(dims)?;
+        let Ensemble { shift_spread, condition } = ensemble;
+        let usable_spread = shift_spread.is_finite() && shift_spread >= 0.0;
+        if !usable_spread || condition.is_some_and(|kappa| !(kappa.is_finite() && kappa >= 1.0)) {
+            return Err(NetworkError::Ensemble);
+        }
+        Ok(unit_columns(dims, ensemble, activation, &mut ChaCha8Rng::seed_from_u64(seed)))
+    }
+}
+
+fn check((d, m0, m1): (usize, usize, usize)) -> Result<(), NetworkError> {
+    if d == 0 || m0 == 0 || m1 == 0 {
+        return Err(NetworkError::Empty(d, m0, m1));
+    }
+    let first = d.checked_add(1).and_then(|rows| rows.checked_mul(m0));
+    let second = m0.checked_add(2).and_then(|rows| rows.checked_mul(m1));
+    let count = first.zip(second).and_then(|(first, second)| first.checked_add(second));
+    if count.is_none_or(|count| count >= LARGEST) {
+        return Err(NetworkError::TooLarge(d, m0, m1));
+    }
+    Ok(())
+}
+
+/// A network of the ensemble: A, theta, B, tau drawn in this order.
+fn unit_columns(
+    (d, m0, m1): (usize, usize, usize),
+    ensemble: Ensemble,
+    activation: Activation,
+    rng: &mut ChaCha8Rng,
+) -> Network {
+    let a = match ensemble.condition {
+        None => columns(d, m0, Class::Paper, rng),
+        Some(kappa) => conditioned(d, m0, kappa, rng),
+    };
+    let theta = normal(m0, rng) * ensemble.shift_spread;
+    let b = columns(m0, m1, Class::Paper, rng);
+    let tau = normal(m1, rng) * ensemble.shift_spread;
+    let c = DVector::repeat(m1, 1.0);
+    Network { a, theta, b, tau, c, c0: 0.0, g: activation, h: activation }
+}
+
+/// A random matrix of condition number `kappa` with unit columns: U diag(s) V^T, then rotations of
+/// pairs of columns, which leave the singular values as they are, until every column has norm 1
+/// (Bendel and Mickey, Commun. Stat. Simul. Comput. 7, 1978).
+fn conditioned(rows: usize, count: usize, kappa: f64, rng: &mut ChaCha8Rng) -> DMatrix<f64> {
+    let rank = rows.min(count);
+    let place = |k: usize| k as f64 / (rank.max(2) - 1) as f64;
+    let mut values = DVector::from_fn(rank, |k, _| kappa.powf(-place(k)));
+    // The squares of the singular values sum to those of the columns' norms.
+    values *= (count as f64).sqrt() / values.norm();
+    let mut frame = |n: usize| draws::gaussian(rng, n, rank).qr().q();
+    let (u, v) = (frame(rows), frame(count));
+    let mut matrix = u * DMatrix::from_diagonal(&values) * v.transpose();
+    // Each rotation gives one more column its norm.
+    for _ in 1..count {
+        let norms = DVector::from_fn(count, |k, _| matrix.column(k).norm_squared());
+        let (short, long) = (norms.imin(), norms.imax());
+        let (below, above) = (norms[short] - 1.0, norms[long] - 1.0);
+        if above <= 0.0 || below >= 0.0 {
+            break;
+        }
+        // The tangent t of the angle: |a_short - t a_long|^2 = 1 + t^2.
+        let inner = matrix.column(short).dot(&matrix.column(long));
+        let root = (inner * inner - below * above).sqrt();
+        let t = (inner + root.copysign(inner)) / above;
+        let cos = 1.0 / t.hypot(1.0);
+        let (x, y) = (matrix.column(short).into_owned(), matrix.column(long).into_owned());
+        matrix.set_column(short, &((&x - &y * t) * cos));
+        matrix.set_column(long, &((&x * t + &y) * cos));
+    }
+    // Of the rotations' rounding.
+    matrix.column_iter_mut().for_each(|mut column| {
+        column.normalize_mut();
+    });
+    matrix
 }
 
 fn normal(length: usize, rng: &mut ChaCha8Rng) -> DVector<f64> {
@@ -117,6 +209,9 @@ fn columns(rows: usize, count: usize, class: Class, rng: &mut ChaCha8Rng) -> DMa
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// a_11 and tau_3 of the paper's class, 7-9-3, seed 5.
+    const PAPER: (f64, f64) = (-0.5571264729563374, -0.32567863019336224);
 
     #[test]
     fn the_seed_alone_decides() {
@@ -148,6 +243,44 @@ mod tests {
         }
         assert!(network.c.iter().all(|c| (0.5..=2.0).contains(&c.abs())));
         assert!(network.c.min() < 0.0 && network.c.max() > 0.0);
+    }
+
+    #[test]
+    fn the_paper_class_is_one_of_the_ensembles() {
+        let paper = Network::random((7, 9, 3), Class::Paper, Activation::Tanh, 5).unwrap();
+        let ensemble = Ensemble { shift_spread: 0.05f64.sqrt(), condition: None };
+        let drawn = Network::of_ensemble((7, 9, 3), ensemble, Activation::Tanh, 5).unwrap();
+        assert_eq!(drawn, paper);
+        // Fixed for good, as the other class is.
+        assert!((paper.a[(0, 0)] - PAPER.0).abs() < 1e-14, "{:?}", paper.a[(0, 0)]);
+        assert!((paper.tau[2] - PAPER.1).abs() < 1e-14, "{:?}", paper.tau[2]);
+    }
+
+    #[test]
+    fn the_condition_number_is_the_one_asked_for_and_the_columns_have_norm_one() {
+        for (d, m0, kappa) in [(9, 9, 1.0), (12, 8, 30.0), (8, 12, 5.0), (10, 10, 1e6), (4, 1, 7.0)]
+        {
+            let ensemble = Ensemble { shift_spread: 0.0, condition: Some(kappa) };
+            let network = Network::of_ensemble((d, m0, 1), ensemble, Activation::Tanh, 3).unwrap();
+            for column in network.a.column_iter() {
+                assert!((column.norm() - 1.0).abs() < 1e-14);
+            }
+            let s = network.a.singular_values();
+            let expected = if d.min(m0) == 1 { 1.0 } else { kappa };
+            assert!((s.max() / s.min() / expected - 1.0).abs() < 1e-8, "{d} {m0}: {s}");
+            assert!(network.theta.iter().all(|&theta| theta == 0.0));
+        }
+    }
+
+    #[test]
+    fn impossible_ensembles_are_errors() {
+        for (shift_spread, condition) in
+            [(-1.0, None), (f64::NAN, None), (0.1, Some(0.5)), (0.1, Some(f64::INFINITY))]
+        {
+            let ensemble = Ensemble { shift_spread, condition };
+            let drawn = Network::of_ensemble((3, 3, 2), ensemble, Activation::Tanh, 0);
+            assert_eq!(drawn, Err(NetworkError::Ensemble));
+        }
     }
 
     #[test]

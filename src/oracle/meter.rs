@@ -20,6 +20,24 @@ pub struct Progress<'a> {
     pub total_queries: u64,
 }
 
+/// What a run takes for a part of the network on its way, shown to whoever watches.
+///
+/// The run learns nothing from having shown it: a study, which knows the truth, measures it.
+#[derive(Clone, Copy, Debug)]
+pub enum Found<'a> {
+    /// The space in which rank-one matrices are looked for.
+    Subspace {
+        /// Orthonormal columns, d x k: the coordinates of the Hessians.
+        frame: &'a DMatrix<f64>,
+        /// Orthonormal svec's in these coordinates, k(k+1)/2 x r.
+        basis: &'a DMatrix<f64>,
+        /// The ratio of the singular values on both sides of the r-th place.
+        gap: f64,
+    },
+    /// Unit vectors, d x n, taken for directions a_i of the first layer.
+    FirstLayer(&'a DMatrix<f64>),
+}
+
 /// Someone who watches a run.
 pub trait Observer: Send {
     /// A stage began.
@@ -28,6 +46,8 @@ pub trait Observer: Send {
     fn queries(&mut self, progress: Progress<'_>);
     /// A remark worth a line in a log.
     fn note(&mut self, text: &str);
+    /// A part of the network, as far as the run can tell; a later one takes the place of an earlier.
+    fn found(&mut self, _: Found<'_>) {}
 }
 
 /// An observer that says nothing.
@@ -86,6 +106,11 @@ impl<'a> Meter<'a> {
     /// Passes a remark to the observer.
     pub fn note(&mut self, text: &str) {
         self.observer.note(text);
+    }
+
+    /// Shows the observer what was found.
+    pub fn found(&mut self, found: Found<'_>) {
+        self.observer.found(found);
     }
 
     /// Queries answered so far.

@@ -11,7 +11,7 @@ mod serve;
 use nalgebra::{DMatrix, DVector};
 
 pub use domain::Domain;
-pub use meter::{Meter, Observer, Progress, Silent, StageUse};
+pub use meter::{Found, Meter, Observer, Progress, Silent, StageUse};
 pub use network::NetworkOracle;
 pub use process::{ProcessError, ProcessOracle, ProcessSettings, StderrTail};
 pub use protocol::ProcessFormat;

@@ -1,0 +1,285 @@
+//! `disentangle study`: experiments with random networks.
+
+use std::collections::HashSet;
+use std::error::Error;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::{Args, value_parser};
+use disentangle::study::{self, Axis, Key, Plan, Record, Store, Summary, plot};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{DIFFERENT, Outcome};
+
+/// Sweep over random networks, and show in tables and pictures what is identified
+///
+/// The plan's axes and those given here span a grid; every cell is run with every seed. A run that has
+/// ended is a line of DIR/runs.jsonl and is not done again: stop a study and start it as you like. At the
+/// end, the table of all runs in DIR is printed and written to summary.json and summary.md, with
+/// pictures beside them. Exit code 1 if any identified network is wrong.
+///
+/// Each axis takes a list with commas and replaces that of the plan. d and m1 must be given.
+#[derive(Args, Debug)]
+pub struct Study {
+    /// Axes, a TOML file: `d = [15, 30]` and so on, the names are those of the flags with _ for -
+    #[arg(long, value_name = "FILE")]
+    plan: Option<PathBuf>,
+    /// Folder of the results
+    #[arg(long, value_name = "DIR", required_unless_present = "summarise")]
+    out: Option<PathBuf>,
+    /// Run nothing: redo tables and pictures of this folder
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "plan", "jobs", "Axes"])]
+    summarise: Option<PathBuf>,
+    #[command(flatten)]
+    axes: Axes,
+    /// Runs at a time; the cores are shared among them [default: as many as there are cores]
+    #[arg(long, value_name = "N", value_parser = value_parser!(u16).range(1..))]
+    jobs: Option<u16>,
+    /// The axes of the heat maps; curves run along the first [default: those with the most values]
+    #[arg(long, value_name = "X,Y", value_parser = parse_plot_axes)]
+    plot_axes: Option<PlotAxes>,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
+}
+
+/// The grid; what each axis is stands in docs/experiments.md.
+#[derive(Args, Debug)]
+struct Axes {
+    /// How the network is looked for [default: wide]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    pipeline: Option<Vec<String>>,
+    /// Inputs
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    d: Option<Vec<String>>,
+    /// Units of the first layer; `d` for as many as inputs [default: d]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    m0: Option<Vec<String>>,
+    /// Units of the second layer; cells with m1 > m0 are left out
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    m1: Option<Vec<String>>,
+    /// Activation of both layers [default: tanh]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    activation: Option<Vec<String>>,
+    /// Standard deviation of the shifts [default: 0.05]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    std: Option<Vec<String>>,
+    /// Condition number of A, or `gaussian` for normalised Gaussian columns [default: gaussian]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    condition: Option<Vec<String>>,
+    /// Radius of the sample of pipelines that stay near a point [default: default]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    radius: Option<Vec<String>>,
+    /// Distance beyond which such pipelines may not ask [default: none]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    domain_radius: Option<Vec<String>>,
+    /// Hessians that such pipelines take [default: default]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    hessians: Option<Vec<String>>,
+    /// Standard deviation of the error of each value [default: 0]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    noise: Option<Vec<String>>,
+    /// `f64`, or `f32` for values rounded to it [default: f64]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    precision: Option<Vec<String>>,
+    /// Queries allowed a run [default: as identify]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    max_queries: Option<Vec<String>>,
+    /// Seeds; 0..20 stands for 0 to 19 [default: 0..10]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    seeds: Option<Vec<String>>,
+}
+
+impl Axes {
+    /// Those that were given, by their names in a plan.
+    fn given(self) -> impl Iterator<Item = (&'static str, Vec<String>)> {
+        let Axes { pipeline, d, m0, m1, activation, std, condition, radius, .. } = self;
+        let Axes { domain_radius, hessians, noise, precision, max_queries, seeds, .. } = self;
+        let axes = [
+            ("pipeline", pipeline),
+            ("d", d),
+            ("m0", m0),
+            ("m1", m1),
+            ("activation", activation),
+            ("std", std),
+            ("condition", condition),
+            ("radius", radius),
+            ("domain_radius", domain_radius),
+            ("hessians", hessians),
+            ("noise", noise),
+            ("precision", precision),
+            ("max_queries", max_queries),
+            ("seeds", seeds),
+        ];
+        axes.into_iter().filter_map(|(name, values)| values.map(|values| (name, values)))
+    }
+}
+
+impl Study {
+    /// Runs what is left of the plan, then counts and draws everything in the folder.
+    pub fn run(self) -> Outcome {
+        let plot_axes = self.plot_axes.map(|PlotAxes(x, y)| (x, y));
+        let (folder, records) = match self.summarise {
+            Some(folder) => {
+                let stored = study::load(&folder)?;
+                if stored.torn > 0 {
+                    super::warn("the last line of the records is cut off, and left out");
+                }
+                (folder, stored.records)
+            }
+            None => self.sweep()?,
+        };
+        let summary = Summary::of(&records);
+        summary.save(&folder)?;
+        plot::save(&summary, plot_axes, &folder)?;
+        super::print(&summary.table())?;
+        Ok(if summary.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+    }
+
+    /// Does the runs that are not on record, and returns all that are, with their folder.
+    fn sweep(self) -> Result<(PathBuf, Vec<Record>), Box<dyn Error>> {
+        // clap asks for it where nothing is to be summarised.
+        let folder = self.out.ok_or("give --out")?;
+        let mut plan = self.plan.as_deref().map_or(Ok(Plan::default()), Plan::load)?;
+        for (axis, values) in self.axes.given() {
+            plan.give(axis, values)?;
+        }
+        let grid = plan.grid()?;
+        for note in &grid.notes {
+            super::warn(note);
+        }
+        let (store, stored) = Store::open(&folder)?;
+        if stored.torn > 0 {
+            super::warn("the last line of the records was cut off: its run is done again");
+        }
+        let known: HashSet<Key> = stored.records.iter().map(Record::key).collect();
+        let mut runs = grid.runs;
+        let planned = runs.len();
+        runs.retain(|(cell, seed)| !known.contains(&Key::new(cell, *seed)));
+
+        let jobs = self.jobs.map(usize::from);
+        let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
+        let progress = Progress::new(planned - runs.len(), planned, self.quiet);
+        let fresh = study::sweep(&runs, store, jobs, |record| progress.show(record))?;
+        let mut records = stored.records;
+        records.extend(fresh);
+        Ok((folder, records))
+    }
+}
+
+/// What is shown of a sweep while it lasts, on stderr: a bar on a terminal, else a line a run.
+struct Progress {
+    bar: Option<ProgressBar>,
+    lines: bool,
+    since: Instant,
+    done: AtomicUsize,
+    wrong: AtomicUsize,
+    planned: usize,
+}
+
+impl Progress {
+    fn new(done: usize, planned: usize, quiet: bool) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let bar = (terminal && !quiet).then(|| {
+            let target = ProgressDrawTarget::stderr();
+            let bar = ProgressBar::with_draw_target(Some(planned as u64), target);
+            // The template is a constant and is tested below.
+            bar.set_style(style().unwrap_or_else(|_| ProgressStyle::default_bar()));
+            // What was done before says nothing about the time that is left.
+            bar.set_position(done as u64);
+            bar.reset_eta();
+            bar.enable_steady_tick(Duration::from_millis(200));
+            bar
+        });
+        let progress = Progress {
+            bar,
+            lines: !terminal && !quiet,
+            since: Instant::now(),
+            done: done.into(),
+            wrong: 0.into(),
+            planned,
+        };
+        progress.line(&format!("{done} of {planned} runs are on record"));
+        progress
+    }
+
+    fn line(&self, text: &str) {
+        if self.lines {
+            // Progress that nobody can read is no reason to stop.
+            let _ = writeln!(io::stderr(), "[{:7.2} s] {text}", self.since.elapsed().as_secs_f64());
+        }
+    }
+
+    fn show(&self, record: &Record) {
+        let done = self.done.fetch_add(1, Ordering::Relaxed) + 1;
+        let wrong = self.wrong.fetch_add(record.wrong.into(), Ordering::Relaxed);
+        let wrong = wrong + usize::from(record.wrong);
+        let verdict = if record.wrong { "WRONG" } else { record.status.name() };
+        let run = format!("{}, seed {}: {verdict}", record.cell, record.seed);
+        self.line(&format!("{done}/{} {run}", self.planned));
+        if let Some(bar) = &self.bar {
+            bar.set_message(if wrong > 0 { format!("{wrong} WRONG; {run}") } else { run });
+            bar.inc(1);
+        }
+    }
+}
+
+impl Drop for Progress {
+    /// The table or the error that follows stands on a clean line.
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+fn style() -> Result<ProgressStyle, indicatif::style::TemplateError> {
+    let template = "{spinner} [{elapsed}, {eta} left] [{bar:24}] {pos}/{len} {wide_msg}";
+    Ok(ProgressStyle::with_template(template)?.progress_chars("=> "))
+}
+
+/// The axes of the pictures.
+#[derive(Clone, Copy, Debug)]
+struct PlotAxes(Axis, Axis);
+
+fn parse_plot_axes(text: &str) -> Result<PlotAxes, String> {
+    let axis = |name: &str| Axis::ALL.into_iter().find(|axis| axis.name() == name.trim());
+    let axes = text.split_once(',').and_then(|(x, y)| axis(x).zip(axis(y)));
+    axes.filter(|(x, y)| x != y)
+        .map(|(x, y)| PlotAxes(x, y))
+        .ok_or_else(|| "expected two different axes such as std,m1".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Alone {
+        #[command(flatten)]
+        axes: Axes,
+    }
+
+    #[test]
+    fn every_axis_has_its_flag() {
+        let flags: Vec<String> = study::axes()
+            .flat_map(|axis| [format!("--{}", axis.replace('_', "-")), format!("{axis},2")])
+            .collect();
+        let alone = Alone::parse_from([String::new()].into_iter().chain(flags));
+        let given: Vec<_> = alone.axes.given().collect();
+        let expected: Vec<_> =
+            study::axes().map(|axis| (axis, vec![axis.to_owned(), "2".to_owned()])).collect();
+        assert_eq!(given, expected);
+    }
+
+    #[test]
+    fn the_template_is_well_formed() {
+        style().unwrap();
+    }
+}

@@ -1,0 +1,297 @@
+//! Finished runs on disk: `runs.jsonl`, a line a run.
+
+use std::collections::HashSet;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::cell::Cell;
+use crate::files::read_regular;
+use crate::identify::Status;
+
+/// The file's name in the folder of the study.
+pub const FILE: &str = "runs.jsonl";
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Ending {
+    /// [`Status::Identified`].
+    Identified,
+    /// [`Status::Approximate`].
+    Approximate,
+    /// [`Status::NotIdentified`].
+    NotIdentified,
+    /// The run panicked or its black box failed; the reason is the message.
+    Error,
+}
+
+impl Ending {
+    /// The name in tables and logs.
+    pub fn name(self) -> &'static str {
+        match self {
+            Ending::Identified => "identified",
+            Ending::Approximate => "approximate",
+            Ending::NotIdentified => "not identified",
+            Ending::Error => "error",
+        }
+    }
+}
+
+impl From<Status> for Ending {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Identified => Ending::Identified,
+            Status::Approximate => Ending::Approximate,
+            Status::NotIdentified => Ending::NotIdentified,
+        }
+    }
+}
+
+/// A finished run. What a run did not get to is `null`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// The coordinates.
+    #[serde(flatten)]
+    pub cell: Cell,
+    /// Fixes the network, the noise and every draw of the run.
+    pub seed: u64,
+    /// How it ended.
+    pub status: Ending,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// Identified, but not the true network: the worst that can happen.
+    pub wrong: bool,
+    /// Largest error of a parameter of the network found, as `verify` has it; `None` without a
+    /// network of the true widths.
+    pub parameter_error: Option<f64>,
+    /// The bound on it that the run gave.
+    pub bound: Option<f64>,
+    /// Whether the error exceeds the bound; `None` unless there are both.
+    pub bound_violated: Option<bool>,
+    /// Queries answered.
+    pub queries: u64,
+    /// Wall-clock seconds of the identification alone.
+    pub seconds: f64,
+    /// Width of the first layer, as found.
+    pub m0_found: Option<usize>,
+    /// Width of the second layer, as found.
+    pub m1_found: Option<usize>,
+    /// True a_i among the directions taken for the first layer's.
+    pub units_found: Option<usize>,
+    /// Directions taken for the first layer's that belong to no unit of either layer.
+    pub false_candidates: Option<usize>,
+    /// Directions taken for the first layer's that are entangled weights of the second.
+    pub false_attributions: Option<usize>,
+    /// Gap of the singular values at the dimension of the subspace W.
+    pub gap: Option<f64>,
+    /// The smallest ||P_W(a_i a_i^T)||_F of the true a_i, normalised.
+    pub projection: Option<f64>,
+    /// The version of the program.
+    pub version: String,
+}
+
+impl Record {
+    /// Tells runs apart.
+    pub fn key(&self) -> Key {
+        Key::new(&self.cell, self.seed)
+    }
+}
+
+/// A cell and a seed.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Key(String);
+
+impl Key {
+    /// The key of a run, done or not.
+    pub fn new(cell: &Cell, seed: u64) -> Key {
+        // `Debug` writes every f64 so that it reads back exactly.
+        Key(format!("{seed} {cell:?}"))
+    }
+}
+
+/// Records that cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum RecordError {
+    /// The operating system would not give the file.
+    #[error("cannot read {}: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// A whole line that is no record.
+    #[error("{}:{line}: not a record of a run: {source}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The line, from 1.
+        line: usize,
+        /// Why.
+        source: serde_json::Error,
+    },
+    /// Someone else writes this file.
+    #[error("{} is in use by another study", .0.display())]
+    InUse(PathBuf),
+    /// The operating system would not take the file.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+/// What a file of records holds.
+#[derive(Clone, Debug)]
+pub struct Stored {
+    /// The runs in the order of their ends, each once.
+    pub records: Vec<Record>,
+    /// Bytes after the last whole line: a run that was cut off while it was written.
+    pub torn: usize,
+}
+
+/// The records in a folder.
+///
+/// # Errors
+/// [`RecordError::Read`], [`RecordError::Format`].
+pub fn load(folder: &Path) -> Result<Stored, RecordError> {
+    let path = folder.join(FILE);
+    let bytes =
+        read_regular(&path).map_err(|source| RecordError::Read { path: path.clone(), source })?;
+    parse(&bytes, &path)
+}
+
+fn parse(bytes: &[u8], path: &Path) -> Result<Stored, RecordError> {
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let mut seen = HashSet::new();
+    let mut records = Vec::new();
+    for (line, text) in bytes[..whole].split_inclusive(|&byte| byte == b'\n').enumerate() {
+        let record: Record = serde_json::from_slice(text).map_err(|source| {
+            RecordError::Format { path: path.to_owned(), line: line + 1, source }
+        })?;
+        // Files of two machines may have been joined: equal seeds give equal results.
+        if seen.insert(record.key()) {
+            records.push(record);
+        }
+    }
+    Ok(Stored { records, torn: bytes.len() - whole })
+}
+
+/// The file of records, open for more.
+#[derive(Debug)]
+pub struct Store {
+    file: File,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens or starts the file in `folder`, which is made if need be, for this process alone; a line
+    /// cut off at its end is taken away.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn open(folder: &Path) -> Result<(Store, Stored), RecordError> {
+        let path = folder.join(FILE);
+        let failed = |source| RecordError::Write { path: path.clone(), source };
+        fs::create_dir_all(folder).map_err(failed)?;
+        let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(RecordError::InUse(path)),
+            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        }
+        let stored = load(folder)?;
+        if stored.torn > 0 {
+            let cut = |file: &File| {
+                let length = file.metadata()?.len();
+                file.set_len(length - stored.torn as u64)
+            };
+            cut(&file).map_err(failed)?;
+        }
+        Ok((Store { file, path }, stored))
+    }
+
+    /// Adds a run. Whoever reads sees all of its line or, after a crash, a torn end.
+    ///
+    /// # Errors
+    /// [`RecordError::Write`].
+    pub fn append(&mut self, record: &Record) -> Result<(), RecordError> {
+        let written = serde_json::to_vec(record).map_err(io::Error::from).and_then(|mut line| {
+            line.push(b'\n');
+            self.file.write_all(&line)?;
+            self.file.flush()
+        });
+        written.map_err(|source| RecordError::Write { path: self.path.clone(), source })
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::study::cell::tests::cell;
+
+    pub fn record(seed: u64) -> Record {
+        Record {
+            cell: cell(),
+            seed,
+            status: Ending::Identified,
+            reason: "a reason".to_owned(),
+            wrong: false,
+            parameter_error: Some(1e-14),
+            bound: Some(1e-13),
+            bound_violated: Some(false),
+            queries: 1000 + seed,
+            seconds: 0.5,
+            m0_found: Some(8),
+            m1_found: Some(3),
+            units_found: Some(8),
+            false_candidates: Some(0),
+            false_attributions: Some(0),
+            gap: Some(3.0),
+            projection: Some(0.999),
+            version: "0".to_owned(),
+        }
+    }
+
+    #[test]
+    fn a_torn_end_is_dropped_and_the_rest_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(FILE);
+        let (mut store, stored) = Store::open(folder.path()).unwrap();
+        assert!(stored.records.is_empty());
+        store.append(&record(1)).unwrap();
+        store.append(&record(2)).unwrap();
+        assert!(matches!(Store::open(folder.path()), Err(RecordError::InUse(_))));
+        drop(store);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, &whole[..whole.len() - 1]).unwrap();
+
+        let (mut store, stored) = Store::open(folder.path()).unwrap();
+        assert_eq!(stored.records, [record(1)]);
+        assert!(stored.torn > 0);
+        store.append(&record(3)).unwrap();
+        drop(store);
+        let stored = load(folder.path()).unwrap();
+        assert_eq!((stored.records, stored.torn), (vec![record(1), record(3)], 0));
+    }
+
+    #[test]
+    fn a_whole_line_that_is_no_record_is_an_error_with_its_place() {
+        let mut text = serde_json::to_string(&record(1)).unwrap();
+        text.push_str("\n{}\n");
+        let error = parse(text.as_bytes(), Path::new("x")).unwrap_err();
+        assert!(error.to_string().starts_with("x:2: "), "{error}");
+    }
+
+    #[test]
+    fn a_run_counts_once() {
+        let line = serde_json::to_string(&record(1)).unwrap();
+        let stored = parse(format!("{line}\n{line}\n").as_bytes(), Path::new("x")).unwrap();
+        assert_eq!(stored.records.len(), 1);
+    }
+}

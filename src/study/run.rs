@@ -1,0 +1,213 @@
+//! One run: draw the network, identify it from values, and only then compare.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::time::Instant;
+
+use super::black_box::BlackBox;
+use super::cell::Cell;
+use super::record::{Ending, Record};
+use super::witness::Witness;
+use crate::identify::{Pipeline, Settings, Solution, Status, identify};
+use crate::network::{Ensemble, Network};
+use crate::oracle::OracleError;
+
+/// Parameter error beyond which an identified network is a wrong one. No bound that comes with such a
+/// verdict is larger.
+pub const WRONG: f64 = 1e-6;
+
+/// Whether a pipeline samples near a point: the coordinates `radius`, `domain_radius` and `hessians`
+/// are for such pipelines.
+pub(super) fn is_local(pipeline: Pipeline) -> bool {
+    match pipeline {
+        Pipeline::Wide => false,
+    }
+}
+
+/// What the pipeline is told of the cell.
+fn settings(cell: &Cell, seed: u64) -> Settings {
+    match cell.pipeline {
+        Pipeline::Wide => Settings {
+            seed,
+            activation: Some(cell.activation),
+            max_queries: cell.max_queries,
+            tolerance: WRONG,
+            ..Settings::default()
+        },
+    }
+}
+
+/// Runs a cell with a seed. Whatever goes wrong is in the record.
+pub fn run(cell: &Cell, seed: u64) -> Record {
+    watched(cell, seed, |black_box, witness| identify(black_box, &settings(cell, seed), witness))
+}
+
+/// The record of what `pipeline` makes of the black box.
+fn watched(
+    cell: &Cell,
+    seed: u64,
+    pipeline: impl FnOnce(&mut BlackBox, &mut Witness<'_>) -> Result<Solution, OracleError>,
+) -> Record {
+    let dims = (cell.d, cell.m0, cell.m1);
+    let ensemble = Ensemble { shift_spread: cell.std, condition: cell.condition };
+    let truth = match Network::of_ensemble(dims, ensemble, cell.activation, seed) {
+        Ok(truth) => truth,
+        Err(error) => return blank(cell, seed, error.to_string()),
+    };
+    let mut black_box = BlackBox::new(truth.clone(), cell.noise, cell.precision, seed);
+    let mut witness = Witness::new(&truth);
+    let began = Instant::now();
+    // A defect in one run must not lose the others; nothing of a broken run is used again.
+    let outcome = catch_unwind(AssertUnwindSafe(|| pipeline(&mut black_box, &mut witness)));
+    let seconds = began.elapsed().as_secs_f64();
+
+    let record = match outcome {
+        Ok(Ok(solution)) => judged(cell, seed, &truth, &solution),
+        Ok(Err(error)) => blank(cell, seed, error.to_string()),
+        Err(panic) => blank(cell, seed, format!("panic: {}", message(panic.as_ref()))),
+    };
+    let directions = witness.first_layer;
+    Record {
+        queries: witness.queries,
+        seconds,
+        gap: finite(witness.gap),
+        projection: finite(witness.projection),
+        units_found: directions.map(|d| d.units),
+        false_candidates: directions.map(|d| d.false_candidates),
+        false_attributions: directions.map(|d| d.false_attributions),
+        ..record
+    }
+}
+
+/// The solution beside the truth.
+fn judged(cell: &Cell, seed: u64, truth: &Network, solution: &Solution) -> Record {
+    let matching = solution.network.as_ref().map(|found| truth.matching(found));
+    let parameter_error = matching.and_then(|matching| matching.parameter_error);
+    let right = parameter_error.is_some_and(|error| error <= WRONG);
+    let bound = solution.parameter_error_bound;
+    Record {
+        status: solution.status.into(),
+        reason: solution.reason.clone(),
+        wrong: solution.status == Status::Identified && !right,
+        parameter_error: finite(parameter_error),
+        bound: finite(bound),
+        bound_violated: parameter_error.zip(bound).map(|(error, bound)| error > bound),
+        m0_found: solution.widths.map(|widths| widths.0),
+        // A second layer of width zero is one that was not found.
+        m1_found: solution.widths.map(|widths| widths.1).filter(|&m1| m1 > 0),
+        ..blank(cell, seed, String::new())
+    }
+}
+
+/// A run that came to nothing.
+fn blank(cell: &Cell, seed: u64, reason: String) -> Record {
+    Record {
+        cell: cell.clone(),
+        seed,
+        status: Ending::Error,
+        reason,
+        wrong: false,
+        parameter_error: None,
+        bound: None,
+        bound_violated: None,
+        queries: 0,
+        seconds: 0.0,
+        m0_found: None,
+        m1_found: None,
+        units_found: None,
+        false_candidates: None,
+        false_attributions: None,
+        gap: None,
+        projection: None,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+    }
+}
+
+fn message(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("without a message")
+}
+
+/// JSON has no infinities: what is not finite is absent.
+fn finite(value: Option<f64>) -> Option<f64> {
+    value.filter(|value| value.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Activation;
+    use crate::study::cell::tests::cell;
+
+    fn solved(network: Option<Network>, status: Status) -> Solution {
+        Solution {
+            status,
+            reason: String::new(),
+            network,
+            widths: None,
+            residual: None,
+            parameter_error_bound: Some(1e-9),
+            oracle_accuracy: None,
+            queries: 0,
+            stages: Vec::new(),
+            evidence: Default::default(),
+        }
+    }
+
+    #[test]
+    fn a_run_is_recorded_with_its_measurements() {
+        let cell = Cell { max_queries: 20_000_000, ..cell() };
+        let record = run(&cell, 1);
+        assert_eq!(record.status, Ending::Identified, "{}", record.reason);
+        assert!(!record.wrong && record.parameter_error.unwrap() < 1e-9);
+        assert_eq!(
+            (record.m0_found, record.m1_found, record.units_found),
+            (Some(8), Some(3), Some(8))
+        );
+        assert_eq!((record.false_candidates, record.false_attributions), (Some(0), Some(0)));
+        assert!(record.queries > 1000 && record.gap.unwrap() > 1.0);
+        assert!(record.projection.unwrap() > 0.9);
+        let again = run(&cell, 1);
+        assert_eq!(Record { seconds: 0.0, ..again }, Record { seconds: 0.0, ..record });
+    }
+
+    #[test]
+    fn out_of_queries_is_no_error() {
+        let record = run(&cell(), 1);
+        assert_eq!(record.status, Ending::NotIdentified);
+        assert!(record.reason.contains("limit of 1000 queries"), "{}", record.reason);
+        assert!(record.queries <= 1000);
+    }
+
+    #[test]
+    fn a_run_that_breaks_is_recorded_with_its_message() {
+        let panicked = watched(&cell(), 7, |_, _| panic!("row {}", 3));
+        assert_eq!((panicked.status, panicked.seed), (Ending::Error, 7));
+        assert_eq!(panicked.reason, "panic: row 3");
+        let failed = watched(&cell(), 7, |_, _| Err(OracleError::Count { asked: 2, found: 1 }));
+        assert_eq!(failed.status, Ending::Error);
+        assert_eq!(failed.reason, "the oracle answered 1 values for 2 points");
+        assert!(!failed.wrong && failed.m0_found.is_none());
+    }
+
+    #[test]
+    fn another_network_called_identified_is_wrong() {
+        let ensemble = Ensemble { shift_spread: 0.1, condition: None };
+        let draw =
+            |dims, seed| Network::of_ensemble(dims, ensemble, Activation::Tanh, seed).unwrap();
+        let truth = draw((8, 8, 3), 1);
+        let mut near = truth.clone();
+        near.tau[1] += 1e-7;
+        let verdict = |found: &Network, status| {
+            judged(&cell(), 1, &truth, &solved(Some(found.clone()), status))
+        };
+        let right = verdict(&near, Status::Identified);
+        // The bound of 1e-9 does not hold, and the network is the true one all the same.
+        assert!(!right.wrong && right.bound_violated == Some(true));
+        assert!(verdict(&draw((8, 8, 3), 2), Status::Identified).wrong);
+        assert!(verdict(&draw((8, 7, 3), 1), Status::Identified).wrong);
+        assert!(!verdict(&draw((8, 8, 3), 2), Status::Approximate).wrong);
+        near.tau[1] += 1e-5;
+        assert!(verdict(&near, Status::Identified).wrong);
+    }
+}

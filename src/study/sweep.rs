@@ -1,0 +1,74 @@
+//! Many runs at a time.
+
+use std::panic::resume_unwind;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::{io, thread};
+
+use super::cell::Cell;
+use super::record::{Record, RecordError, Store};
+use super::run::run;
+
+/// Why a sweep stopped before its end. What was finished is on disk.
+#[derive(Debug, thiserror::Error)]
+pub enum SweepError {
+    /// A record could not be stored.
+    #[error(transparent)]
+    Record(#[from] RecordError),
+    /// The threads of a job could not be started.
+    #[error("cannot start a thread: {0}")]
+    Threads(io::Error),
+}
+
+/// Does `runs`, `jobs` at a time, and stores each as it ends; `watch` sees it then. Returns them in the
+/// order of their ends.
+///
+/// The cores are shared out: each job computes on its own pool of cores / jobs threads (at least
+/// one). Results do not depend on that number.
+///
+/// # Errors
+/// [`SweepError`]; the other jobs finish the runs that they are at.
+pub fn sweep(
+    runs: &[(Cell, u64)],
+    store: Store,
+    jobs: usize,
+    watch: impl Fn(&Record) + Sync,
+) -> Result<Vec<Record>, SweepError> {
+    let cores = thread::available_parallelism().map_or(1, usize::from);
+    let jobs = jobs.clamp(1, runs.len().max(1));
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new((store, Vec::new()));
+    let job = || -> Result<(), SweepError> {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads((cores / jobs).max(1));
+        let pool = pool.build().map_err(|error| SweepError::Threads(io::Error::other(error)))?;
+        while let Some((cell, seed)) = runs.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let record = pool.install(|| run(cell, *seed));
+            // Nobody panics while holding it.
+            let mut done = done.lock().unwrap_or_else(|poison| poison.into_inner());
+            let (store, records) = &mut *done;
+            store.append(&record)?;
+            watch(&record);
+            records.push(record);
+        }
+        Ok(())
+    };
+    let stopping = || {
+        let outcome = job();
+        if outcome.is_err() {
+            next.store(runs.len(), Ordering::Relaxed);
+        }
+        outcome
+    };
+    let outcomes: Vec<Result<(), SweepError>> = thread::scope(|scope| {
+        let start = |_| thread::Builder::new().spawn_scoped(scope, stopping);
+        let started: Vec<_> = (0..jobs).map(start).collect();
+        let ended = started.into_iter().map(|job| match job {
+            Ok(job) => job.join().unwrap_or_else(|panic| resume_unwind(panic)),
+            Err(error) => Err(SweepError::Threads(error)),
+        });
+        ended.collect()
+    });
+    outcomes.into_iter().collect::<Result<(), _>>()?;
+    let (_, records) = done.into_inner().unwrap_or_else(|poison| poison.into_inner());
+    Ok(records)
+}

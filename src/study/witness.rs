@@ -1,0 +1,144 @@
+//! What a run holds for parts of the network, measured against the truth.
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::hessian::svec_outer;
+use crate::network::Network;
+use crate::oracle::{Found, Observer, Progress};
+
+/// |cos| above which two directions count as the same.
+const SAME: f64 = 0.99;
+
+/// Watches a run with the truth at hand. The run learns nothing of it.
+#[derive(Debug)]
+pub struct Witness<'a> {
+    truth: &'a Network,
+    /// Queries answered so far.
+    pub queries: u64,
+    /// Gap of the singular values at the subspace's dimension.
+    pub gap: Option<f64>,
+    /// The smallest ||P_W(a_i a_i^T)||_F over the true a_i, scaled to norm 1: 1 if the subspace W
+    /// holds them all.
+    pub projection: Option<f64>,
+    /// The directions taken for the first layer's.
+    pub first_layer: Option<Directions>,
+}
+
+/// Directions taken for the first layer's, counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Directions {
+    /// True a_i among them.
+    pub units: usize,
+    /// Those that are no a_i but an entangled weight v_l at the origin: attributed to the wrong layer.
+    pub false_attributions: usize,
+    /// Those that are neither.
+    pub false_candidates: usize,
+}
+
+impl<'a> Witness<'a> {
+    /// A witness who knows the network.
+    pub fn new(truth: &'a Network) -> Self {
+        Witness { truth, queries: 0, gap: None, projection: None, first_layer: None }
+    }
+}
+
+impl Observer for Witness<'_> {
+    fn stage(&mut self, _: Progress<'_>) {}
+
+    fn queries(&mut self, progress: Progress<'_>) {
+        self.queries = progress.total_queries;
+    }
+
+    fn note(&mut self, _: &str) {}
+
+    fn found(&mut self, found: Found<'_>) {
+        match found {
+            Found::Subspace { frame, basis, gap } => {
+                self.gap = Some(gap);
+                self.projection = Some(projection(self.truth, frame, basis));
+            }
+            Found::FirstLayer(directions) => {
+                self.first_layer = Some(Directions::of(self.truth, directions));
+            }
+        }
+    }
+}
+
+fn projection(truth: &Network, frame: &DMatrix<f64>, basis: &DMatrix<f64>) -> f64 {
+    let mut outer = DVector::zeros(basis.nrows());
+    truth
+        .a
+        .column_iter()
+        .map(|a| {
+            svec_outer((frame.transpose() * a.normalize()).as_slice(), outer.as_mut_slice());
+            (basis.transpose() * &outer).norm()
+        })
+        .fold(1.0, f64::min)
+}
+
+impl Directions {
+    fn of(truth: &Network, directions: &DMatrix<f64>) -> Directions {
+        let alike = |unit: &DVector<f64>, direction: &DVector<f64>| {
+            unit.dot(direction).abs() > SAME * unit.norm() * direction.norm()
+        };
+        let columns = |matrix: &DMatrix<f64>| -> Vec<DVector<f64>> {
+            matrix.column_iter().map(|column| column.into_owned()).collect()
+        };
+        let (first, entangled) = (columns(&truth.a), columns(&entangled(truth)));
+        let directions = columns(directions);
+        let others = || directions.iter().filter(|v| !first.iter().any(|unit| alike(unit, v)));
+        let false_attributions =
+            others().filter(|v| entangled.iter().any(|unit| alike(unit, v))).count();
+        Directions {
+            units: first.iter().filter(|unit| directions.iter().any(|v| alike(unit, v))).count(),
+            false_attributions,
+            false_candidates: others().count() - false_attributions,
+        }
+    }
+}
+
+/// v_l = A G b_l at the origin.
+fn entangled(truth: &Network) -> DMatrix<f64> {
+    let slopes = truth.theta.map(|theta| truth.g.slope(-theta));
+    &truth.a * DMatrix::from_diagonal(&slopes) * &truth.b
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::linalg;
+    use crate::network::{Activation, Class};
+
+    #[test]
+    fn directions_are_told_apart_up_to_sign_and_length() {
+        let truth = Network::random((9, 6, 2), Class::Paper, Activation::Tanh, 4).unwrap();
+        let a = &truth.a;
+        let v = entangled(&truth);
+        let stray = DVector::from_fn(9, |k, _| if k == 0 { 1.0 } else { 0.0 });
+        let directions = DMatrix::from_columns(&[
+            -a.column(0).into_owned(),
+            a.column(3) * 2.0,
+            a.column(3).into_owned(),
+            v.column(1).into_owned(),
+            stray,
+        ]);
+        let counted = Directions::of(&truth, &directions);
+        let expected = Directions { units: 2, false_attributions: 1, false_candidates: 1 };
+        assert_eq!(counted, expected);
+    }
+
+    #[test]
+    fn a_subspace_without_a_unit_shows_in_the_projection() {
+        let truth = Network::random((7, 5, 2), Class::Paper, Activation::Tanh, 4).unwrap();
+        let mut span = DMatrix::zeros(28, 5);
+        for (a, mut out) in truth.a.column_iter().zip(span.column_iter_mut()) {
+            let a: Vec<f64> = a.iter().copied().collect();
+            svec_outer(&a, out.as_mut_slice());
+        }
+        let frame = DMatrix::identity(7, 7);
+        let whole = linalg::thin_svd(&span).unwrap().u;
+        assert!((projection(&truth, &frame, &whole) - 1.0).abs() < 1e-12);
+        let less = linalg::thin_svd(&span.columns(0, 4).into_owned()).unwrap().u;
+        assert!(projection(&truth, &frame, &less) < 0.9);
+    }
+}

@@ -1,0 +1,159 @@
+//! `disentangle study` through the program.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::Path;
+use std::process::{Command as Process, Stdio};
+use std::thread::sleep;
+use std::time::{Duration, Instant};
+
+use assert_cmd::Command;
+use serde_json::Value;
+
+const PLAN: &str = "d = [8, 10]\nm1 = [2, 3]\nstd = [0.0, 0.2]\nseeds = \"0..3\"\n";
+const RUNS: usize = 24;
+
+fn program() -> Command {
+    Command::new(assert_cmd::cargo::cargo_bin!("disentangle"))
+}
+
+fn plan(folder: &Path, text: &str) -> String {
+    let path = folder.join("plan.toml");
+    fs::write(&path, text).unwrap();
+    path.to_str().unwrap().to_owned()
+}
+
+fn lines(folder: &Path) -> Vec<String> {
+    let text = fs::read_to_string(folder.join("runs.jsonl")).unwrap_or_default();
+    text.lines().map(str::to_owned).collect()
+}
+
+/// Runs without their times, in one order.
+fn results(folder: &Path) -> BTreeSet<String> {
+    let result = |line: &String| {
+        let mut run: Value = serde_json::from_str(line).unwrap();
+        run.as_object_mut().unwrap().remove("seconds").unwrap();
+        run.to_string()
+    };
+    lines(folder).iter().map(result).collect()
+}
+
+#[test]
+fn a_study_killed_and_resumed_is_the_whole_study() {
+    let folder = tempfile::tempdir().unwrap();
+    let plan = plan(folder.path(), PLAN);
+    let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
+    let table = program().args(["study", "--plan", &plan, "--out"]).arg(&whole).assert().code(0);
+    let table = String::from_utf8(table.get_output().stdout.clone()).unwrap();
+    assert!(table.contains("24 runs") && table.contains("0 WRONG"), "{table}");
+    assert_eq!(lines(&whole).len(), RUNS);
+
+    let mut child = Process::new(assert_cmd::cargo::cargo_bin!("disentangle"))
+        .args(["study", "--jobs", "1", "--plan", &plan, "--out"])
+        .arg(&cut)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let since = Instant::now();
+    while lines(&cut).len() < 3 && since.elapsed() < Duration::from_secs(120) {
+        sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let done = lines(&cut);
+    assert!((3..RUNS).contains(&done.len()), "killed after {} runs", done.len());
+
+    // As if the next line had been on its way.
+    let path = cut.join("runs.jsonl");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes.extend(&done[0].as_bytes()[..done[0].len() / 2]);
+    fs::write(&path, bytes).unwrap();
+    let resumed = program().args(["study", "--plan", &plan, "--out"]).arg(&cut).assert().code(0);
+    let stderr = String::from_utf8(resumed.get_output().stderr.clone()).unwrap();
+    assert!(stderr.contains("cut off"), "{stderr}");
+    assert_eq!(lines(&cut)[..done.len()], done[..]);
+    assert_eq!(lines(&cut).len(), RUNS);
+    assert_eq!(results(&cut), results(&whole));
+
+    // Nothing is left to do; another axis only adds to it.
+    program().args(["study", "--plan", &plan, "--out"]).arg(&cut).assert().code(0);
+    assert_eq!(lines(&cut).len(), RUNS);
+    let more = ["--d", "8", "--m1", "2", "--std", "0", "--noise", "0,1e-7", "--seeds", "0,1"];
+    program().args(["study", "--out"]).arg(&cut).args(more).assert().code(0);
+    assert_eq!(lines(&cut).len(), RUNS + 2);
+}
+
+#[test]
+fn tables_and_pictures_come_from_the_records_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let axes = ["--d", "6", "--m1", "1,2", "--std", "0.1,0.3", "--seeds", "0..2"];
+    let printed = program().args(["study", "--out"]).arg(&out).args(axes).assert().code(0);
+    let files = ["summary.json", "summary.md", "heat-m1-std.svg", "curve-m1.svg"];
+    let written = files.map(|name| fs::read(out.join(name)).unwrap());
+    let summary: Value = serde_json::from_slice(&written[0]).unwrap();
+    assert_eq!((&summary["runs"], &summary["wrong"]), (&8.into(), &0.into()));
+    assert_eq!(summary["cells"].as_array().unwrap().len(), 4);
+
+    for name in files {
+        fs::remove_file(out.join(name)).unwrap();
+    }
+    let again = program().args(["study", "--summarise"]).arg(&out).assert().code(0);
+    assert_eq!(again.get_output().stdout, printed.get_output().stdout);
+    assert_eq!(files.map(|name| fs::read(out.join(name)).unwrap()), written);
+    let axes = ["--plot-axes", "std,m1"];
+    program().args(["study", "--summarise"]).arg(&out).args(axes).assert().code(0);
+    assert!(out.join("heat-std-m1.svg").exists() && out.join("curve-std.svg").exists());
+
+    // A wrong answer is what the exit code tells.
+    let path = out.join("runs.jsonl");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen("\"wrong\":false", "\"wrong\":true", 1)).unwrap();
+    let wrong = program().args(["study", "--summarise"]).arg(&out).assert().code(1);
+    let table = String::from_utf8(wrong.get_output().stdout.clone()).unwrap();
+    assert!(table.contains("1 WRONG"), "{table}");
+}
+
+#[test]
+fn what_cannot_be_run_is_one_line_and_exit_code_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let refused = |arguments: &[&str]| {
+        let run = program().arg("study").args(arguments).assert().code(2).stdout("");
+        let stderr = String::from_utf8(run.get_output().stderr.clone()).unwrap();
+        assert!(stderr.starts_with("error: ") && stderr.lines().count() == 1, "{stderr}");
+        stderr
+    };
+    let out_text = out.to_str().unwrap();
+    for (text, part) in [
+        ("d = 8\nm1 = 2\nwidht = 3", "unknown axis \"widht\""),
+        ("d = [8, true]\nm1 = 2", "d: expected a number"),
+        ("d = []\nm1 = 2", "d: the list is empty"),
+        ("d = 8\nm1 = 2\nseeds = \"0..1000000000\"", "seeds"),
+        ("d = 1000000\nm1 = 2", "d: "),
+        ("d = 8\nm1 = ", "plan.toml: line 2"),
+        ("[d]\nx = 1", "d: expected a number"),
+        ("d = 3\nm1 = 4", "m1 > m0"),
+    ] {
+        let plan = plan(folder.path(), text);
+        let stderr = program().args(["study", "--plan", &plan, "--out", out_text]).assert().code(2);
+        let stderr = String::from_utf8(stderr.get_output().stderr.clone()).unwrap();
+        let last = stderr.lines().last().unwrap();
+        assert!(last.starts_with("error: ") && last.contains(part), "{text:?}: {stderr}");
+    }
+    refused(&["--plan", "no/such/plan.toml", "--out", out_text]);
+    refused(&["--d", "8", "--m1", "two", "--out", out_text]);
+    refused(&["--d", "8", "--m1", "2", "--radius", "1", "--out", out_text]);
+    // Nothing was begun.
+    assert!(!out.exists());
+
+    let file = folder.path().join("plan.toml/out");
+    refused(&["--d", "8", "--m1", "2", "--out", file.to_str().unwrap()]);
+    refused(&["--summarise", folder.path().to_str().unwrap()]);
+    fs::create_dir(&out).unwrap();
+    fs::write(out.join("runs.jsonl"), "{\"seed\": 1}\n").unwrap();
+    assert!(refused(&["--d", "8", "--m1", "2", "--out", out_text]).contains("runs.jsonl:1"));
+    program().args(["study", "--d", "8", "--m1", "2"]).assert().code(2);
+    program().args(["study", "--summarise", out_text, "--d", "8"]).assert().code(2);
+}
