@@ -98,6 +98,7 @@ pub mod model;
 pub mod network;
 pub mod oracle;
 pub mod rank_one;
+mod region;
 pub mod report;
 pub mod shallow;
 pub mod stencil;

@@ -1,6 +1,7 @@
 //! The pipeline, stage by stage: from a black box to a certified network.
 
 pub(crate) mod certify;
+pub mod entangled;
 mod line;
 pub(crate) mod outcome;
 mod peel;
@@ -36,16 +37,23 @@ pub enum Pipeline {
     /// Hessians far from the origin, where units are saturated one by one.
     #[default]
     Wide,
+    /// Derivatives near one point, where the layers come entangled: for black boxes that may be asked
+    /// in a small region only. Directions come from third derivatives.
+    Entangled,
+    /// The same with directions from the subspace that Hessians span, as published.
+    Published,
 }
 
 impl Pipeline {
     /// All of them, in the order of the help.
-    pub const ALL: [Pipeline; 1] = [Pipeline::Wide];
+    pub const ALL: [Pipeline; 3] = [Pipeline::Wide, Pipeline::Entangled, Pipeline::Published];
 
     /// The name on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Pipeline::Wide => "wide",
+            Pipeline::Entangled => "entangled",
+            Pipeline::Published => "published",
         }
     }
 }
@@ -69,6 +77,8 @@ pub struct UnknownPipeline(pub String);
 pub struct Settings {
     /// Fixes every random draw.
     pub seed: u64,
+    /// The way from values to a network.
+    pub pipeline: Pipeline,
     /// The activation of both layers, if known; otherwise tanh (which sigmoid is a case of) and erf are
     /// tried.
     pub activation: Option<Activation>,
@@ -102,6 +112,10 @@ pub struct LocalSampling {
     pub radius: Option<f64>,
     /// How the points are spread.
     pub design: Design,
+    /// Hessians taken, if the number is given.
+    pub hessians: Option<usize>,
+    /// How the entangled pipelines fit scales and shifts.
+    pub descent: entangled::Descent,
 }
 
 impl LocalSampling {
@@ -165,6 +179,7 @@ impl Default for Settings {
     fn default() -> Self {
         Settings {
             seed: 0,
+            pipeline: Pipeline::default(),
             activation: None,
             ascent: Ascent::default(),
             max_queries: 20_000_000,
@@ -301,7 +316,10 @@ pub fn identify(
         accuracy: None,
         widths: None,
     };
-    let result = run.wide();
+    let result = match settings.pipeline {
+        Pipeline::Wide => run.wide(),
+        Pipeline::Entangled | Pipeline::Published => run.entangled(),
+    };
     let outcome = Outcome::settle(result, run.meter.stage())?;
     let widths = outcome.network.as_ref().map(|n| (n.a.ncols(), n.b.ncols())).or(run.widths);
     let (queries, stages) = (run.meter.total(), run.meter.stages());

@@ -98,18 +98,30 @@ pub fn reduce(
     evidence: &mut Evidence,
 ) -> Result<DMatrix<f64>, Halt> {
     let d = f.input_dim();
-    let identity = DMatrix::identity(d, d);
-    if d == 1 {
-        return Ok(identity);
-    }
     let mut rng = draws::stream(seed, "reduce", 0);
     // Several scales: near the origin all units are active, farther out one at a time.
     let mut centres = draws::gaussian(&mut rng, d, 2 * d + 8);
     for (k, mut centre) in centres.column_iter_mut().enumerate() {
         centre *= land.scale * 2f64.powi(k as i32 % 3);
     }
-    // Truncation h^4 against noise / h, for a function of natural scale s1 and this spread.
-    let h = land.scale * (land.noise_near / land.spread).powf(0.2);
+    range(f, land, centres, land.scale, evidence)
+}
+
+/// The same from gradients at the columns of `centres` (d x n), f varying over lengths of `scale`.
+pub fn range(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    centres: DMatrix<f64>,
+    scale: f64,
+    evidence: &mut Evidence,
+) -> Result<DMatrix<f64>, Halt> {
+    let d = f.input_dim();
+    let identity = DMatrix::identity(d, d);
+    if d == 1 {
+        return Ok(identity);
+    }
+    // Truncation h^4 against noise / h, for a function of this scale and spread.
+    let h = scale * (land.noise_near / land.spread).powf(0.2);
     let scheme = GradientScheme::Central4;
     let gradients = stencil::gradients(&mut |x| f.values(x), &centres, &identity, scheme, h)?;
     let noise = 1.5 * land.noise_near / h * (d as f64).sqrt();

@@ -19,7 +19,6 @@ mod matching;
 mod network;
 pub mod pencil;
 pub mod profile;
-mod region;
 mod stack;
 
 use nalgebra::{DMatrix, DVector};
@@ -36,7 +35,7 @@ use crate::identify::{Evidence, Failure, Halt, Settings, Solution, Status, certi
 use crate::linalg::least_squares;
 use crate::network::Activation;
 use crate::oracle::{Domain, Meter, Observer, Oracle, OracleError};
-use region::{Centred, Region};
+use crate::region::{Centred, Region};
 use stack::{Plan, Stack};
 
 /// What a run on one hidden layer found; the width m stands for both widths.

@@ -6,7 +6,7 @@
 use nalgebra::DMatrix;
 use serde_json::json;
 
-use super::region::Region;
+use crate::region::Region;
 use crate::draws;
 use crate::hessian::design::Design;
 use crate::identify::probe::Landscape;

@@ -8,7 +8,7 @@ use super::black_box::BlackBox;
 use super::cell::Cell;
 use super::record::{Ending, Record};
 use super::witness::Witness;
-use crate::identify::{Pipeline, Settings, Solution, Status, identify};
+use crate::identify::{LocalSampling, Pipeline, Settings, Solution, Status, identify};
 use crate::network::{Ensemble, Network};
 use crate::oracle::OracleError;
 
@@ -21,19 +21,28 @@ pub const WRONG: f64 = 1e-6;
 pub(super) fn is_local(pipeline: Pipeline) -> bool {
     match pipeline {
         Pipeline::Wide => false,
+        Pipeline::Entangled | Pipeline::Published => true,
     }
 }
 
 /// What the pipeline is told of the cell.
 fn settings(cell: &Cell, seed: u64) -> Settings {
-    match cell.pipeline {
-        Pipeline::Wide => Settings {
-            seed,
-            activation: Some(cell.activation),
-            max_queries: cell.max_queries,
-            tolerance: WRONG,
-            ..Settings::default()
+    let local = is_local(cell.pipeline);
+    Settings {
+        seed,
+        pipeline: cell.pipeline,
+        activation: Some(cell.activation),
+        max_queries: cell.max_queries,
+        tolerance: WRONG,
+        // The local pipelines are given the widths, as the published one is.
+        widths: local.then_some((cell.m0, cell.m1)),
+        domain_radius: cell.domain_radius.filter(|_| local),
+        local: LocalSampling {
+            radius: cell.radius,
+            hessians: cell.hessians,
+            ..LocalSampling::default()
         },
+        ..Settings::default()
     }
 }
 

@@ -5,6 +5,7 @@ use rand::Rng;
 
 use crate::hessian::design::Design;
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// A black box with the origin moved: y -> f(centre + y).
 pub struct Centred<'a> {
@@ -17,6 +18,10 @@ impl<'a> Centred<'a> {
     pub fn new(inner: &'a mut dyn Oracle, centre: &'a DVector<f64>) -> Self {
         Centred { inner, centre }
     }
+
+    fn moved(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        shift(points.clone(), self.centre)
+    }
 }
 
 impl Oracle for Centred<'_> {
@@ -25,10 +30,38 @@ impl Oracle for Centred<'_> {
     }
 
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        let mut points = points.clone();
-        points.column_iter_mut().for_each(|mut x| x += self.centre);
-        self.inner.values(&points)
+        self.inner.values(&self.moved(points))
     }
+
+    fn gradients(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: GradientScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        self.inner.gradients(&self.moved(centres), directions, scheme, h)
+    }
+
+    fn hessians(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        self.inner.hessians(&self.moved(centres), directions, scheme, h)
+    }
+
+    fn hessian_noise(&self) -> Option<f64> {
+        self.inner.hessian_noise()
+    }
+}
+
+/// Every column moved by `by`.
+pub fn shift(mut points: DMatrix<f64>, by: &DVector<f64>) -> DMatrix<f64> {
+    points.column_iter_mut().for_each(|mut x| x += by);
+    points
 }
 
 /// A ball around a centre; an infinite radius means all of space.

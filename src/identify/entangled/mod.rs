@@ -1,0 +1,410 @@
+//! The entangled pipeline: for black boxes that may be asked near a point only.
+//!
+//! Near a point, first-layer vectors a_i and entangled vectors v_l = A G b_l come together as rank-one
+//! directions; the directions are found, attributed to their layers, and the network follows.
+//!
+//! | stage | what it finds | how |
+//! |---|---|---|
+//! | probe, reduce | accuracy of f in the domain; its m0 dimensions | differences of values; gradients |
+//! | directions | a_i and v_l | by jets: the third derivatives at a point are a sum of m0 + m1 cubes ([`jet`]); or as published, in the span of Hessians ([`hessians`]) |
+//! | attribution | which is which | the gradient is made of the v_l alone ([`attribution`]) |
+//! | base point | exactness | towards the point where every first-layer unit is at its inflection ([`inflection`]) |
+//! | scales | all scalars | ratios of the weights in the jet, then a fit ([`scales`]) |
+//! | refine, certify | | as in the wide pipeline, within the domain |
+
+mod attribution;
+mod hessians;
+mod inflection;
+mod jet;
+mod scales;
+
+use nalgebra::{DMatrix, DVector};
+use serde_json::json;
+
+use super::outcome::{Outcome, first_identified};
+use super::probe::{self, Landscape};
+use super::reduce::{self, Restricted};
+use super::refine::{self, Sample};
+use super::{Failure, Halt, Pipeline, Run, Settings, Status, certify};
+use crate::cubic::decompose;
+use crate::draws;
+use crate::hessian::{svec, svec_outer};
+use crate::linalg::least_squares;
+use crate::network::{Activation, Network};
+use crate::oracle::{Found, Oracle};
+use crate::region::{Centred, shift};
+use attribution::Attribution;
+use jet::{Jet, JetStep};
+pub use scales::Descent;
+use scales::{Layers, Weights};
+
+/// Without a domain, this many natural scales (times sqrt d) are asked.
+const NATURAL_RADIUS: f64 = 2.0;
+/// Share of the domain left free for the short lines on which noise is measured.
+const RIM: f64 = 0.02;
+/// The sampling radius of the published search, as a share of the domain's, where none is given.
+const SAMPLING: f64 = 1.0 / 3.0;
+/// Random starts of a decomposition.
+const STARTS: usize = 16;
+/// Residual at which a first decomposition is good enough to go on with; mixed terms leave some.
+const ENOUGH: f64 = 1e-3;
+/// Residual beyond which a decomposition means nothing.
+const HOPELESS: f64 = 0.15;
+/// Base points visited.
+const MOVES: usize = 8;
+/// Shares of the radius at which points for the fit and the certificate lie.
+const SHELLS: [f64; 4] = [1.0, 0.5, 1.0, 0.8];
+
+/// What the stages share: coordinates y with x = centre + Q y, in the ball |y| <= radius.
+struct Place<'a> {
+    centre: &'a DVector<f64>,
+    q: &'a DMatrix<f64>,
+    radius: f64,
+    land: &'a Landscape,
+    step: JetStep,
+}
+
+impl Run<'_> {
+    /// The entangled pipeline: attempts by width m1 and by fresh starts until one is certified.
+    pub(super) fn entangled(&mut self) -> Result<Outcome, Halt> {
+        let Settings { seed, widths, domain_radius, attempts, .. } = *self.settings;
+        let d = self.meter.input_dim();
+        let centre = self.settings.local.centre(d);
+        self.meter.enter("probe");
+        let mut f = Centred::new(&mut self.meter, &centre);
+        let (land, radius) = match domain_radius {
+            Some(radius) => (probe::probe_within(&mut f, radius, seed)?, radius),
+            None => {
+                let land = probe::probe(&mut f, seed)?;
+                let radius = NATURAL_RADIUS * land.scale * (d as f64).sqrt();
+                (land, radius)
+            }
+        };
+        let radius = radius * (1.0 - RIM);
+        let land = Landscape { scale: land.scale.min(RIM * radius), ..land };
+        self.accuracy = Some(land.noise_near);
+        self.evidence.add("probe", json!(land));
+
+        self.meter.enter("reduce");
+        let mut f = Centred::new(&mut self.meter, &centre);
+        let mut rng = draws::stream(seed, "reduce within", 0);
+        let points = shells(&mut rng, d, 0.9 * radius, 2 * d + 8);
+        let q = reduce::range(&mut f, &land, points, 0.02 * radius, &mut self.evidence)?;
+        let mut f = Restricted::new(&mut f, &q);
+        let step = jet::choose_step(&mut f, radius, seed)?;
+        self.evidence.add("jet_step", json!(step));
+        let place = Place { centre: &centre, q: &q, radius, land: &land, step };
+
+        let k = q.ncols();
+        if widths.is_some_and(|(m0, _)| m0 != k) {
+            return Err(Failure::new(
+                "reduce",
+                format!("the gradients span {k} dimensions: this pipeline needs m0 = {k} units there"),
+            )
+            .into());
+        }
+        let most = (k / 2 + 2).min(MOST_ENTANGLED);
+        let candidates: Vec<usize> = widths.map_or((1..=most).collect(), |(_, m1)| vec![m1]);
+        let tries = (0..attempts.max(1)).flat_map(|a| candidates.iter().map(move |&m1| (a, m1)));
+        first_identified(tries, |(attempt, m1)| {
+            let outcome = self.try_width(&place, m1, attempt);
+            match &outcome {
+                Ok(outcome) if outcome.status != Status::Identified => {
+                    self.meter.note(&format!("m1 = {m1}: {}", outcome.reason));
+                }
+                Err(Halt::Failed(failure)) => self.meter.note(&format!("m1 = {m1}: {failure}")),
+                _ => {}
+            }
+            outcome
+        })
+    }
+
+    /// All stages with a given m1.
+    fn try_width(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Outcome, Halt> {
+        self.widths = Some((place.q.ncols(), m1));
+        let layers = match self.settings.pipeline {
+            Pipeline::Published => self.by_hessians(place, m1, attempt)?,
+            Pipeline::Entangled | Pipeline::Wide => self.by_jets(place, m1, attempt)?,
+        };
+        self.meter.found(Found::FirstLayer(&(place.q * &layers.first)));
+        let families: &[Activation] = match self.settings.activation {
+            Some(Activation::Tanh | Activation::Sigmoid) => &[Activation::Tanh],
+            Some(Activation::Erf) => &[Activation::Erf],
+            None => &[Activation::Tanh, Activation::Erf],
+        };
+        first_identified(families, |&phi| self.fit(place, &layers, phi, attempt))
+    }
+
+    /// Directions from third derivatives, at base points that make them exact.
+    fn by_jets(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Layers, Halt> {
+        self.meter.enter("directions");
+        let seed = self.settings.seed;
+        let k = place.q.ncols();
+        let mut f = Centred::new(&mut self.meter, place.centre);
+        let f = &mut Restricted::new(&mut f, place.q);
+        let rng = &mut draws::stream(seed, "decompose", attempt);
+        let inner = place.radius - place.step.reach();
+
+        // Two places to begin: the centre, and where the Hessian is smallest.
+        let centre = jet::measure(f, &DVector::zeros(k), place.step)?;
+        let other = inflection::smallest_hessian(f, &centre, inner, place.step)?;
+        let mut best: Option<(Jet, DMatrix<f64>, f64)> = None;
+        let mut tried = Vec::new();
+        for jet in [centre, other] {
+            let Some(found) = decompose(&jet.cubic, k + m1, None, STARTS, ENOUGH, rng) else {
+                continue;
+            };
+            tried.push(json!({"distance": jet.point.norm(), "residual": found.residual,
+                "starts": found.starts, "asymmetry": jet.asymmetry}));
+            if best.as_ref().is_none_or(|b| found.residual < b.2) {
+                best = Some((jet, found.components, found.residual));
+            }
+        }
+        let Some((mut jet, mut components, mut residual)) = best else {
+            return Err(Failure::new("directions", "the third derivatives vanish").into());
+        };
+        let mut moves = Vec::new();
+        let mut layers = split(&jet, &components, m1, rng)?;
+        for _ in 0..MOVES {
+            if residual > HOPELESS || residual < 10.0 * jet.asymmetry {
+                break;
+            }
+            // The Hessian's first-layer part, D_i + lambda_i a_i . y, shall vanish.
+            let (weights, first) = (&layers.0.first_weights, &layers.0.first);
+            let Some(slopes) = &weights.third else { break };
+            let rows = DMatrix::from_diagonal(slopes) * first.transpose();
+            let Some(y) = inflection::step_in_ball(&rows, &weights.second, &jet.point, inner) else {
+                break;
+            };
+            if y.norm() < 1e-9 * place.radius {
+                break;
+            }
+            let next = jet::measure(f, &(&jet.point + &y), place.step)?;
+            let found = decompose(&next.cubic, k + m1, Some(&components), 0, ENOUGH, rng);
+            let Some(found) = found.filter(|found| found.residual < residual) else { break };
+            let gain = found.residual / residual;
+            (jet, components, residual) = (next, found.components, found.residual);
+            layers = split(&jet, &components, m1, rng)?;
+            moves.push(json!({"distance": jet.point.norm(), "residual": residual,
+                "margin": layers.1.margin}));
+            if gain > 0.8 {
+                break;
+            }
+        }
+        let (layers, attribution) = layers;
+        self.evidence.add(
+            "directions",
+            json!({"m1": m1, "first": tried, "moves": moves, "residual": residual,
+                "attribution_margin": attribution.margin, "decided": attribution.decided()}),
+        );
+        if residual > HOPELESS {
+            return Err(Failure::new(
+                "directions",
+                format!(
+                    "no {} cubes make up the third derivatives (relative residual {residual:.2e})",
+                    k + m1
+                ),
+            )
+            .into());
+        }
+        if !attribution.decided() {
+            return Err(undecided(&attribution));
+        }
+        Ok(layers)
+    }
+
+    /// Directions as published.
+    fn by_hessians(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Layers, Halt> {
+        self.meter.enter("directions");
+        let Settings { seed, ascent, .. } = *self.settings;
+        let local = &self.settings.local;
+        let most = place.radius - place.step.reach();
+        let plan = hessians::Plan {
+            design: local.design,
+            radius: local.radius.unwrap_or(SAMPLING * place.radius).min(most),
+            count: local.hessians,
+            m1,
+            ascent,
+        };
+        let mut f = Centred::new(&mut self.meter, place.centre);
+        let f = &mut Restricted::new(&mut f, place.q);
+        let found = hessians::search_directions(f, plan, place.step, seed, attempt, &mut self.evidence);
+        let jet = jet::measure(f, &DVector::zeros(place.q.ncols()), place.step)?;
+        let found = found?;
+        self.meter.found(Found::Subspace { frame: place.q, basis: &found.basis, gap: found.gap });
+        let rng = &mut draws::stream(seed, "attribution", attempt);
+        let (mut layers, attribution) = split(&jet, &found.directions, m1, rng)?;
+        self.evidence.add(
+            "attribution",
+            json!({"margin": attribution.margin, "decided": attribution.decided()}),
+        );
+        if !attribution.decided() {
+            return Err(undecided(&attribution));
+        }
+        layers.first_weights.third = None;
+        layers.entangled_weights.third = None;
+        Ok(layers)
+    }
+
+    /// Scales, refinement and certificate with one activation.
+    fn fit(
+        &mut self,
+        place: &Place<'_>,
+        layers: &Layers,
+        phi: Activation,
+        attempt: u64,
+    ) -> Result<Outcome, Halt> {
+        let Settings { seed, tolerance, .. } = *self.settings;
+        self.meter.enter("scales");
+        let (start, silent) = layers.network(phi)?;
+        let count = refine::sample_size(&start);
+        let sample = self.sample(place, "entangled sample", attempt, count)?;
+        let floor = 4.0 * place.land.noise_near;
+        let (fitted, rms) = layers.fit(&start, &sample, self.settings.local.descent)?;
+        self.evidence.add("scales", json!({"activation": phi, "silent_units": silent,
+            "from": rms_of(&sample, &start), "to": rms}));
+
+        self.meter.enter("refine");
+        let (network, rms) = refine::refine(&sample, fitted, floor, "refine", &mut self.evidence);
+        if rms > 0.05 * place.land.spread {
+            return Err(Failure::new(
+                "refine",
+                format!("the fit stops at a residual of {rms:.2e} (spread {:.2e})", place.land.spread),
+            )
+            .into());
+        }
+        let mut network = back(network, place);
+        if let Some(asked) = self.settings.activation {
+            network = network.with_activations(asked, asked).unwrap_or(network);
+        }
+        let d = place.centre.len();
+        let mut sample = Sample { points: in_place(place, &sample.points), values: sample.values };
+        if place.q.ncols() < d {
+            // Back to all d inputs, where the range itself is refined too.
+            let rng = &mut draws::stream(seed, "entangled all inputs", attempt);
+            let count = refine::sample_size(&network);
+            let points = shift(shells(rng, d, place.radius, count), place.centre);
+            let values = self.meter.values(&points)?;
+            sample = Sample { points, values };
+            let stage = "refine_all_inputs";
+            network = refine::refine(&sample, network, floor, stage, &mut self.evidence).0;
+        }
+
+        self.meter.enter("certify");
+        let rng = &mut draws::stream(seed, "entangled certify", attempt);
+        let points = shift(shells(rng, d, 0.97 * place.radius, certify::POINTS), place.centre);
+        let certificate = certify::certify_at(
+            &mut self.meter,
+            place.land,
+            &network,
+            &sample,
+            points,
+            seed,
+            &mut self.evidence,
+        )?;
+        Ok(Outcome::judge(network, certificate, tolerance, true))
+    }
+
+    /// Fresh points all over the ball and their values, in the coordinates y.
+    fn sample(
+        &mut self,
+        place: &Place<'_>,
+        stage: &str,
+        attempt: u64,
+        count: usize,
+    ) -> Result<Sample, Halt> {
+        let rng = &mut draws::stream(self.settings.seed, stage, attempt);
+        let points = shells(rng, place.q.ncols(), place.radius, count);
+        let values = self.meter.values(&in_place(place, &points))?;
+        Ok(Sample { points, values })
+    }
+}
+
+/// Largest m1 tried where it is not given.
+const MOST_ENTANGLED: usize = 16;
+
+fn rms_of(sample: &Sample, network: &Network) -> f64 {
+    sample.residual(network).norm() / (sample.values.len() as f64).sqrt()
+}
+
+fn undecided(attribution: &Attribution) -> Halt {
+    Failure::new(
+        "attribution",
+        format!("the layers cannot be told apart (margin {:.2})", attribution.margin),
+    )
+    .into()
+}
+
+/// `count` points on spheres about the origin, up to `radius`.
+fn shells(rng: &mut impl rand::Rng, d: usize, radius: f64, count: usize) -> DMatrix<f64> {
+    let mut points = DMatrix::zeros(d, count);
+    for (k, mut x) in points.column_iter_mut().enumerate() {
+        x.copy_from(&(draws::unit_vector(rng, d) * (radius * SHELLS[k % SHELLS.len()])));
+    }
+    points
+}
+
+/// centre + Q y.
+fn in_place(place: &Place<'_>, points: &DMatrix<f64>) -> DMatrix<f64> {
+    shift(place.q * points, place.centre)
+}
+
+/// The network of x from that of y.
+fn back(network: Network, place: &Place<'_>) -> Network {
+    let a = place.q * &network.a;
+    let theta = &network.theta + a.transpose() * place.centre;
+    Network { a, theta, ..network }
+}
+
+/// Attributes `components` (any lengths) at `jet` and weighs them in its derivatives.
+fn split(
+    jet: &Jet,
+    components: &DMatrix<f64>,
+    m1: usize,
+    rng: &mut impl rand::Rng,
+) -> Result<(Layers, Attribution), Halt> {
+    let failed = |what: &str| -> Halt { Failure::new("attribution", what).into() };
+    let mut directions = components.clone();
+    directions.column_iter_mut().for_each(|mut u| {
+        u.normalize_mut();
+    });
+    let attribution = attribution::by_gradient(&directions, &jet.gradient, m1, rng)
+        .ok_or_else(|| failed("the directions do not span the space"))?;
+    let mut outer = DMatrix::zeros(svec(&jet.hessian).len(), directions.ncols());
+    for (u, mut outer) in directions.column_iter().zip(outer.column_iter_mut()) {
+        svec_outer(u.into_owned().as_slice(), outer.as_mut_slice());
+    }
+    let hessian = DVector::from_vec(svec(&jet.hessian));
+    let solve = |m: &DMatrix<f64>, y: &DVector<f64>| {
+        least_squares(m, y, 1e-12)
+            .map(|(weights, _)| weights)
+            .ok_or_else(|| failed("the weights have no least squares"))
+    };
+    let second = solve(&outer, &hessian)?;
+    // <u_j^(x3), u_k^(x3)> = (u_j . u_k)^3.
+    let inner = (directions.transpose() * &directions).map(|g| g * g * g);
+    let contracted = jet.cubic.contract(&directions);
+    let moments = DVector::from_iterator(
+        directions.ncols(),
+        contracted.column_iter().zip(directions.column_iter()).map(|(t, u)| t.dot(&u)),
+    );
+    let third = solve(&inner, &moments)?;
+    let layer = |rows: &[usize]| -> Result<(DMatrix<f64>, Weights), Halt> {
+        let directions = directions.select_columns(rows);
+        let first = solve(&directions, &jet.gradient)?;
+        let pick = |all: &DVector<f64>| DVector::from_fn(rows.len(), |k, _| all[rows[k]]);
+        let weights = Weights { first, second: pick(&second), third: Some(pick(&third)) };
+        Ok((directions, weights))
+    };
+    let (first, first_weights) = layer(&attribution.first)?;
+    let (entangled, entangled_weights) = layer(&attribution.entangled)?;
+    let layers = Layers {
+        point: jet.point.clone(),
+        value: jet.value,
+        first,
+        first_weights,
+        entangled,
+        entangled_weights,
+    };
+    Ok((layers, attribution))
+}

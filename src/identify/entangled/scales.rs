@@ -1,0 +1,320 @@
+//! De-parametrisation: from directions of both layers to a network.
+//!
+//! At one point the jet gives three numbers for every unit of either layer, its weights in the gradient,
+//! the Hessian and the third derivatives:
+//!
+//! ```text
+//! first layer   alpha phi' p,   alpha^2 phi'' p,   alpha^3 phi''' p      at z_i, a_i = alpha a_i / |a_i|
+//! second layer  nu c h',        nu^2 c h'',        nu^3 c h'''           at u_l, v_l = nu v_l / |v_l|
+//! ```
+//!
+//! Two ratios fix scale and argument, the first number the rest, and B = G^-1 A^-1 V. Where third derivatives
+//! are not measured all alpha start at 1. Either way the scalars (2 m0 + 3 m1 + 1 of them) are then fitted
+//! to values with the directions held, by gradient descent as in the paper or by Gauss-Newton.
+
+use nalgebra::{DMatrix, DVector};
+use serde::{Deserialize, Serialize};
+
+use super::super::Failure;
+use super::super::refine::Sample;
+use crate::linalg::dual;
+use crate::network::{Activation, Network};
+
+/// How the scalars are fitted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Descent {
+    /// Damped Gauss-Newton steps.
+    #[default]
+    GaussNewton,
+    /// Gradient descent with a line search, as in the paper.
+    Gradient,
+}
+
+impl Descent {
+    /// All of them.
+    pub const ALL: [Descent; 2] = [Descent::GaussNewton, Descent::Gradient];
+
+    /// Steps at most.
+    fn steps(self) -> usize {
+        match self {
+            Descent::GaussNewton => 15,
+            Descent::Gradient => 300,
+        }
+    }
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            Descent::GaussNewton => "gauss-newton",
+            Descent::Gradient => "gradient",
+        }
+    }
+}
+
+/// Trial steps before a descent counts as arrived.
+const TRIALS: usize = 12;
+/// A relative gain below which it has.
+const SETTLED: f64 = 1e-4;
+
+/// Weights of the units of one layer in the derivatives of f at a point.
+#[derive(Clone, Debug)]
+pub struct Weights {
+    /// In the gradient.
+    pub first: DVector<f64>,
+    /// In the Hessian.
+    pub second: DVector<f64>,
+    /// In the third derivatives, if they were measured.
+    pub third: Option<DVector<f64>>,
+}
+
+/// Directions of both layers at a point, with their weights.
+#[derive(Clone, Debug)]
+pub struct Layers {
+    /// The point, length d.
+    pub point: DVector<f64>,
+    /// f there.
+    pub value: f64,
+    /// Unit columns a_i / |a_i|, d x d.
+    pub first: DMatrix<f64>,
+    /// Their weights.
+    pub first_weights: Weights,
+    /// Unit columns v_l / |v_l|, d x m1.
+    pub entangled: DMatrix<f64>,
+    /// Their weights.
+    pub entangled_weights: Weights,
+}
+
+/// Scale and argument of a unit from the ratios of its weights, second / first and third / first.
+fn unit(phi: Activation, second: f64, third: Option<f64>) -> Option<(f64, f64)> {
+    let square = match (third, phi) {
+        (None, _) => 1.0,
+        // tanh''/tanh' = -2t, tanh'''/tanh' = 6t^2 - 2 with t = tanh.
+        (Some(third), Activation::Tanh) => 0.5 * (1.5 * second * second - third),
+        // sigma''/sigma' = -w, sigma'''/sigma' = (3w^2 - 1)/2 with w = tanh(z/2).
+        (Some(third), Activation::Sigmoid) => 3.0 * second * second - 2.0 * third,
+        // erf''/erf' = -2z, erf'''/erf' = 4z^2 - 2.
+        (Some(third), Activation::Erf) => 0.5 * (second * second - third),
+    };
+    if !(square > 0.0 && square.is_finite()) {
+        return None;
+    }
+    let scale = square.sqrt();
+    let argument = match phi {
+        Activation::Tanh => (-0.5 * second / scale).atanh(),
+        Activation::Sigmoid => 2.0 * (-second / scale).atanh(),
+        Activation::Erf => -0.5 * second / scale,
+    };
+    argument.is_finite().then_some((scale, argument))
+}
+
+/// Scales and arguments of a layer; units whose weights say nothing (they are too small) get the median
+/// scale and their inflection. Also how many of those there are.
+fn units(phi: Activation, weights: &Weights) -> (DVector<f64>, DVector<f64>, usize) {
+    let n = weights.first.len();
+    let found: Vec<Option<(f64, f64)>> = (0..n)
+        .map(|k| {
+            let third = weights.third.as_ref().map(|third| third[k] / weights.first[k]);
+            unit(phi, weights.second[k] / weights.first[k], third)
+        })
+        .collect();
+    let mut scales: Vec<f64> = found.iter().flatten().map(|f| f.0).collect();
+    scales.sort_by(f64::total_cmp);
+    let median = scales.get(scales.len() / 2).copied().unwrap_or(1.0);
+    let silent = found.iter().filter(|f| f.is_none()).count();
+    let of = |k: usize| found[k].unwrap_or((median, 0.0));
+    (DVector::from_fn(n, |k, _| of(k).0), DVector::from_fn(n, |k, _| of(k).1), silent)
+}
+
+impl Layers {
+    /// The network that the weights give, and how many units they left open.
+    pub fn network(&self, phi: Activation) -> Result<(Network, usize), Failure> {
+        let (alpha, z, silent_first) = units(phi, &self.first_weights);
+        let (nu, u, silent_second) = units(phi, &self.entangled_weights);
+        let mut c = self.entangled_weights.first.component_div(&nu);
+        c.zip_apply(&u, |c, u| *c /= phi.slope(u));
+        let y = z.map(|z| phi.value(z));
+        let b = self.rows(&alpha, &z, &nu, phi)?;
+        let theta = alpha.component_mul(&(self.first.transpose() * &self.point)) - &z;
+        let tau = b.transpose() * &y - &u;
+        let c0 = self.value - c.dot(&u.map(|u| phi.value(u)));
+        let a = &self.first * DMatrix::from_diagonal(&alpha);
+        Ok((Network { a, theta, b, tau, c, c0, g: phi, h: phi }, silent_first + silent_second))
+    }
+
+    /// B = G^-1 A^-1 V.
+    fn rows(
+        &self,
+        alpha: &DVector<f64>,
+        z: &DVector<f64>,
+        nu: &DVector<f64>,
+        phi: Activation,
+    ) -> Result<DMatrix<f64>, Failure> {
+        let (dual, _) = dual(&self.first)
+            .ok_or_else(|| Failure::new("scales", "the first layer's directions are dependent"))?;
+        let slopes = alpha.zip_map(z, |alpha, z| 1.0 / (alpha * phi.slope(z)));
+        Ok(DMatrix::from_diagonal(&slopes)
+            * (dual.transpose() * &self.entangled)
+            * DMatrix::from_diagonal(nu))
+    }
+
+    /// Fits the scalars of `start` to `sample`, the directions held. Returns the network and its root
+    /// mean square residual.
+    pub fn fit(
+        &self,
+        start: &Network,
+        sample: &Sample,
+        descent: Descent,
+    ) -> Result<(Network, f64), Failure> {
+        let phi = start.g;
+        let (d, m1) = (self.first.ncols(), self.entangled.ncols());
+        let (dual, _) = dual(&self.first)
+            .ok_or_else(|| Failure::new("scales", "the first layer's directions are dependent"))?;
+        let rows = dual.transpose() * &self.entangled;
+        let places = self.first.transpose() * &self.point;
+        let network = |s: &DVector<f64>| -> Network {
+            let (alpha, theta) = (s.rows(0, d), s.rows(d, d));
+            let z = alpha.component_mul(&places) - theta;
+            let slopes = alpha.zip_map(&z, |alpha, z| 1.0 / (alpha * phi.slope(z)));
+            let b = DMatrix::from_fn(d, m1, |i, l| slopes[i] * rows[(i, l)] * s[2 * d + l]);
+            Network {
+                a: DMatrix::from_fn(d, d, |i, j| self.first[(i, j)] * alpha[j]),
+                theta: theta.into_owned(),
+                b,
+                tau: s.rows(2 * d + m1, m1).into_owned(),
+                c: s.rows(2 * d + 2 * m1, m1).into_owned(),
+                c0: s[2 * d + 3 * m1],
+                g: phi,
+                h: phi,
+            }
+        };
+        let mut s = DVector::zeros(2 * d + 3 * m1 + 1);
+        for i in 0..d {
+            s[i] = start.a.column(i).norm();
+            s[d + i] = start.theta[i];
+        }
+        for l in 0..m1 {
+            // nu from any row of B; the largest is the safest.
+            let i = start.b.column(l).iamax();
+            let z = s[i] * places[i] - s[d + i];
+            s[2 * d + l] = start.b[(i, l)] * s[i] * phi.slope(z) / rows[(i, l)];
+            s[2 * d + m1 + l] = start.tau[l];
+            s[2 * d + 2 * m1 + l] = start.c[l];
+        }
+        s[2 * d + 3 * m1] = start.c0;
+        let mut residual = sample.residual(&network(&s));
+        let mut damping: f64 = 1e-3;
+        let mut rate: f64 = 1.0;
+        for _ in 0..descent.steps() {
+            let mut jacobian = DMatrix::zeros(residual.len(), s.len());
+            for (k, mut column) in jacobian.column_iter_mut().enumerate() {
+                let h = 1e-6 * s[k].abs().max(1.0);
+                let mut moved = s.clone();
+                moved[k] += h;
+                column.copy_from(&((sample.residual(&network(&moved)) - &residual) / h));
+            }
+            let gradient = jacobian.transpose() * &residual;
+            let normal = jacobian.transpose() * &jacobian;
+            let before = residual.norm();
+            for _ in 0..TRIALS {
+                let step = match descent {
+                    Descent::GaussNewton => {
+                        let mut damped = normal.clone();
+                        for k in 0..s.len() {
+                            damped[(k, k)] *= 1.0 + damping;
+                        }
+                        damped.cholesky().map(|factor| factor.solve(&gradient))
+                    }
+                    Descent::Gradient => Some(&gradient * rate),
+                };
+                let trial = step.map(|step| &s - step);
+                let next = trial.as_ref().map(|trial| sample.residual(&network(trial)));
+                if let (Some(trial), Some(next)) = (trial, next)
+                    && next.norm() < before
+                {
+                    (s, residual) = (trial, next);
+                    damping = (0.1 * damping).max(1e-12);
+                    rate *= 2.0;
+                    break;
+                }
+                damping *= 10.0;
+                rate *= 0.3;
+            }
+            if residual.norm() > (1.0 - SETTLED) * before {
+                break;
+            }
+        }
+        let rms = residual.norm() / (residual.len() as f64).sqrt();
+        Ok((network(&s), rms))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws;
+    use crate::network::Class;
+
+    /// The layers of a network at a point, from its weights.
+    fn layers(network: &Network, point: &DVector<f64>) -> Layers {
+        let z = network.a.transpose() * point - &network.theta;
+        let y = z.map(|z| network.g.value(z));
+        let u = network.b.transpose() * &y - &network.tau;
+        let p = &network.b * u.map(|u| network.h.slope(u)).component_mul(&network.c);
+        let v = &network.a * DMatrix::from_diagonal(&z.map(|z| network.g.slope(z))) * &network.b;
+        let third = |phi: Activation, t: f64| {
+            (phi.curvature(t + 1e-5) - phi.curvature(t - 1e-5)) / 2e-5
+        };
+        let weights = |phi: Activation, at: &DVector<f64>, outer: &DVector<f64>, scale: &[f64]| {
+            let of = |derivative: &dyn Fn(f64) -> f64, power: i32| {
+                DVector::from_fn(at.len(), |k, _| outer[k] * derivative(at[k]) * scale[k].powi(power))
+            };
+            Weights {
+                first: of(&|t| phi.slope(t), 1),
+                second: of(&|t| phi.curvature(t), 2),
+                third: Some(of(&|t| third(phi, t), 3)),
+            }
+        };
+        let norms = |m: &DMatrix<f64>| m.column_iter().map(|c| c.norm()).collect::<Vec<_>>();
+        let units = |m: &DMatrix<f64>| {
+            DMatrix::from_columns(&m.column_iter().map(|c| c.normalize()).collect::<Vec<_>>())
+        };
+        Layers {
+            point: point.clone(),
+            value: network.values(&DMatrix::from_columns(std::slice::from_ref(point)))[0],
+            first: units(&network.a),
+            first_weights: weights(network.g, &z, &p, &norms(&network.a)),
+            entangled: units(&v),
+            entangled_weights: weights(network.h, &u, &network.c, &norms(&v)),
+        }
+    }
+
+    #[test]
+    fn exact_weights_give_the_network() {
+        for phi in [Activation::Tanh, Activation::Sigmoid, Activation::Erf] {
+            let truth = Network::random((6, 6, 3), Class::General, phi, 2).unwrap();
+            let point = draws::unit_vector(&mut draws::stream(1, "scales", 0), 6);
+            let (found, silent) = layers(&truth, &point).network(phi).unwrap();
+            assert_eq!(silent, 0);
+            let error = truth.matching(&found).parameter_error.unwrap();
+            assert!(error < 1e-3, "{phi:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn scalars_are_fitted_from_a_rough_start() {
+        let truth = Network::random((6, 6, 2), Class::Paper, Activation::Tanh, 5).unwrap();
+        let point = DVector::zeros(6);
+        let mut layers = layers(&truth, &point);
+        layers.first_weights.third = None;
+        layers.entangled_weights.third = None;
+        let (start, _) = layers.network(Activation::Tanh).unwrap();
+        let points = draws::gaussian(&mut draws::stream(2, "scales", 0), 6, 300);
+        let sample = Sample { values: truth.values(&points), points };
+        let rms = |n: &Network| sample.residual(n).norm() / 300f64.sqrt();
+        let (found, at) = layers.fit(&start, &sample, Descent::GaussNewton).unwrap();
+        assert!(at < 1e-6 && truth.matching(&found).parameter_error.unwrap() < 1e-4, "{at}");
+        let (_, slower) = layers.fit(&start, &sample, Descent::Gradient).unwrap();
+        assert!(slower < rms(&start));
+    }
+}
