@@ -55,10 +55,13 @@ impl ShallowBaseline {
     }
 }
 
+/// A success rate of a cell.
+type Rate = fn(&Cell) -> f64;
+
 fn table(cells: &[Cell]) -> String {
     let mut out = String::new();
     // Writing to a string cannot fail.
-    let rates: [(&str, fn(&Cell) -> f64); 3] = [
+    let rates: [(&str, Rate); 3] = [
         ("published", |cell| cell.published),
         ("subspace", |cell| cell.subspace),
         ("pencil", |cell| cell.pencil),

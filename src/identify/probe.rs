@@ -79,7 +79,7 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
             "probe",
             format!(
                 "the values keep growing (standard deviation {before:.3e} at scale 2^{}, {last:.3e} at 2^{}): \
-                 two sigmoidal layers are bounded; rescale the inputs if its weights are below 1e-4",
+                 sigmoidal layers are bounded; rescale the inputs if its weights are below 1e-4",
                 EXPONENTS.end() - 2,
                 EXPONENTS.end()
             ),
@@ -129,7 +129,9 @@ pub fn probe_within(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<Landsc
     let near = Design::Ball.points(&mut rng, &centre, 0.5 * radius, 0.5 * radius, LINES);
     let noise_near = noise(f, &mut rng, &near, scale)?;
     if spread <= 10.0 * noise_near {
-        return Err(constant().into());
+        let smallest = spreads[spreads.len() - 1];
+        let reason = if smallest > 0.2 * spread { noisy(noise_near, spread) } else { constant() };
+        return Err(reason.into());
     }
     if noise_near > MOST_NOISE * spread {
         return Err(noisy(noise_near, spread).into());

@@ -73,7 +73,7 @@ pub struct Cell {
     pub pencil_seconds: f64,
 }
 
-/// Runs the cell in this row and column `runs` times.
+/// Runs the cell in this row and column `runs` times, at least once.
 ///
 /// # Errors
 /// None but those of an oracle, which a network of our own does not have.
@@ -94,7 +94,6 @@ pub fn cell(row: usize, column: usize, runs: usize, seed: u64) -> Result<Cell, O
         subspace_seconds: 0.0,
         pencil_seconds: 0.0,
     };
-    let share = 1.0 / runs.max(1) as f64;
     for run in 0..runs {
         // The same networks in every column.
         let network = instance(spread, seed, (row * 100_000 + run) as u64);
@@ -108,17 +107,26 @@ pub fn cell(row: usize, column: usize, runs: usize, seed: u64) -> Result<Cell, O
         let (scheme, axes) = (HessianScheme::Richardson, DMatrix::identity(SIZE, SIZE));
         let stack = oracle.hessians(&points, &axes, scheme, h)?;
         cell.queries = hessians as u64 * (scheme.queries(SIZE) + step::QUERIES);
-        cell.hessian_seconds += share * since.elapsed().as_secs_f64();
+        cell.hessian_seconds += since.elapsed().as_secs_f64();
 
         let since = Instant::now();
         let found = search(&stack, rng);
-        cell.subspace_seconds += share * since.elapsed().as_secs_f64();
-        cell.subspace += share * f64::from(found.is_some_and(|v| all_found(&network, &v)));
+        cell.subspace_seconds += since.elapsed().as_secs_f64();
+        cell.subspace += f64::from(found.is_some_and(|v| all_found(&network, &v)));
 
         let since = Instant::now();
         let found = pencil(&stack, SIZE, rng);
-        cell.pencil_seconds += share * since.elapsed().as_secs_f64();
-        cell.pencil += share * f64::from(found.is_some_and(|p| all_found(&network, &p.directions)));
+        cell.pencil_seconds += since.elapsed().as_secs_f64();
+        cell.pencil += f64::from(found.is_some_and(|p| all_found(&network, &p.directions)));
+    }
+    for sum in [
+        &mut cell.subspace,
+        &mut cell.pencil,
+        &mut cell.hessian_seconds,
+        &mut cell.subspace_seconds,
+        &mut cell.pencil_seconds,
+    ] {
+        *sum /= runs as f64;
     }
     Ok(cell)
 }

@@ -69,9 +69,10 @@ pub fn directions(
         }),
     );
     if found.len() != m {
+        let remark = if found.len() > m { ": too many units for so few inputs" } else { "" };
         return Err(Failure::new(
             "directions",
-            format!("{} rank-one matrices in a subspace of dimension {m}", found.len()),
+            format!("{} rank-one matrices in a subspace of dimension {m}{remark}", found.len()),
         ));
     }
     let columns: Vec<DVector<f64>> = found.into_iter().map(|c| c.direction).collect();

@@ -86,7 +86,7 @@ impl Shallow {
         let mut z = DMatrix::zeros(self.theta.len(), points.ncols());
         for (x, mut z) in points.column_iter().zip(z.column_iter_mut()) {
             for ((z, a), theta) in z.iter_mut().zip(self.a.column_iter()).zip(self.theta.iter()) {
-                *z = a.iter().zip(x.iter()).fold(-theta, |sum, (a, x)| a.mul_add(*x, sum));
+                *z = a.iter().zip(x.iter()).fold(-theta, |sum, (a, x)| sum + a * x);
             }
         }
         z
@@ -166,7 +166,7 @@ impl Model for Shallow {
         let mut y = self.inner(points);
         self.phi.apply(y.as_mut_slice());
         let of_point = |y: nalgebra::DVectorView<f64>| {
-            y.iter().zip(self.c.iter()).fold(self.c0, |sum, (y, c)| c.mul_add(*y, sum))
+            y.iter().zip(self.c.iter()).fold(self.c0, |sum, (y, c)| sum + c * y)
         };
         DVector::from_iterator(points.ncols(), y.column_iter().map(of_point))
     }

@@ -1,17 +1,20 @@
 //! One unit at a time: the coefficient of a_i a_i^T in the Hessian at x depends on t = v . x alone, v = a_i / |a_i|,
 //! and is C phi''(s t - theta) with s = |a_i| and C = c_i s^2. Two numbers are searched, C is linear.
 
+use nalgebra::{Matrix3, Vector3};
+
 use crate::network::Activation;
 
 /// Slopes tried first, in units of 1 / (spread of t), from..to.
 const SLOPES: (f64, f64) = (0.03, 30.0);
-/// Points a side of the first grid, and of each finer one.
-const COARSE: usize = 41;
-const FINE: usize = 7;
-/// Places of the first grid that are followed up.
+/// Points a side of the grid.
+const GRID: usize = 41;
+/// Places of the grid that are followed up.
 const FOLLOWED: usize = 6;
-/// Finer grids, each over a third of the one before.
-const ZOOMS: usize = 16;
+/// Steps from each at most.
+const MOST_STEPS: usize = 100;
+/// Relative change of the misfit that ends them.
+const ARRIVED: f64 = 1e-6;
 
 /// s, theta and how well they fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -24,63 +27,103 @@ pub struct Profile {
     pub misfit: f64,
 }
 
-/// Fits C phi''(s t - theta) to the pairs (t, coefficient), by a grid and ever finer ones around its best
-/// places: no start is needed, and there is no local minimum to be caught in but one finer than the
-/// grid. `None` if there is nothing to fit.
+/// Fits C phi''(s t - theta) to the pairs (t, coefficient): a grid over s and theta, on which C is linear, then
+/// Levenberg-Marquardt from its best places. `None` if there is nothing to fit.
 pub fn fit(t: &[f64], coefficients: &[f64], phi: Activation) -> Option<Profile> {
     let spread = t.iter().fold(0.0f64, |most, t| most.max(t.abs()));
     let size = coefficients.iter().map(|a| a * a).sum::<f64>().sqrt();
     if !(spread > 0.0 && spread.is_finite() && size > 0.0 && size.is_finite()) {
         return None;
     }
-    // (log s, q), with theta = q (s spread + 4): beyond |q| = 1 the unit is saturated at every t.
-    let profile = |log_slope: f64, q: f64| {
-        let slope = log_slope.exp() / spread;
-        let shift = q * (slope * spread + 4.0);
-        let (mut inner, mut square) = (0.0, 0.0);
-        for (t, a) in t.iter().zip(coefficients) {
+    // In units of the spread and the size nothing is large or small.
+    let data: Vec<(f64, f64)> =
+        t.iter().zip(coefficients).map(|(t, a)| (t / spread, a / size)).collect();
+    let (low, high) = (SLOPES.0.ln(), SLOPES.1.ln());
+    let at = |k: usize| k as f64 / (GRID - 1) as f64;
+    let mut places: Vec<(Curve, f64)> = (0..GRID * GRID)
+        .map(|k| {
+            let slope = (low + (high - low) * at(k / GRID)).exp();
+            // Beyond these shifts the unit is saturated at every t.
+            let shift = (2.0 * at(k % GRID) - 1.0) * (slope + 4.0);
+            let curve = Curve::scaled(slope, shift, &data, phi);
+            (curve, curve.misfit(&data, phi))
+        })
+        .collect();
+    places.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let ends = places.iter().take(FOLLOWED).map(|&(curve, _)| curve.climb_down(&data, phi));
+    let (best, misfit) = ends.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    // phi'' is odd: (s, theta, C) and its negative are one curve.
+    let sign = best.slope.signum();
+    Some(Profile { slope: sign * best.slope / spread, shift: sign * best.shift, misfit })
+}
+
+/// t -> C phi''(s t - theta).
+#[derive(Clone, Copy, Debug)]
+struct Curve {
+    slope: f64,
+    shift: f64,
+    weight: f64,
+}
+
+impl Curve {
+    /// With the weight of least squares.
+    fn scaled(slope: f64, shift: f64, data: &[(f64, f64)], phi: Activation) -> Self {
+        let (mut inner, mut square) = (0.0, f64::MIN_POSITIVE);
+        for (t, a) in data {
             let basis = phi.curvature(slope * t - shift);
             inner += a * basis;
             square += basis * basis;
         }
-        if square < f64::MIN_POSITIVE {
-            return Profile { slope, shift, misfit: 1.0 };
-        }
-        let c = inner / square;
-        // Summed as it is: the difference of two sums of squares would lose the small misfits.
-        let misfit = t
-            .iter()
-            .zip(coefficients)
-            .map(|(t, a)| (a - c * phi.curvature(slope * t - shift)).powi(2));
-        Profile { slope, shift, misfit: misfit.sum::<f64>().sqrt() / size }
-    };
-    let grid = |centre: (f64, f64), reach: (f64, f64), side: usize| {
-        let at = move |k: usize| 2.0 * k as f64 / (side - 1) as f64 - 1.0;
-        (0..side * side)
-            .map(move |k| (centre.0 + reach.0 * at(k / side), centre.1 + reach.1 * at(k % side)))
-    };
-    let misfit = |place: &(f64, f64)| profile(place.0, place.1).misfit;
-    let (low, high) = (SLOPES.0.ln(), SLOPES.1.ln());
-    let reach = (0.5 * (high - low), 1.0);
-    let mut places: Vec<((f64, f64), f64)> =
-        grid((0.5 * (low + high), 0.0), reach, COARSE).map(|p| (p, misfit(&p))).collect();
-    places.sort_by(|a, b| a.1.total_cmp(&b.1));
-    places.truncate(FOLLOWED);
-    let cell = 3.0 / COARSE as f64;
-    for (place, value) in &mut places {
-        let mut reach = (cell * reach.0, cell * reach.1);
-        for _ in 0..ZOOMS {
-            for near in grid(*place, reach, FINE) {
-                let misfit = misfit(&near);
-                if misfit < *value {
-                    (*place, *value) = (near, misfit);
-                }
-            }
-            reach = (0.4 * reach.0, 0.4 * reach.1);
-        }
+        Curve { slope, shift, weight: inner / square }
     }
-    let best = places.iter().min_by(|a, b| a.1.total_cmp(&b.1))?;
-    Some(profile(best.0.0, best.0.1))
+
+    /// Norm of the misfit.
+    fn misfit(&self, data: &[(f64, f64)], phi: Activation) -> f64 {
+        let misfit = |(t, a): &(f64, f64)| {
+            (a - self.weight * phi.curvature(self.slope * t - self.shift)).powi(2)
+        };
+        data.iter().map(misfit).sum::<f64>().sqrt()
+    }
+
+    /// To the nearest minimum, with the misfit there.
+    fn climb_down(self, data: &[(f64, f64)], phi: Activation) -> (Self, f64) {
+        let mut curve = self;
+        let mut misfit = curve.misfit(data, phi);
+        let mut damping = 1e-3;
+        for _ in 0..MOST_STEPS {
+            let (mut normal, mut gradient) = (Matrix3::zeros(), Vector3::zeros());
+            for (t, a) in data {
+                let z = curve.slope * t - curve.shift;
+                let value = phi.curvature(z);
+                let third = (phi.curvature(z + 1e-5) - phi.curvature(z - 1e-5)) / 2e-5;
+                let row = Vector3::new(curve.weight * third * t, -curve.weight * third, value);
+                normal += row * row.transpose();
+                gradient += row * (curve.weight * value - a);
+            }
+            let mut improved = false;
+            while damping < 1e12 {
+                let damped = normal + Matrix3::from_diagonal(&(normal.diagonal() * damping));
+                let step = damped.lu().solve(&gradient).unwrap_or_else(Vector3::zeros);
+                let next = Curve {
+                    slope: curve.slope - step[0],
+                    shift: curve.shift - step[1],
+                    weight: curve.weight - step[2],
+                };
+                let value = next.misfit(data, phi);
+                if value < misfit {
+                    improved = value < (1.0 - ARRIVED) * misfit;
+                    (curve, misfit) = (next, value);
+                    damping *= 0.1;
+                    break;
+                }
+                damping *= 10.0;
+            }
+            if !improved {
+                break;
+            }
+        }
+        (curve, misfit)
+    }
 }
 
 #[cfg(test)]
@@ -95,9 +138,9 @@ mod tests {
                 let values: Vec<f64> =
                     t.iter().map(|t| -1.7 * phi.curvature(slope * t - shift)).collect();
                 let found = fit(&t, &values, phi).unwrap();
-                assert!(found.misfit < 1e-3, "{phi} {slope} {shift}: {found:?}");
-                assert!((found.slope - slope).abs() < 1e-2 * slope, "{phi}: {found:?}");
-                assert!((found.shift - shift).abs() < 2e-2, "{phi}: {found:?}");
+                assert!(found.misfit < 1e-9, "{phi} {slope} {shift}: {found:?}");
+                assert!((found.slope - slope).abs() < 1e-6 * slope, "{phi}: {found:?}");
+                assert!((found.shift - shift).abs() < 1e-6, "{phi}: {found:?}");
             }
         }
         assert!(fit(&t, &vec![0.0; 50], Activation::Tanh).is_none());
