@@ -21,5 +21,5 @@ pub use cell::{Axis, Cell, Precision};
 pub use plan::{Grid, Plan, PlanError, axes};
 pub use record::{Ending, Key, Record, RecordError, Store, Stored, load};
 pub use run::{WRONG, run};
-pub use summary::{CellSummary, Interval, Summary, SummaryError};
+pub use summary::{CellSummary, Interval, SCHEMA, Summary, SummaryError};
 pub use sweep::{SweepError, sweep};

@@ -171,7 +171,7 @@ fn heat_map(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, y: Axis) -> D
         .caption(&content.title, (FONT, 17))
         .margin(8)
         .x_label_area_size(38)
-        .y_label_area_size(56)
+        .y_label_area_size(74)
         .build_cartesian_2d(-0.5..across.len() as f64 - 0.5, -0.5..up.len() as f64 - 0.5)?;
     chart
         .configure_mesh()
@@ -204,16 +204,18 @@ fn heat_map(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, y: Axis) -> D
 fn curves(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, line: Option<Axis>) -> Drawn {
     let across = content.labels(x);
     let lines = line.map_or(vec![String::new()], |axis| content.labels(axis));
+    // The names of the lines stand beside them.
+    let margin = if line.is_some() { 0.55 * across.len() as f64 } else { 0.0 };
     let mut chart = ChartBuilder::on(panel)
         .caption(&content.title, (FONT, 17))
         .margin(8)
         .x_label_area_size(38)
-        .y_label_area_size(46)
-        .build_cartesian_2d(-0.5..across.len() as f64 - 0.5, -0.03..1.03)?;
+        .y_label_area_size(52)
+        .build_cartesian_2d(-0.5..across.len() as f64 - 0.5 + margin, -0.03..1.03)?;
     chart
         .configure_mesh()
         .disable_x_mesh()
-        .x_labels(across.len())
+        .x_labels(across.len() + margin.ceil() as usize)
         .y_labels(6)
         .max_light_lines(0)
         .x_label_formatter(&|&place| label_at(&across, place))
@@ -245,8 +247,7 @@ fn curves(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, line: Option<Ax
     if line.is_some() {
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::LowerLeft)
-            .background_style(WHITE.mix(0.8))
+            .position(SeriesLabelPosition::UpperRight)
             .label_font((FONT, 15))
             .draw()?;
     }
