@@ -11,7 +11,7 @@ use disentangle::files::check_writable;
 use disentangle::gpu::Precision;
 use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
-use disentangle::identify::{Settings, Solution, Status, identify};
+use disentangle::identify::{Pipeline, Settings, Solution, Status, identify};
 use disentangle::model::Model;
 use disentangle::network::{Activation, FileError, Network};
 use disentangle::oracle::{Oracle, ProcessFormat, ProcessOracle, ProcessSettings};
@@ -52,6 +52,11 @@ pub struct Identify {
     activation: Option<Activation>,
     #[command(flatten)]
     limits: Limits,
+    /// The way from values to a network. `wide` asks far from the origin; `entangled` stays near
+    /// --center (for black boxes that answer only there) and takes its directions from third
+    /// derivatives, `published` from the span of Hessians, as the paper does
+    #[arg(long, default_value = "wide", value_parser = pipelines())]
+    pipeline: Pipeline,
     #[command(flatten)]
     region: RegionOptions,
     /// Write the network here, if one is found (identified or approximate)
@@ -135,6 +140,7 @@ impl Identify {
         self.check_depth()?;
         let (mut black_box, activation) = self.black_box()?;
         let mut settings = self.limits.settings(activation);
+        settings.pipeline = self.pipeline;
         self.region.apply(&mut settings);
         settings.validate(black_box.oracle().input_dim())?;
         let mut observer = progress::observer(self.quiet);
@@ -190,15 +196,19 @@ impl Identify {
             if self.limits.widths.is_some_and(|Units(_, m1)| m1.is_none()) {
                 return Err("--widths needs two numbers for two hidden layers, such as 24,8".into());
             }
-            if self.region.samples_locally() {
-                return Err("--center without --domain-radius, --radius and --design are for \
-                            sampling near a point: --depth 1"
+            if self.pipeline == Pipeline::Wide && self.region.samples_locally() {
+                return Err("--center without --domain-radius, --radius, --design, --hessians and \
+                            --descent are for sampling near a point: --pipeline entangled or \
+                            published, or --depth 1"
                     .into());
             }
             return Ok(());
         }
         if self.limits.widths.is_some_and(|Units(_, m1)| m1.is_some()) {
             return Err("--widths needs one number for one hidden layer, such as 20".into());
+        }
+        if self.pipeline != Pipeline::Wide {
+            return Err("--pipeline is for two hidden layers".into());
         }
         let BackendOptions { backend, adapter, precision, .. } = &self.backend;
         if *backend == Backend::Gpu || adapter.is_some() || *precision != Precision::default() {
@@ -348,6 +358,11 @@ fn precisions() -> impl TypedValueParser<Value = Precision> {
     PossibleValuesParser::new(Precision::ALL.map(Precision::name)).map(|name| {
         Precision::ALL.into_iter().find(|precision| precision.name() == name).unwrap_or_default()
     })
+}
+
+fn pipelines() -> impl TypedValueParser<Value = Pipeline> {
+    PossibleValuesParser::new(Pipeline::ALL.map(Pipeline::name))
+        .try_map(|name| name.parse::<Pipeline>())
 }
 
 fn ascents() -> impl TypedValueParser<Value = Ascent> {

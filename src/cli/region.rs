@@ -1,11 +1,13 @@
 //! Where a black box is sampled, and where it may be asked at all.
 
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use disentangle::files::read_regular;
 use disentangle::hessian::design::Design;
+use disentangle::identify::entangled::Descent;
 use disentangle::identify::{LocalSampling, Settings};
 use nalgebra::DVector;
 
@@ -24,6 +26,12 @@ pub struct RegionOptions {
     /// How the points of local sampling are spread; a sphere without it
     #[arg(long, value_parser = designs())]
     design: Option<Design>,
+    /// Hessians taken near the centre by the published pipeline. Without it: six a dimension
+    #[arg(long, value_name = "N")]
+    hessians: Option<NonZeroUsize>,
+    /// How the local pipelines of two hidden layers fit scales and shifts; gauss-newton without it
+    #[arg(long, value_parser = descents())]
+    descent: Option<Descent>,
     /// Ask nothing farther than this from the centre; a pipeline that would is stopped
     #[arg(long, value_name = "R", value_parser = parse_radius)]
     domain_radius: Option<f64>,
@@ -33,7 +41,10 @@ impl RegionOptions {
     /// Is there an option that only sampling near a point obeys? A centre may also be the domain's.
     pub fn samples_locally(&self) -> bool {
         let centre_of_nothing = self.center.is_some() && self.domain_radius.is_none();
-        centre_of_nothing || self.radius.is_some() || self.design.is_some()
+        centre_of_nothing || self.radius.is_some()
+            || self.design.is_some()
+            || self.hessians.is_some()
+            || self.descent.is_some()
     }
 
     /// Puts the options into the settings of a run.
@@ -42,6 +53,8 @@ impl RegionOptions {
             centre: self.center.as_ref().map(|Centre(point)| point.clone()),
             radius: self.radius,
             design: self.design.unwrap_or_default(),
+            hessians: self.hessians.map(NonZeroUsize::get),
+            descent: self.descent.unwrap_or_default(),
         };
         settings.domain_radius = self.domain_radius;
     }
@@ -86,6 +99,12 @@ fn parse_radius(text: &str) -> Result<f64, String> {
 
 fn designs() -> impl TypedValueParser<Value = Design> {
     PossibleValuesParser::new(Design::ALL.map(Design::name)).try_map(|name| name.parse::<Design>())
+}
+
+fn descents() -> impl TypedValueParser<Value = Descent> {
+    PossibleValuesParser::new(Descent::ALL.map(Descent::name)).map(|name| {
+        Descent::ALL.into_iter().find(|descent| descent.name() == name).unwrap_or_default()
+    })
 }
 
 #[cfg(test)]
