@@ -14,6 +14,10 @@ use crate::subspace::largest_gap;
 
 /// A fall of the singular values of the gradients by this factor, down to near the noise, is a rank.
 const CLEAR_GAP: f64 = 30.0;
+/// Near the noise: this many times it.
+const NOISE: f64 = 30.0;
+/// Or this share of the largest singular value, for what the differences truncate.
+const TRUNCATION: f64 = 1e-8;
 
 /// A black box seen on a subspace: y -> f(Q y).
 pub struct Restricted<'a> {
@@ -125,8 +129,10 @@ pub fn range(
     let scheme = GradientScheme::Central4;
     let gradients = stencil::gradients(&mut |x| f.values(x), &centres, &identity, scheme, h)?;
     let noise = 1.5 * land.noise_near / h * (d as f64).sqrt();
-    let columns: Vec<DVector<f64>> =
-        gradients.column_iter().filter(|g| g.norm() > 1e3 * noise).map(|g| g / g.norm()).collect();
+    let clear: Vec<_> = gradients.column_iter().filter(|g| g.norm() > 1e3 * noise).collect();
+    let columns: Vec<DVector<f64>> = clear.iter().map(|g| g / g.norm()).collect();
+    // What noise alone puts into a direction that no gradient has.
+    let tail = clear.iter().map(|g| (noise / g.norm()).powi(2)).sum::<f64>().sqrt();
     if columns.len() < d {
         evidence
             .add("reduce", json!({"dimension": d, "reason": "too few gradients above the noise"}));
@@ -134,8 +140,10 @@ pub fn range(
     }
     let Some(svd) = thin_svd(&DMatrix::from_columns(&columns)) else { return Ok(identity) };
     let gap = largest_gap(&svd.s, 1..=d - 1, 1e-15 * svd.s[0]);
-    let reduced = gap.filter(|gap| gap.ratio > CLEAR_GAP && svd.s[gap.rank] < 1e-4 * svd.s[0]);
+    let allowed = (NOISE * tail).max(TRUNCATION * svd.s[0]);
+    let reduced = gap.filter(|gap| gap.ratio > CLEAR_GAP && svd.s[gap.rank] < allowed);
     let dimension = reduced.map_or(d, |gap| gap.rank);
-    evidence.add("reduce", json!({"dimension": dimension, "gap": gap.map(|g| g.ratio), "step": h}));
+    evidence.add("reduce", json!({"dimension": dimension, "gap": gap.map(|g| g.ratio), "step": h,
+        "smallest": svd.s.last(), "allowed": allowed}));
     Ok(if dimension < d { svd.u.columns(0, dimension).into_owned() } else { identity })
 }

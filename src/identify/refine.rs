@@ -14,6 +14,8 @@ use crate::oracle::Oracle;
 pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
 /// Relative residual from which on steps are not damped.
 const NEAR: f64 = 1e-4;
+/// Residuals within this many floors are near it.
+const NEAR_FLOOR: f64 = 1e3;
 /// Steps at most.
 const MOST_STEPS: usize = 60;
 
@@ -104,7 +106,9 @@ pub fn refine<M: Model>(
         if lambda == 0.0 && after < floor {
             break;
         }
-        idle = if after > 0.5 * before { idle + 1 } else { 0 };
+        // Near the floor little is left to gain; far from it a slow valley is worth following.
+        let slow = if after < NEAR_FLOOR * floor { 0.5 } else { 0.99 };
+        idle = if after > slow * before { idle + 1 } else { 0 };
     }
     let last = rms(&residual);
     evidence.add(

@@ -50,6 +50,8 @@ const STARTS: usize = 16;
 const ENOUGH: f64 = 1e-3;
 /// Residual beyond which a decomposition means nothing.
 const HOPELESS: f64 = 0.15;
+/// Where later attempts begin, as a share of the radius.
+const OFFSET: f64 = 0.3;
 /// Base points visited.
 const MOVES: usize = 8;
 /// Shares of the radius at which points for the fit and the certificate lie.
@@ -145,8 +147,11 @@ impl Run<'_> {
         let rng = &mut draws::stream(seed, "decompose", attempt);
         let inner = place.radius - place.step.reach();
 
-        // Two places to begin: the centre, and where the Hessian is smallest.
-        let centre = jet::measure(f, &DVector::zeros(k), place.step)?;
+        // Two places to begin: the centre (later attempts: some other point), and where the Hessian is
+        // smallest from there.
+        let offset = if attempt == 0 { 0.0 } else { OFFSET * inner };
+        let start = draws::unit_vector(rng, k) * offset;
+        let centre = jet::measure(f, &start, place.step)?;
         let other = inflection::smallest_hessian(f, &centre, inner, place.step)?;
         let mut best: Option<(Jet, DMatrix<f64>, f64)> = None;
         let mut tried = Vec::new();
@@ -179,9 +184,16 @@ impl Run<'_> {
             if y.norm() < 1e-9 * place.radius {
                 break;
             }
-            let next = jet::measure(f, &(&jet.point + &y), place.step)?;
-            let found = decompose(&next.cubic, k + m1, Some(&components), 0, ENOUGH, rng);
-            let Some(found) = found.filter(|found| found.residual < residual) else { break };
+            let mut better = None;
+            for share in [1.0, 0.5, 0.25] {
+                let next = jet::measure(f, &(&jet.point + &y * share), place.step)?;
+                let found = decompose(&next.cubic, k + m1, Some(&components), 0, ENOUGH, rng);
+                if let Some(found) = found.filter(|found| found.residual < residual) {
+                    better = Some((next, found));
+                    break;
+                }
+            }
+            let Some((next, found)) = better else { break };
             let gain = found.residual / residual;
             (jet, components, residual) = (next, found.components, found.residual);
             layers = split(&jet, &components, m1, rng)?;
