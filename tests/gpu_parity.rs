@@ -195,20 +195,21 @@ impl Harness<'_> {
                 _ => {}
             }
         }
-        let mut device = Stack::from_host(self.gpu, &stack, real).unwrap();
-        let floors = if stack.is_empty() { Vec::new() } else { floors };
-        let norms = device.normalise(self.gpu, &floors).unwrap();
+        let device = self.gpu.upload(&real.encode(stack.iter().copied())).unwrap();
+        let norms = normalise::lengths(self.gpu, &device, (entries, columns), real).unwrap();
+        let factors = normalise::factors(&norms, &floors);
+        normalise::scale(self.gpu, &device, entries, &factors, real).unwrap();
         let expected_norms = normalise::twin(&mut stack, &floors);
         let case = format!("{entries} x {columns}");
         let tolerance = ROUNDINGS * (real.epsilon() + TWIN);
         if !stack.is_empty() {
-            let found = device.download(self.gpu).unwrap();
+            let found = self.gpu.read(&device, real, entries * columns).unwrap();
+            let found = DMatrix::from_vec(entries, columns, found);
             self.compare("normalise", case.clone(), real, &found, &stack, |_, _| tolerance);
         }
         let row = |values: &[f64]| DMatrix::from_row_slice(1, values.len(), values);
-        let sizes = if stack.is_empty() { Vec::new() } else { expected_norms };
-        self.compare("normalise", case, real, &row(&norms), &row(&sizes), |_, n| {
-            tolerance * sizes[n].max(1e-30)
+        self.compare("normalise", case, real, &row(&norms), &row(&expected_norms), |_, n| {
+            tolerance * expected_norms[n].max(1e-30)
         });
     }
 
@@ -217,14 +218,20 @@ impl Harness<'_> {
         let a = draws::gaussian(&mut rng, entries, left);
         let b = draws::gaussian(&mut rng, entries, right);
         let upload = |m: &DMatrix<f64>| self.gpu.upload(&real.encode(m.iter().copied())).unwrap();
-        let found =
-            gram::gram(self.gpu, (&upload(&a), left), (&upload(&b), right), entries, real).unwrap();
+        let (on_a, on_b) = (upload(&a), upload(&b));
+        let right_matrix = gram::Matrix::new(&on_b, entries, right);
         let expected = gram::twin(&a, &b);
         let sizes = a.abs().transpose() * b.abs();
+        let tolerance = |l: usize, r: usize| ROUNDINGS * (real.epsilon() + TWIN) * sizes[(l, r)];
+        let by_columns = gram::Matrix::new(&on_a, entries, left);
+        let found = gram::gram(self.gpu, by_columns, right_matrix, real).unwrap();
         let case = format!("{entries} rows, {left} x {right}");
-        self.compare("gram", case, real, &found, &expected, |l, r| {
-            ROUNDINGS * (real.epsilon() + TWIN) * sizes[(l, r)]
-        });
+        self.compare("gram", case.clone(), real, &found, &expected, tolerance);
+        // The same matrix stored by rows.
+        let on_a = upload(&a.transpose());
+        let by_rows = gram::Matrix::new(&on_a, left, entries).transposed();
+        let found = gram::gram(self.gpu, by_rows, right_matrix, real).unwrap();
+        self.compare("gram", case + ", by rows", real, &found, &expected, tolerance);
     }
 
     fn report(&self) {
@@ -373,7 +380,8 @@ fn broken_kernels_are_found_out() {
         ("gradient", "var derivative = rule[0] *", "var derivative = real(1.0001) * rule[0] *"),
         ("hessian_stack", "let j = packed >> 16u;", "let j = packed & 0xffffu;"),
         ("hessian_stack", "-q * z.x * n", "q * z.x * n"),
-        ("normalise", "x / length", "x / (length * real(1.0001))"),
+        ("normalise", "*= factor", "*= factor * real(1.0001)"),
+        ("normalise", "sqrt(shares[0])", "sqrt(shares[0]) * real(1.0001)"),
         ("gram", "left_tile[at + y + 3u]", "left_tile[at + y + 2u]"),
     ] {
         let Some(mut gpu) = device() else { return };
@@ -401,21 +409,96 @@ fn a_lost_device_is_replaced() {
     assert_eq!(oracle.record().on_cpu, 0);
 }
 
+/// Norms, Gram matrix, products and inner products of a stack on the device against the matrix of the
+/// same Hessians: with all slices kept, some of them, and none.
 #[test]
-fn a_stack_on_the_device_gives_the_gram_matrix_of_its_download() {
-    let Some(gpu) = device() else { return };
-    let (network, _) = network(9, 12, 4, Activation::Sigmoid, Activation::Sigmoid);
-    let centres = draws::gaussian(&mut draws::stream(1, "stack", 0), 9, 70) * 2.0;
-    let eye = DMatrix::identity(9, 9);
+fn a_stack_on_the_device_is_the_matrix_of_its_hessians_however_little_of_it_stays() {
+    let Some(mut gpu) = device() else { return };
+    let (network, _) = network(23, 12, 4, Activation::Sigmoid, Activation::Sigmoid);
+    let mut rng = draws::stream(1, "stack", 0);
+    let centres = draws::gaussian(&mut rng, 23, 70) * 2.0;
+    let eye = DMatrix::identity(23, 23);
     let scheme = HessianScheme::Richardson;
-    let mut stack =
-        Stack::new(&gpu, &network, &centres, &eye, scheme, STEP, Real::F32, 1 << 30).unwrap();
-    let norms = stack.normalise(&gpu, &[0.0; 70]).unwrap();
-    assert!(norms.iter().all(|&norm| norm > 0.0));
-    let host = stack.download(&gpu).unwrap();
-    assert!((stack.gram(&gpu).unwrap() - host.transpose() * &host).amax() < 1e-5);
-    let refused = Stack::new(&gpu, &network, &centres, &eye, scheme, STEP, Real::F32, 100);
-    assert!(matches!(refused, Err(GpuError::TooLarge(_))));
+    let mut kept = Vec::new();
+    for memory in [1 << 30, 8 * 4 * 70 * 64, 1 << 10] {
+        gpu.set_memory(memory);
+        for real in reals(&gpu) {
+            let mut stack = Stack::new(&gpu, &network, &centres, &eye, scheme, STEP, real).unwrap();
+            kept.push(stack.slices());
+            let mut host =
+                hessian_stack::hessians(&gpu, &network, &centres, &eye, scheme, STEP, real)
+                    .unwrap();
+            let tolerance = 100.0 * real.epsilon();
+            let norms = stack.norms(&gpu).unwrap();
+            for (norm, column) in norms.iter().zip(host.column_iter()) {
+                assert!((norm / column.norm() - 1.0).abs() < tolerance, "{memory} {real:?}");
+            }
+            let mut floors = vec![0.0; 70];
+            floors[3] = f64::INFINITY;
+            stack.scale(&gpu, normalise::factors(&norms, &floors)).unwrap();
+            normalise::twin(&mut host, &floors);
+            let others = draws::gaussian(&mut rng, 276, 5);
+            let coefficients = draws::gaussian(&mut rng, 70, 9);
+            let chosen = [0, 3, 69];
+            for (found, expected) in [
+                (stack.gram(&gpu).unwrap(), host.transpose() * &host),
+                (stack.inner(&gpu, &others).unwrap(), host.transpose() * others),
+                (stack.product(&gpu, &coefficients).unwrap(), &host * coefficients),
+                (stack.columns(&gpu, &chosen).unwrap(), host.select_columns(&chosen)),
+            ] {
+                let error = (found - &expected).amax();
+                assert!(error < tolerance * expected.amax(), "{memory} {real:?}: {error:e}");
+            }
+        }
+    }
+    println!("slices, and those that stay: {kept:?}");
+    assert!(kept.iter().any(|(all, stay)| all == stay));
+    assert!(kept.iter().any(|(all, stay)| 0 < *stay && stay < all));
+    assert!(kept.iter().any(|(all, stay)| *all > 1 && *stay == 0));
+}
+
+/// The memory decides where the stack is, not what comes out.
+#[test]
+fn networks_are_identified_though_no_part_of_the_stack_stays() {
+    if device().is_none() {
+        return;
+    }
+    let (network, name) = network(24, 24, 4, Activation::Tanh, Activation::Tanh);
+    let mut verdicts = Vec::new();
+    for memory in [1 << 30, 1 << 10] {
+        let mut oracle =
+            GpuOracle::new(network.clone(), wanted().as_deref(), Precision::F32).unwrap();
+        oracle.set_memory(memory);
+        let solution =
+            identify::identify(&mut oracle, &identify::Settings::default(), &mut Silent).unwrap();
+        assert_eq!(solution.status, identify::Status::Identified, "{name}: {}", solution.reason);
+        assert_eq!(oracle.record().on_cpu, 0);
+        let stack = solution.stages.iter().find(|stage| stage.name == "stack");
+        verdicts.push((solution.widths, stack.map(|stage| stage.queries)));
+    }
+    // What is computed again is not asked again.
+    assert_eq!(verdicts[0], verdicts[1]);
+}
+
+#[test]
+fn a_stack_is_made_again_on_a_fresh_device() {
+    if device().is_none() {
+        return;
+    }
+    let (network, _) = network(6, 7, 3, Activation::Tanh, Activation::Tanh);
+    let mut oracle = GpuOracle::new(network, wanted().as_deref(), Precision::Auto).unwrap();
+    let centres = draws::gaussian(&mut draws::stream(1, "lost stack", 0), 6, 50) * 2.0;
+    let eye = DMatrix::identity(6, 6);
+    let mut stack = oracle.hessian_stack(&centres, &eye, HessianScheme::Polarised, STEP).unwrap();
+    let kept: Vec<usize> = (0..50).filter(|n| n % 7 != 0).collect();
+    stack.keep(&kept).unwrap();
+    let before = stack.singular_values().unwrap();
+    oracle.gpu().lose();
+    assert_eq!(stack.singular_values().unwrap(), before);
+    assert_eq!(oracle.record().lost_devices, 1);
+    // The oracle itself goes on with the fresh device.
+    oracle.hessians(&centres, &eye, HessianScheme::Polarised, STEP).unwrap();
+    assert_eq!(oracle.record().lost_devices, 1);
 }
 
 #[test]
@@ -627,7 +710,7 @@ mod layout {
             let (network, _) = network(3, 5, 9, activation, activation);
             let prepared = Increments::new(&network);
             for real in [Real::F32, Real::F64] {
-                let stencil = || fields!(increments: directions, units, blocks, entries, levels, one_sided, minus, far);
+                let stencil = || fields!(increments: directions, units, blocks, entries, levels, one_sided, minus, far, first_centre, first_entry, pad0, pad1);
                 check(&gradient::source(&prepared, real), &gradient::BINDINGS, stencil());
                 check(&hessian_stack::source(&prepared, real), &hessian_stack::BINDINGS, stencil());
                 check(
@@ -643,7 +726,7 @@ mod layout {
                 check(
                     &gram::source(real),
                     &gram::BINDINGS,
-                    fields!(gram: entries, first_row, last_row, left_columns, right_columns, pad0, pad1, pad2),
+                    fields!(gram: first_row, last_row, left_columns, right_columns, left_row, left_column, right_column, pad0),
                 );
             }
         }

@@ -251,7 +251,7 @@ impl Bench {
             let queries = SCHEME.queries(d) as f64;
             // As many as take about a third of the time, by a first small stack.
             let build = |count: usize| {
-                Stack::new(gpu, network, &centres(d, count), &eye, SCHEME, STEP, real, u64::MAX)
+                Stack::new(gpu, network, &centres(d, count), &eye, SCHEME, STEP, real)
             };
             build(8)?;
             let began = Instant::now();

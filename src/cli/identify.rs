@@ -226,7 +226,7 @@ impl BlackBox {
 
     fn backend(&self) -> BackendRecord {
         match self {
-            BlackBox::Network(oracle) => oracle.record().clone(),
+            BlackBox::Network(oracle) => oracle.record(),
             BlackBox::Process(_) => BackendRecord::cpu(),
         }
     }

@@ -11,8 +11,11 @@
 //! * [`device`]: adapters, the device, its loss, buffers and dispatches.
 //! * [`shader`]: a kernel's source from its file, the shared code and the precision.
 //! * [`increments`]: what the stencil kernels need to know of a network.
+//! * [`stencil`], [`pace`]: what stencil kernels share; dispatches sized by time, two under way.
 //! * [`forward`], [`gradient`], [`hessian_stack`], [`normalise`], [`gram`]: the kernels.
-//! * [`oracle`]: a network as an oracle whose stencils run on the device.
+//! * [`stack`]: a Hessian stack that stays on the device, of any size.
+//! * [`oracle`]: a network as an oracle whose stencils run on the device; [`worker`]: the device behind it,
+//!   replaced when it is lost.
 //! * [`self_test`]: whether an adapter computes what it should.
 
 pub mod device;
@@ -23,14 +26,19 @@ pub mod hessian_stack;
 pub mod increments;
 pub mod normalise;
 pub mod oracle;
+mod oracle_stack;
+pub mod pace;
 pub mod self_test;
 pub mod shader;
+pub mod stack;
+pub mod stencil;
+pub mod worker;
 
 use serde::{Deserialize, Serialize};
 
 pub use device::{AdapterRecord, Gpu, GpuError, adapters};
-pub use hessian_stack::Stack;
 pub use oracle::{BackendRecord, GpuOracle};
+pub use stack::Stack;
 
 /// The arithmetic of a kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

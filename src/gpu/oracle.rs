@@ -1,12 +1,17 @@
 //! A network as a black box whose stencils run on a GPU.
 
+use std::sync::Arc;
+
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
-use super::device::{AdapterRecord, Gpu, GpuError, adapters};
+use super::device::{Gpu, GpuError, adapters};
 use super::increments::Increments;
+use super::oracle_stack::{OracleStack, Recipe};
 use super::self_test::{double_f32_test, self_test};
+use super::worker::Worker;
 use super::{Precision, Real, gradient, hessian_stack};
+use crate::hessian::stack::{HessianStack, HostStack};
 use crate::network::Network;
 use crate::oracle::{NetworkOracle, Oracle, OracleError};
 use crate::stencil::{self, GradientScheme, HessianScheme};
@@ -92,9 +97,7 @@ pub struct CpuOracle {
 /// A network whose values come from the CPU in f64 and whose Hessian stencils come from a GPU.
 #[derive(Debug)]
 pub struct GpuOracle {
-    network: Network,
-    gpu: Gpu,
-    real: Real,
+    worker: Arc<Worker>,
     record: BackendRecord,
 }
 
@@ -139,10 +142,10 @@ impl ChosenOracle {
     }
 
     /// What was asked for and what does the work.
-    pub fn record(&self) -> &BackendRecord {
+    pub fn record(&self) -> BackendRecord {
         match self {
-            ChosenOracle::Cpu(cpu) => &cpu.record,
-            ChosenOracle::Gpu(gpu) => &gpu.record,
+            ChosenOracle::Cpu(cpu) => cpu.record.clone(),
+            ChosenOracle::Gpu(gpu) => gpu.record(),
         }
     }
 
@@ -200,69 +203,60 @@ impl GpuOracle {
             lost_devices: 0,
             on_cpu: 0,
         };
-        Ok(GpuOracle { network, gpu, real, record })
-    }
-
-    /// The adapter at work.
-    pub fn adapter(&self) -> &AdapterRecord {
-        self.gpu.record()
+        Ok(GpuOracle { worker: Arc::new(Worker::new(network, gpu, real)), record })
     }
 
     /// What was asked for and what does the work.
-    pub fn record(&self) -> &BackendRecord {
-        &self.record
+    pub fn record(&self) -> BackendRecord {
+        BackendRecord { lost_devices: self.worker.lost(), ..self.record.clone() }
     }
 
     /// Limits the memory on the device, see [`Gpu::set_memory`].
     pub fn set_memory(&mut self, bytes: u64) {
-        self.gpu.set_memory(bytes);
+        self.worker.set_memory(bytes);
     }
 
     /// The device, for work beside the oracle's.
-    pub fn gpu(&self) -> &Gpu {
-        &self.gpu
+    pub fn gpu(&self) -> Gpu {
+        self.worker.gpu()
     }
 
-    /// Runs `work`, once more on a fresh device if this one is lost. `None` if the work does not fit
-    /// the kernels.
-    fn retry<T>(
+    /// Whether the closed forms serve Hessians with this step.
+    fn serves(&self, directions: &DMatrix<f64>, scheme: HessianScheme, h: f64) -> bool {
+        let far = if scheme == HessianScheme::Polarised { h } else { 2.0 * h };
+        Increments::new(&self.worker.network).reach(directions, far) <= 1.0
+    }
+
+    fn hessians_on_cpu(
         &mut self,
-        work: impl Fn(&Gpu, &Network, Real) -> Result<T, GpuError>,
-    ) -> Result<Option<T>, GpuError> {
-        let first = work(&self.gpu, &self.network, self.real);
-        let result = match first {
-            Err(GpuError::Lost(reason)) => {
-                tracing::warn!("the GPU was lost, trying a fresh device: {reason}");
-                self.record.lost_devices += 1;
-                let memory = self.gpu.memory();
-                self.gpu = Gpu::open(self.record.adapter.as_deref())?;
-                self.gpu.set_memory(memory);
-                work(&self.gpu, &self.network, self.real)
-            }
-            other => other,
-        };
-        match result {
-            Ok(value) => Ok(Some(value)),
-            Err(GpuError::TooLarge(_)) => Ok(None),
-            Err(error) => Err(error),
-        }
-    }
-
-    fn values_on_cpu(network: &Network) -> impl FnMut(&DMatrix<f64>) -> Answer + '_ {
-        |x| Ok(network.values(x))
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        self.record.on_cpu += centres.ncols() as u64;
+        let network = &self.worker.network;
+        stencil::hessians(&mut |x| Ok(network.values(x)), centres, directions, scheme, h)
     }
 }
 
-type Answer = Result<DVector<f64>, OracleError>;
+/// `None` for work that does not fit the kernels.
+fn fitting<T>(result: Result<T, GpuError>) -> Result<Option<T>, GpuError> {
+    match result {
+        Ok(value) => Ok(Some(value)),
+        Err(GpuError::TooLarge(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
 
 impl Oracle for GpuOracle {
     fn input_dim(&self) -> usize {
-        self.network.a.nrows()
+        self.worker.network.a.nrows()
     }
 
     // Single values serve the stages where accuracy decides.
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        Ok(self.network.values(points))
+        Ok(self.worker.network.values(points))
     }
 
     // So do gradients: on the device in f64 only.
@@ -273,17 +267,16 @@ impl Oracle for GpuOracle {
         scheme: GradientScheme,
         h: f64,
     ) -> Result<DMatrix<f64>, OracleError> {
-        let reach = Increments::new(&self.network).reach(directions, h);
-        if self.real == Real::F64 && reach <= 1.0 {
-            let found = self.retry(|gpu, network, real| {
-                gradient::gradients(gpu, network, centres, directions, scheme, h, real)
-            })?;
+        let Worker { network, real, .. } = &*self.worker;
+        if *real == Real::F64 && Increments::new(network).reach(directions, h) <= 1.0 {
+            let found = fitting(self.worker.run(|gpu, _| {
+                gradient::gradients(gpu, network, centres, directions, scheme, h, *real)
+            }))?;
             if let Some(found) = found {
                 return Ok(found);
             }
         }
-        let mut values = Self::values_on_cpu(&self.network);
-        stencil::gradients(&mut values, centres, directions, scheme, h)
+        stencil::gradients(&mut |x| Ok(network.values(x)), centres, directions, scheme, h)
     }
 
     fn hessians(
@@ -293,22 +286,38 @@ impl Oracle for GpuOracle {
         scheme: HessianScheme,
         h: f64,
     ) -> Result<DMatrix<f64>, OracleError> {
-        let far = if scheme == HessianScheme::Polarised { h } else { 2.0 * h };
-        if Increments::new(&self.network).reach(directions, far) <= 1.0 {
-            let found = self.retry(|gpu, network, real| {
-                hessian_stack::hessians(gpu, network, centres, directions, scheme, h, real)
-            })?;
+        if self.serves(directions, scheme, h) {
+            let Worker { network, real, .. } = &*self.worker;
+            let found = fitting(self.worker.run(|gpu, _| {
+                hessian_stack::hessians(gpu, network, centres, directions, scheme, h, *real)
+            }))?;
             if let Some(found) = found {
                 return Ok(found);
             }
         }
-        self.record.on_cpu += centres.ncols() as u64;
-        let mut values = Self::values_on_cpu(&self.network);
-        stencil::hessians(&mut values, centres, directions, scheme, h)
+        self.hessians_on_cpu(centres, directions, scheme, h)
     }
 
-    fn hessian_noise(&self) -> Option<f64> {
-        Some(HESSIAN_ROUNDINGS * self.real.epsilon())
+    fn hessian_stack(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<Box<dyn HessianStack>, OracleError> {
+        let some = centres.ncols() > 0 && directions.ncols() > 0;
+        if some && self.serves(directions, scheme, h) {
+            let recipe =
+                Recipe { centres: centres.clone(), directions: directions.clone(), scheme, h };
+            if let Some(stack) = fitting(OracleStack::new(self.worker.clone(), recipe))? {
+                return Ok(Box::new(stack));
+            }
+        }
+        Ok(Box::new(HostStack::new(self.hessians_on_cpu(centres, directions, scheme, h)?)))
+    }
+
+    fn hessian_noise(&self, _: f64) -> Option<f64> {
+        Some(HESSIAN_ROUNDINGS * self.worker.real.epsilon())
     }
 }
 
@@ -344,10 +353,20 @@ impl Oracle for ChosenOracle {
         self.inner().hessians(centres, directions, scheme, h)
     }
 
-    fn hessian_noise(&self) -> Option<f64> {
+    fn hessian_stack(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<Box<dyn HessianStack>, OracleError> {
+        self.inner().hessian_stack(centres, directions, scheme, h)
+    }
+
+    fn hessian_noise(&self, h: f64) -> Option<f64> {
         match self {
-            ChosenOracle::Cpu(cpu) => cpu.oracle.hessian_noise(),
-            ChosenOracle::Gpu(gpu) => gpu.hessian_noise(),
+            ChosenOracle::Cpu(cpu) => cpu.oracle.hessian_noise(h),
+            ChosenOracle::Gpu(gpu) => gpu.hessian_noise(h),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! so that <svec M, svec N> = <M, N>_F.
 
 pub mod fused;
+pub mod stack;
 
 use nalgebra::DMatrix;
 
