@@ -609,6 +609,12 @@ fn functions(@builtin(global_invocation_id) id: vec3<u32>) {
 fn double_f32_is_tested_and_refused_with_a_reason() {
     let Some(gpu) = device() else { return };
     println!("double-f32: {:?}", double_f32_test(&gpu).unwrap());
+    for g in Activation::ALL {
+        let (net, name) = network(7, 9, 3, g, g);
+        let x = draws::gaussian(&mut draws::stream(1, "dd", 0), 7, 1000) * 3.0;
+        let e = (disentangle::gpu::forward_double::values(&gpu, &net, &x).unwrap() - forward::twin(&net, &x)).amax();
+        println!("{name} {e:e}");
+    }
     let (network, _) = network(4, 6, 3, Activation::Tanh, Activation::Tanh);
     let refused = GpuOracle::new(network, wanted().as_deref(), Precision::DoubleF32);
     assert!(matches!(refused, Err(GpuError::Precision { .. })));

@@ -20,6 +20,7 @@
 
 pub mod device;
 pub mod forward;
+pub mod forward_double;
 pub mod gradient;
 pub mod gram;
 pub mod hessian_stack;

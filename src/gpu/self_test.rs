@@ -52,11 +52,13 @@ pub fn double_f32_test(gpu: &Gpu) -> Result<Result<(), String>, GpuError> {
         .map(|(k, x)| f64::from((x * if k % 2 == 0 { 1.0 } else { 1e-3 }) as f32))
         .collect();
     let text = include_str!("../../shaders/double_f32.wgsl");
-    let source = Source::new("double_f32", text, Real::F32, &[]);
-    let kernel = gpu.kernel(&source, "double_f32", &[Access::Read, Access::Write])?;
+    let source = Source::double("double_f32", text, &[]);
+    let bindings = [Access::Uniform, Access::Read, Access::Write];
+    let kernel = gpu.kernel(&source, "double_f32", &bindings)?;
+    let params = gpu.uniform(&[COUNT as u32, 0, 0, 0]);
     let given = gpu.upload(&Real::F32.encode(inputs.iter().copied()))?;
     let out = gpu.buffer(16 * COUNT)?;
-    gpu.dispatch(&kernel, &[&given, &out], ((COUNT as u32).div_ceil(WORKGROUP), 1));
+    gpu.dispatch(&kernel, &[&params, &given, &out], ((COUNT as u32).div_ceil(WORKGROUP), 1));
     let found = gpu.read(&out, Real::F32, 4 * COUNT)?;
     // Sums and products of two f32 numbers of similar size are exact in f64.
     let exact = |rule: fn(f64, f64) -> f64, at: usize| {
