@@ -8,13 +8,14 @@ use std::io::Write;
 
 use disentangle::draws;
 use disentangle::gpu::device::{Access, WORKGROUP};
+use disentangle::gpu::forward_double::{decode, encode};
 use disentangle::gpu::increments::Increments;
 use disentangle::gpu::oracle::{Backend, ChosenOracle};
 use disentangle::gpu::self_test::double_f32_test;
 use disentangle::gpu::shader::Source;
 use disentangle::gpu::{
-    Gpu, GpuError, GpuOracle, Precision, Real, Stack, forward, gradient, gram, hessian_stack,
-    normalise,
+    Gpu, GpuError, GpuOracle, Precision, Real, Stack, forward, forward_double, gradient, gram,
+    hessian_stack, normalise,
 };
 use disentangle::identify;
 use disentangle::network::{Activation, Class, Network};
@@ -67,6 +68,8 @@ struct Comparison {
 
 struct Harness<'a> {
     gpu: &'a Gpu,
+    /// Whether double-f32 passes its self-test.
+    double: bool,
     comparisons: Vec<Comparison>,
 }
 
@@ -121,9 +124,16 @@ impl Harness<'_> {
         );
         let case = format!("{name} at {points} points");
         let sizes: Vec<f64> = (0..points).map(|n| Self::value_size(network, &x, n)).collect();
-        self.compare("forward", case, real, &found, &expected, |_, n| {
+        self.compare("forward", case.clone(), real, &found, &expected, |_, n| {
             0.1 * ROUNDINGS * (real.epsilon() + TWIN) * sizes[n]
         });
+        if real == Real::F32 && self.double {
+            let found = forward_double::values(self.gpu, network, &x).unwrap();
+            let found = DMatrix::from_row_slice(1, points, found.as_slice());
+            self.compare("forward_double", case, real, &found, &expected, |_, n| {
+                0.1 * ROUNDINGS * (forward_double::EPSILON + TWIN) * sizes[n]
+            });
+        }
     }
 
     fn stencils(&mut self, network: &Network, name: &str, k: usize, n: usize, real: Real) {
@@ -252,7 +262,8 @@ impl Harness<'_> {
     }
 }
 
-const KERNELS: [&str; 5] = ["forward", "gradient", "hessian_stack", "normalise", "gram"];
+const KERNELS: [&str; 6] =
+    ["forward", "forward_double", "gradient", "hessian_stack", "normalise", "gram"];
 
 /// The derivatives of f with absolute values in every sum: what their rounding is relative to.
 struct Sizes {
@@ -297,7 +308,8 @@ fn network(d: usize, m0: usize, m1: usize, g: Activation, h: Activation) -> (Net
 
 /// All comparisons. `few` leaves out sizes, for the deliberately broken kernels.
 fn parity(gpu: &Gpu, few: bool) -> Vec<Comparison> {
-    let mut harness = Harness { gpu, comparisons: Vec::new() };
+    let double = double_f32_test(gpu).unwrap().is_ok();
+    let mut harness = Harness { gpu, double, comparisons: Vec::new() };
     let wg = WORKGROUP as usize;
     for real in reals(gpu) {
         for g in Activation::ALL {
@@ -369,7 +381,9 @@ fn kernels_agree_with_their_twins() {
         assert!(!comparison.executed.is_empty());
     }
     for kernel in KERNELS {
-        assert!(comparisons.iter().any(|c| c.kernel == kernel), "{kernel} was never compared");
+        let compared = comparisons.iter().any(|c| c.kernel == kernel);
+        let refused = kernel == "forward_double" && double_f32_test(&gpu).unwrap().is_err();
+        assert!(compared || refused, "{kernel} was never compared");
     }
 }
 
@@ -605,19 +619,120 @@ fn functions(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }
 
+/// Relative errors of double-f32 arithmetic and functions, against f64.
 #[test]
-fn double_f32_is_tested_and_refused_with_a_reason() {
+fn double_f32_functions_are_accurate() {
     let Some(gpu) = device() else { return };
-    println!("double-f32: {:?}", double_f32_test(&gpu).unwrap());
-    for g in Activation::ALL {
-        let (net, name) = network(7, 9, 3, g, g);
-        let x = draws::gaussian(&mut draws::stream(1, "dd", 0), 7, 1000) * 3.0;
-        let e = (disentangle::gpu::forward_double::values(&gpu, &net, &x).unwrap() - forward::twin(&net, &x)).amax();
-        println!("{name} {e:e}");
+    if let Err(reason) = double_f32_test(&gpu).unwrap() {
+        println!("refused: {reason}");
+        return;
     }
-    let (network, _) = network(4, 6, 3, Activation::Tanh, Activation::Tanh);
-    let refused = GpuOracle::new(network, wanted().as_deref(), Precision::DoubleF32);
-    assert!(matches!(refused, Err(GpuError::Precision { .. })));
+    // (a, b) in, (a + b, a b, a / b, tanh a), (sigmoid a, erf a, exp(-|a|)) out.
+    let text = "#include gauss
+#include double
+struct Params { count: u32, zero: u32, pad0: u32, pad1: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> inputs: array<double>;
+@group(0) @binding(2) var<storage, read_write> outputs: array<double>;
+@compute @workgroup_size(WORKGROUP)
+fn functions(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x < params.count) {
+        let a = inputs[2u * id.x];
+        let b = inputs[2u * id.x + 1u];
+        let at = 7u * id.x;
+        outputs[at] = add(a, b);
+        outputs[at + 1u] = mul(a, b);
+        outputs[at + 2u] = div(a, b);
+        outputs[at + 3u] = double_tanh(a);
+        outputs[at + 4u] = double_sigmoid(a);
+        outputs[at + 5u] = double_erf(a);
+        outputs[at + 6u] = double_exp(-absolute(a));
+    }
+}";
+    let mut rng = draws::stream(1, "double", 0);
+    // What a pair holds of an f64.
+    let mut inputs = Vec::new();
+    let numbers = draws::gaussian(&mut rng, 2, 6000);
+    let spread: Vec<f64> = numbers
+        .iter()
+        .enumerate()
+        .map(|(k, x)| x * 10f64.powf((k / 2 % 13) as f64 / 2.0 - 5.0))
+        .collect();
+    decode(&encode(spread), &mut inputs);
+    let count = inputs.len() / 2;
+    let source = Source::double("functions", text, &[]);
+    let bindings = [Access::Uniform, Access::Read, Access::Write];
+    let kernel = gpu.kernel(&source, "functions", &bindings).unwrap();
+    let params = gpu.uniform(&[count as u32, 0, 0, 0]);
+    let given = gpu.upload(&encode(inputs.iter().copied())).unwrap();
+    let out = gpu.buffer(7 * 8 * count).unwrap();
+    gpu.dispatch(&kernel, &[&params, &given, &out], ((count as u32).div_ceil(WORKGROUP), 1));
+    let mut found = Vec::new();
+    let download = gpu.download(&out, 7 * 8 * count).unwrap();
+    gpu.finish(download, |bytes| decode(bytes, &mut found)).unwrap();
+    let exact: [(&str, fn(f64, f64) -> f64); 7] = [
+        ("+", |a, b| a + b),
+        ("*", |a, b| a * b),
+        ("/", |a, b| a / b),
+        ("tanh", |a, _| Activation::Tanh.value(a)),
+        ("sigmoid", |a, _| Activation::Sigmoid.value(a)),
+        ("erf", |a, _| Activation::Erf.value(a)),
+        ("exp", |a, _| (-a.abs()).exp()),
+    ];
+    for (at, (name, exact)) in exact.into_iter().enumerate() {
+        let mut worst = 0.0f64;
+        for (pair, found) in inputs.as_chunks::<2>().0.iter().zip(found.as_chunks::<7>().0) {
+            let expected = exact(pair[0], pair[1]);
+            // A sum is relative to its terms.
+            let size = if at == 0 { pair[0].abs().max(pair[1].abs()) } else { expected.abs() };
+            let error = (found[at] - expected).abs() / size.max(1e-25);
+            worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
+        }
+        println!("double-f32 {name}: relative error {worst:.1e}");
+        assert!(worst < 1e-13, "{name}: {worst:e}");
+    }
+}
+
+/// The self-test can fail, and then the mode is refused with its reason.
+#[test]
+fn double_f32_is_refused_where_the_compiler_breaks_it() {
+    let Some(gpu) = device() else { return };
+    println!("as it is: {:?}", double_f32_test(&gpu).unwrap());
+    let mut unguarded = Gpu::open(wanted().as_deref()).unwrap();
+    unguarded.break_kernels(" ^ params.zero", "");
+    println!("without guards: {:?}", double_f32_test(&unguarded).unwrap());
+    for (right, wrong, what) in [
+        ("let t = guard(s - a);", "let t = b;", "sums"),
+        ("bitcast<u32>(b) & 0xfffff000u", "bitcast<u32>(b)", "products"),
+        ("double_activate(TOP, u[l])", "double(double_activate(TOP, u[l]).x, 0.0)", "values"),
+    ] {
+        let mut broken = Gpu::open(wanted().as_deref()).unwrap();
+        broken.break_kernels(right, wrong);
+        let (network, _) = network(4, 6, 3, Activation::Tanh, Activation::Tanh);
+        match GpuOracle::on(broken, network, Precision::DoubleF32) {
+            Err(GpuError::Precision { reason, .. }) => assert!(reason.contains(what), "{reason}"),
+            other => panic!("{wrong}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn trained_networks_are_identified_with_values_in_double_f32() {
+    let Some(gpu) = device() else { return };
+    if let Err(reason) = double_f32_test(&gpu).unwrap() {
+        println!("refused: {reason}");
+        return;
+    }
+    let path =
+        format!("{}/tests/networks/diabetes-tanh-10-10-5.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let network = Network::load(&path, None).unwrap();
+    let mut oracle = GpuOracle::on(gpu, network, Precision::DoubleF32).unwrap();
+    let solution =
+        identify::identify(&mut oracle, &identify::Settings::default(), &mut Silent).unwrap();
+    println!("{:?}, accuracy {:?}", solution.status, solution.oracle_accuracy);
+    assert_eq!(solution.status, identify::Status::Identified, "{}", solution.reason);
+    assert_eq!(solution.widths, Some((10, 5)));
+    assert_eq!(oracle.record().precision, Precision::DoubleF32);
 }
 
 #[test]
@@ -723,6 +838,11 @@ mod layout {
                     &forward::source(&network, real),
                     &forward::BINDINGS,
                     fields!(forward: points, inputs, units4, theta, tau, c, pad0, pad1),
+                );
+                check(
+                    &forward_double::source(&network),
+                    &forward_double::BINDINGS,
+                    fields!(forward_double: points, inputs, units, zero),
                 );
                 check(
                     &normalise::source(real),

@@ -108,7 +108,7 @@ fn double_tanh(x: double) -> double {
     // From 20 on it is 1 in 48 bits.
     let size = absolute(x);
     let e = double_exponential(times(select(size, double(20.0, 0.0), size.x > 20.0), -2.0));
-    let m = add(times(e.rest, e.scale), double(e.scale - 1.0, 0.0));
+    let m = add(times(e.rest, e.scale), two_sum(e.scale, -1.0));
     let t = div(-m, add(double(2.0, 0.0), m));
     return select(t, -t, x.x < 0.0);
 }

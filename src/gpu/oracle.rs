@@ -10,7 +10,7 @@ use super::increments::Increments;
 use super::oracle_stack::{OracleStack, Recipe};
 use super::self_test::{double_f32_test, self_test};
 use super::worker::Worker;
-use super::{Precision, Real, gradient, hessian_stack};
+use super::{Precision, Real, forward_double, gradient, hessian_stack};
 use crate::hessian::stack::{HessianStack, HostStack};
 use crate::network::Network;
 use crate::oracle::{NetworkOracle, Oracle, OracleError};
@@ -94,7 +94,8 @@ pub struct CpuOracle {
     record: BackendRecord,
 }
 
-/// A network whose values come from the CPU in f64 and whose Hessian stencils come from a GPU.
+/// A network whose Hessian stencils come from a GPU, and whose values come from the CPU in f64, or from
+/// the GPU in double-f32 where that was asked for.
 #[derive(Debug)]
 pub struct GpuOracle {
     worker: Arc<Worker>,
@@ -171,30 +172,27 @@ impl GpuOracle {
         adapter: Option<&str>,
         precision: Precision,
     ) -> Result<Self, GpuError> {
-        let gpu = Gpu::open(adapter)?;
-        let refuse = |precision: Precision, reason: String| GpuError::Precision {
+        Self::on(Gpu::open(adapter)?, network, precision)
+    }
+
+    /// Tests an open device and puts the network on it.
+    pub fn on(gpu: Gpu, network: Network, precision: Precision) -> Result<Self, GpuError> {
+        let precision = match precision {
+            Precision::Auto => Precision::F32,
+            chosen => chosen,
+        };
+        let refuse = |reason: String| GpuError::Precision {
             adapter: gpu.record().name.clone(),
             precision: precision.name(),
             reason,
         };
-        let real = match precision {
-            Precision::Auto | Precision::F32 => Real::F32,
-            Precision::F64 => Real::F64,
-            Precision::DoubleF32 => {
-                let reason = match double_f32_test(&gpu)? {
-                    Err(reason) => reason,
-                    Ok(()) => {
-                        "the stencil kernels have no use for it: in f32 they keep a relative \
-                               error of 1e-6 at any step"
-                            .to_owned()
-                    }
-                };
-                return Err(refuse(precision, reason));
-            }
-        };
+        let real = if precision == Precision::F64 { Real::F64 } else { Real::F32 };
         gpu.require(real)?;
-        let precision = if real == Real::F32 { Precision::F32 } else { Precision::F64 };
-        self_test(&gpu, real)?.map_err(|reason| refuse(precision, reason))?;
+        self_test(&gpu, real)?.map_err(refuse)?;
+        if precision == Precision::DoubleF32 {
+            forward_double::check(&network)?;
+            double_f32_test(&gpu)?.map_err(refuse)?;
+        }
         let record = BackendRecord {
             requested: Backend::Gpu,
             executed: Backend::Gpu,
@@ -254,12 +252,17 @@ impl Oracle for GpuOracle {
         self.worker.network.a.nrows()
     }
 
-    // Single values serve the stages where accuracy decides.
+    // Single values serve the stages where accuracy decides: in f64 on the CPU, unless pairs of f32
+    // were asked for.
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        Ok(self.worker.network.values(points))
+        let network = &self.worker.network;
+        if self.record.precision == Precision::DoubleF32 {
+            return Ok(self.worker.run(|gpu, _| forward_double::values(gpu, network, points))?);
+        }
+        Ok(network.values(points))
     }
 
-    // So do gradients: on the device in f64 only.
+    // So do gradients: by the kernel in f64 only, else from values.
     fn gradients(
         &mut self,
         centres: &DMatrix<f64>,
@@ -276,7 +279,7 @@ impl Oracle for GpuOracle {
                 return Ok(found);
             }
         }
-        stencil::gradients(&mut |x| Ok(network.values(x)), centres, directions, scheme, h)
+        stencil::gradients(&mut |x| self.values(x), centres, directions, scheme, h)
     }
 
     fn hessians(

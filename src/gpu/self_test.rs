@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::device::{Access, Gpu, GpuError, WORKGROUP};
 use super::shader::Source;
-use super::{Real, Stack, forward, hessian_stack};
+use super::{Real, Stack, forward, forward_double, hessian_stack};
 use crate::draws;
 use crate::network::{Activation, Class, Network};
 use crate::stencil::HessianScheme;
@@ -40,9 +40,29 @@ pub fn self_test(gpu: &Gpu, real: Real) -> Result<Result<(), String>, GpuError> 
     Ok(Ok(()))
 }
 
-/// Whether error-free sums and products of f32 numbers survive the adapter's compiler: WGSL allows it
-/// to reassociate, and then pairs of f32 are no better than one.
+/// Whether double-f32 arithmetic survives the adapter's compiler: error-free sums and products, then
+/// values of small networks against the twin. WGSL allows a compiler to reassociate, and then pairs of
+/// f32 are no better than one.
 pub fn double_f32_test(gpu: &Gpu) -> Result<Result<(), String>, GpuError> {
+    if let Err(reason) = error_free_test(gpu)? {
+        return Ok(Err(reason));
+    }
+    let mut rng = draws::stream(0, "self-test", 1);
+    for activation in Activation::ALL {
+        let Ok(network) = Network::random((5, 6, 3), Class::General, activation, 7) else {
+            return Ok(Err("no network".to_owned()));
+        };
+        let points = draws::gaussian(&mut rng, 5, 70);
+        let found = forward_double::values(gpu, &network, &points)?;
+        let error = (found - forward::twin(&network, &points)).amax();
+        if error.is_nan() || error > ROUNDINGS * forward_double::EPSILON {
+            return Ok(Err(format!("values of a {activation} network are off by {error:.1e}")));
+        }
+    }
+    Ok(Ok(()))
+}
+
+fn error_free_test(gpu: &Gpu) -> Result<Result<(), String>, GpuError> {
     const COUNT: usize = 4096;
     let mut rng = draws::stream(0, "double-f32", 0);
     let inputs: Vec<f64> = draws::gaussian(&mut rng, 2 * COUNT, 1)
