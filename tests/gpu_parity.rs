@@ -250,6 +250,9 @@ impl Harness<'_> {
                 let of =
                     || self.comparisons.iter().filter(|c| c.kernel == kernel && c.real == real);
                 let ratio = of().map(|c| c.ratio).fold(0.0, f64::max);
+                if of().count() == 0 {
+                    continue;
+                }
                 let relative = of().map(|c| c.relative).fold(0.0, f64::max);
                 println!(
                     "{kernel:>14} {real:?}: {:3} comparisons, worst error {relative:.1e} of the \

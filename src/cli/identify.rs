@@ -85,7 +85,9 @@ struct BackendOptions {
     /// Part of the name of the adapter to use, see `devices`
     #[arg(long, value_name = "NAME", conflicts_with = "process")]
     adapter: Option<String>,
-    /// Precision of the massive stencils; single values are f64 always
+    /// Precision of the massive stencils, whose single values are f64 on the CPU. With `double-f32`
+    /// the values come from the GPU in pairs of f32 and the stencils are f32; `auto` is f32 on a GPU and
+    /// f64 on the CPU
     #[arg(long, default_value = "auto", value_parser = precisions(), conflicts_with = "process")]
     precision: Precision,
     /// Memory that the stencils may take on the GPU, in MiB

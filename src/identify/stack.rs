@@ -67,7 +67,13 @@ pub fn wide_stack(
         let step = step::second_difference(f, &some, &lines, land.scale)?;
         // The plain polarised scheme costs half of Richardson's and is exact enough to start from;
         // a smaller step makes up for its order.
-        let h = 0.25 * step.h;
+        let mut h = 0.25 * step.h;
+        // Noise that falls with the step: up to where the truncation, (h / scale)^2, is as large.
+        while h < 0.1 * land.scale
+            && f.hessian_noise(h).is_some_and(|noise| noise > (h / land.scale).powi(2))
+        {
+            h *= 2.0;
+        }
         let mut hessians =
             f.hessian_stack(&centres, &DMatrix::identity(d, d), HessianScheme::Polarised, h)?;
         // Noise of a Hessian's norm: that of the values over h^2, or a share of the Hessian itself
