@@ -673,7 +673,8 @@ fn functions(@builtin(global_invocation_id) id: vec3<u32>) {
     let mut found = Vec::new();
     let download = gpu.download(&out, 7 * 8 * count).unwrap();
     gpu.finish(download, |bytes| decode(bytes, &mut found)).unwrap();
-    let exact: [(&str, fn(f64, f64) -> f64); 7] = [
+    type Exact = fn(f64, f64) -> f64;
+    let exact: [(&str, Exact); 7] = [
         ("+", |a, b| a + b),
         ("*", |a, b| a * b),
         ("/", |a, b| a / b),

@@ -48,7 +48,7 @@ pub enum GpuError {
     #[error("the GPU refused a command: {0}")]
     Refused(String),
     /// A precision that this adapter lacks or breaks.
-    #[error("the adapter {adapter} cannot compute in {precision}: {reason}")]
+    #[error("{adapter} cannot compute in {precision}: {reason}")]
     Precision {
         /// Its name.
         adapter: String,
@@ -171,6 +171,9 @@ pub struct Kernel {
     name: &'static str,
 }
 
+/// Kernels by source and entry point.
+type Kernels = HashMap<(String, &'static str), Arc<Kernel>>;
+
 /// Memory that the stencil kernels may take on the device unless told otherwise: 1 GiB.
 pub const DEFAULT_MEMORY: u64 = 1 << 30;
 
@@ -181,7 +184,7 @@ pub struct Gpu {
     device: wgpu::Device,
     queue: wgpu::Queue,
     fault: Fault,
-    kernels: Arc<Mutex<HashMap<(String, &'static str), Arc<Kernel>>>>,
+    kernels: Arc<Mutex<Kernels>>,
     timer: Option<Arc<Timer>>,
     /// What [`break_kernels`](Gpu::break_kernels) replaces.
     defect: Option<(String, String)>,
@@ -440,7 +443,8 @@ impl Gpu {
         self.queue.submit([encoder.finish()])
     }
 
-    /// Starts copying the first `bytes` of a buffer back, after all work submitted before.
+    /// Starts copying the first `bytes` of a buffer back, at least one word, after all work submitted
+    /// before.
     pub fn download(&self, buffer: &wgpu::Buffer, bytes: usize) -> Result<Download, GpuError> {
         let size = bytes.max(4).next_multiple_of(4) as u64;
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {

@@ -103,10 +103,7 @@ pub fn values(
             gpu.dispatch(&kernel, &[&params, &first, &second, &coordinates, &out], groups);
             gpu.download(&out, 8 * count)
         },
-        |piece, download| {
-            // A buffer has four words at least.
-            gpu.finish(download, |bytes| decode(&bytes[..8 * piece.len()], &mut values))
-        },
+        |_, download| gpu.finish(download, |bytes| decode(bytes, &mut values)),
     )?;
     Ok(DVector::from_vec(values).add_scalar(network.c0))
 }

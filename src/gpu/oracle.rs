@@ -179,7 +179,7 @@ impl CpuOracle {
                                    values in f32 are too noisy",
                 precision,
             )),
-            Precision::DoubleF32 => Err(("it has 64-bit floats", precision)),
+            Precision::DoubleF32 => Err(("it has 64-bit floats, which are better", precision)),
         };
         let precision = precision.map_err(|(reason, asked)| GpuError::Precision {
             adapter: "the CPU back end".to_owned(),
@@ -440,8 +440,9 @@ impl Oracle for ChosenOracle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draws;
     use crate::network::Class;
+    use crate::oracle::Silent;
+    use crate::{draws, identify};
 
     /// What the CPU says of the noise of its f32 stack against what it is, by the same stack in f64.
     #[test]
@@ -478,6 +479,21 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_network_is_identified_from_the_cpus_f32_stack() {
+        let path = format!(
+            "{}/tests/networks/diabetes-tanh-10-10-5.safetensors",
+            env!("CARGO_MANIFEST_DIR")
+        );
+        let network = Network::load(path, None).unwrap();
+        let mut oracle = ChosenOracle::new(network, Backend::Cpu, None, Precision::F32).unwrap();
+        assert_eq!(oracle.record().precision, Precision::F32);
+        let settings = identify::Settings::default();
+        let solution = identify::identify(&mut oracle, &settings, &mut Silent).unwrap();
+        assert_eq!(solution.status, identify::Status::Identified, "{}", solution.reason);
+        assert_eq!(solution.widths, Some((10, 5)));
     }
 
     #[test]
