@@ -17,6 +17,7 @@ use disentangle::gpu::{
     Gpu, GpuError, GpuOracle, Precision, Real, Stack, forward, forward_double, gradient, gram,
     hessian_stack, normalise,
 };
+use disentangle::hessian::stack::{HessianStack, HostStack};
 use disentangle::identify;
 use disentangle::network::{Activation, Class, Network};
 use disentangle::oracle::{Oracle, Silent};
@@ -495,6 +496,63 @@ fn networks_are_identified_though_no_part_of_the_stack_stays() {
     }
     // What is computed again is not asked again.
     assert_eq!(verdicts[0], verdicts[1]);
+}
+
+/// The subspace from the Gram matrix on the device against that from the singular values on the host,
+/// for a stack of low rank: what lies below the resolution is rounding.
+#[test]
+fn the_subspace_on_the_device_is_that_of_the_host() {
+    let Some(gpu) = device() else { return };
+    let (network, _) = network(23, 4, 2, Activation::Tanh, Activation::Tanh);
+    let centres = draws::gaussian(&mut draws::stream(1, "subspace", 0), 23, 200) * 2.0;
+    let eye = DMatrix::identity(23, 23);
+    let kept: Vec<usize> = (0..200).filter(|n| n % 3 != 0).collect();
+    // Symmetric matrices on the range of A: 4 * 5 / 2 dimensions.
+    let rank = 10;
+    for real in reals(&gpu) {
+        let precision = if real == Real::F32 { Precision::F32 } else { Precision::F64 };
+        let mut oracle = GpuOracle::on(gpu.clone(), network.clone(), precision).unwrap();
+        let (scheme, h) = (HessianScheme::Polarised, 1e-3);
+        let mut device = oracle.hessian_stack(&centres, &eye, scheme, h).unwrap();
+        let hessians = oracle.hessians(&centres, &eye, scheme, h).unwrap();
+        let mut host = HostStack::new(hessians);
+        let both: [&mut dyn HessianStack; 2] = [device.as_mut(), &mut host];
+        let [found, expected] = both.map(|stack| {
+            stack.keep(&kept).unwrap();
+            let values = stack.singular_values().unwrap().unwrap();
+            let floor = stack.resolution() * values[0];
+            (values, stack.basis(rank).unwrap(), floor)
+        });
+        let floor = found.2;
+        println!(
+            "{real:?}: singular values {:.1e} to {:.1e}, then {:.1e} (on the host {:.1e}), resolution \
+             {floor:.1e}",
+            found.0[0],
+            found.0[rank - 1],
+            found.0[rank],
+            expected.0[rank]
+        );
+        // The step itself leaves a part of h^2 outside.
+        assert!(found.0[rank] < floor + 10.0 * h * h && expected.0[rank] < floor + 10.0 * h * h);
+        for (found, expected) in found.0.iter().zip(&expected.0).filter(|(_, e)| **e > floor) {
+            let squares = (found * found - expected * expected).abs();
+            let rounding = 1e-13 * expected * expected;
+            assert!(squares < floor * floor + rounding, "{real:?}: {found} and {expected}");
+        }
+        let orthonormal = found.1.transpose() * &found.1 - DMatrix::identity(rank, rank);
+        assert!(orthonormal.amax() < 1e-12);
+        // Directions that stand well above the rounding.
+        let clear = expected.0.iter().take_while(|&&value| value > 10.0 * floor).count();
+        let lost = &expected.1 - &found.1 * (found.1.transpose() * &expected.1);
+        for k in 0..clear.min(rank) {
+            assert!(lost.column(k).norm() < 0.1, "{real:?}: {k} of {clear}");
+        }
+        let inner = device.inner(&expected.1).unwrap() - host.inner(&expected.1).unwrap();
+        assert!(inner.amax() < 100.0 * real.epsilon());
+        let some = device.representatives(2).unwrap();
+        assert!((1..=6).contains(&some.ncols()));
+        assert!(some.column_iter().all(|h| (h.norm() - 1.0).abs() < 100.0 * real.epsilon()));
+    }
 }
 
 #[test]
