@@ -13,12 +13,13 @@ fn gradient(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let entry = group.x * WORKGROUP + lane;
+    let centre = params.first_centre + group.y;
     let i = min(entry, params.directions - 1u);
-    var derivative = rule[0] * response(lane, group.y, 0u, i, i, real(1.0)).x;
+    var derivative = rule[0] * response(lane, centre, 0u, i, i, real(1.0)).x;
     if (params.far == 1u) {
-        derivative += rule[1] * response(lane, group.y, 1u, i, i, real(1.0)).x;
+        derivative += rule[1] * response(lane, centre, 1u, i, i, real(1.0)).x;
     }
     if (entry < params.directions) {
-        gradients[group.y * params.directions + entry] = derivative;
+        gradients[centre * params.directions + entry] = derivative;
     }
 }

@@ -1,15 +1,18 @@
-// Inner products of the columns of two blocks over a range of rows. A workgroup of 8 x 8 invocations
+// Inner products of the columns of two matrices over a range of rows, L^T R; with the strides of L
+// exchanged it is the product of a matrix and R. A workgroup of 8 x 8 invocations
 // makes a tile of 32 x 32, each invocation 4 x 4 of it, with 16 rows at a time in workgroup memory.
 struct Params {
-    entries: u32,
     // Rows [first_row, last_row) are summed.
     first_row: u32,
     last_row: u32,
     left_columns: u32,
     right_columns: u32,
+    // Where entry (row, column) of the left matrix lies: at row * left_row + column * left_column.
+    left_row: u32,
+    left_column: u32,
+    // Between columns of the right matrix, whose rows lie side by side.
+    right_column: u32,
     pad0: u32,
-    pad1: u32,
-    pad2: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
@@ -43,10 +46,10 @@ fn gram(
             var a = real(0.0);
             var b = real(0.0);
             if (inside && l < params.left_columns) {
-                a = left[l * params.entries + r];
+                a = left[l * params.left_column + r * params.left_row];
             }
             if (inside && m < params.right_columns) {
-                b = right[m * params.entries + r];
+                b = right[m * params.right_column + r];
             }
             left_tile[(e % ROWS) * TILE + column] = a;
             right_tile[(e % ROWS) * TILE + column] = b;

@@ -10,7 +10,7 @@
 @group(0) @binding(6) var<storage, read> pair_table: array<u32>;
 // [centre][level][direction].
 @group(0) @binding(7) var<storage, read_write> axis_table: array<real>;
-// [centre][entry].
+// [centre][entry], the entries from params.first_entry on.
 @group(0) @binding(8) var<storage, read_write> stack: array<real>;
 
 fn difference(parts: real2) -> real {
@@ -22,13 +22,14 @@ fn axes(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
+    let centre = params.first_centre + group.y;
     let count = params.levels * params.directions;
     let entry = group.x * WORKGROUP + lane;
     let e = min(entry, count - 1u);
     let i = e % params.directions;
-    let value = difference(response(lane, group.y, e / params.directions, i, i, real(1.0)));
+    let value = difference(response(lane, centre, e / params.directions, i, i, real(1.0)));
     if (entry < count) {
-        axis_table[group.y * count + entry] = value;
+        axis_table[centre * count + entry] = value;
     }
 }
 
@@ -38,18 +39,19 @@ fn pairs(
     @builtin(local_invocation_index) lane: u32,
 ) {
     let entry = group.x * WORKGROUP + lane;
-    let packed = pair_table[min(entry, params.entries - 1u)];
+    let centre = params.first_centre + group.y;
+    let packed = pair_table[params.first_entry + min(entry, params.entries - 1u)];
     let i = packed & 0xffffu;
     let j = packed >> 16u;
-    let near = group.y * params.levels * params.directions;
-    let plus = difference(response(lane, group.y, 0u, i, j, real(1.0)));
+    let near = centre * params.levels * params.directions;
+    let plus = difference(response(lane, centre, 0u, i, j, real(1.0)));
     var value = rule[0] * (plus - rule[1] * (axis_table[near + i] + axis_table[near + j]));
     if (params.minus == 1u) {
-        value -= rule[0] * difference(response(lane, group.y, 0u, i, j, real(-1.0)));
+        value -= rule[0] * difference(response(lane, centre, 0u, i, j, real(-1.0)));
     }
     if (params.far == 1u) {
         let far = near + params.directions;
-        let plus_far = difference(response(lane, group.y, 1u, i, j, real(1.0)));
+        let plus_far = difference(response(lane, centre, 1u, i, j, real(1.0)));
         value += rule[2] * (plus_far - (axis_table[far + i] + axis_table[far + j]));
     }
     if (i == j) {
@@ -59,6 +61,6 @@ fn pairs(
         }
     }
     if (entry < params.entries) {
-        stack[group.y * params.entries + entry] = value;
+        stack[centre * params.entries + entry] = value;
     }
 }

@@ -1,6 +1,5 @@
-// Brings every column to unit length, or to zero where its length does not exceed the floor, and
-// keeps the lengths. One workgroup a column. The largest entry is divided out first: squares of small
-// entries would underflow.
+// Lengths of columns, and columns times a number each: one over the length, or zero for a column that
+// is to count no more. One workgroup a column.
 struct Params {
     entries: u32,
     columns: u32,
@@ -9,14 +8,15 @@ struct Params {
 }
 
 @group(0) @binding(0) var<uniform> params: Params;
-@group(0) @binding(1) var<storage, read> floors: array<real>;
-@group(0) @binding(2) var<storage, read_write> stack: array<real>;
-@group(0) @binding(3) var<storage, read_write> norms: array<real>;
+@group(0) @binding(1) var<storage, read_write> stack: array<real>;
+// By column: the lengths found, or the factors given.
+@group(0) @binding(2) var<storage, read_write> numbers: array<real>;
 
 var<workgroup> shares: array<real, WORKGROUP>;
 
+// The largest entry is divided out first: squares of small entries would underflow.
 @compute @workgroup_size(WORKGROUP)
-fn normalise(
+fn lengths(
     @builtin(workgroup_id) group: vec3<u32>,
     @builtin(local_invocation_index) lane: u32,
 ) {
@@ -50,14 +50,19 @@ fn normalise(
         }
         workgroupBarrier();
     }
-    let length = sqrt(shares[0]);
-    let norm = most * length;
-    let kept = norm > floors[group.x];
-    for (var e = lane; e < params.entries; e += WORKGROUP) {
-        let x = stack[begin + e] * unit;
-        stack[begin + e] = select(real(0.0), x / length, kept);
-    }
     if (lane == 0u) {
-        norms[group.x] = norm;
+        numbers[group.x] = most * sqrt(shares[0]);
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn scale(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let begin = group.x * params.entries;
+    let factor = numbers[group.x];
+    for (var e = lane; e < params.entries; e += WORKGROUP) {
+        stack[begin + e] *= factor;
     }
 }

@@ -53,8 +53,8 @@ impl Oracle for Centred<'_> {
         self.inner.hessians(&self.moved(centres), directions, scheme, h)
     }
 
-    fn hessian_noise(&self) -> Option<f64> {
-        self.inner.hessian_noise()
+    fn hessian_noise(&self, h: f64) -> Option<f64> {
+        self.inner.hessian_noise(h)
     }
 }
 

@@ -8,14 +8,16 @@ use std::io::Write;
 
 use disentangle::draws;
 use disentangle::gpu::device::{Access, WORKGROUP};
+use disentangle::gpu::forward_double::{decode, encode};
 use disentangle::gpu::increments::Increments;
 use disentangle::gpu::oracle::{Backend, ChosenOracle};
 use disentangle::gpu::self_test::double_f32_test;
 use disentangle::gpu::shader::Source;
 use disentangle::gpu::{
-    Gpu, GpuError, GpuOracle, Precision, Real, Stack, forward, gradient, gram, hessian_stack,
-    normalise,
+    Gpu, GpuError, GpuOracle, Precision, Real, Stack, forward, forward_double, gradient, gram,
+    hessian_stack, normalise,
 };
+use disentangle::hessian::stack::{HessianStack, HostStack};
 use disentangle::identify;
 use disentangle::network::{Activation, Class, Network};
 use disentangle::oracle::{Oracle, Silent};
@@ -67,6 +69,8 @@ struct Comparison {
 
 struct Harness<'a> {
     gpu: &'a Gpu,
+    /// Whether double-f32 passes its self-test.
+    double: bool,
     comparisons: Vec<Comparison>,
 }
 
@@ -121,9 +125,16 @@ impl Harness<'_> {
         );
         let case = format!("{name} at {points} points");
         let sizes: Vec<f64> = (0..points).map(|n| Self::value_size(network, &x, n)).collect();
-        self.compare("forward", case, real, &found, &expected, |_, n| {
+        self.compare("forward", case.clone(), real, &found, &expected, |_, n| {
             0.1 * ROUNDINGS * (real.epsilon() + TWIN) * sizes[n]
         });
+        if real == Real::F32 && self.double {
+            let found = forward_double::values(self.gpu, network, &x).unwrap();
+            let found = DMatrix::from_row_slice(1, points, found.as_slice());
+            self.compare("forward_double", case, real, &found, &expected, |_, n| {
+                0.1 * ROUNDINGS * (forward_double::EPSILON + TWIN) * sizes[n]
+            });
+        }
     }
 
     fn stencils(&mut self, network: &Network, name: &str, k: usize, n: usize, real: Real) {
@@ -195,20 +206,21 @@ impl Harness<'_> {
                 _ => {}
             }
         }
-        let mut device = Stack::from_host(self.gpu, &stack, real).unwrap();
-        let floors = if stack.is_empty() { Vec::new() } else { floors };
-        let norms = device.normalise(self.gpu, &floors).unwrap();
+        let device = self.gpu.upload(&real.encode(stack.iter().copied())).unwrap();
+        let norms = normalise::lengths(self.gpu, &device, (entries, columns), real).unwrap();
+        let factors = normalise::factors(&norms, &floors);
+        normalise::scale(self.gpu, &device, entries, &factors, real).unwrap();
         let expected_norms = normalise::twin(&mut stack, &floors);
         let case = format!("{entries} x {columns}");
         let tolerance = ROUNDINGS * (real.epsilon() + TWIN);
         if !stack.is_empty() {
-            let found = device.download(self.gpu).unwrap();
+            let found = self.gpu.read(&device, real, entries * columns).unwrap();
+            let found = DMatrix::from_vec(entries, columns, found);
             self.compare("normalise", case.clone(), real, &found, &stack, |_, _| tolerance);
         }
         let row = |values: &[f64]| DMatrix::from_row_slice(1, values.len(), values);
-        let sizes = if stack.is_empty() { Vec::new() } else { expected_norms };
-        self.compare("normalise", case, real, &row(&norms), &row(&sizes), |_, n| {
-            tolerance * sizes[n].max(1e-30)
+        self.compare("normalise", case, real, &row(&norms), &row(&expected_norms), |_, n| {
+            tolerance * expected_norms[n].max(1e-30)
         });
     }
 
@@ -217,14 +229,20 @@ impl Harness<'_> {
         let a = draws::gaussian(&mut rng, entries, left);
         let b = draws::gaussian(&mut rng, entries, right);
         let upload = |m: &DMatrix<f64>| self.gpu.upload(&real.encode(m.iter().copied())).unwrap();
-        let found =
-            gram::gram(self.gpu, (&upload(&a), left), (&upload(&b), right), entries, real).unwrap();
+        let (on_a, on_b) = (upload(&a), upload(&b));
+        let right_matrix = gram::Matrix::new(&on_b, entries, right);
         let expected = gram::twin(&a, &b);
         let sizes = a.abs().transpose() * b.abs();
+        let tolerance = |l: usize, r: usize| ROUNDINGS * (real.epsilon() + TWIN) * sizes[(l, r)];
+        let by_columns = gram::Matrix::new(&on_a, entries, left);
+        let found = gram::gram(self.gpu, by_columns, right_matrix, real).unwrap();
         let case = format!("{entries} rows, {left} x {right}");
-        self.compare("gram", case, real, &found, &expected, |l, r| {
-            ROUNDINGS * (real.epsilon() + TWIN) * sizes[(l, r)]
-        });
+        self.compare("gram", case.clone(), real, &found, &expected, tolerance);
+        // The same matrix stored by rows.
+        let on_a = upload(&a.transpose());
+        let by_rows = gram::Matrix::new(&on_a, left, entries).transposed();
+        let found = gram::gram(self.gpu, by_rows, right_matrix, real).unwrap();
+        self.compare("gram", case + ", by rows", real, &found, &expected, tolerance);
     }
 
     fn report(&self) {
@@ -233,6 +251,9 @@ impl Harness<'_> {
                 let of =
                     || self.comparisons.iter().filter(|c| c.kernel == kernel && c.real == real);
                 let ratio = of().map(|c| c.ratio).fold(0.0, f64::max);
+                if of().count() == 0 {
+                    continue;
+                }
                 let relative = of().map(|c| c.relative).fold(0.0, f64::max);
                 println!(
                     "{kernel:>14} {real:?}: {:3} comparisons, worst error {relative:.1e} of the \
@@ -245,7 +266,8 @@ impl Harness<'_> {
     }
 }
 
-const KERNELS: [&str; 5] = ["forward", "gradient", "hessian_stack", "normalise", "gram"];
+const KERNELS: [&str; 6] =
+    ["forward", "forward_double", "gradient", "hessian_stack", "normalise", "gram"];
 
 /// The derivatives of f with absolute values in every sum: what their rounding is relative to.
 struct Sizes {
@@ -290,7 +312,8 @@ fn network(d: usize, m0: usize, m1: usize, g: Activation, h: Activation) -> (Net
 
 /// All comparisons. `few` leaves out sizes, for the deliberately broken kernels.
 fn parity(gpu: &Gpu, few: bool) -> Vec<Comparison> {
-    let mut harness = Harness { gpu, comparisons: Vec::new() };
+    let double = double_f32_test(gpu).unwrap().is_ok();
+    let mut harness = Harness { gpu, double, comparisons: Vec::new() };
     let wg = WORKGROUP as usize;
     for real in reals(gpu) {
         for g in Activation::ALL {
@@ -362,7 +385,9 @@ fn kernels_agree_with_their_twins() {
         assert!(!comparison.executed.is_empty());
     }
     for kernel in KERNELS {
-        assert!(comparisons.iter().any(|c| c.kernel == kernel), "{kernel} was never compared");
+        let compared = comparisons.iter().any(|c| c.kernel == kernel);
+        let refused = kernel == "forward_double" && double_f32_test(&gpu).unwrap().is_err();
+        assert!(compared || refused, "{kernel} was never compared");
     }
 }
 
@@ -373,7 +398,8 @@ fn broken_kernels_are_found_out() {
         ("gradient", "var derivative = rule[0] *", "var derivative = real(1.0001) * rule[0] *"),
         ("hessian_stack", "let j = packed >> 16u;", "let j = packed & 0xffffu;"),
         ("hessian_stack", "-q * z.x * n", "q * z.x * n"),
-        ("normalise", "x / length", "x / (length * real(1.0001))"),
+        ("normalise", "*= factor", "*= factor * real(1.0001)"),
+        ("normalise", "sqrt(shares[0])", "sqrt(shares[0]) * real(1.0001)"),
         ("gram", "left_tile[at + y + 3u]", "left_tile[at + y + 2u]"),
     ] {
         let Some(mut gpu) = device() else { return };
@@ -401,21 +427,153 @@ fn a_lost_device_is_replaced() {
     assert_eq!(oracle.record().on_cpu, 0);
 }
 
+/// Norms, Gram matrix, products and inner products of a stack on the device against the matrix of the
+/// same Hessians: with all slices kept, some of them, and none.
 #[test]
-fn a_stack_on_the_device_gives_the_gram_matrix_of_its_download() {
-    let Some(gpu) = device() else { return };
-    let (network, _) = network(9, 12, 4, Activation::Sigmoid, Activation::Sigmoid);
-    let centres = draws::gaussian(&mut draws::stream(1, "stack", 0), 9, 70) * 2.0;
-    let eye = DMatrix::identity(9, 9);
+fn a_stack_on_the_device_is_the_matrix_of_its_hessians_however_little_of_it_stays() {
+    let Some(mut gpu) = device() else { return };
+    let (network, _) = network(23, 12, 4, Activation::Sigmoid, Activation::Sigmoid);
+    let mut rng = draws::stream(1, "stack", 0);
+    let centres = draws::gaussian(&mut rng, 23, 70) * 2.0;
+    let eye = DMatrix::identity(23, 23);
     let scheme = HessianScheme::Richardson;
-    let mut stack =
-        Stack::new(&gpu, &network, &centres, &eye, scheme, STEP, Real::F32, 1 << 30).unwrap();
-    let norms = stack.normalise(&gpu, &[0.0; 70]).unwrap();
-    assert!(norms.iter().all(|&norm| norm > 0.0));
-    let host = stack.download(&gpu).unwrap();
-    assert!((stack.gram(&gpu).unwrap() - host.transpose() * &host).amax() < 1e-5);
-    let refused = Stack::new(&gpu, &network, &centres, &eye, scheme, STEP, Real::F32, 100);
-    assert!(matches!(refused, Err(GpuError::TooLarge(_))));
+    let mut kept = Vec::new();
+    for memory in [1 << 30, 8 * 4 * 70 * 64, 1 << 10] {
+        gpu.set_memory(memory);
+        for real in reals(&gpu) {
+            let mut stack = Stack::new(&gpu, &network, &centres, &eye, scheme, STEP, real).unwrap();
+            kept.push(stack.slices());
+            let mut host =
+                hessian_stack::hessians(&gpu, &network, &centres, &eye, scheme, STEP, real)
+                    .unwrap();
+            let tolerance = 100.0 * real.epsilon();
+            let norms = stack.norms(&gpu).unwrap();
+            for (norm, column) in norms.iter().zip(host.column_iter()) {
+                assert!((norm / column.norm() - 1.0).abs() < tolerance, "{memory} {real:?}");
+            }
+            let mut floors = vec![0.0; 70];
+            floors[3] = f64::INFINITY;
+            stack.scale(&gpu, normalise::factors(&norms, &floors)).unwrap();
+            normalise::twin(&mut host, &floors);
+            let others = draws::gaussian(&mut rng, 276, 5);
+            let coefficients = draws::gaussian(&mut rng, 70, 9);
+            let chosen = [0, 3, 69];
+            for (found, expected) in [
+                (stack.gram(&gpu).unwrap(), host.transpose() * &host),
+                (stack.inner(&gpu, &others).unwrap(), host.transpose() * others),
+                (stack.product(&gpu, &coefficients).unwrap(), &host * coefficients),
+                (stack.columns(&gpu, &chosen).unwrap(), host.select_columns(&chosen)),
+            ] {
+                let error = (found - &expected).amax();
+                assert!(error < tolerance * expected.amax(), "{memory} {real:?}: {error:e}");
+            }
+        }
+    }
+    println!("slices, and those that stay: {kept:?}");
+    assert!(kept.iter().any(|(all, stay)| all == stay));
+    assert!(kept.iter().any(|(all, stay)| 0 < *stay && stay < all));
+    assert!(kept.iter().any(|(all, stay)| *all > 1 && *stay == 0));
+}
+
+/// The memory decides where the stack is, not what comes out.
+#[test]
+fn networks_are_identified_though_no_part_of_the_stack_stays() {
+    if device().is_none() {
+        return;
+    }
+    let (network, name) = network(24, 24, 4, Activation::Tanh, Activation::Tanh);
+    let mut verdicts = Vec::new();
+    for memory in [1 << 30, 1 << 10] {
+        let mut oracle =
+            GpuOracle::new(network.clone(), wanted().as_deref(), Precision::F32).unwrap();
+        oracle.set_memory(memory);
+        let solution =
+            identify::identify(&mut oracle, &identify::Settings::default(), &mut Silent).unwrap();
+        assert_eq!(solution.status, identify::Status::Identified, "{name}: {}", solution.reason);
+        assert_eq!(oracle.record().on_cpu, 0);
+        let stack = solution.stages.iter().find(|stage| stage.name == "stack");
+        verdicts.push((solution.widths, stack.map(|stage| stage.queries)));
+    }
+    // What is computed again is not asked again.
+    assert_eq!(verdicts[0], verdicts[1]);
+}
+
+/// The subspace from the Gram matrix on the device against that from the singular values on the host,
+/// for a stack of low rank: what lies below the resolution is rounding.
+#[test]
+fn the_subspace_on_the_device_is_that_of_the_host() {
+    let Some(gpu) = device() else { return };
+    let (network, _) = network(23, 4, 2, Activation::Tanh, Activation::Tanh);
+    let centres = draws::gaussian(&mut draws::stream(1, "subspace", 0), 23, 200) * 2.0;
+    let eye = DMatrix::identity(23, 23);
+    let kept: Vec<usize> = (0..200).filter(|n| n % 3 != 0).collect();
+    // Symmetric matrices on the range of A: 4 * 5 / 2 dimensions.
+    let rank = 10;
+    for real in reals(&gpu) {
+        let precision = if real == Real::F32 { Precision::F32 } else { Precision::F64 };
+        let mut oracle = GpuOracle::on(gpu.clone(), network.clone(), precision).unwrap();
+        let (scheme, h) = (HessianScheme::Polarised, 1e-3);
+        let mut device = oracle.hessian_stack(&centres, &eye, scheme, h).unwrap();
+        let hessians = oracle.hessians(&centres, &eye, scheme, h).unwrap();
+        let mut host = HostStack::new(hessians);
+        let both: [&mut dyn HessianStack; 2] = [device.as_mut(), &mut host];
+        let [found, expected] = both.map(|stack| {
+            stack.keep(&kept).unwrap();
+            let values = stack.singular_values().unwrap().unwrap();
+            let floor = stack.resolution() * values[0];
+            (values, stack.basis(rank).unwrap(), floor)
+        });
+        let floor = found.2;
+        println!(
+            "{real:?}: singular values {:.1e} to {:.1e}, then {:.1e} (on the host {:.1e}), resolution \
+             {floor:.1e}",
+            found.0[0],
+            found.0[rank - 1],
+            found.0[rank],
+            expected.0[rank]
+        );
+        // The step itself leaves a part of h^2 outside.
+        assert!(found.0[rank] < floor + 10.0 * h * h && expected.0[rank] < floor + 10.0 * h * h);
+        for (found, expected) in found.0.iter().zip(&expected.0).filter(|(_, e)| **e > floor) {
+            let squares = (found * found - expected * expected).abs();
+            let rounding = 1e-13 * expected * expected;
+            assert!(squares < floor * floor + rounding, "{real:?}: {found} and {expected}");
+        }
+        let orthonormal = found.1.transpose() * &found.1 - DMatrix::identity(rank, rank);
+        assert!(orthonormal.amax() < 1e-12);
+        // Directions that stand well above the rounding.
+        let clear = expected.0.iter().take_while(|&&value| value > 10.0 * floor).count();
+        let lost = &expected.1 - &found.1 * (found.1.transpose() * &expected.1);
+        for k in 0..clear.min(rank) {
+            assert!(lost.column(k).norm() < 0.1, "{real:?}: {k} of {clear}");
+        }
+        let inner = device.inner(&expected.1).unwrap() - host.inner(&expected.1).unwrap();
+        assert!(inner.amax() < 100.0 * real.epsilon());
+        let some = device.representatives(2).unwrap();
+        assert!((1..=6).contains(&some.ncols()));
+        assert!(some.column_iter().all(|h| (h.norm() - 1.0).abs() < 100.0 * real.epsilon()));
+    }
+}
+
+#[test]
+fn a_stack_is_made_again_on_a_fresh_device() {
+    if device().is_none() {
+        return;
+    }
+    let (network, _) = network(6, 7, 3, Activation::Tanh, Activation::Tanh);
+    let mut oracle = GpuOracle::new(network, wanted().as_deref(), Precision::Auto).unwrap();
+    let centres = draws::gaussian(&mut draws::stream(1, "lost stack", 0), 6, 50) * 2.0;
+    let eye = DMatrix::identity(6, 6);
+    let mut stack = oracle.hessian_stack(&centres, &eye, HessianScheme::Polarised, STEP).unwrap();
+    let kept: Vec<usize> = (0..50).filter(|n| n % 7 != 0).collect();
+    stack.keep(&kept).unwrap();
+    let before = stack.singular_values().unwrap();
+    oracle.gpu().lose();
+    assert_eq!(stack.singular_values().unwrap(), before);
+    assert_eq!(oracle.record().lost_devices, 1);
+    // The oracle itself goes on with the fresh device.
+    oracle.hessians(&centres, &eye, HessianScheme::Polarised, STEP).unwrap();
+    assert_eq!(oracle.record().lost_devices, 1);
 }
 
 #[test]
@@ -522,13 +680,121 @@ fn functions(@builtin(global_invocation_id) id: vec3<u32>) {
     }
 }
 
+/// Relative errors of double-f32 arithmetic and functions, against f64.
 #[test]
-fn double_f32_is_tested_and_refused_with_a_reason() {
+fn double_f32_functions_are_accurate() {
     let Some(gpu) = device() else { return };
-    println!("double-f32: {:?}", double_f32_test(&gpu).unwrap());
-    let (network, _) = network(4, 6, 3, Activation::Tanh, Activation::Tanh);
-    let refused = GpuOracle::new(network, wanted().as_deref(), Precision::DoubleF32);
-    assert!(matches!(refused, Err(GpuError::Precision { .. })));
+    if let Err(reason) = double_f32_test(&gpu).unwrap() {
+        println!("refused: {reason}");
+        return;
+    }
+    // (a, b) in, (a + b, a b, a / b, tanh a), (sigmoid a, erf a, exp(-|a|)) out.
+    let text = "#include gauss
+#include double
+struct Params { count: u32, zero: u32, pad0: u32, pad1: u32 }
+@group(0) @binding(0) var<uniform> params: Params;
+@group(0) @binding(1) var<storage, read> inputs: array<double>;
+@group(0) @binding(2) var<storage, read_write> outputs: array<double>;
+@compute @workgroup_size(WORKGROUP)
+fn functions(@builtin(global_invocation_id) id: vec3<u32>) {
+    if (id.x < params.count) {
+        let a = inputs[2u * id.x];
+        let b = inputs[2u * id.x + 1u];
+        let at = 7u * id.x;
+        outputs[at] = add(a, b);
+        outputs[at + 1u] = mul(a, b);
+        outputs[at + 2u] = div(a, b);
+        outputs[at + 3u] = double_tanh(a);
+        outputs[at + 4u] = double_sigmoid(a);
+        outputs[at + 5u] = double_erf(a);
+        outputs[at + 6u] = double_exp(-absolute(a));
+    }
+}";
+    let mut rng = draws::stream(1, "double", 0);
+    // What a pair holds of an f64.
+    let mut inputs = Vec::new();
+    let numbers = draws::gaussian(&mut rng, 2, 6000);
+    let spread: Vec<f64> = numbers
+        .iter()
+        .enumerate()
+        .map(|(k, x)| x * 10f64.powf((k / 2 % 13) as f64 / 2.0 - 5.0))
+        .collect();
+    decode(&encode(spread), &mut inputs);
+    let count = inputs.len() / 2;
+    let source = Source::double("functions", text, &[]);
+    let bindings = [Access::Uniform, Access::Read, Access::Write];
+    let kernel = gpu.kernel(&source, "functions", &bindings).unwrap();
+    let params = gpu.uniform(&[count as u32, 0, 0, 0]);
+    let given = gpu.upload(&encode(inputs.iter().copied())).unwrap();
+    let out = gpu.buffer(7 * 8 * count).unwrap();
+    gpu.dispatch(&kernel, &[&params, &given, &out], ((count as u32).div_ceil(WORKGROUP), 1));
+    let mut found = Vec::new();
+    let download = gpu.download(&out, 7 * 8 * count).unwrap();
+    gpu.finish(download, |bytes| decode(bytes, &mut found)).unwrap();
+    type Exact = fn(f64, f64) -> f64;
+    let exact: [(&str, Exact); 7] = [
+        ("+", |a, b| a + b),
+        ("*", |a, b| a * b),
+        ("/", |a, b| a / b),
+        ("tanh", |a, _| Activation::Tanh.value(a)),
+        ("sigmoid", |a, _| Activation::Sigmoid.value(a)),
+        ("erf", |a, _| Activation::Erf.value(a)),
+        ("exp", |a, _| (-a.abs()).exp()),
+    ];
+    for (at, (name, exact)) in exact.into_iter().enumerate() {
+        let mut worst = 0.0f64;
+        for (pair, found) in inputs.as_chunks::<2>().0.iter().zip(found.as_chunks::<7>().0) {
+            let expected = exact(pair[0], pair[1]);
+            // A sum is relative to its terms.
+            let size = if at == 0 { pair[0].abs().max(pair[1].abs()) } else { expected.abs() };
+            let error = (found[at] - expected).abs() / size.max(1e-25);
+            worst = if error.is_nan() { f64::INFINITY } else { worst.max(error) };
+        }
+        println!("double-f32 {name}: relative error {worst:.1e}");
+        assert!(worst < 1e-13, "{name}: {worst:e}");
+    }
+}
+
+/// The self-test can fail, and then the mode is refused with its reason.
+#[test]
+fn double_f32_is_refused_where_the_compiler_breaks_it() {
+    let Some(gpu) = device() else { return };
+    println!("as it is: {:?}", double_f32_test(&gpu).unwrap());
+    let mut unguarded = Gpu::open(wanted().as_deref()).unwrap();
+    unguarded.break_kernels(" ^ params.zero", "");
+    println!("without guards: {:?}", double_f32_test(&unguarded).unwrap());
+    for (right, wrong, what) in [
+        ("let t = guard(s - a);", "let t = b;", "sums"),
+        ("bitcast<u32>(b) & 0xfffff000u", "bitcast<u32>(b)", "products"),
+        ("double_activate(TOP, u[l])", "double(double_activate(TOP, u[l]).x, 0.0)", "values"),
+    ] {
+        let mut broken = Gpu::open(wanted().as_deref()).unwrap();
+        broken.break_kernels(right, wrong);
+        let (network, _) = network(4, 6, 3, Activation::Tanh, Activation::Tanh);
+        match GpuOracle::on(broken, network, Precision::DoubleF32) {
+            Err(GpuError::Precision { reason, .. }) => assert!(reason.contains(what), "{reason}"),
+            other => panic!("{wrong}: {other:?}"),
+        }
+    }
+}
+
+#[test]
+fn trained_networks_are_identified_with_values_in_double_f32() {
+    let Some(gpu) = device() else { return };
+    if let Err(reason) = double_f32_test(&gpu).unwrap() {
+        println!("refused: {reason}");
+        return;
+    }
+    let path =
+        format!("{}/tests/networks/diabetes-tanh-10-10-5.safetensors", env!("CARGO_MANIFEST_DIR"));
+    let network = Network::load(&path, None).unwrap();
+    let mut oracle = GpuOracle::on(gpu, network, Precision::DoubleF32).unwrap();
+    let solution =
+        identify::identify(&mut oracle, &identify::Settings::default(), &mut Silent).unwrap();
+    println!("{:?}, accuracy {:?}", solution.status, solution.oracle_accuracy);
+    assert_eq!(solution.status, identify::Status::Identified, "{}", solution.reason);
+    assert_eq!(solution.widths, Some((10, 5)));
+    assert_eq!(oracle.record().precision, Precision::DoubleF32);
 }
 
 #[test]
@@ -627,13 +893,18 @@ mod layout {
             let (network, _) = network(3, 5, 9, activation, activation);
             let prepared = Increments::new(&network);
             for real in [Real::F32, Real::F64] {
-                let stencil = || fields!(increments: directions, units, blocks, entries, levels, one_sided, minus, far);
+                let stencil = || fields!(increments: directions, units, blocks, entries, levels, one_sided, minus, far, first_centre, first_entry, pad0, pad1);
                 check(&gradient::source(&prepared, real), &gradient::BINDINGS, stencil());
                 check(&hessian_stack::source(&prepared, real), &hessian_stack::BINDINGS, stencil());
                 check(
                     &forward::source(&network, real),
                     &forward::BINDINGS,
                     fields!(forward: points, inputs, units4, theta, tau, c, pad0, pad1),
+                );
+                check(
+                    &forward_double::source(&network),
+                    &forward_double::BINDINGS,
+                    fields!(forward_double: points, inputs, units, zero),
                 );
                 check(
                     &normalise::source(real),
@@ -643,7 +914,7 @@ mod layout {
                 check(
                     &gram::source(real),
                     &gram::BINDINGS,
-                    fields!(gram: entries, first_row, last_row, left_columns, right_columns, pad0, pad1, pad2),
+                    fields!(gram: first_row, last_row, left_columns, right_columns, left_row, left_column, right_column, pad0),
                 );
             }
         }

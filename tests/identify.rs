@@ -337,6 +337,6 @@ fn a_back_end_that_cannot_serve_is_an_error() {
         assert!(error.contains("error:"), "{error}");
     };
     refused(&["--backend", "gpu", "--adapter", "no such adapter"]);
-    refused(&["--backend", "cpu", "--precision", "f32"]);
+    refused(&["--backend", "cpu", "--precision", "double-f32"]);
     refused(&["--gpu-memory", "0"]);
 }

@@ -11,7 +11,7 @@ struct Params {
     units: u32,
     // Blocks of second-layer units.
     blocks: u32,
-    // Outputs a centre.
+    // Outputs a centre: all, or those of a slice.
     entries: u32,
     // Tables of displacements: at h, and at 2h if the scheme visits it.
     levels: u32,
@@ -21,6 +21,12 @@ struct Params {
     minus: u32,
     // 1: the Hessian scheme visits 2h (v_i + v_j) too.
     far: u32,
+    // The dispatch begins at this centre.
+    first_centre: u32,
+    // The outputs begin at this entry of a centre's svec.
+    first_entry: u32,
+    pad0: u32,
+    pad1: u32,
 }
 
 @group(0) @binding(0) var<uniform> params: Params;

@@ -9,7 +9,10 @@ use clap::Args;
 use disentangle::draws;
 use disentangle::gpu::increments::Increments;
 use disentangle::gpu::oracle::Backend;
-use disentangle::gpu::{Gpu, GpuError, GpuOracle, Precision, Real, Stack, adapters};
+use disentangle::gpu::self_test::double_f32_test;
+use disentangle::gpu::{
+    Gpu, GpuError, GpuOracle, Precision, Real, Stack, adapters, forward, forward_double,
+};
 use disentangle::hessian::fused::{hessian_stack_f32, hessian_stack_f64};
 use disentangle::hessian::svec_outer;
 use disentangle::identify;
@@ -28,6 +31,8 @@ const SCHEME: HessianScheme = HessianScheme::Polarised;
 const STEP: f64 = 0.1;
 /// The step at which the fused f32 stack is most accurate.
 const FUSED_STEP: f64 = 0.01;
+/// Single values a sample on a GPU.
+const VALUES: usize = 16_384;
 /// Columns of the Gram matrix, at most.
 const GRAM: usize = 512;
 /// Shape of the whole identification.
@@ -166,6 +171,7 @@ impl Bench {
                 found.push(self.rank_one(&network)?);
             }
             for gpu in &gpus {
+                found.extend(self.values_on_gpu(gpu, &network)?);
                 found.extend(self.on_gpu(gpu, &network)?);
             }
         }
@@ -237,6 +243,35 @@ impl Bench {
         ]
     }
 
+    /// Single values, in every precision that the adapter has.
+    fn values_on_gpu(&self, gpu: &Gpu, network: &Network) -> Result<Vec<Measurement>, GpuError> {
+        let (d, m0, m1) = network.dims();
+        let points = centres(d, VALUES);
+        let mut found = Vec::new();
+        let mut measure = |precision, work: &dyn Fn() -> Result<(), GpuError>| {
+            let samples = sample(self.seconds, work)?;
+            let mut values = Measurement::new(
+                ("values", gpu.record().name.as_str(), precision),
+                (d, m0, m1),
+                (VALUES as f64, "points"),
+                Some((VALUES * (d * m0 + m0 * m1)) as f64),
+                samples,
+            );
+            values.gpu_seconds = gpu.seconds()?;
+            found.push(values);
+            Ok::<(), GpuError>(())
+        };
+        for (real, precision) in [(Real::F32, "f32"), (Real::F64, "f64")] {
+            if gpu.require(real).is_ok() {
+                measure(precision, &|| forward::values(gpu, network, &points, real).map(drop))?;
+            }
+        }
+        if double_f32_test(gpu)?.is_ok() && forward_double::check(network).is_ok() {
+            measure("double-f32", &|| forward_double::values(gpu, network, &points).map(drop))?;
+        }
+        Ok(found)
+    }
+
     fn on_gpu(&self, gpu: &Gpu, network: &Network) -> Result<Vec<Measurement>, GpuError> {
         let (d, m0, m1) = network.dims();
         let name = gpu.record().name.as_str();
@@ -251,7 +286,7 @@ impl Bench {
             let queries = SCHEME.queries(d) as f64;
             // As many as take about a third of the time, by a first small stack.
             let build = |count: usize| {
-                Stack::new(gpu, network, &centres(d, count), &eye, SCHEME, STEP, real, u64::MAX)
+                Stack::new(gpu, network, &centres(d, count), &eye, SCHEME, STEP, real)
             };
             build(8)?;
             let began = Instant::now();

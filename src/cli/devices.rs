@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
-use disentangle::gpu::self_test::{self_test, stencil_rate};
+use disentangle::gpu::self_test::{double_f32_test, self_test, stencil_rate};
 use disentangle::gpu::{AdapterRecord, Gpu, GpuError, Real, adapters};
 use serde::Serialize;
 use serde_json::json;
@@ -24,6 +24,8 @@ struct Row {
     record: AdapterRecord,
     /// `ok`, or what is wrong.
     self_test: String,
+    /// The same for values in pairs of f32.
+    double_f32: String,
     /// Stencil points a second in f32 at (32, 32, 6).
     stencil_rate: Option<f64>,
 }
@@ -31,22 +33,32 @@ struct Row {
 impl Row {
     fn new(record: AdapterRecord) -> Self {
         match tried(&record) {
-            Ok((verdict, rate)) => Row { record, self_test: verdict, stencil_rate: rate },
-            Err(error) => Row { record, self_test: error.to_string(), stencil_rate: None },
+            Ok((self_test, double_f32, rate)) => {
+                Row { record, self_test, double_f32, stencil_rate: rate }
+            }
+            Err(error) => Row {
+                record,
+                self_test: error.to_string(),
+                double_f32: "not tested".to_owned(),
+                stencil_rate: None,
+            },
         }
     }
 }
 
-fn tried(record: &AdapterRecord) -> Result<(String, Option<f64>), GpuError> {
+/// The two verdicts, and the rate of an adapter that computes well.
+fn tried(record: &AdapterRecord) -> Result<(String, String, Option<f64>), GpuError> {
     let gpu = Gpu::open(Some(&record.name))?;
+    let said = |verdict: Result<(), String>| verdict.err().unwrap_or_else(|| "ok".to_owned());
+    let pairs = said(double_f32_test(&gpu)?);
     if let Err(reason) = self_test(&gpu, Real::F32)? {
-        return Ok((reason, None));
+        return Ok((reason, pairs, None));
     }
     let verdict = match record.f64 {
-        true => self_test(&gpu, Real::F64)?.map_or_else(|reason| reason, |()| "ok".to_owned()),
+        true => said(self_test(&gpu, Real::F64)?),
         false => "ok".to_owned(),
     };
-    Ok((verdict, Some(stencil_rate(&gpu, 0.5)?)))
+    Ok((verdict, pairs, Some(stencil_rate(&gpu, 0.5)?)))
 }
 
 impl Devices {
@@ -66,10 +78,10 @@ impl Devices {
 }
 
 fn line(row: &Row) -> String {
-    let Row { record, self_test, stencil_rate } = row;
+    let Row { record, self_test, double_f32, stencil_rate } = row;
     format!(
         "{}\n  {} through {}, {}\n  f64: {}, timestamps: {}, largest binding {} MiB\n  self-test: \
-         {self_test}\n  stencil points a second, f32: {}\n",
+         {self_test}, double-f32: {double_f32}\n  stencil points a second, f32: {}\n",
         record.name,
         record.kind,
         record.backend,

@@ -98,7 +98,9 @@ struct BackendOptions {
     /// Part of the name of the adapter to use, see `devices`
     #[arg(long, value_name = "NAME", conflicts_with = "process")]
     adapter: Option<String>,
-    /// Precision of the massive stencils; single values are f64 always
+    /// Precision of the massive stencils, whose single values are f64 on the CPU. With `double-f32`
+    /// the values come from the GPU in pairs of f32 and the stencils are f32; `auto` is f32 on a GPU and
+    /// f64 on the CPU
     #[arg(long, default_value = "auto", value_parser = precisions(), conflicts_with = "process")]
     precision: Precision,
     /// Memory that the stencils may take on the GPU, in MiB
@@ -197,10 +199,12 @@ impl Identify {
                 return Err("--widths needs two numbers for two hidden layers, such as 24,8".into());
             }
             if self.pipeline == Pipeline::Wide && self.region.samples_locally() {
-                return Err("--center without --domain-radius, --radius, --design, --hessians and \
+                return Err(
+                    "--center without --domain-radius, --radius, --design, --hessians and \
                             --descent are for sampling near a point: --pipeline entangled or \
                             published, or --depth 1"
-                    .into());
+                        .into(),
+                );
             }
             return Ok(());
         }
@@ -302,7 +306,7 @@ impl BlackBox {
 
     fn backend(&self) -> BackendRecord {
         match self {
-            BlackBox::Network(oracle) => oracle.record().clone(),
+            BlackBox::Network(oracle) => oracle.record(),
             BlackBox::Shallow(_) | BlackBox::Process(_) => BackendRecord::cpu(),
         }
     }

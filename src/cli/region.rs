@@ -41,7 +41,8 @@ impl RegionOptions {
     /// Is there an option that only sampling near a point obeys? A centre may also be the domain's.
     pub fn samples_locally(&self) -> bool {
         let centre_of_nothing = self.center.is_some() && self.domain_radius.is_none();
-        centre_of_nothing || self.radius.is_some()
+        centre_of_nothing
+            || self.radius.is_some()
             || self.design.is_some()
             || self.hessians.is_some()
             || self.descent.is_some()

@@ -84,8 +84,7 @@ pub fn decompose(
     while residual > enough && used < starts {
         let count = BATCH.min(starts - used);
         let length = 1.0 / ((d as f64).sqrt() * (rank as f64).powf(1.0 / 6.0));
-        let drawn: Vec<_> =
-            (0..count).map(|_| draws::gaussian(rng, d, rank) * length).collect();
+        let drawn: Vec<_> = (0..count).map(|_| draws::gaussian(rng, d, rank) * length).collect();
         residual = keep(drawn.into_par_iter().map(|x| climb(&even, x)).collect());
         used += count;
     }
@@ -110,8 +109,7 @@ impl State {
         let gram = x.transpose() * &x;
         let squared = gram.component_mul(&gram);
         let gradient = (&x * &squared - &contracted) * 3.0;
-        let objective =
-            (1.0 - 2.0 * contracted.dot(&x) + squared.dot(&gram)).max(0.0);
+        let objective = (1.0 - 2.0 * contracted.dot(&x) + squared.dot(&gram)).max(0.0);
         State { x, gram, squared, gradient, objective }
     }
 

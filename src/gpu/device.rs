@@ -48,7 +48,7 @@ pub enum GpuError {
     #[error("the GPU refused a command: {0}")]
     Refused(String),
     /// A precision that this adapter lacks or breaks.
-    #[error("the adapter {adapter} cannot compute in {precision}: {reason}")]
+    #[error("{adapter} cannot compute in {precision}: {reason}")]
     Precision {
         /// Its name.
         adapter: String,
@@ -171,18 +171,21 @@ pub struct Kernel {
     name: &'static str,
 }
 
+/// Kernels by source and entry point.
+type Kernels = HashMap<(String, &'static str), Arc<Kernel>>;
+
 /// Memory that the stencil kernels may take on the device unless told otherwise: 1 GiB.
 pub const DEFAULT_MEMORY: u64 = 1 << 30;
 
-/// An open device with its queue and the kernels compiled so far.
-#[derive(Debug)]
+/// An open device with its queue and the kernels compiled so far. A clone is the same device.
+#[derive(Clone, Debug)]
 pub struct Gpu {
     record: AdapterRecord,
     device: wgpu::Device,
     queue: wgpu::Queue,
     fault: Fault,
-    kernels: Mutex<HashMap<(String, &'static str), Arc<Kernel>>>,
-    timer: Option<Timer>,
+    kernels: Arc<Mutex<Kernels>>,
+    timer: Option<Arc<Timer>>,
     /// What [`break_kernels`](Gpu::break_kernels) replaces.
     defect: Option<(String, String)>,
     /// Bytes that a stack of stencils may occupy on the device, all its buffers together.
@@ -249,13 +252,13 @@ impl Gpu {
             // Loss outranks the errors that it causes.
             *lock(&slot) = Some(GpuError::Lost(format!("{reason:?} {message}")));
         });
-        let timer = record.timestamps.then(|| Timer::new(&device, &queue));
+        let timer = record.timestamps.then(|| Arc::new(Timer::new(&device, &queue)));
         Ok(Gpu {
             record,
             device,
             queue,
             fault,
-            kernels: Mutex::default(),
+            kernels: Arc::default(),
             timer,
             defect: None,
             memory: DEFAULT_MEMORY,
@@ -374,7 +377,7 @@ impl Gpu {
     /// A storage buffer that holds `bytes`.
     pub fn upload(&self, bytes: &[u8]) -> Result<wgpu::Buffer, GpuError> {
         let buffer = self.buffer(bytes.len())?;
-        self.write(&buffer, bytes);
+        self.write(&buffer, 0, bytes);
         Ok(buffer)
     }
 
@@ -387,31 +390,24 @@ impl Gpu {
             usage: wgpu::BufferUsages::UNIFORM | wgpu::BufferUsages::COPY_DST,
             mapped_at_creation: false,
         });
-        self.write(&buffer, bytes);
+        self.write(&buffer, 0, bytes);
         buffer
     }
 
-    /// Replaces the beginning of a buffer, after all work submitted before.
-    pub fn write(&self, buffer: &wgpu::Buffer, bytes: &[u8]) {
+    /// Replaces a part of a buffer, from `offset` on, after all work submitted before.
+    pub fn write(&self, buffer: &wgpu::Buffer, offset: usize, bytes: &[u8]) {
         if !bytes.is_empty() {
-            self.queue.write_buffer(buffer, 0, bytes);
+            self.queue.write_buffer(buffer, offset as u64, bytes);
         }
     }
 
-    /// Copies the first `bytes` of a buffer to a place in another, after all work submitted before.
-    pub fn copy(&self, from: &wgpu::Buffer, to: &wgpu::Buffer, offset: usize, bytes: usize) {
-        let mut encoder = self.device.create_command_encoder(&Default::default());
-        encoder.copy_buffer_to_buffer(from, 0, to, offset as u64, bytes as u64);
-        self.queue.submit([encoder.finish()]);
-    }
-
     /// Submits one dispatch of `groups` workgroups.
-    pub fn dispatch(&self, kernel: &Kernel, buffers: &[&wgpu::Buffer], groups: (u32, u32)) {
-        self.dispatch_all(&[(kernel, buffers, groups)]);
-    }
-
-    /// Submits several dispatches, each seeing what those before wrote.
-    pub fn dispatch_all(&self, work: &[(&Kernel, &[&wgpu::Buffer], (u32, u32))]) {
+    pub fn dispatch(
+        &self,
+        kernel: &Kernel,
+        buffers: &[&wgpu::Buffer],
+        groups: (u32, u32),
+    ) -> wgpu::SubmissionIndex {
         let mut encoder = self.device.create_command_encoder(&Default::default());
         {
             let timestamp_writes =
@@ -421,35 +417,34 @@ impl Gpu {
                     end_of_pass_write_index: Some(1),
                 });
             let mut pass = encoder.begin_compute_pass(&wgpu::ComputePassDescriptor {
-                label: work.first().map(|(kernel, ..)| kernel.name),
+                label: Some(kernel.name),
                 timestamp_writes,
             });
-            for (kernel, buffers, groups) in work {
-                let entries: Vec<_> = buffers
-                    .iter()
-                    .zip(0..)
-                    .map(|(buffer, binding)| wgpu::BindGroupEntry {
-                        binding,
-                        resource: buffer.as_entire_binding(),
-                    })
-                    .collect();
-                let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
-                    label: None,
-                    layout: &kernel.layout,
-                    entries: &entries,
-                });
-                pass.set_pipeline(&kernel.pipeline);
-                pass.set_bind_group(0, &group, &[]);
-                pass.dispatch_workgroups(groups.0, groups.1, 1);
-            }
+            let entries: Vec<_> = buffers
+                .iter()
+                .zip(0..)
+                .map(|(buffer, binding)| wgpu::BindGroupEntry {
+                    binding,
+                    resource: buffer.as_entire_binding(),
+                })
+                .collect();
+            let group = self.device.create_bind_group(&wgpu::BindGroupDescriptor {
+                label: None,
+                layout: &kernel.layout,
+                entries: &entries,
+            });
+            pass.set_pipeline(&kernel.pipeline);
+            pass.set_bind_group(0, &group, &[]);
+            pass.dispatch_workgroups(groups.0, groups.1, 1);
         }
         if let Some(timer) = &self.timer {
             encoder.resolve_query_set(&timer.queries, 0..2, &timer.resolved, 0);
         }
-        self.queue.submit([encoder.finish()]);
+        self.queue.submit([encoder.finish()])
     }
 
-    /// Starts copying the first `bytes` of a buffer back, after all work submitted before.
+    /// Starts copying the first `bytes` of a buffer back, at least one word, after all work submitted
+    /// before.
     pub fn download(&self, buffer: &wgpu::Buffer, bytes: usize) -> Result<Download, GpuError> {
         let size = bytes.max(4).next_multiple_of(4) as u64;
         let staging = self.device.create_buffer(&wgpu::BufferDescriptor {
@@ -521,9 +516,10 @@ impl Gpu {
         Ok(Some(ticks as f64 * timer.nanoseconds * 1e-9))
     }
 
-    /// Waits until all work is done.
-    pub fn settle(&self) -> Result<(), GpuError> {
-        let wait = wgpu::PollType::Wait { submission_index: None, timeout: Some(PATIENCE) };
+    /// Waits until what was submitted is done.
+    pub fn wait(&self, submission: wgpu::SubmissionIndex) -> Result<(), GpuError> {
+        let wait =
+            wgpu::PollType::Wait { submission_index: Some(submission), timeout: Some(PATIENCE) };
         let polled = self.device.poll(wait);
         self.check()?;
         polled.map(drop).map_err(|error| GpuError::Lost(error.to_string()))

@@ -4,6 +4,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::Real;
 use super::device::{Access, Gpu, GpuError, MOST_ITERATIONS, WORKGROUP};
+use super::pace::{Pace, first_piece, pipelined};
 use super::shader::{self, Source};
 use crate::network::Network;
 
@@ -75,25 +76,30 @@ pub fn values(
     let second = gpu.upload(&real.encode(second))?;
     let kernel = gpu.kernel(&source(network, real), "forward", &BINDINGS)?;
     let mut values = Vec::with_capacity(points.ncols());
-    for begin in (0..points.ncols()).step_by(MOST_POINTS) {
-        let count = MOST_POINTS.min(points.ncols() - begin);
-        let transposed = points.columns(begin, count).transpose();
-        let coordinates = gpu.upload(&real.encode(transposed.iter().copied()))?;
-        let out = gpu.buffer(count * real.bytes())?;
-        let params = gpu.uniform(&Params {
-            points: count as u32,
-            inputs: d as u32,
-            units4: units4 as u32,
-            theta: (units4 * d) as u32,
-            tau: (4 * units4 * fours) as u32,
-            c: ((4 * units4 + 1) * fours) as u32,
-            ..Params::default()
-        });
-        let groups = ((count as u32).div_ceil(WORKGROUP), 1);
-        gpu.dispatch(&kernel, &[&params, &first, &second, &coordinates, &out], groups);
-        values.extend(gpu.read(&out, real, count)?.iter().map(|value| value + network.c0));
-    }
-    Ok(DVector::from_vec(values))
+    pipelined(
+        Pace::new(first_piece((m0 * (d + m1)) as f64), points.ncols().min(MOST_POINTS)),
+        points.ncols(),
+        |piece| {
+            let count = piece.len();
+            let transposed = points.columns_range(piece).transpose();
+            let coordinates = gpu.upload(&real.encode(transposed.iter().copied()))?;
+            let out = gpu.buffer(count * real.bytes())?;
+            let params = gpu.uniform(&Params {
+                points: count as u32,
+                inputs: d as u32,
+                units4: units4 as u32,
+                theta: (units4 * d) as u32,
+                tau: (4 * units4 * fours) as u32,
+                c: ((4 * units4 + 1) * fours) as u32,
+                ..Params::default()
+            });
+            let groups = ((count as u32).div_ceil(WORKGROUP), 1);
+            gpu.dispatch(&kernel, &[&params, &first, &second, &coordinates, &out], groups);
+            gpu.download(&out, count * real.bytes())
+        },
+        |_, download| gpu.finish(download, |bytes| real.decode(bytes, &mut values)),
+    )?;
+    Ok(DVector::from_vec(values).add_scalar(network.c0))
 }
 
 /// The twin, one point after the other.

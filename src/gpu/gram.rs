@@ -1,11 +1,10 @@
-//! Inner products of columns: `shaders/gram.wgsl`.
-
-use std::time::Instant;
+//! Products of matrices on the device, L^T R: `shaders/gram.wgsl`.
 
 use nalgebra::DMatrix;
 
 use super::Real;
-use super::device::{Access, DISPATCH, Gpu, GpuError};
+use super::device::{Access, Gpu, GpuError};
+use super::pace::{Pace, pipelined};
 use super::shader::Source;
 
 /// Bindings of the kernel.
@@ -25,14 +24,14 @@ const FIRST_OPERATIONS: usize = 1 << 27;
 #[derive(Clone, Copy, Debug, Default, bytemuck::Pod, bytemuck::Zeroable)]
 #[allow(missing_docs)] // as in shaders/gram.wgsl
 pub struct Params {
-    pub entries: u32,
     pub first_row: u32,
     pub last_row: u32,
     pub left_columns: u32,
     pub right_columns: u32,
+    pub left_row: u32,
+    pub left_column: u32,
+    pub right_column: u32,
     pub pad0: u32,
-    pub pad1: u32,
-    pub pad2: u32,
 }
 
 /// The kernel's source.
@@ -40,42 +39,78 @@ pub fn source(real: Real) -> Source {
     Source::new("gram", include_str!("../../shaders/gram.wgsl"), real, &[])
 }
 
-/// L^T R for two matrices on the device of `entries` rows, given as (buffer, columns).
+/// A matrix in a buffer.
+#[derive(Clone, Copy, Debug)]
+pub struct Matrix<'a> {
+    /// Where it is.
+    pub buffer: &'a wgpu::Buffer,
+    /// Its number of rows.
+    pub rows: usize,
+    /// Its number of columns.
+    pub columns: usize,
+    /// Whether rows, not columns, are stored one after the other.
+    pub by_rows: bool,
+}
+
+impl<'a> Matrix<'a> {
+    /// A matrix stored column after column.
+    pub fn new(buffer: &'a wgpu::Buffer, rows: usize, columns: usize) -> Self {
+        Matrix { buffer, rows, columns, by_rows: false }
+    }
+
+    /// Its transpose, without moving anything.
+    pub fn transposed(self) -> Self {
+        Matrix { rows: self.columns, columns: self.rows, by_rows: !self.by_rows, ..self }
+    }
+}
+
+/// L^T R, `left` stored either way, `right` by columns.
+///
+/// # Panics
+/// If `left` and `right` have different numbers of rows, or `right` is stored by rows.
 pub fn gram(
     gpu: &Gpu,
-    left: (&wgpu::Buffer, usize),
-    right: (&wgpu::Buffer, usize),
-    entries: usize,
+    left: Matrix<'_>,
+    right: Matrix<'_>,
     real: Real,
 ) -> Result<DMatrix<f64>, GpuError> {
-    let mut out = DMatrix::zeros(left.1, right.1);
-    if out.is_empty() {
-        return Ok(out);
+    assert_eq!(left.rows, right.rows, "as many rows in either matrix");
+    assert!(!right.by_rows, "the right matrix by columns");
+    let mut sums = DMatrix::zeros(right.columns, left.columns);
+    if sums.is_empty() {
+        return Ok(sums.transpose());
     }
     let kernel = gpu.kernel(&source(real), "gram", &BINDINGS)?;
-    let groups = (right.1.div_ceil(TILE) as u32, left.1.div_ceil(TILE) as u32);
-    let products = gpu.buffer(out.len() * real.bytes())?;
-    let mut rows = (FIRST_OPERATIONS / out.len()).clamp(FEWEST_ROWS, MOST_ROWS);
-    let mut first = 0;
-    while first < entries {
-        let last = (first + rows).min(entries);
-        let params = gpu.uniform(&Params {
-            entries: entries as u32,
-            first_row: first as u32,
-            last_row: last as u32,
-            left_columns: left.1 as u32,
-            right_columns: right.1 as u32,
-            ..Params::default()
-        });
-        let began = Instant::now();
-        gpu.dispatch(&kernel, &[&params, left.0, right.0, &products], groups);
-        let part = gpu.read(&products, real, out.len())?;
-        let pace = DISPATCH.as_secs_f64() / began.elapsed().as_secs_f64().max(1e-6);
-        out += DMatrix::from_row_slice(left.1, right.1, &part);
-        rows = ((rows as f64 * pace) as usize).clamp(FEWEST_ROWS, (2 * rows).min(MOST_ROWS));
-        first = last;
-    }
-    Ok(out)
+    let groups = (right.columns.div_ceil(TILE) as u32, left.columns.div_ceil(TILE) as u32);
+    let products = gpu.buffer(sums.len() * real.bytes())?;
+    let (left_row, left_column) = if left.by_rows { (left.columns, 1) } else { (1, left.rows) };
+    let most = MOST_ROWS / FEWEST_ROWS;
+    let mut part = Vec::with_capacity(sums.len());
+    pipelined(
+        Pace::new(FIRST_OPERATIONS / FEWEST_ROWS / sums.len(), most),
+        left.rows.div_ceil(FEWEST_ROWS),
+        |passes| {
+            let params = gpu.uniform(&Params {
+                first_row: (FEWEST_ROWS * passes.start) as u32,
+                last_row: (FEWEST_ROWS * passes.end).min(left.rows) as u32,
+                left_columns: left.columns as u32,
+                right_columns: right.columns as u32,
+                left_row: left_row as u32,
+                left_column: left_column as u32,
+                right_column: right.rows as u32,
+                ..Params::default()
+            });
+            gpu.dispatch(&kernel, &[&params, left.buffer, right.buffer, &products], groups);
+            gpu.download(&products, right.columns * left.columns * real.bytes())
+        },
+        |_, download| {
+            part.clear();
+            gpu.finish(download, |bytes| real.decode(bytes, &mut part))?;
+            sums.iter_mut().zip(&part).for_each(|(sum, part)| *sum += part);
+            Ok(())
+        },
+    )?;
+    Ok(sums.transpose())
 }
 
 /// The twin.

@@ -70,6 +70,10 @@ pub struct Params {
     pub one_sided: u32,
     pub minus: u32,
     pub far: u32,
+    pub first_centre: u32,
+    pub first_entry: u32,
+    pub pad0: u32,
+    pub pad1: u32,
 }
 
 fn scale(activation: Activation) -> f64 {

@@ -11,39 +11,49 @@
 //! * [`device`]: adapters, the device, its loss, buffers and dispatches.
 //! * [`shader`]: a kernel's source from its file, the shared code and the precision.
 //! * [`increments`]: what the stencil kernels need to know of a network.
-//! * [`forward`], [`gradient`], [`hessian_stack`], [`normalise`], [`gram`]: the kernels.
-//! * [`oracle`]: a network as an oracle whose stencils run on the device.
+//! * [`stencil`], [`pace`]: what stencil kernels share; dispatches sized by time, two under way.
+//! * [`forward`], [`forward_double`], [`gradient`], [`hessian_stack`], [`normalise`], [`gram`]: the kernels.
+//! * [`stack`]: a Hessian stack that stays on the device, of any size.
+//! * [`oracle`]: a network as an oracle whose stencils run on the device; [`worker`]: the device behind it,
+//!   replaced when it is lost.
 //! * [`self_test`]: whether an adapter computes what it should.
 
 pub mod device;
 pub mod forward;
+pub mod forward_double;
 pub mod gradient;
 pub mod gram;
 pub mod hessian_stack;
 pub mod increments;
 pub mod normalise;
 pub mod oracle;
+mod oracle_stack;
+pub mod pace;
 pub mod self_test;
 pub mod shader;
+pub mod stack;
+pub mod stencil;
+pub mod worker;
 
 use serde::{Deserialize, Serialize};
 
 pub use device::{AdapterRecord, Gpu, GpuError, adapters};
-pub use hessian_stack::Stack;
 pub use oracle::{BackendRecord, GpuOracle};
+pub use stack::Stack;
 
 /// The arithmetic of a kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Precision {
-    /// f32, which every adapter has and which the stencil kernels are made for.
+    /// f32 on a GPU, which every adapter has and which the stencil kernels are made for; f64 on the CPU.
     #[default]
     Auto,
     /// 32-bit floats.
     F32,
-    /// 64-bit floats, where the adapter has `SHADER_F64`.
+    /// 64-bit floats, on a GPU where the adapter has `SHADER_F64`.
     F64,
-    /// Pairs of 32-bit floats. Refused, with the reason, where the compiler breaks it.
+    /// Single values in pairs of 32-bit floats, on a GPU, and stencils in 32-bit floats. Refused, with
+    /// the reason, where the compiler breaks it.
     DoubleF32,
 }
 
@@ -59,15 +69,6 @@ impl Precision {
             Precision::F32 => "f32",
             Precision::F64 => "f64",
             Precision::DoubleF32 => "double-f32",
-        }
-    }
-
-    /// Unit roundoff.
-    pub fn epsilon(self) -> f64 {
-        match self {
-            Precision::Auto | Precision::F32 => 2f64.powi(-24),
-            Precision::F64 => 2f64.powi(-53),
-            Precision::DoubleF32 => 2f64.powi(-46),
         }
     }
 }

@@ -1,4 +1,5 @@
-//! Columns to unit length, those under a floor to zero: `shaders/normalise.wgsl`.
+//! Lengths of columns, and columns times a number each: `shaders/normalise.wgsl`. Between the two the
+//! host decides which columns are to count.
 
 use nalgebra::DMatrix;
 
@@ -6,8 +7,11 @@ use super::Real;
 use super::device::{Access, Gpu, GpuError};
 use super::shader::Source;
 
-/// Bindings of the kernel.
-pub const BINDINGS: [Access; 4] = [Access::Uniform, Access::Read, Access::Write, Access::Write];
+/// Bindings of both entry points.
+pub const BINDINGS: [Access; 3] = [Access::Uniform, Access::Write, Access::Write];
+
+/// Columns a dispatch.
+const MOST_COLUMNS: usize = 65_535;
 
 /// The uniform block.
 #[repr(C)]
@@ -25,36 +29,72 @@ pub fn source(real: Real) -> Source {
     Source::new("normalise", include_str!("../../shaders/normalise.wgsl"), real, &[])
 }
 
-/// Normalises the `floors.len()` columns of `entries` numbers in `stack` and returns the lengths that
-/// they had. A column whose length is not above its floor becomes zero.
-pub fn normalise(
+fn dispatch(
     gpu: &Gpu,
+    entry: &'static str,
     stack: &wgpu::Buffer,
-    entries: usize,
-    floors: &[f64],
+    numbers: &wgpu::Buffer,
+    (entries, columns): (usize, usize),
     real: Real,
-) -> Result<Vec<f64>, GpuError> {
-    let columns = floors.len();
-    if columns == 0 || entries == 0 {
-        return Ok(vec![0.0; columns]);
+) -> Result<(), GpuError> {
+    if columns > MOST_COLUMNS {
+        return Err(GpuError::TooLarge(format!("{columns} columns to normalise")));
     }
-    let kernel = gpu.kernel(&source(real), "normalise", &BINDINGS)?;
+    let kernel = gpu.kernel(&source(real), entry, &BINDINGS)?;
     let params = gpu.uniform(&Params {
         entries: entries as u32,
         columns: columns as u32,
         ..Params::default()
     });
-    let floors = gpu.upload(&real.encode(floors.iter().copied()))?;
-    let norms = gpu.buffer(columns * real.bytes())?;
-    gpu.dispatch(&kernel, &[&params, &floors, stack, &norms], (columns as u32, 1));
-    gpu.read(&norms, real, columns)
+    gpu.dispatch(&kernel, &[&params, stack, numbers], (columns as u32, 1));
+    Ok(())
 }
 
-/// The twin.
-pub fn twin(stack: &mut DMatrix<f64>, floors: &[f64]) -> Vec<f64> {
-    let norms: Vec<f64> = stack.column_iter().map(|column| column.norm()).collect();
-    for ((mut column, &norm), &floor) in stack.column_iter_mut().zip(&norms).zip(floors) {
-        column *= if norm > floor { 1.0 / norm } else { 0.0 };
+/// Euclidean lengths of the `columns` columns of `entries` numbers each in `stack`.
+pub fn lengths(
+    gpu: &Gpu,
+    stack: &wgpu::Buffer,
+    (entries, columns): (usize, usize),
+    real: Real,
+) -> Result<Vec<f64>, GpuError> {
+    if columns == 0 || entries == 0 {
+        return Ok(vec![0.0; columns]);
     }
-    norms
+    let numbers = gpu.buffer(columns * real.bytes())?;
+    dispatch(gpu, "lengths", stack, &numbers, (entries, columns), real)?;
+    gpu.read(&numbers, real, columns)
+}
+
+/// Multiplies every column of `entries` numbers by its factor, in place.
+pub fn scale(
+    gpu: &Gpu,
+    stack: &wgpu::Buffer,
+    entries: usize,
+    factors: &[f64],
+    real: Real,
+) -> Result<(), GpuError> {
+    if factors.is_empty() || entries == 0 {
+        return Ok(());
+    }
+    let numbers = gpu.upload(&real.encode(factors.iter().copied()))?;
+    dispatch(gpu, "scale", stack, &numbers, (entries, factors.len()), real)
+}
+
+/// One over each length, zero for columns no longer than their floors.
+///
+/// # Panics
+/// If there is not one floor for every length.
+pub fn factors(lengths: &[f64], floors: &[f64]) -> Vec<f64> {
+    assert_eq!(lengths.len(), floors.len(), "one floor a column");
+    let pairs = lengths.iter().zip(floors);
+    pairs.map(|(&length, &floor)| if length > floor { 1.0 / length } else { 0.0 }).collect()
+}
+
+/// The twin of [`lengths`] and, with the [`factors`] between them, of [`scale`].
+pub fn twin(stack: &mut DMatrix<f64>, floors: &[f64]) -> Vec<f64> {
+    let lengths: Vec<f64> = stack.column_iter().map(|column| column.norm()).collect();
+    for (mut column, factor) in stack.column_iter_mut().zip(factors(&lengths, floors)) {
+        column *= factor;
+    }
+    lengths
 }

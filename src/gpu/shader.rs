@@ -20,11 +20,12 @@ pub struct Source {
 }
 
 /// The shared files.
-const SHARED: [(&str, &str); 6] = [
+const SHARED: [(&str, &str); 7] = [
     ("real_f32", include_str!("../../shaders/shared/real_f32.wgsl")),
     ("real_f64", include_str!("../../shaders/shared/real_f64.wgsl")),
     ("math", include_str!("../../shaders/shared/math.wgsl")),
     ("activation", include_str!("../../shaders/shared/activation.wgsl")),
+    ("double", include_str!("../../shaders/shared/double.wgsl")),
     ("parts", include_str!("../../shaders/shared/parts.wgsl")),
     ("response", include_str!("../../shaders/shared/response.wgsl")),
 ];
@@ -40,6 +41,21 @@ fn gauss_nodes(real: Real) -> usize {
 impl Source {
     /// Composes a source. `constants` become `const NAME: u32`.
     pub fn new(name: &'static str, text: &str, real: Real, constants: &[(&str, u32)]) -> Source {
+        Self::compose(name, text, real, constants, &gauss(gauss_nodes(real)))
+    }
+
+    /// Composes a source in f32 whose quadrature is given in pairs of f32.
+    pub fn double(name: &'static str, text: &str, constants: &[(&str, u32)]) -> Source {
+        Self::compose(name, text, Real::F32, constants, &double_gauss(gauss_nodes(Real::F64)))
+    }
+
+    fn compose(
+        name: &'static str,
+        text: &str,
+        real: Real,
+        constants: &[(&str, u32)],
+        gauss: &str,
+    ) -> Source {
         let mut composed = format!(
             "override WORKGROUP: u32 = {}u;\n{}",
             super::device::WORKGROUP,
@@ -53,7 +69,7 @@ impl Source {
         }
         for line in text.lines() {
             match line.strip_prefix("#include ") {
-                Some("gauss") => composed += &gauss(gauss_nodes(real)),
+                Some("gauss") => composed += gauss,
                 Some(name) => composed += include(name.trim()),
                 None => composed += line,
             }
@@ -112,6 +128,22 @@ fn gauss(count: usize) -> String {
         .collect();
     format!(
         "const NODES: u32 = {count}u;\nconst GAUSS = array<real2, NODES>(\n{}\n);\n",
+        rows.join(",\n")
+    )
+}
+
+/// The rule on [0, 1] as WGSL, every number as a high and a low part.
+fn double_gauss(count: usize) -> String {
+    let parts = |x: f64| {
+        let high = x as f32;
+        format!("{high:?}, {:?}", (x - f64::from(high)) as f32)
+    };
+    let rows: Vec<String> = gauss_legendre(count)
+        .iter()
+        .map(|(node, weight)| format!("    vec4<f32>({}, {})", parts(*node), parts(*weight)))
+        .collect();
+    format!(
+        "const NODES: u32 = {count}u;\nconst GAUSS = array<vec4<f32>, NODES>(\n{}\n);\n",
         rows.join(",\n")
     )
 }

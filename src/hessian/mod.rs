@@ -5,6 +5,7 @@
 
 pub mod design;
 pub mod fused;
+pub mod stack;
 
 use nalgebra::DMatrix;
 

@@ -383,14 +383,14 @@ impl Run<'_> {
         let Settings { seed, ascent, .. } = *self.settings;
         self.meter.enter("stack");
         let mut f = Restricted::new(&mut self.meter, q);
-        let stack = stack::wide_stack(&mut f, land, seed, attempt, &mut self.evidence)?;
-        let basis = &stack.subspace.truncated(stack.gap.rank).basis;
-        self.meter.found(Found::Subspace { frame: q, basis, gap: stack.gap.ratio });
+        let mut stack = stack::wide_stack(&mut f, land, seed, attempt, &mut self.evidence)?;
+        let (basis, gap) = (&stack.basis, stack.gap.ratio);
+        self.meter.found(Found::Subspace { frame: q, basis, gap });
 
         self.meter.enter("units");
         let mut f = Restricted::by_values(&mut self.meter, q);
         let mut units =
-            units::find_units(&mut f, land, &stack, ascent, seed, attempt, &mut self.evidence)?;
+            units::find_units(&mut f, land, &mut stack, ascent, seed, attempt, &mut self.evidence)?;
         self.widths = Some((units.len(), 0));
         if units.is_empty() {
             return Err(Failure::new(

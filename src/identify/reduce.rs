@@ -7,6 +7,7 @@ use serde_json::json;
 use super::probe::Landscape;
 use super::{Evidence, Halt};
 use crate::draws;
+use crate::hessian::stack::{HessianStack, HostStack};
 use crate::linalg::thin_svd;
 use crate::oracle::{Oracle, OracleError};
 use crate::stencil::{self, GradientScheme, HessianScheme};
@@ -88,8 +89,22 @@ impl Oracle for Restricted<'_> {
         self.inner.hessians(&centres, &directions, scheme, h)
     }
 
-    fn hessian_noise(&self) -> Option<f64> {
-        if self.by_values { None } else { self.inner.hessian_noise() }
+    fn hessian_stack(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<Box<dyn HessianStack>, OracleError> {
+        if self.by_values {
+            return Ok(Box::new(HostStack::new(self.hessians(centres, directions, scheme, h)?)));
+        }
+        let (centres, directions) = (self.basis * centres, self.basis * directions);
+        self.inner.hessian_stack(&centres, &directions, scheme, h)
+    }
+
+    fn hessian_noise(&self, h: f64) -> Option<f64> {
+        if self.by_values { None } else { self.inner.hessian_noise(h) }
     }
 }
 
@@ -143,7 +158,10 @@ pub fn range(
     let allowed = (NOISE * tail).max(TRUNCATION * svd.s[0]);
     let reduced = gap.filter(|gap| gap.ratio > CLEAR_GAP && svd.s[gap.rank] < allowed);
     let dimension = reduced.map_or(d, |gap| gap.rank);
-    evidence.add("reduce", json!({"dimension": dimension, "gap": gap.map(|g| g.ratio), "step": h,
-        "smallest": svd.s.last(), "allowed": allowed}));
+    evidence.add(
+        "reduce",
+        json!({"dimension": dimension, "gap": gap.map(|g| g.ratio), "step": h,
+        "smallest": svd.s.last(), "allowed": allowed}),
+    );
     Ok(if dimension < d { svd.u.columns(0, dimension).into_owned() } else { identity })
 }

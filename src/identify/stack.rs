@@ -7,9 +7,10 @@ use super::probe::Landscape;
 use super::step;
 use super::{Evidence, Failure, Halt};
 use crate::draws;
+use crate::hessian::stack::HessianStack;
 use crate::oracle::Oracle;
 use crate::stencil::HessianScheme;
-use crate::subspace::{self, Gap, Subspace, largest_gap};
+use crate::subspace::{Gap, largest_gap};
 
 /// First sampling scale, in natural scales; then doubled until the gap is clear.
 const FIRST_SCALE: f64 = 16.0;
@@ -28,12 +29,12 @@ const CLEAR_GAP: f64 = 1.7;
 pub struct Stack {
     /// d x N.
     pub points: DMatrix<f64>,
-    /// svec's of unit length, d(d+1)/2 x N.
-    pub hessians: DMatrix<f64>,
-    /// What the stack spans, all singular vectors.
-    pub subspace: Subspace,
+    /// The Hessians, wherever they are.
+    pub hessians: Box<dyn HessianStack>,
     /// Where the singular values fall most.
     pub gap: Gap,
+    /// Orthonormal basis of the subspace of that rank.
+    pub basis: DMatrix<f64>,
 }
 
 /// Samples stacks at growing scales until the singular values fall clearly somewhere, and returns the
@@ -56,7 +57,7 @@ pub fn wide_stack(
     let mut count = (HESSIANS_PER_DIMENSION * d).max(48);
     let mut s = FIRST_SCALE * land.scale * 2f64.powi(attempt as i32);
     let mut tried = Vec::new();
-    let mut best: Option<Stack> = None;
+    let mut best: Option<(DMatrix<f64>, Box<dyn HessianStack>, Gap)> = None;
     for item in 0..MOST_SCALES as u64 {
         let mut rng = draws::stream(seed, "stack", 16 * attempt + item);
         let centres = draws::gaussian(&mut rng, d, count) * s;
@@ -68,17 +69,23 @@ pub fn wide_stack(
         let step = step::second_difference(f, &some, &lines, land.scale)?;
         // The plain polarised scheme costs half of Richardson's and is exact enough to start from;
         // a smaller step makes up for its order.
-        let h = 0.25 * step.h;
-        let hessians =
-            f.hessians(&centres, &DMatrix::identity(d, d), HessianScheme::Polarised, h)?;
+        let mut h = 0.25 * step.h;
+        // Noise that falls with the step: up to where the truncation, (h / scale)^2, is as large.
+        while h < 0.1 * land.scale
+            && f.hessian_noise(h).is_some_and(|noise| noise > (h / land.scale).powi(2))
+        {
+            h *= 2.0;
+        }
+        let mut hessians =
+            f.hessian_stack(&centres, &DMatrix::identity(d, d), HessianScheme::Polarised, h)?;
         // Noise of a Hessian's norm: that of the values over h^2, or a share of the Hessian itself
         // where the oracle does not difference values.
-        let relative = f.hessian_noise();
+        let relative = f.hessian_noise(h);
         let of_values = 3.0 * land.noise_at(s * (d as f64).sqrt()) / (h * h) * d as f64;
-        let largest = hessians.column_iter().map(|h| h.norm()).fold(0.0, f64::max);
+        let largest = hessians.norms().iter().copied().fold(0.0, f64::max);
         let kept: Vec<usize> = (0..count)
             .filter(|&k| {
-                let size = hessians.column(k).norm();
+                let size = hessians.norms()[k];
                 match relative {
                     Some(share) => SIGNAL * share < 1.0 && size > VANISHING * largest,
                     None => size > SIGNAL * of_values,
@@ -93,25 +100,20 @@ pub fn wide_stack(
             s *= 0.5;
             continue;
         }
-        let mut hessians = hessians.select_columns(&kept);
-        hessians.column_iter_mut().for_each(|mut h| {
-            h.normalize_mut();
-        });
+        hessians.keep(&kept)?;
         // After the reduction the gradients span all d dimensions, so there are at least d units.
-        let most = (2 * kept.len() / 3).min(hessians.nrows() - 1);
-        let floor = 4.0 * relative.unwrap_or(2e-10);
-        let space = subspace::leading(&hessians);
-        let gap = space
-            .as_ref()
-            .and_then(|w| largest_gap(&w.singular_values, d..=most, floor * w.singular_values[0]));
-        if let (Some(subspace), Some(gap)) = (space, gap) {
+        let most = (2 * kept.len() / 3).min(d * (d + 1) / 2 - 1);
+        let gap = hessians.singular_values()?.and_then(|values| {
+            let floor = (4.0 * relative.unwrap_or(2e-10)).max(hessians.resolution());
+            largest_gap(&values, d..=most, floor * values[0])
+        });
+        if let Some(gap) = gap {
             row["gap"] = json!(gap.ratio);
             row["rank"] = json!(gap.rank);
             tried.push(row);
             let enough = kept.len() >= 3 * gap.rank;
-            if best.as_ref().is_none_or(|b| gap.ratio > b.gap.ratio) {
-                let points = centres.select_columns(&kept);
-                best = Some(Stack { points, hessians, subspace, gap });
+            if best.as_ref().is_none_or(|b| gap.ratio > b.2.ratio) {
+                best = Some((centres.select_columns(&kept), hessians, gap));
             }
             if gap.ratio > CLEAR_GAP && enough {
                 break;
@@ -126,12 +128,13 @@ pub fn wide_stack(
         s *= 2.0;
     }
     evidence.add("stack", json!({"tried": tried}));
-    best.ok_or_else(|| {
+    let (points, mut hessians, gap) = best.ok_or_else(|| {
         Failure::new(
             "stack",
             "no Hessian stands above the noise at any scale: the black box is not smooth, or its values \
              are too inaccurate for second differences",
         )
-        .into()
-    })
+    })?;
+    let basis = hessians.basis(gap.rank)?;
+    Ok(Stack { points, hessians, gap, basis })
 }

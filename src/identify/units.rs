@@ -66,20 +66,20 @@ struct Search<'a> {
 pub fn find_units(
     f: &mut dyn Oracle,
     land: &Landscape,
-    stack: &Stack,
+    stack: &mut Stack,
     ascent: Ascent,
     seed: u64,
     attempt: u64,
     evidence: &mut Evidence,
 ) -> Result<Vec<Unit>, Halt> {
-    let candidates = candidates(stack, ascent, seed);
+    let candidates = candidates(stack, ascent, seed)?;
+    let anchors = anchors(stack, &candidates)?;
     let mut search = Search { f, land, rng: draws::stream(seed, "units", attempt) };
     let mut units: Vec<Unit> = Vec::new();
     let mut dropped = Vec::new();
     let others: Vec<DVector<f64>> = candidates.iter().map(|c| c.direction.clone()).collect();
-    for candidate in &candidates {
-        let anchor = anchor(stack, &candidate.direction);
-        let outcome = match search.settle(&anchor, &candidate.direction, &others)? {
+    for (candidate, anchor) in candidates.iter().zip(&anchors) {
+        let outcome = match search.settle(anchor, &candidate.direction, &others)? {
             None => "no transition of its own",
             Some(unit) if known(&units, &unit) => "found before",
             Some(unit) => {
@@ -139,12 +139,11 @@ pub fn polish(
 }
 
 /// Rank-one candidates of the stack's subspace, by score.
-fn candidates(stack: &Stack, ascent: Ascent, seed: u64) -> Vec<Candidate> {
+fn candidates(stack: &mut Stack, ascent: Ascent, seed: u64) -> Result<Vec<Candidate>, OracleError> {
     let rank = stack.gap.rank;
-    let basis = &stack.subspace.truncated(rank).basis;
     // Wide Hessians are often nearly rank one themselves: their top eigenvectors are good starts.
     let mut starts: Vec<DVector<f64>> = Vec::new();
-    for hessian in stack.hessians.column_iter() {
+    for hessian in stack.hessians.representatives(rank)?.column_iter() {
         let eigen = smat(hessian.as_slice()).symmetric_eigen();
         let top = eigen.eigenvectors.column(eigen.eigenvalues.iamax());
         if starts.iter().all(|s| s.dot(&top).abs() < 0.99) {
@@ -154,16 +153,22 @@ fn candidates(stack: &Stack, ascent: Ascent, seed: u64) -> Vec<Candidate> {
     let random =
         draws::gaussian(&mut draws::stream(seed, "ascent", 0), stack.points.nrows(), 2 * rank);
     starts.extend(random.column_iter().map(|c| c.into_owned()));
-    let mut found = rank_one::search(basis, &DMatrix::from_columns(&starts), ascent);
+    let mut found = rank_one::search(&stack.basis, &DMatrix::from_columns(&starts), ascent);
     found.retain(|c| c.score >= LEAST_SCORE);
-    found
+    Ok(found)
 }
 
-/// The point of the stack whose Hessian is most nearly u u^T.
-fn anchor(stack: &Stack, u: &DVector<f64>) -> DVector<f64> {
-    let mut outer = DVector::zeros(stack.hessians.nrows());
-    svec_outer(u.as_slice(), outer.as_mut_slice());
-    stack.points.column(stack.hessians.tr_mul(&outer).iamax()).into_owned()
+/// For every candidate u the point of the stack whose Hessian is most nearly u u^T.
+fn anchors(stack: &mut Stack, candidates: &[Candidate]) -> Result<Vec<DVector<f64>>, OracleError> {
+    let d = stack.points.nrows();
+    let mut outers = DMatrix::zeros(d * (d + 1) / 2, candidates.len());
+    for (candidate, mut outer) in candidates.iter().zip(outers.column_iter_mut()) {
+        svec_outer(candidate.direction.as_slice(), outer.as_mut_slice());
+    }
+    let inner = stack.hessians.inner(&outers)?;
+    let nearest =
+        inner.column_iter().map(|column| stack.points.column(column.iamax()).into_owned());
+    Ok(nearest.collect())
 }
 
 /// The same hyperplane as one found before?

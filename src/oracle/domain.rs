@@ -112,8 +112,8 @@ impl Oracle for Domain<'_> {
         self.inner.hessians(centres, directions, scheme, h)
     }
 
-    fn hessian_noise(&self) -> Option<f64> {
-        self.inner.hessian_noise()
+    fn hessian_noise(&self, h: f64) -> Option<f64> {
+        self.inner.hessian_noise(h)
     }
 }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use nalgebra::{DMatrix, DVector};
 
 use super::{Oracle, OracleError};
+use crate::hessian::stack::HessianStack;
 use crate::stencil::{GradientScheme, HessianScheme};
 
 /// What an [`Observer`] is told.
@@ -232,8 +233,25 @@ impl Oracle for Meter<'_> {
         Ok(hessians)
     }
 
-    fn hessian_noise(&self) -> Option<f64> {
-        self.inner.hessian_noise()
+    // What a stack computes again later are these stencils: they count once.
+    fn hessian_stack(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<Box<dyn HessianStack>, OracleError> {
+        let count = scheme.queries(directions.ncols()) * centres.ncols() as u64;
+        self.allow(count)?;
+        let stack = self.inner.hessian_stack(centres, directions, scheme, h)?;
+        self.book(count);
+        let norms = DMatrix::from_row_slice(1, stack.norms().len(), stack.norms());
+        self.finite(&norms, centres)?;
+        Ok(stack)
+    }
+
+    fn hessian_noise(&self, h: f64) -> Option<f64> {
+        self.inner.hessian_noise(h)
     }
 }
 

@@ -17,6 +17,7 @@ pub use process::{ProcessError, ProcessOracle, ProcessSettings, StderrTail};
 pub use protocol::ProcessFormat;
 pub use serve::{ServeError, serve};
 
+use crate::hessian::stack::{HessianStack, HostStack};
 use crate::stencil::{self, GradientScheme, HessianScheme};
 
 /// Why an oracle gave no answer. Fatal for the run, but for the two limits ([`OracleError::Budget`],
@@ -114,10 +115,23 @@ pub trait Oracle: Send {
         stencil::hessians(&mut |x| self.values(x), centres, directions, scheme, h)
     }
 
-    /// Relative error (Frobenius norm, whatever the step) that the arithmetic of
-    /// [`hessians`](Oracle::hessians) leaves in a Hessian, if it does not difference
+    /// The Hessians of [`hessians`](Oracle::hessians) as a stack, in memory or wherever the oracle has
+    /// room for it.
+    fn hessian_stack(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<Box<dyn HessianStack>, OracleError> {
+        Ok(Box::new(HostStack::new(self.hessians(centres, directions, scheme, h)?)))
+    }
+
+    /// Relative error (Frobenius norm) that the arithmetic of [`hessians`](Oracle::hessians) with step
+    /// `h` along unit vectors leaves in a Hessian, if it does not difference
     /// [`values`](Oracle::values). `None`: it does, and the noise is that of the values over h^2.
-    fn hessian_noise(&self) -> Option<f64> {
+    fn hessian_noise(&self, h: f64) -> Option<f64> {
+        let _ = h;
         None
     }
 }

@@ -6,13 +6,13 @@
 use nalgebra::DMatrix;
 use serde_json::json;
 
-use crate::region::Region;
 use crate::draws;
 use crate::hessian::design::Design;
 use crate::identify::probe::Landscape;
 use crate::identify::step;
 use crate::identify::{Evidence, Failure, Halt};
 use crate::oracle::Oracle;
+use crate::region::Region;
 use crate::stencil::HessianScheme;
 use crate::subspace::{Subspace, largest_gap, leading};
 

@@ -14,7 +14,7 @@ use crate::hessian::design::Design;
 use crate::oracle::Oracle;
 use crate::rank_one::{Ascent, Conditions, search};
 use crate::stencil::HessianScheme;
-use crate::subspace::{leading, largest_gap};
+use crate::subspace::{largest_gap, leading};
 
 /// Hessians for each dimension of the subspace, where their number is not given.
 const PER_DIMENSION: usize = 6;
@@ -98,7 +98,10 @@ pub fn search_directions(
     if kept.len() < rank {
         return Err(Failure::new(
             "ascent",
-            format!("{} of {rank} directions were found in the span of {count} Hessians (gap {gap:.3})", kept.len()),
+            format!(
+                "{} of {rank} directions were found in the span of {count} Hessians (gap {gap:.3})",
+                kept.len()
+            ),
         )
         .into());
     }

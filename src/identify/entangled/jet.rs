@@ -68,7 +68,9 @@ pub fn choose_step(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<JetStep
     let mut rng = draws::stream(seed, "jet step", 0);
     // Lines through points a little off the origin, which may be a point of symmetry.
     let lines: Vec<(DVector<f64>, DVector<f64>)> = (0..LINES)
-        .map(|_| (draws::unit_vector(&mut rng, d) * (0.25 * radius), draws::unit_vector(&mut rng, d)))
+        .map(|_| {
+            (draws::unit_vector(&mut rng, d) * (0.25 * radius), draws::unit_vector(&mut rng, d))
+        })
         .collect();
     let largest = radius / 8.0;
     const MULTIPLES: [f64; 6] = [1.0, -1.0, 2.0, -2.0, 4.0, -4.0];
@@ -158,7 +160,8 @@ mod tests {
         assert!((network.hessian(&point) - &jet.hessian).amax() < 1e-7);
         let h = 1e-4;
         let w = draws::unit_vector(&mut draws::stream(1, "test", 1), 6);
-        let slice = (network.hessian(&(&point + &w * h)) - network.hessian(&(&point - &w * h))) / (2.0 * h);
+        let slice =
+            (network.hessian(&(&point + &w * h)) - network.hessian(&(&point - &w * h))) / (2.0 * h);
         assert!((jet.cubic.slice(&w) - slice).amax() < 1e-5);
         assert!(jet.asymmetry < 1e-5, "{}", jet.asymmetry);
     }

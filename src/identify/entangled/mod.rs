@@ -101,7 +101,9 @@ impl Run<'_> {
         if widths.is_some_and(|(m0, _)| m0 != k) {
             return Err(Failure::new(
                 "reduce",
-                format!("the gradients span {k} dimensions: this pipeline needs m0 = {k} units there"),
+                format!(
+                    "the gradients span {k} dimensions: this pipeline needs m0 = {k} units there"
+                ),
             )
             .into());
         }
@@ -178,7 +180,8 @@ impl Run<'_> {
             let (weights, first) = (&layers.0.first_weights, &layers.0.first);
             let Some(slopes) = &weights.third else { break };
             let rows = DMatrix::from_diagonal(slopes) * first.transpose();
-            let Some(y) = inflection::step_in_ball(&rows, &weights.second, &jet.point, inner) else {
+            let Some(y) = inflection::step_in_ball(&rows, &weights.second, &jet.point, inner)
+            else {
                 break;
             };
             if y.norm() < 1e-9 * place.radius {
@@ -240,7 +243,8 @@ impl Run<'_> {
         };
         let mut f = Centred::new(&mut self.meter, place.centre);
         let f = &mut Restricted::new(&mut f, place.q);
-        let found = hessians::search_directions(f, plan, place.step, seed, attempt, &mut self.evidence);
+        let found =
+            hessians::search_directions(f, plan, place.step, seed, attempt, &mut self.evidence);
         let jet = jet::measure(f, &DVector::zeros(place.q.ncols()), place.step)?;
         let found = found?;
         self.meter.found(Found::Subspace { frame: place.q, basis: &found.basis, gap: found.gap });
@@ -273,15 +277,21 @@ impl Run<'_> {
         let sample = self.sample(place, "entangled sample", attempt, count)?;
         let floor = 4.0 * place.land.noise_near;
         let (fitted, rms) = layers.fit(&start, &sample, self.settings.local.descent)?;
-        self.evidence.add("scales", json!({"activation": phi, "silent_units": silent,
-            "from": rms_of(&sample, &start), "to": rms}));
+        self.evidence.add(
+            "scales",
+            json!({"activation": phi, "silent_units": silent,
+            "from": rms_of(&sample, &start), "to": rms}),
+        );
 
         self.meter.enter("refine");
         let (network, rms) = refine::refine(&sample, fitted, floor, "refine", &mut self.evidence);
         if rms > 0.05 * place.land.spread {
             return Err(Failure::new(
                 "refine",
-                format!("the fit stops at a residual of {rms:.2e} (spread {:.2e})", place.land.spread),
+                format!(
+                    "the fit stops at a residual of {rms:.2e} (spread {:.2e})",
+                    place.land.spread
+                ),
             )
             .into());
         }

@@ -262,12 +262,13 @@ mod tests {
         let u = network.b.transpose() * &y - &network.tau;
         let p = &network.b * u.map(|u| network.h.slope(u)).component_mul(&network.c);
         let v = &network.a * DMatrix::from_diagonal(&z.map(|z| network.g.slope(z))) * &network.b;
-        let third = |phi: Activation, t: f64| {
-            (phi.curvature(t + 1e-5) - phi.curvature(t - 1e-5)) / 2e-5
-        };
+        let third =
+            |phi: Activation, t: f64| (phi.curvature(t + 1e-5) - phi.curvature(t - 1e-5)) / 2e-5;
         let weights = |phi: Activation, at: &DVector<f64>, outer: &DVector<f64>, scale: &[f64]| {
             let of = |derivative: &dyn Fn(f64) -> f64, power: i32| {
-                DVector::from_fn(at.len(), |k, _| outer[k] * derivative(at[k]) * scale[k].powi(power))
+                DVector::from_fn(at.len(), |k, _| {
+                    outer[k] * derivative(at[k]) * scale[k].powi(power)
+                })
             };
             Weights {
                 first: of(&|t| phi.slope(t), 1),
