@@ -10,10 +10,12 @@
 //!
 //! so that a step costs conjugate gradients of O(d r^2) each. Two things make random starts succeed: T is
 //! brought to a frame in which it is equally large along all axes, and starts that stop at a local
-//! minimum are recognised (the residual of the right one vanishes) and replaced.
+//! minimum are recognised (the residual of the right one vanishes) and replaced. Often such a minimum has
+//! all but one or two components right: a small one missing, another one doubled. These are drawn again.
 
 use nalgebra::DMatrix;
 use rand::Rng;
+use rand::seq::index::sample;
 use rayon::prelude::*;
 
 use super::Cubic;
@@ -28,6 +30,8 @@ const STEPS: usize = 150;
 const MOST_GRADIENTS: usize = 150;
 /// Steps after which a start that has gained less than a tenth is given up.
 const PATIENCE: usize = 12;
+/// A residual beyond this is not the fault of a few components.
+const WORTH_MENDING: f64 = 0.05;
 /// Axes along which T is this much smaller (squared) are not blown up further.
 const SMALLEST: f64 = 1e-6;
 
@@ -42,16 +46,27 @@ pub struct Decomposition {
     pub starts: usize,
 }
 
-/// Decomposes `cubic` into `rank` components, from at most `starts` random starts (and from `first`, d x
-/// rank, before them, if given); content with a residual of `enough`. `None` if T vanishes.
+/// How long to search.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Random starts at most.
+    pub starts: usize,
+    /// Trials, after them, with a few components drawn again.
+    pub mendings: usize,
+    /// A residual with which the search is content.
+    pub enough: f64,
+}
+
+/// Decomposes `cubic` into `rank` components, from `first` (d x rank), if given, and from random starts.
+/// `None` if T vanishes.
 pub fn decompose(
     cubic: &Cubic,
     rank: usize,
     first: Option<&DMatrix<f64>>,
-    starts: usize,
-    enough: f64,
+    effort: Effort,
     rng: &mut impl Rng,
 ) -> Option<Decomposition> {
+    let Effort { starts, mendings, enough } = effort;
     let d = cubic.dim();
     let eigen = symmetric_eigen(&cubic.energy())?;
     let largest = eigen.values.max();
@@ -88,7 +103,45 @@ pub fn decompose(
         residual = keep(drawn.into_par_iter().map(|x| climb(&even, x)).collect());
         used += count;
     }
-    best.map(|(x, residual)| Decomposition { components: back * x * unit, residual, starts: used })
+    let (mut x, mut residual) = best?;
+    for trial in 0..mendings {
+        if residual <= enough || residual > WORTH_MENDING {
+            break;
+        }
+        let mended = climb(&even, redrawn(&x, trial, rng));
+        if mended.1 < residual {
+            (x, residual) = mended;
+        }
+    }
+    Some(Decomposition { components: back * x * unit, residual, starts: used })
+}
+
+/// The same with one or two components drawn again: by turns the smallest ones, the two most alike, and
+/// any two.
+fn redrawn(x: &DMatrix<f64>, trial: usize, rng: &mut impl Rng) -> DMatrix<f64> {
+    let (d, r) = x.shape();
+    let norms: Vec<f64> = x.column_iter().map(|c| c.norm()).collect();
+    let mut order: Vec<usize> = (0..r).collect();
+    order.sort_by(|&i, &j| norms[i].total_cmp(&norms[j]));
+    let chosen = match trial % 3 {
+        0 => vec![order[(trial / 3) % r]],
+        1 => {
+            let cosine = |i: usize, j: usize| {
+                (x.column(i).dot(&x.column(j)) / (norms[i] * norms[j]).max(f64::MIN_POSITIVE)).abs()
+            };
+            let mut pairs: Vec<(usize, usize)> =
+                (0..r).flat_map(|i| (0..i).map(move |j| (i, j))).collect();
+            pairs.sort_by(|a, b| cosine(b.0, b.1).total_cmp(&cosine(a.0, a.1)));
+            pairs.get(trial / 3).map_or(vec![0], |&(i, j)| vec![i, j])
+        }
+        _ => sample(rng, r, 2.min(r)).into_vec(),
+    };
+    let length = 0.5 * norms[order[r / 2]];
+    let mut x = x.clone();
+    for k in chosen {
+        x.column_mut(k).copy_from(&(draws::unit_vector(rng, d) * length));
+    }
+    x
 }
 
 /// Where Levenberg-Marquardt is.
@@ -193,12 +246,14 @@ fn climb(cubic: &Cubic, start: DMatrix<f64>) -> (DMatrix<f64>, f64) {
 mod tests {
     use super::*;
 
+    const EFFORT: Effort = Effort { starts: 32, mendings: 6, enough: 1e-7 };
+
     #[test]
     fn more_components_than_dimensions_are_found() {
         for (d, rank) in [(6, 6), (8, 11), (12, 17)] {
             let rng = &mut draws::stream(3, "decompose", 0);
             let x = draws::gaussian(rng, d, rank);
-            let found = decompose(&Cubic::from_components(&x), rank, None, 32, 1e-7, rng).unwrap();
+            let found = decompose(&Cubic::from_components(&x), rank, None, EFFORT, rng).unwrap();
             assert!(found.residual < 1e-7, "{d} {rank}: {}", found.residual);
             for j in 0..rank {
                 let nearest = found
@@ -215,13 +270,13 @@ mod tests {
     fn too_few_components_leave_a_residual() {
         let rng = &mut draws::stream(4, "decompose", 0);
         let t = Cubic::from_components(&draws::gaussian(rng, 6, 8));
-        let found = decompose(&t, 6, None, 8, 1e-7, rng).unwrap();
+        let found = decompose(&t, 6, None, EFFORT, rng).unwrap();
         assert!(found.residual > 1e-2);
     }
 
     #[test]
     fn nothing_has_no_components() {
         let t = Cubic::from_components(&DMatrix::zeros(3, 1));
-        assert!(decompose(&t, 2, None, 4, 1e-7, &mut draws::stream(5, "decompose", 0)).is_none());
+        assert!(decompose(&t, 2, None, EFFORT, &mut draws::stream(5, "decompose", 0)).is_none());
     }
 }

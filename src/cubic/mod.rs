@@ -4,7 +4,7 @@ mod decompose;
 
 use nalgebra::{DMatrix, DVector};
 
-pub use decompose::{Decomposition, decompose};
+pub use decompose::{Decomposition, Effort, decompose};
 
 /// A symmetric tensor T in R^(d x d x d).
 #[derive(Clone, Debug, PartialEq)]

@@ -15,6 +15,9 @@ use crate::linalg::{complement, thin_svd};
 /// Trials: with 9 of 24 entangled one in a hundred succeeds.
 const TRIALS: usize = 4000;
 
+/// Partitions remembered.
+pub const MOST: usize = 4;
+
 /// A partition of directions, and how sure it is.
 #[derive(Clone, Debug)]
 pub struct Attribution {
@@ -34,13 +37,14 @@ impl Attribution {
 }
 
 /// Attributes the unit `directions` (d x (d + m1)) by the gradient (length d) at the point where they
-/// were found. `None` if they do not span R^d.
+/// were found: at most [`MOST`] partitions, the likeliest first, at least one. `None` if the directions do
+/// not span R^d.
 pub fn by_gradient(
     directions: &DMatrix<f64>,
     gradient: &DVector<f64>,
     m1: usize,
     rng: &mut impl Rng,
-) -> Option<Attribution> {
+) -> Option<Vec<Attribution>> {
     let (d, r) = directions.shape();
     if m1 == 0 || r != d + m1 {
         return None;
@@ -53,7 +57,7 @@ pub fn by_gradient(
     let scaled = DVector::from_fn(d, |k, _| inner[k] / svd.s[k]);
     let particular = &svd.v * scaled;
     let null = complement(&svd.v);
-    let mut best: Option<(f64, Vec<f64>)> = None;
+    let mut found: Vec<(f64, Attribution)> = Vec::new();
     for _ in 0..TRIALS {
         let rows: Vec<usize> = sample(rng, r, m1).into_vec();
         let Some(t) = null.select_rows(&rows).lu().solve(&-particular.select_rows(&rows)) else {
@@ -63,18 +67,30 @@ pub fn by_gradient(
         let mut sorted = sizes.clone();
         sorted.sort_by(f64::total_cmp);
         let share = sorted[..d].iter().sum::<f64>() / sorted.iter().sum::<f64>();
-        if share.is_finite() && best.as_ref().is_none_or(|b| share < b.0) {
-            best = Some((share, sizes));
+        if !share.is_finite() || (found.len() == MOST && share >= found[MOST - 1].0) {
+            continue;
         }
+        let one = partition(&sizes, m1);
+        match found.iter_mut().find(|(_, other)| other.entangled == one.entangled) {
+            Some(same) if share < same.0 => *same = (share, one),
+            Some(_) => continue,
+            None => found.push((share, one)),
+        }
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        found.truncate(MOST);
     }
-    let (_, sizes) = best?;
-    let mut order: Vec<usize> = (0..r).collect();
+    (!found.is_empty()).then(|| found.into_iter().map(|(_, one)| one).collect())
+}
+
+/// The m1 largest coefficients are the entangled directions'.
+fn partition(sizes: &[f64], m1: usize) -> Attribution {
+    let mut order: Vec<usize> = (0..sizes.len()).collect();
     order.sort_by(|&i, &j| sizes[j].total_cmp(&sizes[i]));
     let (mut entangled, mut first) = (order[..m1].to_vec(), order[m1..].to_vec());
     let margin = sizes[order[m1 - 1]] / sizes[order[m1]].max(f64::MIN_POSITIVE);
     entangled.sort_unstable();
     first.sort_unstable();
-    Some(Attribution { first, entangled, margin })
+    Attribution { first, entangled, margin }
 }
 
 #[cfg(test)]
@@ -92,7 +108,7 @@ mod tests {
             });
             let chosen: Vec<usize> = (0..m1).map(|l| 2 * l).collect();
             let gradient = directions.select_columns(&chosen) * DVector::from_element(m1, 0.7);
-            let found = by_gradient(&directions, &gradient, m1, &mut rng).unwrap();
+            let found = by_gradient(&directions, &gradient, m1, &mut rng).unwrap().remove(0);
             assert_eq!(found.entangled, chosen);
             assert!(found.margin > 1e6 && found.decided());
         }
@@ -105,7 +121,7 @@ mod tests {
         for _ in 0..20 {
             let directions = draws::gaussian(&mut rng, 10, 13);
             let gradient = draws::gaussian(&mut rng, 10, 1).column(0).into_owned();
-            let found = by_gradient(&directions, &gradient, 3, &mut rng).unwrap();
+            let found = by_gradient(&directions, &gradient, 3, &mut rng).unwrap().remove(0);
             undecided += usize::from(!found.decided());
         }
         assert!(undecided >= 15, "{undecided}");

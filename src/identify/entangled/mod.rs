@@ -26,7 +26,7 @@ use super::probe::{self, Landscape};
 use super::reduce::{self, Restricted};
 use super::refine::{self, Sample};
 use super::{Failure, Halt, Pipeline, Run, Settings, Status, certify};
-use crate::cubic::decompose;
+use crate::cubic::{Effort, decompose};
 use crate::draws;
 use crate::hessian::{svec, svec_outer};
 use crate::linalg::least_squares;
@@ -44,12 +44,14 @@ const NATURAL_RADIUS: f64 = 2.0;
 const RIM: f64 = 0.02;
 /// The sampling radius of the published search, as a share of the domain's, where none is given.
 const SAMPLING: f64 = 1.0 / 3.0;
-/// Random starts of a decomposition.
-const STARTS: usize = 16;
-/// Residual at which a first decomposition is good enough to go on with; mixed terms leave some.
-const ENOUGH: f64 = 1e-3;
+/// A first decomposition; mixed terms leave a residual.
+const FIRST: Effort = Effort { starts: 16, mendings: 0, enough: 1e-6 };
+/// The better of the first ones once more.
+const MEND: Effort = Effort { starts: 0, mendings: 18, enough: 1e-6 };
+/// At the next base point.
+const FOLLOW: Effort = Effort { starts: 0, mendings: 0, enough: 1e-6 };
 /// Residual beyond which a decomposition means nothing.
-const HOPELESS: f64 = 0.15;
+const HOPELESS: f64 = 0.02;
 /// Where later attempts begin, as a share of the radius.
 const OFFSET: f64 = 0.3;
 /// Base points visited.
@@ -126,21 +128,20 @@ impl Run<'_> {
     /// All stages with a given m1.
     fn try_width(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Outcome, Halt> {
         self.widths = Some((place.q.ncols(), m1));
-        let layers = match self.settings.pipeline {
+        let partitions = match self.settings.pipeline {
             Pipeline::Published => self.by_hessians(place, m1, attempt)?,
             Pipeline::Entangled | Pipeline::Wide => self.by_jets(place, m1, attempt)?,
         };
-        self.meter.found(Found::FirstLayer(&(place.q * &layers.first)));
         let families: &[Activation] = match self.settings.activation {
             Some(Activation::Tanh | Activation::Sigmoid) => &[Activation::Tanh],
             Some(Activation::Erf) => &[Activation::Erf],
             None => &[Activation::Tanh, Activation::Erf],
         };
-        first_identified(families, |&phi| self.fit(place, &layers, phi, attempt))
+        first_identified(families, |&phi| self.fit(place, &partitions, phi, attempt))
     }
 
     /// Directions from third derivatives, at base points that make them exact.
-    fn by_jets(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Layers, Halt> {
+    fn by_jets(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Vec<Layers>, Halt> {
         self.meter.enter("directions");
         let seed = self.settings.seed;
         let k = place.q.ncols();
@@ -157,8 +158,9 @@ impl Run<'_> {
         let other = inflection::smallest_hessian(f, &centre, inner, place.step)?;
         let mut best: Option<(Jet, DMatrix<f64>, f64)> = None;
         let mut tried = Vec::new();
-        for jet in [centre, other] {
-            let Some(found) = decompose(&jet.cubic, k + m1, None, STARTS, ENOUGH, rng) else {
+        let same = (&other.point - &centre.point).norm() < place.step.h;
+        for jet in std::iter::once(centre).chain((!same).then_some(other)) {
+            let Some(found) = decompose(&jet.cubic, k + m1, None, FIRST, rng) else {
                 continue;
             };
             tried.push(json!({"distance": jet.point.norm(), "residual": found.residual,
@@ -170,14 +172,19 @@ impl Run<'_> {
         let Some((mut jet, mut components, mut residual)) = best else {
             return Err(Failure::new("directions", "the third derivatives vanish").into());
         };
+        if let Some(mended) = decompose(&jet.cubic, k + m1, Some(&components), MEND, rng)
+            && mended.residual < residual
+        {
+            (components, residual) = (mended.components, mended.residual);
+        }
         let mut moves = Vec::new();
-        let mut layers = split(&jet, &components, m1, rng)?;
+        let mut partitions = split(&jet, &components, m1, rng)?;
         for _ in 0..MOVES {
             if residual > HOPELESS || residual < 10.0 * jet.asymmetry {
                 break;
             }
             // The Hessian's first-layer part, D_i + lambda_i a_i . y, shall vanish.
-            let (weights, first) = (&layers.0.first_weights, &layers.0.first);
+            let (weights, first) = (&partitions[0].0.first_weights, &partitions[0].0.first);
             let Some(slopes) = &weights.third else { break };
             let rows = DMatrix::from_diagonal(slopes) * first.transpose();
             let Some(y) = inflection::step_in_ball(&rows, &weights.second, &jet.point, inner)
@@ -190,7 +197,7 @@ impl Run<'_> {
             let mut better = None;
             for share in [1.0, 0.5, 0.25] {
                 let next = jet::measure(f, &(&jet.point + &y * share), place.step)?;
-                let found = decompose(&next.cubic, k + m1, Some(&components), 0, ENOUGH, rng);
+                let found = decompose(&next.cubic, k + m1, Some(&components), FOLLOW, rng);
                 if let Some(found) = found.filter(|found| found.residual < residual) {
                     better = Some((next, found));
                     break;
@@ -199,18 +206,19 @@ impl Run<'_> {
             let Some((next, found)) = better else { break };
             let gain = found.residual / residual;
             (jet, components, residual) = (next, found.components, found.residual);
-            layers = split(&jet, &components, m1, rng)?;
+            partitions = split(&jet, &components, m1, rng)?;
             moves.push(json!({"distance": jet.point.norm(), "residual": residual,
-                "margin": layers.1.margin}));
+                "margin": partitions[0].1.margin}));
             if gain > 0.8 {
                 break;
             }
         }
-        let (layers, attribution) = layers;
+        let attribution = &partitions[0].1;
+        let decided = attribution.decided();
         self.evidence.add(
             "directions",
             json!({"m1": m1, "first": tried, "moves": moves, "residual": residual,
-                "attribution_margin": attribution.margin, "decided": attribution.decided()}),
+                "attribution_margin": attribution.margin, "decided": decided}),
         );
         if residual > HOPELESS {
             return Err(Failure::new(
@@ -222,14 +230,20 @@ impl Run<'_> {
             )
             .into());
         }
-        if !attribution.decided() {
-            return Err(undecided(&attribution));
+        // Where the gradient alone does not decide, the fit does.
+        if decided {
+            partitions.truncate(1);
         }
-        Ok(layers)
+        Ok(partitions.into_iter().map(|(layers, _)| layers).collect())
     }
 
     /// Directions as published.
-    fn by_hessians(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Layers, Halt> {
+    fn by_hessians(
+        &mut self,
+        place: &Place<'_>,
+        m1: usize,
+        attempt: u64,
+    ) -> Result<Vec<Layers>, Halt> {
         self.meter.enter("directions");
         let Settings { seed, ascent, .. } = *self.settings;
         let local = &self.settings.local;
@@ -249,39 +263,59 @@ impl Run<'_> {
         let found = found?;
         self.meter.found(Found::Subspace { frame: place.q, basis: &found.basis, gap: found.gap });
         let rng = &mut draws::stream(seed, "attribution", attempt);
-        let (mut layers, attribution) = split(&jet, &found.directions, m1, rng)?;
+        let mut partitions = split(&jet, &found.directions, m1, rng)?;
+        let (layers, attribution) = &mut partitions[0];
         self.evidence.add(
             "attribution",
             json!({"margin": attribution.margin, "decided": attribution.decided()}),
         );
         if !attribution.decided() {
-            return Err(undecided(&attribution));
+            return Err(Failure::new(
+                "attribution",
+                format!("the layers cannot be told apart (margin {:.2})", attribution.margin),
+            )
+            .into());
         }
         layers.first_weights.third = None;
         layers.entangled_weights.third = None;
-        Ok(layers)
+        Ok(vec![layers.clone()])
     }
 
     /// Scales, refinement and certificate with one activation.
     fn fit(
         &mut self,
         place: &Place<'_>,
-        layers: &Layers,
+        partitions: &[Layers],
         phi: Activation,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
         let Settings { seed, tolerance, .. } = *self.settings;
         self.meter.enter("scales");
-        let (start, silent) = layers.network(phi)?;
-        let count = refine::sample_size(&start);
+        let starts: Vec<(&Layers, (Network, usize))> = partitions
+            .iter()
+            .filter_map(|layers| Some((layers, layers.network(phi).ok()?)))
+            .collect();
+        let dependent =
+            || Failure::new("scales", "the first layer's directions are linearly dependent");
+        let count = starts.first().map(|(_, (start, _))| refine::sample_size(start));
+        let count = count.ok_or_else(dependent)?;
         let sample = self.sample(place, "entangled sample", attempt, count)?;
         let floor = 4.0 * place.land.noise_near;
-        let (fitted, rms) = layers.fit(&start, &sample, self.settings.local.descent)?;
-        self.evidence.add(
-            "scales",
-            json!({"activation": phi, "silent_units": silent,
-            "from": rms_of(&sample, &start), "to": rms}),
-        );
+        // The partition that fits best.
+        let mut best: Option<(Network, f64, &Layers)> = None;
+        for (layers, (start, silent)) in &starts {
+            let (fitted, rms) = layers.fit(start, &sample, self.settings.local.descent)?;
+            let from = rms_of(&sample, start);
+            self.evidence.add(
+                "scales",
+                json!({"activation": phi, "silent_units": silent, "from": from, "to": rms}),
+            );
+            if best.as_ref().is_none_or(|b| rms < b.1) {
+                best = Some((fitted, rms, layers));
+            }
+        }
+        let (fitted, _, layers) = best.ok_or_else(dependent)?;
+        self.meter.found(Found::FirstLayer(&(place.q * &layers.first)));
 
         self.meter.enter("refine");
         let (network, rms) = refine::refine(&sample, fitted, floor, "refine", &mut self.evidence);
@@ -349,14 +383,6 @@ fn rms_of(sample: &Sample, network: &Network) -> f64 {
     sample.residual(network).norm() / (sample.values.len() as f64).sqrt()
 }
 
-fn undecided(attribution: &Attribution) -> Halt {
-    Failure::new(
-        "attribution",
-        format!("the layers cannot be told apart (margin {:.2})", attribution.margin),
-    )
-    .into()
-}
-
 /// `count` points on spheres about the origin, up to `radius`.
 fn shells(rng: &mut impl rand::Rng, d: usize, radius: f64, count: usize) -> DMatrix<f64> {
     let mut points = DMatrix::zeros(d, count);
@@ -378,19 +404,20 @@ fn back(network: Network, place: &Place<'_>) -> Network {
     Network { a, theta, ..network }
 }
 
-/// Attributes `components` (any lengths) at `jet` and weighs them in its derivatives.
+/// Attributes `components` (any lengths) at `jet`, the likeliest partition first, and weighs them in its
+/// derivatives.
 fn split(
     jet: &Jet,
     components: &DMatrix<f64>,
     m1: usize,
     rng: &mut impl rand::Rng,
-) -> Result<(Layers, Attribution), Halt> {
+) -> Result<Vec<(Layers, Attribution)>, Halt> {
     let failed = |what: &str| -> Halt { Failure::new("attribution", what).into() };
     let mut directions = components.clone();
     directions.column_iter_mut().for_each(|mut u| {
         u.normalize_mut();
     });
-    let attribution = attribution::by_gradient(&directions, &jet.gradient, m1, rng)
+    let attributions = attribution::by_gradient(&directions, &jet.gradient, m1, rng)
         .ok_or_else(|| failed("the directions do not span the space"))?;
     let mut outer = DMatrix::zeros(svec(&jet.hessian).len(), directions.ncols());
     for (u, mut outer) in directions.column_iter().zip(outer.column_iter_mut()) {
@@ -418,15 +445,12 @@ fn split(
         let weights = Weights { first, second: pick(&second), third: Some(pick(&third)) };
         Ok((directions, weights))
     };
-    let (first, first_weights) = layer(&attribution.first)?;
-    let (entangled, entangled_weights) = layer(&attribution.entangled)?;
-    let layers = Layers {
-        point: jet.point.clone(),
-        value: jet.value,
-        first,
-        first_weights,
-        entangled,
-        entangled_weights,
+    let both = |attribution: Attribution| -> Result<(Layers, Attribution), Halt> {
+        let (first, first_weights) = layer(&attribution.first)?;
+        let (entangled, entangled_weights) = layer(&attribution.entangled)?;
+        let (point, value) = (jet.point.clone(), jet.value);
+        let layers = Layers { point, value, first, first_weights, entangled, entangled_weights };
+        Ok((layers, attribution))
     };
-    Ok((layers, attribution))
+    attributions.into_iter().map(both).collect()
 }
