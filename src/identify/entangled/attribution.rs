@@ -5,12 +5,20 @@
 //! So the entangled ones are those of the sparsest representation of the gradient, and nothing but the
 //! point itself had to be asked. Representations are c + N t with the null space N (m1 columns); any
 //! m1 first-layer rows of it fix t, and the right t makes all m0 coefficients of the first layer vanish.
+//!
+//! Where far queries are allowed the saturation rule of the paper is a second opinion: far out along a
+//! direction orthogonal to a_i unit i stays active while the others saturate, and the gradient there is
+//! parallel to a_i; no unit stays active along the orthogonal complement of an entangled vector.
 
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rand::seq::index::sample;
 
+use super::super::Halt;
+use crate::draws;
 use crate::linalg::{complement, thin_svd};
+use crate::oracle::Oracle;
+use crate::stencil::GradientScheme;
 
 /// Trials: with 9 of 24 entangled one in a hundred succeeds.
 const TRIALS: usize = 4000;
@@ -93,10 +101,54 @@ fn partition(sizes: &[f64], m1: usize) -> Attribution {
     Attribution { first, entangled, margin }
 }
 
+/// Points of the saturation rule for each direction.
+const FAR_POINTS: usize = 12;
+/// |cos| between gradient and direction above which a point speaks for the first layer.
+const PARALLEL: f64 = 0.9;
+/// Share of the points that must do so; below the other share the direction is entangled.
+const SHARES: (f64, f64) = (0.6, 0.2);
+
+/// The layer of each of the unit `directions` (d x r) by the saturation rule: `Some(true)` for the first,
+/// `Some(false)` for entangled, `None` undecided. Asks gradients (step `h`, noise `noise`) at distance `far`
+/// from the origin in the directions' orthogonal complements.
+pub fn by_saturation(
+    f: &mut dyn Oracle,
+    directions: &DMatrix<f64>,
+    far: f64,
+    h: f64,
+    noise: f64,
+    rng: &mut impl Rng,
+) -> Result<Vec<Option<bool>>, Halt> {
+    let d = directions.nrows();
+    let identity = DMatrix::identity(d, d);
+    let mut layers = Vec::new();
+    for u in directions.column_iter() {
+        let mut points = DMatrix::zeros(d, FAR_POINTS);
+        for mut x in points.column_iter_mut() {
+            let y = draws::unit_vector(rng, d);
+            let across = &y - u * u.dot(&y);
+            x.copy_from(&(across.normalize() * far));
+        }
+        let gradients = f.gradients(&points, &identity, GradientScheme::Central4, h)?;
+        let parallel = gradients
+            .column_iter()
+            .filter(|g| g.norm() > 100.0 * noise && g.dot(&u).abs() > PARALLEL * g.norm())
+            .count();
+        let share = parallel as f64 / FAR_POINTS as f64;
+        layers.push(match share {
+            s if s >= SHARES.0 => Some(true),
+            s if s <= SHARES.1 => Some(false),
+            _ => None,
+        });
+    }
+    Ok(layers)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draws;
+    use crate::network::{Activation, Ensemble, Network};
+    use crate::oracle::NetworkOracle;
 
     #[test]
     fn the_vectors_that_make_the_gradient_are_entangled() {
@@ -112,6 +164,23 @@ mod tests {
             assert_eq!(found.entangled, chosen);
             assert!(found.margin > 1e6 && found.decided());
         }
+    }
+
+    #[test]
+    fn far_out_only_first_layer_directions_align() {
+        let ensemble = Ensemble { shift_spread: 0.05, condition: None };
+        let network = Network::of_ensemble((9, 9, 3), ensemble, Activation::Tanh, 4).unwrap();
+        let entangled = &network.a * &network.b;
+        let mut directions = network.a.clone().resize_horizontally(12, 0.0);
+        for l in 0..3 {
+            directions.column_mut(9 + l).copy_from(&entangled.column(l).normalize());
+        }
+        let mut f = NetworkOracle::new(network);
+        let rng = &mut draws::stream(3, "saturation", 0);
+        let layers = by_saturation(&mut f, &directions, 300.0, 1e-3, 1e-12, rng).unwrap();
+        assert!(layers[..9].iter().all(|&layer| layer != Some(false)), "{layers:?}");
+        assert!(layers[..9].iter().filter(|&&layer| layer == Some(true)).count() >= 7);
+        assert!(layers[9..].iter().all(|&layer| layer == Some(false)), "{layers:?}");
     }
 
     #[test]

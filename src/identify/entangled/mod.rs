@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | probe, reduce | accuracy of f in the domain; its m0 dimensions | differences of values; gradients |
 //! | directions | a_i and v_l | by jets: the third derivatives at a point are a sum of m0 + m1 cubes ([`jet`]); or as published, in the span of Hessians ([`hessians`]) |
-//! | attribution | which is which | the gradient is made of the v_l alone ([`attribution`]) |
+//! | attribution | which is which | the gradient is made of the v_l alone; far out, where that may be asked, only an a_i is parallel to it ([`attribution`]) |
 //! | base point | exactness | towards the point where every first-layer unit is at its inflection ([`inflection`]) |
 //! | scales | all scalars | ratios of the weights in the jet, then a fit ([`scales`]) |
 //! | refine, certify | | as in the wide pipeline, within the domain |
@@ -19,7 +19,7 @@ mod jet;
 mod scales;
 
 use nalgebra::{DMatrix, DVector};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::outcome::{Outcome, first_identified};
 use super::probe::{self, Landscape};
@@ -52,6 +52,8 @@ const MEND: Effort = Effort { starts: 0, mendings: 18, enough: 1e-6 };
 const FOLLOW: Effort = Effort { starts: 0, mendings: 0, enough: 1e-6 };
 /// Residual beyond which a decomposition means nothing.
 const HOPELESS: f64 = 0.02;
+/// Where every unit but those of interest is saturated, in radii.
+const FAR: f64 = 300.0;
 /// Where later attempts begin, as a share of the radius.
 const OFFSET: f64 = 0.3;
 /// Base points visited.
@@ -213,12 +215,9 @@ impl Run<'_> {
                 break;
             }
         }
-        let attribution = &partitions[0].1;
-        let decided = attribution.decided();
         self.evidence.add(
             "directions",
-            json!({"m1": m1, "first": tried, "moves": moves, "residual": residual,
-                "attribution_margin": attribution.margin, "decided": decided}),
+            json!({"m1": m1, "first": tried, "moves": moves, "residual": residual}),
         );
         if residual > HOPELESS {
             return Err(Failure::new(
@@ -230,11 +229,52 @@ impl Run<'_> {
             )
             .into());
         }
-        // Where the gradient alone does not decide, the fit does.
-        if decided {
+        // Where neither rule decides, the fit does.
+        if self.attribute(place, &components, &mut partitions, attempt)? {
             partitions.truncate(1);
         }
         Ok(partitions.into_iter().map(|(layers, _)| layers).collect())
+    }
+
+    /// Is the first of the `partitions` of `components` decided? The gradient's margin says so; where far
+    /// queries are allowed, the saturation rule has a say too, and may put another one first.
+    fn attribute(
+        &mut self,
+        place: &Place<'_>,
+        components: &DMatrix<f64>,
+        partitions: &mut [(Layers, Attribution)],
+        attempt: u64,
+    ) -> Result<bool, Halt> {
+        let mut decided = partitions[0].1.decided();
+        let mut saturation = Value::Null;
+        if self.settings.domain_radius.is_none() {
+            let rng = &mut draws::stream(self.settings.seed, "saturation", attempt);
+            let far = FAR * place.radius;
+            let h = place.step.h;
+            let noise = 1.5 * place.land.noise_at(far) / h * (components.nrows() as f64).sqrt();
+            let mut f = Centred::new(&mut self.meter, place.centre);
+            let f = &mut Restricted::by_values(&mut f, place.q);
+            let layers = attribution::by_saturation(f, &units(components), far, h, noise, rng)?;
+            let count = |of: Option<bool>| layers.iter().filter(|&&layer| layer == of).count();
+            let agrees = |a: &Attribution| {
+                a.first.iter().all(|&j| layers[j] != Some(false))
+                    && a.entangled.iter().all(|&j| layers[j] != Some(true))
+            };
+            let agreeing = partitions.iter().position(|(_, attribution)| agrees(attribution));
+            saturation = json!({"first": count(Some(true)), "entangled": count(Some(false)),
+                "undecided": count(None), "agrees_with_partition": agreeing});
+            if let Some(k) = agreeing {
+                partitions.swap(0, k);
+                let (first, entangled) = (&partitions[0].1.first, &partitions[0].1.entangled);
+                decided |=
+                    count(Some(true)) == first.len() || count(Some(false)) == entangled.len();
+            }
+        }
+        self.evidence.add(
+            "attribution",
+            json!({"margin": partitions[0].1.margin, "saturation": saturation, "decided": decided}),
+        );
+        Ok(decided)
     }
 
     /// Directions as published.
@@ -264,18 +304,15 @@ impl Run<'_> {
         self.meter.found(Found::Subspace { frame: place.q, basis: &found.basis, gap: found.gap });
         let rng = &mut draws::stream(seed, "attribution", attempt);
         let mut partitions = split(&jet, &found.directions, m1, rng)?;
-        let (layers, attribution) = &mut partitions[0];
-        self.evidence.add(
-            "attribution",
-            json!({"margin": attribution.margin, "decided": attribution.decided()}),
-        );
-        if !attribution.decided() {
+        if !self.attribute(place, &found.directions, &mut partitions, attempt)? {
+            let margin = partitions[0].1.margin;
             return Err(Failure::new(
                 "attribution",
-                format!("the layers cannot be told apart (margin {:.2})", attribution.margin),
+                format!("the layers cannot be told apart (margin {margin:.2})"),
             )
             .into());
         }
+        let layers = &mut partitions[0].0;
         layers.first_weights.third = None;
         layers.entangled_weights.third = None;
         Ok(vec![layers.clone()])
@@ -404,6 +441,15 @@ fn back(network: Network, place: &Place<'_>) -> Network {
     Network { a, theta, ..network }
 }
 
+/// The columns at unit length.
+fn units(components: &DMatrix<f64>) -> DMatrix<f64> {
+    let mut directions = components.clone();
+    directions.column_iter_mut().for_each(|mut u| {
+        u.normalize_mut();
+    });
+    directions
+}
+
 /// Attributes `components` (any lengths) at `jet`, the likeliest partition first, and weighs them in its
 /// derivatives.
 fn split(
@@ -413,10 +459,7 @@ fn split(
     rng: &mut impl rand::Rng,
 ) -> Result<Vec<(Layers, Attribution)>, Halt> {
     let failed = |what: &str| -> Halt { Failure::new("attribution", what).into() };
-    let mut directions = components.clone();
-    directions.column_iter_mut().for_each(|mut u| {
-        u.normalize_mut();
-    });
+    let directions = units(components);
     let attributions = attribution::by_gradient(&directions, &jet.gradient, m1, rng)
         .ok_or_else(|| failed("the directions do not span the space"))?;
     let mut outer = DMatrix::zeros(svec(&jet.hessian).len(), directions.ncols());
