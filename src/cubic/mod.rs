@@ -51,6 +51,11 @@ impl Cubic {
         Cubic { unfolded: squares * components.transpose() }
     }
 
+    /// The difference of two tensors of the same dimension.
+    pub fn minus(&self, other: &Cubic) -> Cubic {
+        Cubic { unfolded: &self.unfolded - &other.unfolded }
+    }
+
     /// d.
     pub fn dim(&self) -> usize {
         self.unfolded.ncols()

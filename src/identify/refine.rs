@@ -45,7 +45,12 @@ pub fn sample(
 
 /// Points for a fit of `network`: half as many again as parameters, and some for the smallest.
 pub fn sample_size<M: Model>(network: &M) -> usize {
-    3 * network.parameter_count() / 2 + 400
+    points_for(network.parameter_count())
+}
+
+/// The same from the number of parameters.
+pub fn points_for(parameters: usize) -> usize {
+    3 * parameters / 2 + 400
 }
 
 impl Sample {

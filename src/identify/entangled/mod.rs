@@ -9,6 +9,7 @@
 //! | directions | a_i and v_l | by jets: the third derivatives at a point are a sum of m0 + m1 cubes ([`jet`]); or as published, in the span of Hessians ([`hessians`]) |
 //! | attribution | which is which | the gradient is made of the v_l alone; far out, where that may be asked, only an a_i is parallel to it ([`attribution`]) |
 //! | base point | exactness | towards the point where every first-layer unit is at its inflection ([`inflection`]) |
+//! | disentangling | small units | mixed terms of the network so far are taken out of the third derivatives ([`mixed`]) |
 //! | scales | all scalars | ratios of the weights in the jet, then a fit ([`scales`]) |
 //! | refine, certify | | as in the wide pipeline, within the domain |
 
@@ -16,6 +17,7 @@ mod attribution;
 mod hessians;
 mod inflection;
 mod jet;
+mod mixed;
 mod scales;
 
 use nalgebra::{DMatrix, DVector};
@@ -56,6 +58,10 @@ const HOPELESS: f64 = 0.02;
 const FAR: f64 = 300.0;
 /// Where later attempts begin, as a share of the radius.
 const OFFSET: f64 = 0.3;
+/// Rounds of taking out the mixed terms.
+const ROUNDS: usize = 5;
+/// A fit within this many times the noise needs none.
+const AT_FLOOR: f64 = 100.0;
 /// Base points visited.
 const MOVES: usize = 8;
 /// Shares of the radius at which points for the fit and the certificate lie.
@@ -68,6 +74,22 @@ struct Place<'a> {
     radius: f64,
     land: &'a Landscape,
     step: JetStep,
+}
+
+/// Directions, split between the layers.
+struct Split {
+    /// The likeliest partition first.
+    partitions: Vec<Layers>,
+    /// Where third derivatives were decomposed, if they were.
+    jet: Option<Jet>,
+    /// All directions, with the lengths that the search gave them.
+    components: DMatrix<f64>,
+}
+
+/// A network in the coordinates y, and its root mean square residual.
+struct Fitted {
+    network: Network,
+    rms: f64,
 }
 
 impl Run<'_> {
@@ -130,7 +152,7 @@ impl Run<'_> {
     /// All stages with a given m1.
     fn try_width(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Outcome, Halt> {
         self.widths = Some((place.q.ncols(), m1));
-        let partitions = match self.settings.pipeline {
+        let found = match self.settings.pipeline {
             Pipeline::Published => self.by_hessians(place, m1, attempt)?,
             Pipeline::Entangled | Pipeline::Wide => self.by_jets(place, m1, attempt)?,
         };
@@ -139,11 +161,76 @@ impl Run<'_> {
             Some(Activation::Erf) => &[Activation::Erf],
             None => &[Activation::Tanh, Activation::Erf],
         };
-        first_identified(families, |&phi| self.fit(place, &partitions, phi, attempt))
+        let k = place.q.ncols();
+        let parameters = k * k + k + k * m1 + 2 * m1 + 1;
+        first_identified(families, |&phi| {
+            self.meter.enter("scales");
+            let count = refine::points_for(parameters);
+            let sample = self.sample(place, "entangled sample", attempt, count)?;
+            let fitted = self.fit(place, &found.partitions, phi, &sample)?;
+            let fitted = match &found.jet {
+                Some(jet) => {
+                    self.disentangle(place, jet, &found.components, fitted, &sample, attempt)?
+                }
+                None => fitted,
+            };
+            self.finish(place, fitted, sample, attempt)
+        })
+    }
+
+    /// The mixed terms of a network that is nearly right are taken out of the third derivatives, which
+    /// are decomposed anew and fitted again, as long as that helps.
+    fn disentangle(
+        &mut self,
+        place: &Place<'_>,
+        jet: &Jet,
+        components: &DMatrix<f64>,
+        mut fitted: Fitted,
+        sample: &Sample,
+        attempt: u64,
+    ) -> Result<Fitted, Halt> {
+        let m1 = fitted.network.b.ncols();
+        let rng = &mut draws::stream(self.settings.seed, "disentangle", attempt);
+        let mut components = components.clone();
+        for round in 0..ROUNDS {
+            if fitted.rms < AT_FLOOR * place.land.noise_near {
+                break;
+            }
+            self.meter.enter("directions");
+            let mixed = mixed::mixed_terms(&fitted.network, &jet.point);
+            let cleaned = Jet { cubic: jet.cubic.minus(&mixed), ..jet.clone() };
+            let rank = components.ncols();
+            let Some(found) = decompose(&cleaned.cubic, rank, Some(&components), MEND, rng) else {
+                break;
+            };
+            let mut partitions = split(&cleaned, &found.components, m1, rng)?;
+            if partitions[0].1.decided() {
+                partitions.truncate(1);
+            }
+            let margin = partitions[0].1.margin;
+            let partitions: Vec<Layers> =
+                partitions.into_iter().map(|(layers, _)| layers).collect();
+            let next = self.fit(place, &partitions, fitted.network.g, sample);
+            let rms = next.as_ref().map_or(f64::NAN, |next| next.rms);
+            self.evidence.add(
+                "disentangle",
+                json!({"round": round, "residual": found.residual, "margin": margin,
+                    "from": fitted.rms, "to": rms}),
+            );
+            match next {
+                Ok(next) if next.rms < fitted.rms => {
+                    fitted = next;
+                    components = found.components;
+                }
+                Ok(_) | Err(Halt::Failed(_)) => break,
+                Err(halt) => return Err(halt),
+            }
+        }
+        Ok(fitted)
     }
 
     /// Directions from third derivatives, at base points that make them exact.
-    fn by_jets(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Vec<Layers>, Halt> {
+    fn by_jets(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Split, Halt> {
         self.meter.enter("directions");
         let seed = self.settings.seed;
         let k = place.q.ncols();
@@ -233,7 +320,8 @@ impl Run<'_> {
         if self.attribute(place, &components, &mut partitions, attempt)? {
             partitions.truncate(1);
         }
-        Ok(partitions.into_iter().map(|(layers, _)| layers).collect())
+        let partitions = partitions.into_iter().map(|(layers, _)| layers).collect();
+        Ok(Split { partitions, jet: Some(jet), components })
     }
 
     /// Is the first of the `partitions` of `components` decided? The gradient's margin says so; where far
@@ -278,12 +366,7 @@ impl Run<'_> {
     }
 
     /// Directions as published.
-    fn by_hessians(
-        &mut self,
-        place: &Place<'_>,
-        m1: usize,
-        attempt: u64,
-    ) -> Result<Vec<Layers>, Halt> {
+    fn by_hessians(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Split, Halt> {
         self.meter.enter("directions");
         let Settings { seed, ascent, .. } = *self.settings;
         let local = &self.settings.local;
@@ -315,34 +398,24 @@ impl Run<'_> {
         let layers = &mut partitions[0].0;
         layers.first_weights.third = None;
         layers.entangled_weights.third = None;
-        Ok(vec![layers.clone()])
+        let partitions = vec![layers.clone()];
+        Ok(Split { partitions, jet: None, components: found.directions })
     }
 
-    /// Scales, refinement and certificate with one activation.
+    /// Scales and refinement with one activation, from the partition that fits best.
     fn fit(
         &mut self,
         place: &Place<'_>,
         partitions: &[Layers],
         phi: Activation,
-        attempt: u64,
-    ) -> Result<Outcome, Halt> {
-        let Settings { seed, tolerance, .. } = *self.settings;
+        sample: &Sample,
+    ) -> Result<Fitted, Halt> {
         self.meter.enter("scales");
-        let starts: Vec<(&Layers, (Network, usize))> = partitions
-            .iter()
-            .filter_map(|layers| Some((layers, layers.network(phi).ok()?)))
-            .collect();
-        let dependent =
-            || Failure::new("scales", "the first layer's directions are linearly dependent");
-        let count = starts.first().map(|(_, (start, _))| refine::sample_size(start));
-        let count = count.ok_or_else(dependent)?;
-        let sample = self.sample(place, "entangled sample", attempt, count)?;
-        let floor = 4.0 * place.land.noise_near;
-        // The partition that fits best.
         let mut best: Option<(Network, f64, &Layers)> = None;
-        for (layers, (start, silent)) in &starts {
-            let (fitted, rms) = layers.fit(start, &sample, self.settings.local.descent)?;
-            let from = rms_of(&sample, start);
+        for layers in partitions {
+            let Ok((start, silent)) = layers.network(phi) else { continue };
+            let (fitted, rms) = layers.fit(&start, sample, self.settings.local.descent)?;
+            let from = rms_of(sample, &start);
             self.evidence.add(
                 "scales",
                 json!({"activation": phi, "silent_units": silent, "from": from, "to": rms}),
@@ -351,11 +424,26 @@ impl Run<'_> {
                 best = Some((fitted, rms, layers));
             }
         }
-        let (fitted, _, layers) = best.ok_or_else(dependent)?;
+        let (start, _, layers) = best.ok_or_else(|| {
+            Failure::new("scales", "the first layer's directions are linearly dependent")
+        })?;
         self.meter.found(Found::FirstLayer(&(place.q * &layers.first)));
-
         self.meter.enter("refine");
-        let (network, rms) = refine::refine(&sample, fitted, floor, "refine", &mut self.evidence);
+        let floor = 4.0 * place.land.noise_near;
+        let (network, rms) = refine::refine(sample, start, floor, "refine", &mut self.evidence);
+        Ok(Fitted { network, rms })
+    }
+
+    /// Back to the inputs, and the certificate.
+    fn finish(
+        &mut self,
+        place: &Place<'_>,
+        fitted: Fitted,
+        sample: Sample,
+        attempt: u64,
+    ) -> Result<Outcome, Halt> {
+        let Settings { seed, tolerance, .. } = *self.settings;
+        let Fitted { network, rms } = fitted;
         if rms > 0.05 * place.land.spread {
             return Err(Failure::new(
                 "refine",
@@ -366,6 +454,7 @@ impl Run<'_> {
             )
             .into());
         }
+        let floor = 4.0 * place.land.noise_near;
         let mut network = back(network, place);
         if let Some(asked) = self.settings.activation {
             network = network.with_activations(asked, asked).unwrap_or(network);
