@@ -1,20 +1,24 @@
 //! The command line: one file a subcommand, and what they share.
 
+mod attend;
 mod bench;
 mod devices;
 mod generate;
 mod identify;
+mod long;
 mod progress;
 mod region;
 mod serve;
 mod shallow_baseline;
 mod study;
 mod summary;
+mod tally;
 mod verify;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
@@ -25,6 +29,8 @@ use disentangle::network::Activation;
 pub const DIFFERENT: u8 = 1;
 /// Exit code: bad usage, bad input, or an environment that does not work. clap's own code too.
 pub const UNUSABLE: u8 = 2;
+/// Exit code: told to end by a signal; what shells give for Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
 
 /// What a subcommand comes to: an exit code, or an error for stderr and exit code 2.
 pub type Outcome = Result<ExitCode, Box<dyn Error>>;
@@ -33,10 +39,11 @@ pub type Outcome = Result<ExitCode, Box<dyn Error>>;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes:\n  0  success: identified, or the networks are the same\n  \
-                  1  it ran, but the network is not identified, the networks differ, or a study\n     \
-                  saw a wrong answer\n  \
-                  2  bad usage, bad input or a broken black box; one line on stderr says what"
+    after_help = "Exit codes:\n    0  success: identified, or the networks are the same\n  \
+  1  it ran, but the network is not identified, the networks differ, or a study\n       \
+                  saw a wrong answer\n    \
+                  2  bad usage, bad input or a broken black box; one line on stderr says what\n  \
+                  130  interrupted by Ctrl-C or SIGTERM"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -101,6 +108,16 @@ fn print(text: &str) -> io::Result<()> {
 fn activations() -> impl TypedValueParser<Value = Activation> {
     PossibleValuesParser::new(Activation::ALL.map(Activation::name))
         .try_map(|name| name.parse::<Activation>())
+}
+
+/// Reads a time of more than nothing.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|&seconds| seconds > 0.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        // Far enough that adding it to a point in time cannot overflow.
+        .filter(|&seconds| !seconds.is_zero() && seconds < Duration::from_secs(1 << 32))
+        .ok_or_else(|| "expected a number of seconds above 0, such as 60".to_owned())
 }
 
 /// Reads a number of hidden layers.

@@ -58,7 +58,7 @@ impl<N> Outcome<N> {
         rank(self) < rank(other)
     }
 
-    /// Failures and the two limits (queries, domain) are results of the run, reached in `stage`; what is
+    /// Failures and the limits (queries, time, domain) are results of the run, reached in `stage`; what is
     /// left is a broken oracle.
     pub fn settle(result: Result<Self, Halt>, stage: &'static str) -> Result<Self, OracleError> {
         match result {
@@ -67,7 +67,7 @@ impl<N> Outcome<N> {
             Err(Halt::Oracle(error @ OracleError::Budget { .. })) => {
                 Ok(Outcome::none(&Failure::new("budget", error.to_string())))
             }
-            Err(Halt::Oracle(error @ OracleError::OutsideDomain { .. })) => {
+            Err(Halt::Oracle(error)) if error.is_limit() => {
                 Ok(Outcome::none(&Failure::new(stage, error.to_string())))
             }
             Err(Halt::Oracle(error)) => Err(error),
@@ -115,11 +115,7 @@ pub fn first_identified<T, N>(
             }
             Ok(_) => {}
             Err(Halt::Failed(failure)) => last = failure,
-            Err(Halt::Oracle(OracleError::Budget { .. } | OracleError::OutsideDomain { .. }))
-                if best.is_some() =>
-            {
-                break;
-            }
+            Err(Halt::Oracle(error)) if error.is_limit() && best.is_some() => break,
             Err(halt) => return Err(halt),
         }
     }

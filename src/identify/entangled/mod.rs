@@ -254,7 +254,7 @@ impl Run<'_> {
         phi: Activation,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
-        let Settings { seed, tolerance, .. } = *self.settings;
+        let Settings { seed, tolerance, deadline, .. } = *self.settings;
         self.meter.enter("scales");
         let (start, silent) = layers.network(phi)?;
         let count = refine::sample_size(&start);
@@ -265,7 +265,8 @@ impl Run<'_> {
             "from": rms_of(&sample, &start), "to": rms}));
 
         self.meter.enter("refine");
-        let (network, rms) = refine::refine(&sample, fitted, floor, "refine", &mut self.evidence);
+        let (network, rms) =
+            refine::refine(&sample, fitted, floor, deadline, "refine", &mut self.evidence)?;
         if rms > 0.05 * place.land.spread {
             return Err(Failure::new(
                 "refine",
@@ -287,7 +288,8 @@ impl Run<'_> {
             let values = self.meter.values(&points)?;
             sample = Sample { points, values };
             let stage = "refine_all_inputs";
-            network = refine::refine(&sample, network, floor, stage, &mut self.evidence).0;
+            let evidence = &mut self.evidence;
+            network = refine::refine(&sample, network, floor, deadline, stage, evidence)?.0;
         }
 
         self.meter.enter("certify");
