@@ -176,7 +176,7 @@ fn a_run_survives_kills() {
 }
 
 #[test]
-#[ignore = "some minutes"]
+#[ignore = "ten seconds; the short version always runs"]
 fn a_run_survives_twenty_kills() {
     survive(&Desk::small(&[]), 20);
 }
@@ -202,6 +202,26 @@ fn a_network_file_survives_kills() {
     let output = plain.current_dir(desk.folder.path()).output().unwrap();
     assert_eq!(output.status.code(), Some(0));
     assert_eq!(fs::read(desk.path("plain.safetensors")).unwrap(), expected.0);
+}
+
+#[test]
+fn every_pipeline_goes_on() {
+    // What they find matters elsewhere: here it is that they find the same.
+    let truth = Network::random((8, 8, 2), Class::Paper, Activation::Tanh, 7).unwrap();
+    for pipeline in ["wide", "entangled", "published"] {
+        let more =
+            ["--backend", "cpu", "--pipeline", pipeline, "--attempts", "1", "--widths", "8,2"];
+        let desk = Desk::file(&truth, &more);
+        let whole = desk.run("whole", &[]);
+        assert!(matches!(whole.status.code(), Some(0 | 1)));
+        let (found, report) = (fs::read(desk.path("found.safetensors")).ok(), desk.report());
+        assert!(report.queries.total > 10_000);
+        desk.run_and_kill_at("killed", desk.length(&log("whole")) / 2);
+        let again = desk.run("killed", &["--resume"]);
+        assert_eq!(again.status.code(), whole.status.code());
+        assert_eq!(fs::read(desk.path("found.safetensors")).ok(), found, "{pipeline}");
+        assert_eq!(desk.report(), report, "{pipeline}");
+    }
 }
 
 #[test]

@@ -88,11 +88,26 @@ fn warn(text: &str) {
     say("warning", text);
 }
 
-/// One line, whatever a file name or a library put into the message.
+/// Characters of a message at its beginning, which says what is wrong, and at its end, which has the
+/// latest, that are shown in any case.
+const SHOWN: (usize, usize) = (400, 800);
+
+/// One line of readable length, whatever a file name or a library put into the message.
 fn say(kind: &str, text: &str) {
-    let line = text.replace(char::is_control, " ");
+    let line = shortened(&text.replace(char::is_control, " "));
     // With stderr gone there is nobody left to tell.
     let _ = writeln!(io::stderr(), "{kind}: {line}");
+}
+
+fn shortened(line: &str) -> String {
+    let (begin, end) = SHOWN;
+    let length = line.chars().count();
+    if length <= begin + end {
+        return line.to_owned();
+    }
+    let left_out = length - begin - end;
+    let shown = |skip, take| line.chars().skip(skip).take(take).collect::<String>();
+    format!("{} [{left_out} characters] {}", shown(0, begin), shown(length - end, end))
 }
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no error.
@@ -134,4 +149,18 @@ fn backends() -> impl TypedValueParser<Value = Backend> {
     PossibleValuesParser::new(Backend::ALL.map(Backend::name)).map(|name| {
         Backend::ALL.into_iter().find(|backend| backend.name() == name).unwrap_or_default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_keep_their_ends() {
+        let line = format!("begin {}\u{e9} end", "x".repeat(100_000));
+        let short = shortened(&line);
+        assert!(short.starts_with("begin x") && short.ends_with("x\u{e9} end"));
+        assert!(short.contains("[98811 characters]") && short.chars().count() < 1300, "{short}");
+        assert_eq!(shortened("as it is"), "as it is");
+    }
 }
