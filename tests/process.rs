@@ -275,9 +275,11 @@ fn a_cut_leash_ends_the_process_and_starts_no_other() {
         leash.kill();
     });
     let error = error(&mut oracle, &points(1, 3));
-    assert!(matches!(error, ProcessError::Start { .. }), "{error:?}");
+    assert!(matches!(error, ProcessError::Ended { starts: 1, .. }), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
     killer.join().expect("no panic");
+    let error = self::error(&mut oracle, &points(1, 3));
+    assert!(matches!(error, ProcessError::Start { .. }), "{error:?}");
 }
 
 #[test]

@@ -51,6 +51,11 @@ impl Leash {
             lock(&group).kill();
         }
     }
+
+    /// Whether it was killed by this hold.
+    pub(super) fn is_cut(&self) -> bool {
+        lock(&self.0).cut
+    }
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -231,7 +231,7 @@ impl ProcessOracle {
                 Over::Malformed(Malformed::Excess(found)) => ProcessError::Excess(found),
             };
             let again = matches!(error, ProcessError::Ended { .. });
-            if !again || self.starts > self.settings.restarts {
+            if !again || self.starts > self.settings.restarts || self.leash.is_cut() {
                 return Err(error.into());
             }
             tracing::warn!("the oracle process {error}; it is started again");
