@@ -356,11 +356,11 @@ fn an_interrupted_run_goes_on_to_the_same_result() {
 fn a_time_limit_ends_a_run_within_a_second() {
     let silent = "read -r x; echo 1; sleep 100";
     let slow = "while read -r x; do sleep 0.01; echo 1; done";
-    let ordinary = two_layers((30, 28, 6));
+    let large = two_layers((50, 45, 6));
     let process = |command: &str| {
         Desk::new(tempfile::tempdir().unwrap(), &["--process", command, "--input-dim", "3"])
     };
-    let desks = [process(silent), process(slow), Desk::file(&ordinary, &["--backend", "cpu"])];
+    let desks = [process(silent), process(slow), Desk::file(&large, &["--backend", "cpu"])];
     for desk in desks {
         for limit in ["0.01", "0.3"] {
             let start = Instant::now();
