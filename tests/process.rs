@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use disentangle::network::{Activation, Network};
 use disentangle::oracle::{
-    Meter, Oracle, OracleError, ProcessError, ProcessFormat, ProcessOracle, ProcessSettings,
-    Silent, serve,
+    Deadline, Meter, Oracle, OracleError, ProcessError, ProcessFormat, ProcessOracle,
+    ProcessSettings, Silent, serve,
 };
 use nalgebra::{DMatrix, DVector};
 use tempfile::TempDir;
@@ -199,6 +199,87 @@ stdout.flush()
     let values = oracle.values(&points).expect("values");
     assert_same_bits(&values, &points.row(0).transpose());
     assert_eq!(fs::read_to_string(script.path("asked")).expect("notes"), "1000\n300\n");
+}
+
+#[test]
+fn a_child_that_dies_within_a_number_is_asked_for_it_again() {
+    let code = "
+import sys, struct
+stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+n, d = struct.unpack('<II', stdin.read(8))
+x = stdin.read(8 * n * d)
+stdout.write((struct.pack('<I', n) + x)[:4 + 8 * 700 + 3])
+stdout.flush()
+";
+    let Some(script) = Script::new(code) else { return };
+    let format = ProcessFormat::Binary;
+    let mut oracle = spawn(ProcessSettings { restarts: 3, format, ..script.settings(1) });
+    let points = points(1, 1000);
+    // The second child answers 300 of 300 and dies later.
+    let values = oracle.values(&points).expect("values");
+    assert_same_bits(&values, &points.row(0).transpose());
+
+    // A header that is cut off is no answer at all, however often.
+    let short = ProcessSettings { restarts: 1, format, ..settings("head -c 3 /dev/zero", 1) };
+    let error = error(&mut spawn(short), &points);
+    let none = matches!(error, ProcessError::Ended { answered: 0, asked: 1000, starts: 2, .. });
+    assert!(none, "{error:?}");
+}
+
+#[test]
+fn a_late_answer_is_not_taken_for_the_next() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let flag = dir.path().join("flag");
+    // The first child answers wrongly, and when nobody waits any more.
+    let command =
+        format!("test -e '{0}' && exec cat; touch '{0}'; sleep 0.6; echo 99; cat", flag.display());
+    let timeout = Duration::from_millis(300);
+    let mut oracle = spawn(ProcessSettings { timeout, ..settings(&command, 1) });
+    let late = error(&mut oracle, &points(1, 1));
+    assert!(matches!(late, ProcessError::TimeOut { answered: 0, .. }), "{late:?}");
+    thread::sleep(Duration::from_millis(600));
+    let points = points(1, 2);
+    assert_same_bits(&oracle.values(&points).expect("values"), &points.row(0).transpose());
+}
+
+#[test]
+fn noise_on_stderr_is_no_answer() {
+    let timeout = Duration::from_millis(300);
+    let mut oracle = spawn(ProcessSettings { timeout, ..settings("yes working >&2", 1) });
+    let start = Instant::now();
+    let error = error(&mut oracle, &points(1, 3));
+    assert!(matches!(&error, ProcessError::TimeOut { .. }), "{error:?}");
+    assert!(error.to_string().contains("working") && error.to_string().len() < 1000, "{error}");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_deadline_comes_before_the_time_out() {
+    for command in ["exec sleep 60", "while read -r x; do echo 1; sleep 0.05; done"] {
+        let deadline = Some(Deadline::after(Duration::from_millis(300)));
+        let mut oracle = spawn(ProcessSettings { deadline, ..settings(command, 1) });
+        let start = Instant::now();
+        let late = oracle.values(&points(1, 1000));
+        assert!(matches!(late, Err(OracleError::TimeLimit(_))), "{late:?}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_cut_leash_ends_the_process_and_starts_no_other() {
+    let mut oracle = spawn(ProcessSettings { restarts: 5, ..settings("exec sleep 60", 1) });
+    let leash = oracle.leash();
+    let start = Instant::now();
+    let killer = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(200));
+        leash.kill();
+    });
+    let error = error(&mut oracle, &points(1, 3));
+    assert!(matches!(error, ProcessError::Ended { starts: 1, .. }), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    killer.join().expect("no panic");
+    let error = self::error(&mut oracle, &points(1, 3));
+    assert!(matches!(error, ProcessError::Start { .. }), "{error:?}");
 }
 
 #[test]

@@ -7,20 +7,27 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
-use disentangle::files::check_writable;
+use disentangle::files::{check_writable, read_regular};
 use disentangle::gpu::Precision;
 use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
-use disentangle::identify::{Pipeline, Settings, Solution, Status, identify};
+use disentangle::identify::{Evidence, Pipeline, Settings, Solution, Status, identify};
 use disentangle::model::Model;
 use disentangle::network::{Activation, FileError, Network};
-use disentangle::oracle::{Oracle, ProcessFormat, ProcessOracle, ProcessSettings};
+use disentangle::oracle::{
+    Checkpoint, Deadline, Leash, Observer, Oracle, OracleError, ProcessFormat, ProcessOracle,
+    ProcessSettings, Recorded, Stencils, fingerprint,
+};
 use disentangle::rank_one::Ascent;
 use disentangle::report::{Report, Widths};
 use disentangle::shallow::{self, Shallow, ShallowOracle, is_shallow};
+use indicatif::HumanBytes;
 
+use super::attend::{Ending, attend};
+use super::long::{self, LongOptions};
 use super::region::RegionOptions;
-use super::{DIFFERENT, Outcome, progress, summary};
+use super::tally::Tally;
+use super::{DIFFERENT, INTERRUPTED, Outcome, progress, summary};
 
 /// Recover the network behind a black box from its values alone
 ///
@@ -52,6 +59,8 @@ pub struct Identify {
     activation: Option<Activation>,
     #[command(flatten)]
     limits: Limits,
+    #[command(flatten)]
+    long: LongOptions,
     /// The way from values to a network. `wide` asks far from the origin; `entangled` stays near
     /// --center (for black boxes that answer only there) and takes its directions from third
     /// derivatives, `published` from the span of Hessians, as the paper does
@@ -81,7 +90,7 @@ struct ProcessOptions {
     process_format: ProcessFormat,
     /// Longest silence of the process while answers are due
     #[arg(long, value_name = "SECONDS", default_value = "60", conflicts_with = "network",
-        value_parser = parse_seconds)]
+        value_parser = super::seconds)]
     timeout: Duration,
     /// How often the process may be started again after it has ended too early
     #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "network")]
@@ -138,41 +147,100 @@ struct Limits {
 impl Identify {
     /// Identifies, writes the results and prints the table.
     pub fn run(self) -> Outcome {
+        let deadline = self.long.deadline();
         self.check_outputs()?;
         self.check_depth()?;
-        let (mut black_box, activation) = self.black_box()?;
+        let (black_box, activation) = self.black_box(deadline)?;
         let mut settings = self.limits.settings(activation);
         settings.pipeline = self.pipeline;
+        settings.deadline = deadline;
         self.region.apply(&mut settings);
-        settings.validate(black_box.oracle().input_dim())?;
-        let mut observer = progress::observer(self.quiet);
-        // The display and the process end before anything is printed.
         if self.depth == 1 {
-            let solution = shallow::identify(black_box.oracle(), &settings, observer.as_mut())?;
-            drop(observer);
-            let backend = black_box.backend();
-            drop(black_box);
-            self.publish(&solution, &settings, backend, |network, path| network.save(path))
+            self.attend(black_box, &settings, shallow::identify, |network, path| network.save(path))
         } else {
-            let solution = identify(black_box.oracle(), &settings, observer.as_mut())?;
-            drop(observer);
-            let backend = black_box.backend();
-            drop(black_box);
-            self.publish(&solution, &settings, backend, |network, path| network.save(path))
+            self.attend(black_box, &settings, identify, |network, path| network.save(path))
+        }
+    }
+
+    /// Runs `identify` on a thread of its own and sees it to its end.
+    fn attend<N, W>(
+        &self,
+        mut black_box: BlackBox,
+        settings: &Settings,
+        identify: Identification<N, W>,
+        save: impl Fn(&N, &Path) -> Result<(), FileError>,
+    ) -> Outcome
+    where
+        N: Model + Send + 'static,
+        W: Copy + Into<Widths> + Send + 'static,
+    {
+        let input_dim = black_box.oracle().input_dim();
+        settings.validate(input_dim)?;
+        let oracle = self.describe_oracle(&black_box)?;
+        let run = long::describe(settings, self.depth, &oracle, input_dim);
+        let checkpoint = self.long.open(&run)?;
+        let (leash, backend) = (black_box.leash(), black_box.backend());
+        let tally = Tally::new(progress::observer(self.quiet));
+        let (mut observer, asked) = (tally.clone(), settings.clone());
+        if let Some(bytes) = checkpoint.as_ref().map(Checkpoint::left).filter(|&bytes| bytes > 0) {
+            observer
+                .note(&format!("goes on from a checkpoint with {} of answers", HumanBytes(bytes)));
+        }
+        let ending = attend(settings.deadline, move || {
+            let solution =
+                black_box.recorded(checkpoint, |oracle| identify(oracle, &asked, &mut observer));
+            (solution, black_box)
+        })?;
+        // The display and the process end before anything is printed.
+        tally.close();
+        match ending {
+            Ending::Done((solution, black_box)) => {
+                let backend = black_box.backend();
+                drop(black_box);
+                let solution = solution?;
+                let report = Report::new(&solution, settings, backend, arguments());
+                self.publish(&solution, &report, save)
+            }
+            Ending::Late => {
+                leash.kill();
+                let limit = settings.deadline.map(|deadline| deadline.error().to_string());
+                let solution: Solution<N, W> = Solution {
+                    status: Status::NotIdentified,
+                    reason: format!("{}: {}", tally.stage(), limit.unwrap_or_default()),
+                    network: None,
+                    widths: None,
+                    residual: None,
+                    parameter_error_bound: None,
+                    oracle_accuracy: None,
+                    queries: 0,
+                    stages: Vec::new(),
+                    evidence: Evidence::default(),
+                };
+                let mut report = Report::new(&solution, settings, backend, arguments());
+                tally.fill(&mut report);
+                self.publish(&solution, &report, save)
+            }
+            Ending::Interrupted => {
+                leash.kill();
+                super::warn(&match &self.long.checkpoint {
+                    Some(folder) => format!(
+                        "interrupted; the same command goes on from the checkpoint in {}",
+                        folder.display()
+                    ),
+                    None => "interrupted; without --checkpoint its answers are lost".to_owned(),
+                });
+                Ok(ExitCode::from(INTERRUPTED))
+            }
         }
     }
 
     /// Writes the files and prints the table.
-    fn publish<N: Model, W: Copy + Into<Widths>>(
+    fn publish<N: Model, W>(
         &self,
         solution: &Solution<N, W>,
-        settings: &Settings,
-        backend: BackendRecord,
+        report: &Report,
         save: impl Fn(&N, &Path) -> Result<(), FileError>,
     ) -> Outcome {
-        let arguments = std::env::args_os().skip(1);
-        let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-        let report = Report::new(solution, settings, backend, arguments.collect());
         let network = solution.network.as_ref();
         match (&self.out, network.filter(|_| solution.status != Status::NotIdentified)) {
             (Some(path), Some(network)) => save(network, path)?,
@@ -185,11 +253,23 @@ impl Identify {
         if let Some(path) = &self.report {
             report.save(path)?;
         }
-        super::print(&summary::table(solution, &report))?;
+        super::print(&summary::table(solution, report))?;
         Ok(match solution.status {
             Status::Identified => ExitCode::SUCCESS,
             Status::Approximate | Status::NotIdentified => ExitCode::from(DIFFERENT),
         })
+    }
+
+    /// What answers, so that a checkpoint of something else is not taken for this one's.
+    fn describe_oracle(&self, black_box: &BlackBox) -> Result<String, Box<dyn Error>> {
+        if let Some(path) = &self.network {
+            let bytes = read_regular(path)?;
+            let BackendRecord { executed, adapter, precision, .. } = black_box.backend();
+            let place = adapter.unwrap_or_else(|| executed.name().to_owned());
+            let digest = fingerprint(&bytes);
+            return Ok(format!("network {digest:016x} on {place} in {}", precision.name()));
+        }
+        Ok(format!("command {}", self.process.as_deref().unwrap_or_default()))
     }
 
     /// Refuses options that the depth has no use for: nothing is ignored in silence.
@@ -237,7 +317,10 @@ impl Identify {
     }
 
     /// The black box that the options name, and its activation if that is known.
-    fn black_box(&self) -> Result<(BlackBox, Option<Activation>), Box<dyn Error>> {
+    fn black_box(
+        &self,
+        deadline: Option<Deadline>,
+    ) -> Result<(BlackBox, Option<Activation>), Box<dyn Error>> {
         let options = &self.process_options;
         match (&self.network, &self.process, options.input_dim) {
             (Some(path), _, _) if is_shallow(path)? => {
@@ -262,6 +345,7 @@ impl Identify {
                     format: options.process_format,
                     timeout: options.timeout,
                     restarts: options.restarts,
+                    deadline,
                     ..ProcessSettings::new(command, usize::try_from(input_dim)?)
                 };
                 Ok((BlackBox::Process(Box::new(ProcessOracle::spawn(settings)?)), self.activation))
@@ -270,6 +354,15 @@ impl Identify {
             _ => Err("give --network, or --process with --input-dim".into()),
         }
     }
+}
+
+/// The pipeline for one depth or the other.
+type Identification<N, W> =
+    fn(&mut dyn Oracle, &Settings, &mut dyn Observer) -> Result<Solution<N, W>, OracleError>;
+
+/// The arguments of the program.
+fn arguments() -> Vec<String> {
+    std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
 impl Limits {
@@ -301,6 +394,30 @@ impl BlackBox {
             BlackBox::Network(oracle) => oracle,
             BlackBox::Shallow(oracle) => oracle,
             BlackBox::Process(oracle) => oracle.as_mut(),
+        }
+    }
+
+    /// Runs `work` on the oracle, whose answers are kept in the checkpoint if there is one.
+    fn recorded<T>(
+        &mut self,
+        checkpoint: Option<Checkpoint>,
+        work: impl FnOnce(&mut dyn Oracle) -> T,
+    ) -> T {
+        let stencils = match self {
+            BlackBox::Network(_) | BlackBox::Shallow(_) => Stencils::Inner,
+            BlackBox::Process(_) => Stencils::Values,
+        };
+        match checkpoint {
+            Some(checkpoint) => work(&mut Recorded::new(self.oracle(), checkpoint, stencils)),
+            None => work(self.oracle()),
+        }
+    }
+
+    /// A hold on the process; without one it holds nothing.
+    fn leash(&self) -> Leash {
+        match self {
+            BlackBox::Process(oracle) => oracle.leash(),
+            BlackBox::Network(_) | BlackBox::Shallow(_) => Leash::default(),
         }
     }
 
@@ -340,15 +457,6 @@ fn parse_tolerance(text: &str) -> Result<f64, String> {
         Ok(tolerance) if tolerance.is_finite() && tolerance > 0.0 => Ok(tolerance),
         _ => Err("expected a number above 0, such as 1e-6".to_owned()),
     }
-}
-
-fn parse_seconds(text: &str) -> Result<Duration, String> {
-    let seconds = text.parse::<f64>().ok().filter(|&seconds| seconds > 0.0);
-    seconds
-        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
-        // Far enough that adding it to a point in time cannot overflow.
-        .filter(|&seconds| !seconds.is_zero() && seconds < Duration::from_secs(1 << 32))
-        .ok_or_else(|| "expected a number of seconds above 0, such as 60".to_owned())
 }
 
 fn mebibytes(text: &str) -> Result<u64, String> {

@@ -1,20 +1,24 @@
 //! The command line: one file a subcommand, and what they share.
 
+mod attend;
 mod bench;
 mod devices;
 mod generate;
 mod identify;
+mod long;
 mod progress;
 mod region;
 mod serve;
 mod shallow_baseline;
 mod study;
 mod summary;
+mod tally;
 mod verify;
 
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
@@ -25,6 +29,8 @@ use disentangle::network::Activation;
 pub const DIFFERENT: u8 = 1;
 /// Exit code: bad usage, bad input, or an environment that does not work. clap's own code too.
 pub const UNUSABLE: u8 = 2;
+/// Exit code: told to end by a signal; what shells give for Ctrl-C.
+pub const INTERRUPTED: u8 = 130;
 
 /// What a subcommand comes to: an exit code, or an error for stderr and exit code 2.
 pub type Outcome = Result<ExitCode, Box<dyn Error>>;
@@ -33,10 +39,11 @@ pub type Outcome = Result<ExitCode, Box<dyn Error>>;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes:\n  0  success: identified, or the networks are the same\n  \
-                  1  it ran, but the network is not identified, the networks differ, or a study\n     \
-                  saw a wrong answer\n  \
-                  2  bad usage, bad input or a broken black box; one line on stderr says what"
+    after_help = "Exit codes:\n    0  success: identified, or the networks are the same\n  \
+  1  it ran, but the network is not identified, the networks differ, or a study\n       \
+                  saw a wrong answer\n    \
+                  2  bad usage, bad input or a broken black box; one line on stderr says what\n  \
+                  130  interrupted by Ctrl-C or SIGTERM"
 )]
 pub struct Cli {
     #[command(subcommand)]
@@ -81,11 +88,26 @@ fn warn(text: &str) {
     say("warning", text);
 }
 
-/// One line, whatever a file name or a library put into the message.
+/// Characters of a message at its beginning, which says what is wrong, and at its end, which has the
+/// latest, that are shown in any case.
+const SHOWN: (usize, usize) = (400, 800);
+
+/// One line of readable length, whatever a file name or a library put into the message.
 fn say(kind: &str, text: &str) {
-    let line = text.replace(char::is_control, " ");
+    let line = shortened(&text.replace(char::is_control, " "));
     // With stderr gone there is nobody left to tell.
     let _ = writeln!(io::stderr(), "{kind}: {line}");
+}
+
+fn shortened(line: &str) -> String {
+    let (begin, end) = SHOWN;
+    let length = line.chars().count();
+    if length <= begin + end {
+        return line.to_owned();
+    }
+    let left_out = length - begin - end;
+    let shown = |skip, take| line.chars().skip(skip).take(take).collect::<String>();
+    format!("{} [{left_out} characters] {}", shown(0, begin), shown(length - end, end))
 }
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no error.
@@ -103,6 +125,16 @@ fn activations() -> impl TypedValueParser<Value = Activation> {
         .try_map(|name| name.parse::<Activation>())
 }
 
+/// Reads a time of more than nothing.
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds = text.parse::<f64>().ok().filter(|&seconds| seconds > 0.0);
+    seconds
+        .and_then(|seconds| Duration::try_from_secs_f64(seconds).ok())
+        // Far enough that adding it to a point in time cannot overflow.
+        .filter(|&seconds| !seconds.is_zero() && seconds < Duration::from_secs(1 << 32))
+        .ok_or_else(|| "expected a number of seconds above 0, such as 60".to_owned())
+}
+
 /// Reads a number of hidden layers.
 fn depth(text: &str) -> Result<u8, String> {
     match text {
@@ -117,4 +149,18 @@ fn backends() -> impl TypedValueParser<Value = Backend> {
     PossibleValuesParser::new(Backend::ALL.map(Backend::name)).map(|name| {
         Backend::ALL.into_iter().find(|backend| backend.name() == name).unwrap_or_default()
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_lines_keep_their_ends() {
+        let line = format!("begin {}\u{e9} end", "x".repeat(100_000));
+        let short = shortened(&line);
+        assert!(short.starts_with("begin x") && short.ends_with("x\u{e9} end"));
+        assert!(short.contains("[98811 characters]") && short.chars().count() < 1300, "{short}");
+        assert_eq!(shortened("as it is"), "as it is");
+    }
 }

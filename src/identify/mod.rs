@@ -23,7 +23,7 @@ use serde_json::{Map, Value, json};
 
 use crate::hessian::design::Design;
 use crate::network::{Activation, Network};
-use crate::oracle::{Domain, Found, Meter, Observer, Oracle, OracleError, StageUse};
+use crate::oracle::{Deadline, Domain, Found, Meter, Observer, Oracle, OracleError, StageUse};
 use crate::rank_one::Ascent;
 use certify::Certificate;
 use outcome::{Outcome, first_identified};
@@ -100,6 +100,8 @@ pub struct Settings {
     /// Radius, above 0, of the ball around the centre of `local` that may be asked. A query outside is
     /// refused before it reaches the black box, and ends the run without a network. `None`: everywhere.
     pub domain_radius: Option<f64>,
+    /// When the run must end: the refinement takes no further step and no query passes. `None`: never.
+    pub deadline: Option<Deadline>,
 }
 
 /// Sampling near one point.
@@ -189,6 +191,7 @@ impl Default for Settings {
             tolerance: 1e-6,
             local: LocalSampling::default(),
             domain_radius: None,
+            deadline: None,
         }
     }
 }
@@ -310,7 +313,7 @@ pub fn identify(
         None => oracle,
     };
     let mut run = Run {
-        meter: Meter::new(oracle, observer, settings.max_queries),
+        meter: Meter::new(oracle, observer, settings.max_queries).until(settings.deadline),
         settings,
         evidence: Evidence::default(),
         accuracy: None,
@@ -350,10 +353,8 @@ impl Run<'_> {
             let outcome = match self.attempt(&land, &basis, attempt) {
                 Ok(outcome) => outcome,
                 Err(Halt::Failed(failure)) => Outcome::none(&failure),
-                // Out of queries or of the domain: what earlier attempts brought still counts.
-                Err(Halt::Oracle(
-                    error @ (OracleError::Budget { .. } | OracleError::OutsideDomain { .. }),
-                )) if best.is_some() => {
+                // Out of queries, time or the domain: what earlier attempts brought still counts.
+                Err(Halt::Oracle(error)) if error.is_limit() && best.is_some() => {
                     self.meter.note(&error.to_string());
                     break;
                 }
@@ -442,7 +443,7 @@ impl Run<'_> {
         peel: &peel::Peel,
         phi: Activation,
     ) -> Result<Outcome, Halt> {
-        let seed = self.settings.seed;
+        let Settings { seed, deadline, .. } = *self.settings;
         let second = second_layer::second_layer(peel, phi)?;
         self.evidence.add("second_layer", json!({"affinity": second.affinity}));
         self.meter.enter("scales");
@@ -463,7 +464,8 @@ impl Run<'_> {
         let count = refine::sample_size(&start);
         let sample = refine::sample(&mut f, land, count, seed, "refine")?;
         let floor = 4.0 * land.noise_at(0.0);
-        let (network, rms) = refine::refine(&sample, start, floor, "refine", &mut self.evidence);
+        let (network, rms) =
+            refine::refine(&sample, start, floor, deadline, "refine", &mut self.evidence)?;
         if rms > 0.05 * land.spread {
             return Err(Failure::new(
                 "refine",
@@ -482,7 +484,8 @@ impl Run<'_> {
             let count = refine::sample_size(&network);
             let sample = refine::sample(&mut self.meter, land, count, seed, "refine all inputs")?;
             let stage = "refine_all_inputs";
-            network = refine::refine(&sample, network, floor, stage, &mut self.evidence).0;
+            network =
+                refine::refine(&sample, network, floor, deadline, stage, &mut self.evidence)?.0;
             sample
         };
 

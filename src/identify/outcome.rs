@@ -58,7 +58,7 @@ impl<N> Outcome<N> {
         rank(self) < rank(other)
     }
 
-    /// Failures and the two limits (queries, domain) are results of the run, reached in `stage`; what is
+    /// Failures and the limits (queries, time, domain) are results of the run, reached in `stage`; what is
     /// left is a broken oracle.
     pub fn settle(result: Result<Self, Halt>, stage: &'static str) -> Result<Self, OracleError> {
         match result {
@@ -67,7 +67,7 @@ impl<N> Outcome<N> {
             Err(Halt::Oracle(error @ OracleError::Budget { .. })) => {
                 Ok(Outcome::none(&Failure::new("budget", error.to_string())))
             }
-            Err(Halt::Oracle(error @ OracleError::OutsideDomain { .. })) => {
+            Err(Halt::Oracle(error)) if error.is_limit() => {
                 Ok(Outcome::none(&Failure::new(stage, error.to_string())))
             }
             Err(Halt::Oracle(error)) => Err(error),
@@ -115,13 +115,53 @@ pub fn first_identified<T, N>(
             }
             Ok(_) => {}
             Err(Halt::Failed(failure)) => last = failure,
-            Err(Halt::Oracle(OracleError::Budget { .. } | OracleError::OutsideDomain { .. }))
-                if best.is_some() =>
-            {
-                break;
-            }
+            Err(Halt::Oracle(error)) if error.is_limit() && best.is_some() => break,
             Err(halt) => return Err(halt),
         }
     }
     best.ok_or_else(|| last.into())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    fn approximate() -> Outcome<u8> {
+        let (status, reason) = (Status::Approximate, "nearly".to_owned());
+        Outcome { status, reason, network: Some(7), certificate: None }
+    }
+
+    fn limits() -> [OracleError; 3] {
+        [
+            OracleError::TimeLimit(Duration::from_millis(1500)),
+            OracleError::OutsideDomain { norm: 2.0, limit: 1.0 },
+            OracleError::Budget { limit: 9, used: 8, wanted: 2, stage: "stack".to_owned() },
+        ]
+    }
+
+    #[test]
+    fn a_limit_leaves_what_was_found_before_it() {
+        for limit in limits() {
+            let mut ways = vec![Err(limit.into()), Ok(approximate())];
+            let best = first_identified(0..3, |_| ways.pop().expect("nothing is tried after it"));
+            assert_eq!(best.unwrap().network, Some(7));
+        }
+    }
+
+    #[test]
+    fn a_limit_alone_is_a_result_and_a_broken_oracle_is_not() {
+        for limit in limits() {
+            let reason = limit.to_string();
+            let settled = Outcome::<u8>::settle(Err(limit.into()), "refine").unwrap();
+            assert_eq!(settled.status, Status::NotIdentified);
+            assert!(settled.reason.ends_with(&reason), "{}", settled.reason);
+        }
+        let late = OracleError::TimeLimit(Duration::from_millis(1500));
+        let settled = Outcome::<u8>::settle(Err(late.into()), "refine").unwrap();
+        assert_eq!(settled.reason, "refine: the time limit of 1.5 s is reached");
+        let broken = OracleError::Count { asked: 2, found: 1 };
+        assert!(Outcome::<u8>::settle(Err(broken.into()), "refine").is_err());
+    }
 }

@@ -8,7 +8,7 @@ use super::{Evidence, Halt};
 use crate::draws;
 use crate::linalg::{Cholesky, gram};
 use crate::model::Model;
-use crate::oracle::Oracle;
+use crate::oracle::{Deadline, Oracle};
 
 /// Scales of the queries, in natural scales.
 pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
@@ -62,13 +62,17 @@ impl Sample {
 
 /// Fits all parameters of `start`; stops when the residual no longer falls, or is under `floor` (root mean
 /// square) after an undamped step. Returns the network and its root mean square residual.
+///
+/// # Errors
+/// [`OracleError::TimeLimit`](crate::oracle::OracleError::TimeLimit) after `deadline`.
 pub fn refine<M: Model>(
     sample: &Sample,
     start: M,
     floor: f64,
+    deadline: Option<Deadline>,
     stage: &'static str,
     evidence: &mut Evidence,
-) -> (M, f64) {
+) -> Result<(M, f64), Halt> {
     let rms = |r: &DVector<f64>| r.norm() / (r.len() as f64).sqrt();
     let mut network = start;
     let mut residual = sample.residual(&network);
@@ -78,6 +82,9 @@ pub fn refine<M: Model>(
     let mut steps = 0;
     let mut idle = 0;
     while steps < MOST_STEPS && idle < 2 && residual.norm().is_finite() {
+        if let Some(deadline) = deadline.filter(Deadline::passed) {
+            return Err(deadline.error().into());
+        }
         steps += 1;
         let jt = network.jacobian_transposed(&sample.points);
         let Some(equilibrated) = Equilibrated::new(jt) else { break };
@@ -120,7 +127,7 @@ pub fn refine<M: Model>(
         stage,
         json!({"steps": steps, "from": first, "to": last, "points": sample.values.len()}),
     );
-    (network, last)
+    Ok((network, last))
 }
 
 /// A Jacobian with rows of unit length, and its Gram matrix.

@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use std::io::{self, Read, Write};
 use std::process::{Child, ChildStdin, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -31,11 +31,48 @@ pub(super) enum Event {
     End,
 }
 
-/// A running command.
-pub(super) struct Running {
+/// A hold on the process of an oracle that is at work on another thread.
+#[derive(Clone, Debug, Default)]
+pub struct Leash(Arc<Mutex<Held>>);
+
+#[derive(Debug, Default)]
+struct Held {
+    group: Option<Arc<Mutex<Group>>>,
+    /// Whether no other process may be started.
+    cut: bool,
+}
+
+impl Leash {
+    /// Kills the process, with its group, if there is one, and lets no other be started.
+    pub fn kill(&self) {
+        let mut held = lock(&self.0);
+        held.cut = true;
+        if let Some(group) = held.group.take() {
+            lock(&group).kill();
+        }
+    }
+
+    /// Whether it was killed by this hold.
+    pub(super) fn is_cut(&self) -> bool {
+        lock(&self.0).cut
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A child and its process group.
+#[derive(Debug)]
+struct Group {
     child: Child,
     /// How it ended, once it was reaped; until then its id is not given to another process.
     status: Option<ExitStatus>,
+}
+
+/// A running command.
+pub(super) struct Running {
+    group: Arc<Mutex<Group>>,
     /// Requests for the writer; `None` once stdin is to be closed.
     requests: Option<Sender<Vec<u8>>>,
     /// What the threads report; `None` once nobody listens.
@@ -45,8 +82,13 @@ pub(super) struct Running {
 }
 
 impl Running {
-    /// Starts `command` in a shell.
-    pub(super) fn start(command: &str) -> io::Result<Self> {
+    /// Starts `command` in a shell, on the leash.
+    pub(super) fn start(command: &str, leash: &Leash) -> io::Result<Self> {
+        // Held until the child is on it: none may slip away meanwhile.
+        let mut held = lock(&leash.0);
+        if held.cut {
+            return Err(io::Error::other("it was told to end"));
+        }
         let mut child = in_group(shell(command))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -70,7 +112,7 @@ impl Running {
         });
         thread::spawn(move || {
             read_chunks(&mut stderr, |bytes| {
-                let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+                let mut kept = lock(&kept);
                 kept.extend(bytes);
                 let excess = kept.len().saturating_sub(STDERR_KEPT);
                 kept.drain(..excess);
@@ -78,9 +120,10 @@ impl Running {
             });
             ending.send(()).ok();
         });
+        let group = Arc::new(Mutex::new(Group { child, status: None }));
+        held.group = Some(Arc::clone(&group));
         Ok(Running {
-            child,
-            status: None,
+            group,
             requests: Some(to_writer),
             events: Some(events),
             stderr: tail,
@@ -106,10 +149,10 @@ impl Running {
     pub(super) fn finish(mut self) -> (Option<ExitStatus>, String) {
         self.hang_up();
         let ended = self.wait(GRACE);
-        let status = self.kill();
+        let status = lock(&self.group).kill();
         // A moment, since a grandchild that left the group may keep the pipe open for good.
         self.stderr_ended.recv_timeout(GRACE).ok();
-        let kept = self.stderr.lock().unwrap_or_else(PoisonError::into_inner);
+        let kept = lock(&self.stderr);
         let stderr = String::from_utf8_lossy(&kept.iter().copied().collect::<Vec<u8>>())
             .trim_end()
             .to_owned();
@@ -118,8 +161,8 @@ impl Running {
     }
 
     /// The end of stderr of a child that is killed at once.
-    pub(super) fn abort(mut self) -> String {
-        self.kill();
+    pub(super) fn abort(self) -> String {
+        lock(&self.group).kill();
         self.finish().1
     }
 
@@ -130,10 +173,10 @@ impl Running {
     }
 
     /// Whether the child ends within `limit`. It is not reaped: its id stays its group's.
-    fn wait(&mut self, limit: Duration) -> bool {
+    fn wait(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         let mut pause = Duration::from_micros(100);
-        while !self.ended() {
+        while !lock(&self.group).ended() {
             if Instant::now() >= deadline {
                 return false;
             }
@@ -142,7 +185,10 @@ impl Running {
         }
         true
     }
+}
 
+impl Group {
+    /// Whether the child has ended. It is not reaped.
     #[cfg(unix)]
     fn ended(&mut self) -> bool {
         use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
@@ -180,7 +226,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.hang_up();
         self.wait(GRACE);
-        self.kill();
+        lock(&self.group).kill();
     }
 }
 

@@ -1,10 +1,10 @@
-//! Counts queries and seconds by stage, enforces the limit, refuses answers that are not finite.
+//! Counts queries and seconds by stage, enforces the limits, refuses answers that are not finite.
 
 use std::time::Instant;
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{Oracle, OracleError};
+use super::{Deadline, Oracle, OracleError, finite};
 use crate::hessian::stack::HessianStack;
 use crate::stencil::{GradientScheme, HessianScheme};
 
@@ -77,6 +77,7 @@ pub struct Meter<'a> {
     inner: &'a mut dyn Oracle,
     observer: &'a mut dyn Observer,
     limit: u64,
+    deadline: Option<Deadline>,
     total: u64,
     stages: Vec<StageUse>,
     current: usize,
@@ -87,7 +88,13 @@ impl<'a> Meter<'a> {
     /// Wraps `inner`; at most `limit` queries pass.
     pub fn new(inner: &'a mut dyn Oracle, observer: &'a mut dyn Observer, limit: u64) -> Self {
         let stages = vec![StageUse { name: "start", queries: 0, seconds: 0.0 }];
-        Meter { inner, observer, limit, total: 0, stages, current: 0, since: Instant::now() }
+        let since = Instant::now();
+        Meter { inner, observer, limit, deadline: None, total: 0, stages, current: 0, since }
+    }
+
+    /// The same; no query passes after `deadline`, if there is one.
+    pub fn until(self, deadline: Option<Deadline>) -> Self {
+        Meter { deadline, ..self }
     }
 
     /// From now on queries and time are booked under `name`; a stage may be entered again.
@@ -140,8 +147,11 @@ impl<'a> Meter<'a> {
         self.stages[self.current].name
     }
 
-    /// Refuses a batch that would exceed the limit.
+    /// Refuses a batch that would exceed the limit, or comes too late.
     fn allow(&self, wanted: u64) -> Result<(), OracleError> {
+        if let Some(deadline) = self.deadline.filter(Deadline::passed) {
+            return Err(deadline.error());
+        }
         if wanted > self.limit - self.total {
             return Err(OracleError::Budget {
                 limit: self.limit,
@@ -190,14 +200,7 @@ impl Oracle for Meter<'_> {
         if values.len() != points.ncols() {
             return Err(OracleError::Count { asked: points.ncols(), found: values.len() });
         }
-        if let Some(k) = values.iter().position(|v| !v.is_finite()) {
-            let point = points.column(k);
-            return Err(OracleError::NotFinite {
-                value: values[k],
-                norm: point.norm(),
-                head: point.iter().take(4).copied().collect(),
-            });
-        }
+        finite(values.as_slice(), points)?;
         self.report();
         Ok(values)
     }
@@ -214,7 +217,8 @@ impl Oracle for Meter<'_> {
         self.allow(count)?;
         let gradients = self.inner.gradients(centres, directions, scheme, h)?;
         self.book(count);
-        self.finite(&gradients, centres)?;
+        finite(gradients.as_slice(), centres)?;
+        self.report();
         Ok(gradients)
     }
 
@@ -229,7 +233,8 @@ impl Oracle for Meter<'_> {
         self.allow(count)?;
         let hessians = self.inner.hessians(centres, directions, scheme, h)?;
         self.book(count);
-        self.finite(&hessians, centres)?;
+        finite(hessians.as_slice(), centres)?;
+        self.report();
         Ok(hessians)
     }
 
@@ -245,33 +250,11 @@ impl Oracle for Meter<'_> {
         self.allow(count)?;
         let stack = self.inner.hessian_stack(centres, directions, scheme, h)?;
         self.book(count);
-        let norms = DMatrix::from_row_slice(1, stack.norms().len(), stack.norms());
-        self.finite(&norms, centres)?;
+        finite(stack.norms(), centres)?;
         Ok(stack)
     }
 
     fn hessian_noise(&self, h: f64) -> Option<f64> {
         self.inner.hessian_noise(h)
-    }
-}
-
-impl Meter<'_> {
-    /// A stencil over an answer that is not finite is not finite itself.
-    fn finite(
-        &mut self,
-        answers: &DMatrix<f64>,
-        centres: &DMatrix<f64>,
-    ) -> Result<(), OracleError> {
-        for (answer, centre) in answers.column_iter().zip(centres.column_iter()) {
-            if let Some(&value) = answer.iter().find(|v| !v.is_finite()) {
-                return Err(OracleError::NotFinite {
-                    value,
-                    norm: centre.norm(),
-                    head: centre.iter().take(4).copied().collect(),
-                });
-            }
-        }
-        self.report();
-        Ok(())
     }
 }

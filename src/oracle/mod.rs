@@ -1,27 +1,36 @@
 //! The black box: something that answers values of f, and nothing else is known of it.
 
+mod checkpoint;
 mod child;
+mod deadline;
 mod domain;
 mod meter;
 mod network;
 mod process;
 pub mod protocol;
+mod recorded;
 mod serve;
+
+use std::time::Duration;
 
 use nalgebra::{DMatrix, DVector};
 
+pub use checkpoint::{Checkpoint, CheckpointError, fingerprint};
+pub use child::Leash;
+pub use deadline::Deadline;
 pub use domain::Domain;
 pub use meter::{Found, Meter, Observer, Progress, Silent, StageUse};
 pub use network::NetworkOracle;
 pub use process::{ProcessError, ProcessOracle, ProcessSettings, StderrTail};
 pub use protocol::ProcessFormat;
+pub use recorded::{Recorded, Stencils};
 pub use serve::{ServeError, serve};
 
 use crate::hessian::stack::{HessianStack, HostStack};
 use crate::stencil::{self, GradientScheme, HessianScheme};
 
-/// Why an oracle gave no answer. Fatal for the run, but for the two limits ([`OracleError::Budget`],
-/// [`OracleError::OutsideDomain`]), which end it with a result.
+/// Why an oracle gave no answer. Fatal for the run, but for the [limits](OracleError::is_limit), which
+/// end it with a result.
 #[derive(Debug, thiserror::Error)]
 pub enum OracleError {
     /// The answer at a finite point was NaN or infinite.
@@ -58,6 +67,9 @@ pub enum OracleError {
         /// The stage that asked.
         stage: String,
     },
+    /// The run has taken the time that it was given.
+    #[error("the time limit of {} s is reached", .0.as_secs_f64())]
+    TimeLimit(Duration),
     /// A query outside the region that may be asked; it was not passed on.
     #[error(
         "a query at distance {norm:.4e} from the centre was refused: only {limit:.4e} may be asked"
@@ -77,6 +89,33 @@ pub enum OracleError {
     /// The GPU behind the oracle failed, on a fresh device too.
     #[error(transparent)]
     Gpu(#[from] crate::gpu::GpuError),
+    /// The record of earlier answers cannot be used or continued.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+}
+
+impl OracleError {
+    /// Is it a limit that the run was given, of queries, time or domain, rather than a broken oracle?
+    pub fn is_limit(&self) -> bool {
+        matches!(
+            self,
+            OracleError::Budget { .. }
+                | OracleError::TimeLimit(_)
+                | OracleError::OutsideDomain { .. }
+        )
+    }
+}
+
+/// Refuses answers, equally many for each column of `points`, that are not finite. A stencil over a
+/// value that is not finite is not finite itself.
+fn finite(answers: &[f64], points: &DMatrix<f64>) -> Result<(), OracleError> {
+    let Some(k) = answers.iter().position(|v| !v.is_finite()) else { return Ok(()) };
+    let point = points.column(k * points.ncols() / answers.len());
+    Err(OracleError::NotFinite {
+        value: answers[k],
+        norm: point.norm(),
+        head: point.iter().take(4).copied().collect(),
+    })
 }
 
 /// A black box f: R^d -> R.

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 
 use nalgebra::{DMatrix, DVector};
 
-use super::child::{Event, Running};
+use super::child::{Event, Leash, Running};
 use super::protocol::{Decoder, Malformed, ProcessFormat, encode_points, points_per_request};
-use super::{Oracle, OracleError};
+use super::{Deadline, Oracle, OracleError};
 
 /// Requests under way to the child: one that it reads, one that is ready. Bounds the memory of
 /// points in flight to a few MiB.
@@ -29,6 +29,8 @@ pub struct ProcessSettings {
     /// How often in its life the oracle may start the command again after it has ended with answers
     /// due. [`new`](Self::new): 2.
     pub restarts: usize,
+    /// When answers are no longer waited for, whoever is to blame. [`new`](Self::new): never.
+    pub deadline: Option<Deadline>,
 }
 
 impl ProcessSettings {
@@ -40,6 +42,7 @@ impl ProcessSettings {
             format: ProcessFormat::default(),
             timeout: Duration::from_secs(60),
             restarts: 2,
+            deadline: None,
         }
     }
 }
@@ -147,6 +150,7 @@ pub struct ProcessOracle {
     settings: ProcessSettings,
     running: Option<Session>,
     starts: usize,
+    leash: Leash,
 }
 
 /// A running child and what is under way to and from it.
@@ -161,6 +165,7 @@ enum Over {
     /// It may be tried again: the child has ended.
     Ended,
     Silent,
+    Late(Deadline),
     Malformed(Malformed),
 }
 
@@ -170,20 +175,26 @@ impl ProcessOracle {
         if settings.input_dim == 0 {
             return Err(ProcessError::NoInputs.into());
         }
-        let mut oracle = ProcessOracle { settings, running: None, starts: 0 };
+        let mut oracle =
+            ProcessOracle { settings, running: None, starts: 0, leash: Leash::default() };
         oracle.running = Some(oracle.start()?);
         Ok(oracle)
     }
 
+    /// Lets another thread kill the process.
+    pub fn leash(&self) -> Leash {
+        self.leash.clone()
+    }
+
     fn start(&mut self) -> Result<Session, ProcessError> {
         let command = &self.settings.command;
-        let child = Running::start(command)
+        let child = Running::start(command, &self.leash)
             .map_err(|source| ProcessError::Start { command: command.clone(), source })?;
         self.starts += 1;
         Ok(Session { child, decoder: Decoder::new(self.settings.format), in_flight: 0 })
     }
 
-    fn answer(&mut self, points: &[f64]) -> Result<Vec<f64>, ProcessError> {
+    fn answer(&mut self, points: &[f64]) -> Result<Vec<f64>, OracleError> {
         let asked = points.len() / self.settings.input_dim;
         let mut values = Vec::with_capacity(asked);
         loop {
@@ -204,6 +215,10 @@ impl ProcessOracle {
                     asked,
                     stderr: StderrTail(session.child.abort()),
                 },
+                Over::Late(deadline) => {
+                    session.child.abort();
+                    return Err(deadline.error());
+                }
                 Over::Malformed(Malformed::Number(found)) => ProcessError::NotANumber {
                     found,
                     point: answered + 1,
@@ -216,8 +231,8 @@ impl ProcessOracle {
                 Over::Malformed(Malformed::Excess(found)) => ProcessError::Excess(found),
             };
             let again = matches!(error, ProcessError::Ended { .. });
-            if !again || self.starts > self.settings.restarts {
-                return Err(error);
+            if !again || self.starts > self.settings.restarts || self.leash.is_cut() {
+                return Err(error.into());
             }
             tracing::warn!("the oracle process {error}; it is started again");
         }
@@ -258,7 +273,13 @@ impl Session {
                 self.child.send(encode_points(settings.format, request, d));
                 self.in_flight += 1;
             }
-            let event = self.child.event(deadline).ok_or(Over::Silent)?;
+            let late = settings.deadline.filter(|end| end.at() < deadline);
+            let until = late.map_or(deadline, |end| end.at());
+            let event = match (self.child.event(until), late) {
+                (_, Some(end)) if end.passed() => return Err(Over::Late(end)),
+                (None, _) => return Err(Over::Silent),
+                (Some(event), _) => event,
+            };
             if matches!(event, Event::Output(_)) {
                 deadline = Instant::now() + settings.timeout;
             }

@@ -130,20 +130,25 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
 
 /// Answers that break the protocol.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Malformed {
+pub enum Malformed {
     /// This is not a number.
     Number(String),
     /// No end of line for a mebibyte.
     Endless,
-    /// A response to `asked` points that says it holds `found` values.
-    Frame { asked: usize, found: usize },
+    /// A response of the wrong length.
+    Frame {
+        /// Points that it answers.
+        asked: usize,
+        /// Values that it says it holds.
+        found: usize,
+    },
     /// More than was asked for; it begins so.
     Excess(String),
 }
 
 /// Puts values together from the bytes of the server, in whatever pieces these come.
 #[derive(Debug)]
-pub(super) struct Decoder {
+pub struct Decoder {
     format: ProcessFormat,
     /// Points of the requests not fully answered, in order.
     requests: VecDeque<usize>,
@@ -154,17 +159,22 @@ pub(super) struct Decoder {
 }
 
 impl Decoder {
-    pub(super) fn new(format: ProcessFormat) -> Self {
+    /// Nothing is expected yet.
+    pub fn new(format: ProcessFormat) -> Self {
         Decoder { format, requests: VecDeque::new(), inside: false, rest: Vec::new() }
     }
 
     /// A request for `points` values was sent.
-    pub(super) fn expect(&mut self, points: usize) {
+    pub fn expect(&mut self, points: usize) {
         self.requests.push_back(points);
     }
 
-    /// Reads on; whole values are appended to `values`.
-    pub(super) fn decode(&mut self, bytes: &[u8], values: &mut Vec<f64>) -> Result<(), Malformed> {
+    /// Reads on; whole values are appended to `values`. Memory for no more than `bytes` and an
+    /// unfinished number is taken.
+    ///
+    /// # Errors
+    /// [`Malformed`]. What comes after has no meaning.
+    pub fn decode(&mut self, bytes: &[u8], values: &mut Vec<f64>) -> Result<(), Malformed> {
         let mut joined = std::mem::take(&mut self.rest);
         joined.extend_from_slice(bytes);
         let mut rest = joined.as_slice();

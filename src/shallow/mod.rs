@@ -62,7 +62,7 @@ pub fn identify(
     };
     let mut domain = Domain::new(oracle, region.centre.clone(), region.radius);
     let mut run = Run {
-        meter: Meter::new(&mut domain, observer, settings.max_queries),
+        meter: Meter::new(&mut domain, observer, settings.max_queries).until(settings.deadline),
         settings,
         region,
         evidence: Evidence::default(),
@@ -207,8 +207,10 @@ impl Run<'_> {
         attempt: u64,
     ) -> Result<Outcome<Shallow>, Halt> {
         self.meter.enter("refine");
+        let Settings { seed, deadline, .. } = *self.settings;
         let floor = 4.0 * land.noise_near;
-        let (mut network, rms) = refine::refine(sample, start, floor, "refine", &mut self.evidence);
+        let (mut network, rms) =
+            refine::refine(sample, start, floor, deadline, "refine", &mut self.evidence)?;
         if rms > 0.05 * land.spread {
             return Err(Failure::new(
                 "refine",
@@ -220,7 +222,6 @@ impl Run<'_> {
             network = network.with_activation(asked).unwrap_or(network);
         }
         self.meter.enter("certify");
-        let seed = self.settings.seed;
         let rng = &mut draws::stream(seed, "shallow certify", attempt);
         let scales = certify::SCALES.map(|s| s * land.scale);
         // Room for the short lines on which the noise is measured anew.

@@ -6,6 +6,7 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 use std::str::FromStr;
 
+use indexmap::IndexSet;
 use toml::{Table, Value};
 
 use super::cell::{Axis, Cell, DEFAULT, GAUSSIAN, NONE, Precision};
@@ -17,6 +18,8 @@ use crate::network::Activation;
 
 /// Runs in a plan at most.
 const MOST_RUNS: usize = 1_000_000;
+/// Shapes that are left out and named at most.
+const MOST_NOTES: usize = 8;
 /// Inputs at most: a stack of Hessians then takes a few GiB.
 const MOST_INPUTS: u64 = 512;
 /// Units of a layer at most.
@@ -261,7 +264,7 @@ fn along<T>(cells: &mut Vec<Cell>, values: &[T], set: impl Fn(&mut Cell, &T)) {
 }
 
 fn grid(cells: Vec<Cell>, seeds: &[u64]) -> Result<Grid, PlanError> {
-    let mut notes = Vec::new();
+    let mut skipped = IndexSet::new();
     let mut runs = Vec::new();
     let mut seen = HashSet::new();
     for mut cell in cells {
@@ -270,10 +273,7 @@ fn grid(cells: Vec<Cell>, seeds: &[u64]) -> Result<Grid, PlanError> {
             (cell.radius, cell.domain_radius, cell.hessians) = (None, None, None);
         }
         if cell.m1 > cell.m0 {
-            let note = format!("skipped d {}, m0 {}, m1 {}: m1 > m0", cell.d, cell.m0, cell.m1);
-            if !notes.contains(&note) {
-                notes.push(note);
-            }
+            skipped.insert((cell.d, cell.m0, cell.m1));
             continue;
         }
         let fresh = |seed: &&u64| seen.insert(Key::new(&cell, **seed));
@@ -282,6 +282,12 @@ fn grid(cells: Vec<Cell>, seeds: &[u64]) -> Result<Grid, PlanError> {
     }
     if runs.is_empty() {
         return Err(PlanError("the plan has no run: m1 > m0 in every cell".to_owned()));
+    }
+    let note = |(d, m0, m1)| format!("skipped d {d}, m0 {m0}, m1 {m1}: m1 > m0");
+    let rest = skipped.len().saturating_sub(MOST_NOTES);
+    let mut notes: Vec<String> = skipped.into_iter().take(MOST_NOTES).map(note).collect();
+    if rest > 0 {
+        notes.push(format!("skipped {rest} more shapes: m1 > m0"));
     }
     Ok(Grid { runs, notes })
 }

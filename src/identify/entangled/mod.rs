@@ -430,7 +430,14 @@ impl Run<'_> {
         self.meter.found(Found::FirstLayer(&(place.q * &layers.first)));
         self.meter.enter("refine");
         let floor = 4.0 * place.land.noise_near;
-        let (network, rms) = refine::refine(sample, start, floor, "refine", &mut self.evidence);
+        let (network, rms) = refine::refine(
+            sample,
+            start,
+            floor,
+            self.settings.deadline,
+            "refine",
+            &mut self.evidence,
+        )?;
         Ok(Fitted { network, rms })
     }
 
@@ -442,7 +449,7 @@ impl Run<'_> {
         sample: Sample,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
-        let Settings { seed, tolerance, .. } = *self.settings;
+        let Settings { seed, tolerance, deadline, .. } = *self.settings;
         let Fitted { network, rms } = fitted;
         if rms > 0.05 * place.land.spread {
             return Err(Failure::new(
@@ -469,7 +476,8 @@ impl Run<'_> {
             let values = self.meter.values(&points)?;
             sample = Sample { points, values };
             let stage = "refine_all_inputs";
-            network = refine::refine(&sample, network, floor, stage, &mut self.evidence).0;
+            let evidence = &mut self.evidence;
+            network = refine::refine(&sample, network, floor, deadline, stage, evidence)?.0;
         }
 
         self.meter.enter("certify");

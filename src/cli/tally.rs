@@ -1,0 +1,109 @@
+//! Queries and seconds by stage as seen from outside the run, for when it has to be left alone.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use disentangle::oracle::{Found, Observer, Progress};
+use disentangle::report::{ByStage, Report};
+
+/// An observer that counts, shared between the run and whoever waits for it.
+#[derive(Clone)]
+pub struct Tally(Arc<Mutex<Seen>>);
+
+struct Seen {
+    /// What is shown meanwhile.
+    display: Option<Box<dyn Observer>>,
+    queries: ByStage<u64>,
+    seconds: ByStage<f64>,
+    stage: Option<String>,
+    since: Instant,
+}
+
+impl Tally {
+    /// Counts, and passes all on to `display`.
+    pub fn new(display: Box<dyn Observer>) -> Self {
+        Tally(Arc::new(Mutex::new(Seen {
+            display: Some(display),
+            queries: ByStage { total: 0, by_stage: Default::default() },
+            seconds: ByStage { total: 0.0, by_stage: Default::default() },
+            stage: None,
+            since: Instant::now(),
+        })))
+    }
+
+    /// Ends the display, so that what is printed next stands on a line of its own.
+    pub fn close(&self) {
+        self.seen().display = None;
+    }
+
+    /// The stage under way.
+    pub fn stage(&self) -> String {
+        self.seen().stage.clone().unwrap_or_else(|| "start".to_owned())
+    }
+
+    /// Writes what was counted into the report of a run that did not come to its end.
+    pub fn fill(&self, report: &mut Report) {
+        let mut seen = self.seen();
+        seen.settle();
+        report.queries = seen.queries.clone();
+        report.seconds = seen.seconds.clone();
+    }
+
+    fn seen(&self) -> MutexGuard<'_, Seen> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    /// Books the time since the last call.
+    fn settle(&mut self) {
+        if let Some(stage) = &self.stage {
+            let seconds = self.since.elapsed().as_secs_f64();
+            *self.seconds.by_stage.entry(stage.clone()).or_default() += seconds;
+            self.seconds.total += seconds;
+        }
+        self.since = Instant::now();
+    }
+
+    fn count(&mut self, progress: Progress<'_>) {
+        self.queries.total = progress.total_queries;
+        match self.queries.by_stage.get_mut(progress.stage) {
+            Some(queries) => *queries = progress.stage_queries,
+            None => {
+                self.queries.by_stage.insert(progress.stage.to_owned(), progress.stage_queries);
+            }
+        }
+    }
+}
+
+impl Observer for Tally {
+    fn stage(&mut self, progress: Progress<'_>) {
+        let mut seen = self.seen();
+        seen.settle();
+        seen.stage = Some(progress.stage.to_owned());
+        seen.count(progress);
+        if let Some(display) = &mut seen.display {
+            display.stage(progress);
+        }
+    }
+
+    fn queries(&mut self, progress: Progress<'_>) {
+        let mut seen = self.seen();
+        seen.count(progress);
+        if let Some(display) = &mut seen.display {
+            display.queries(progress);
+        }
+    }
+
+    fn note(&mut self, text: &str) {
+        if let Some(display) = &mut self.seen().display {
+            display.note(text);
+        }
+    }
+
+    fn found(&mut self, found: Found<'_>) {
+        if let Some(display) = &mut self.seen().display {
+            display.found(found);
+        }
+    }
+}

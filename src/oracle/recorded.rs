@@ -1,0 +1,318 @@
+//! An oracle whose answers are kept in a checkpoint.
+
+use std::time::Instant;
+
+use nalgebra::{DMatrix, DVector};
+
+use super::checkpoint::{Checkpoint, Hash};
+use super::{Oracle, OracleError, finite};
+use crate::stencil::{self, GradientScheme, HessianScheme};
+
+/// Seconds of work between two records.
+const SLICE: f64 = 0.25;
+/// Slices grow by this factor at most: a first guess at the speed may be far off.
+const GROWTH: usize = 8;
+
+/// Who turns values into derivatives, and thus what is recorded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stencils {
+    /// The black box, in a way of its own: its derivatives are recorded.
+    Inner,
+    /// We, from values: these are recorded, one f64 a query.
+    Values,
+}
+
+/// Answers what a [`Checkpoint`] holds, in the order in which it was asked; then asks `inner`, in
+/// slices of a quarter of a second, and records each before the next is asked.
+///
+/// A deterministic run over this oracle thus repeats itself up to where it was cut off, and goes on.
+///
+/// # Errors
+/// [`OracleError::Checkpoint`] if another question is asked than the one recorded. Answers that are
+/// not finite are errors and are not recorded: they may be asked once more.
+pub struct Recorded<'a> {
+    inner: &'a mut dyn Oracle,
+    checkpoint: Checkpoint,
+    stencils: Stencils,
+    /// Columns of the next slice, by kind of question.
+    slices: [usize; Question::KINDS],
+}
+
+impl<'a> Recorded<'a> {
+    /// Wraps `inner`.
+    pub fn new(inner: &'a mut dyn Oracle, checkpoint: Checkpoint, stencils: Stencils) -> Self {
+        Recorded { inner, checkpoint, stencils, slices: [1; Question::KINDS] }
+    }
+
+    /// One answer a column of `points`: recorded ones first, then new ones.
+    fn answer(
+        &mut self,
+        question: Question<'_>,
+        points: &DMatrix<f64>,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        let (rows, total) = (question.rows(), points.ncols());
+        let mut answers = Vec::with_capacity(rows * total);
+        let mut done = 0;
+        // Without rows there is nothing to ask.
+        while done < total && rows > 0 {
+            let left = total - done;
+            if let Some(record) = self.checkpoint.next()? {
+                let count = record.numbers.len() / rows;
+                let fits = count * rows == record.numbers.len() && (1..=left).contains(&count);
+                if !fits || question.key(&points.columns(done, count).into_owned()) != record.key {
+                    return Err(self.checkpoint.diverged().into());
+                }
+                answers.extend(record.numbers);
+                done += count;
+                continue;
+            }
+            let slice = &mut self.slices[question.kind()];
+            let count = left.min(*slice);
+            let part = points.columns(done, count).into_owned();
+            let begun = Instant::now();
+            let found = question.ask(self.inner, &part)?;
+            let speed = count as f64 / begun.elapsed().as_secs_f64().max(1e-9);
+            *slice = ((SLICE * speed) as usize).clamp(1, slice.saturating_mul(GROWTH));
+            if found.len() != count * rows {
+                return Err(OracleError::Count { asked: count, found: found.len() / rows });
+            }
+            finite(&found, &part)?;
+            self.checkpoint.append(question.key(&part), &found)?;
+            answers.extend(found);
+            done += count;
+        }
+        Ok(DMatrix::from_vec(rows, total, answers))
+    }
+}
+
+/// What can be asked at points, each by itself. A new kind of question is a new variant.
+#[derive(Clone, Copy)]
+enum Question<'q> {
+    Values,
+    Gradients(&'q DMatrix<f64>, GradientScheme, f64),
+    Hessians(&'q DMatrix<f64>, HessianScheme, f64),
+}
+
+impl Question<'_> {
+    const KINDS: usize = 3;
+
+    fn kind(&self) -> usize {
+        match self {
+            Question::Values => 0,
+            Question::Gradients(..) => 1,
+            Question::Hessians(..) => 2,
+        }
+    }
+
+    /// Numbers that answer it at one point.
+    fn rows(&self) -> usize {
+        match self {
+            Question::Values => 1,
+            Question::Gradients(directions, ..) => directions.ncols(),
+            Question::Hessians(directions, ..) => directions.ncols() * (directions.ncols() + 1) / 2,
+        }
+    }
+
+    /// Hash of all that the answer depends on.
+    fn key(&self, points: &DMatrix<f64>) -> u64 {
+        let mut hash = Hash::default();
+        let matrix = |hash: &mut Hash, matrix: &DMatrix<f64>| {
+            hash.words([matrix.nrows() as u64, matrix.ncols() as u64]);
+            hash.numbers(matrix.as_slice());
+        };
+        hash.words([self.kind() as u64]);
+        match self {
+            Question::Values => {}
+            Question::Gradients(directions, scheme, h) => {
+                matrix(&mut hash, directions);
+                hash.words([*scheme as u64, h.to_bits()]);
+            }
+            Question::Hessians(directions, scheme, h) => {
+                matrix(&mut hash, directions);
+                hash.words([*scheme as u64, h.to_bits()]);
+            }
+        }
+        matrix(&mut hash, points);
+        hash.end()
+    }
+
+    /// The answers, column after column.
+    fn ask(&self, oracle: &mut dyn Oracle, points: &DMatrix<f64>) -> Result<Vec<f64>, OracleError> {
+        Ok(match *self {
+            Question::Values => oracle.values(points)?.data.into(),
+            Question::Gradients(directions, scheme, h) => {
+                oracle.gradients(points, directions, scheme, h)?.data.into()
+            }
+            Question::Hessians(directions, scheme, h) => {
+                oracle.hessians(points, directions, scheme, h)?.data.into()
+            }
+        })
+    }
+}
+
+impl Oracle for Recorded<'_> {
+    fn input_dim(&self) -> usize {
+        self.inner.input_dim()
+    }
+
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        let values = self.answer(Question::Values, points)?;
+        Ok(DVector::from_vec(values.data.into()))
+    }
+
+    fn gradients(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: GradientScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        match self.stencils {
+            Stencils::Inner => self.answer(Question::Gradients(directions, scheme, h), centres),
+            Stencils::Values => {
+                stencil::gradients(&mut |x| self.values(x), centres, directions, scheme, h)
+            }
+        }
+    }
+
+    fn hessians(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        match self.stencils {
+            Stencils::Inner => self.answer(Question::Hessians(directions, scheme, h), centres),
+            Stencils::Values => {
+                stencil::hessians(&mut |x| self.values(x), centres, directions, scheme, h)
+            }
+        }
+    }
+
+    fn hessian_noise(&self, h: f64) -> Option<f64> {
+        self.inner.hessian_noise(h)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::Map;
+
+    use super::*;
+    use crate::draws;
+    use crate::network::{Activation, Class, Network};
+    use crate::oracle::{CheckpointError, NetworkOracle};
+
+    /// Counts what it is asked, and fails after so many points.
+    struct Mortal {
+        inner: NetworkOracle,
+        lives: usize,
+        asked: usize,
+    }
+
+    impl Oracle for Mortal {
+        fn input_dim(&self) -> usize {
+            self.inner.input_dim()
+        }
+        fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+            if self.asked + points.ncols() > self.lives {
+                return Err(OracleError::Count { asked: points.ncols(), found: 0 });
+            }
+            self.asked += points.ncols();
+            self.inner.values(points)
+        }
+    }
+
+    fn mortal(lives: usize) -> Mortal {
+        let network = Network::random((3, 4, 2), Class::General, Activation::Tanh, 1).unwrap();
+        Mortal { inner: NetworkOracle::new(network), lives, asked: 0 }
+    }
+
+    fn open(folder: &Path) -> Checkpoint {
+        Checkpoint::open(folder, &Map::new(), false).unwrap()
+    }
+
+    /// Some of each kind of question.
+    fn conversation(oracle: &mut dyn Oracle, h: f64) -> Result<Vec<f64>, OracleError> {
+        let mut rng = draws::stream(1, "conversation", 0);
+        let directions = draws::gaussian(&mut rng, 3, 2);
+        let mut said = Vec::new();
+        for count in [1, 0, 5, 40] {
+            let x = draws::gaussian(&mut rng, 3, count);
+            said.extend(&oracle.values(&x)?);
+            let (central, forward) = (GradientScheme::Central2, HessianScheme::Forward);
+            said.extend(&oracle.gradients(&x, &directions, central, h)?);
+            said.extend(&oracle.hessians(&x, &directions, forward, h)?);
+            said.extend(&oracle.gradients(&x, &DMatrix::zeros(3, 0), central, h)?);
+        }
+        Ok(said)
+    }
+
+    #[test]
+    fn a_run_that_keeps_dying_gets_there_and_asks_nothing_twice() {
+        let plain = conversation(&mut mortal(usize::MAX), 0.1).unwrap();
+        let total = {
+            let mut oracle = mortal(usize::MAX);
+            conversation(&mut oracle, 0.1).unwrap();
+            oracle.asked
+        };
+        for stencils in [Stencils::Inner, Stencils::Values] {
+            let folder = tempfile::tempdir().unwrap();
+            let (mut asked, mut lives) = (0, 0);
+            let said = loop {
+                // Lives long enough for the largest question, and dies at another place each time.
+                let mut oracle = mortal(450);
+                lives += 1;
+                let checkpoint = open(folder.path());
+                let mut recorded = Recorded::new(&mut oracle, checkpoint, stencils);
+                let said = conversation(&mut recorded, 0.1);
+                asked += oracle.asked;
+                match said {
+                    Ok(said) => break said,
+                    Err(OracleError::Count { .. }) => assert!(lives < 10),
+                    Err(error) => panic!("{error}"),
+                }
+            };
+            assert_eq!(said, plain);
+            assert!(lives > 1 && asked == total, "{lives} lives, {asked} of {total} asked");
+            // All of it again, from the checkpoint alone.
+            let mut oracle = mortal(0);
+            let mut recorded = Recorded::new(&mut oracle, open(folder.path()), stencils);
+            assert_eq!(conversation(&mut recorded, 0.1).unwrap(), plain);
+        }
+    }
+
+    #[test]
+    fn another_question_is_noticed() {
+        for stencils in [Stencils::Inner, Stencils::Values] {
+            let folder = tempfile::tempdir().unwrap();
+            let mut oracle = mortal(usize::MAX);
+            let mut recorded = Recorded::new(&mut oracle, open(folder.path()), stencils);
+            conversation(&mut recorded, 0.1).unwrap();
+            drop(recorded);
+            let mut recorded = Recorded::new(&mut oracle, open(folder.path()), stencils);
+            let diverged = conversation(&mut recorded, 0.1 + 1e-16);
+            let Err(OracleError::Checkpoint(error)) = diverged else { panic!("{diverged:?}") };
+            assert!(matches!(error, CheckpointError::Diverged { record: 2, .. }), "{error}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_finite_is_not_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut oracle = mortal(usize::MAX);
+        let mut recorded = Recorded::new(&mut oracle, open(folder.path()), Stencils::Inner);
+        let mut points = DMatrix::zeros(3, 20);
+        points[(0, 12)] = f64::NAN;
+        let refused = recorded.values(&points);
+        assert!(matches!(refused, Err(OracleError::NotFinite { .. })), "{refused:?}");
+        drop(recorded);
+        // The black box has recovered: the same points with another answer for the rest.
+        let mut recorded = Recorded::new(&mut oracle, open(folder.path()), Stencils::Inner);
+        assert!(recorded.values(&points).is_err());
+        assert!(oracle.asked > 20 && oracle.asked < 40, "{}", oracle.asked);
+    }
+}
