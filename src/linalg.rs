@@ -4,6 +4,7 @@
 //! of threads.
 
 use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
+use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
 use faer::{Mat, MatRef, Par, Side};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
@@ -142,6 +143,27 @@ pub fn gram(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     out
 }
 
+/// Diagonal of (M M^T)^-1 for a wide matrix, through the triangular factor of M^T: right where M M^T itself is
+/// singular to working precision. `None` where M has not full row rank to working precision either.
+pub fn inverse_gram_diagonal(m: &DMatrix<f64>) -> Option<DVector<f64>> {
+    let n = m.nrows();
+    if n == 0 || m.ncols() < n {
+        return None;
+    }
+    sequential();
+    let qr = view(m).transpose().qr();
+    let r = qr.thin_R();
+    let sizes = (0..n).map(|k| r[(k, k)].abs());
+    let (least, most) = sizes.fold((f64::INFINITY, 0.0f64), |(a, b), s| (a.min(s), b.max(s)));
+    if least.is_nan() || least <= n as f64 * f64::EPSILON * most {
+        return None;
+    }
+    let mut inverse = Mat::<f64>::identity(n, n);
+    solve_upper_triangular_in_place(r, inverse.as_mut(), Par::Seq);
+    // (M M^T)^-1 = R^-1 R^-T.
+    Some(DVector::from_fn(n, |i, _| (i..n).map(|j| inverse[(i, j)].powi(2)).sum()))
+}
+
 /// Cholesky factor of a symmetric positive definite matrix.
 pub struct Cholesky(Llt<f64>);
 
@@ -178,6 +200,23 @@ mod tests {
     fn gram_is_the_product_across_blocks() {
         let m = matrix(2 * GRAM_BLOCK + 3, 40);
         assert!((gram(&m) - &m * m.transpose()).amax() < 1e-10);
+    }
+
+    #[test]
+    fn both_ways_to_the_inverse_gram_agree_until_one_fails() {
+        let mut m = matrix(6, 40);
+        let by_cholesky = |m: &DMatrix<f64>| Cholesky::new(&gram(m)).map(|c| c.inverse_diagonal());
+        let (a, b) = (by_cholesky(&m).unwrap(), inverse_gram_diagonal(&m).unwrap());
+        assert!((&a - &b).amax() < 1e-9 * a.amax());
+        // Two rows that differ by 1e-9: 1e-18 is what the Gram matrix cannot hold.
+        let w = DMatrix::from_fn(1, 40, |_, j| (3.7 * j as f64).sin());
+        let close = m.row(0) + w * 1e-9;
+        m.set_row(1, &close);
+        let inverse = inverse_gram_diagonal(&m).unwrap();
+        assert!(inverse[0] > 1e13 && inverse[0].is_finite());
+        let same = m.row(0).into_owned();
+        m.set_row(1, &same);
+        assert!(inverse_gram_diagonal(&m).is_none());
     }
 
     #[test]

@@ -10,6 +10,7 @@ use super::probe::{Landscape, noise_here};
 use super::refine::{Equilibrated, Sample};
 use super::{Evidence, Halt};
 use crate::draws;
+use crate::linalg::inverse_gram_diagonal;
 use crate::model::Model;
 use crate::oracle::Oracle;
 
@@ -119,12 +120,16 @@ fn bound<M: Model>(network: &M, points: &DMatrix<f64>, error: f64) -> (f64, f64)
     if equilibrated.scale.iter().any(|&s| s == 0.0) {
         return (f64::INFINITY, f64::INFINITY);
     }
-    // Rounding of the Gram matrix hides singular values below sqrt(n eps): then there is no bound.
+    // Rounding of the Gram matrix hides singular values below sqrt(n eps): there the slower factorisation
+    // of the Jacobian itself decides, which sees down to n eps.
     let rounding = equilibrated.gram.nrows() as f64 * f64::EPSILON;
-    let Some(cholesky) = equilibrated.damped(-4.0 * rounding) else {
+    let inverse = equilibrated
+        .damped(-4.0 * rounding)
+        .map(|cholesky| cholesky.inverse_diagonal())
+        .or_else(|| inverse_gram_diagonal(&equilibrated.jt));
+    let Some(inverse) = inverse else {
         return (f64::INFINITY, f64::INFINITY);
     };
-    let inverse = cholesky.inverse_diagonal();
     let condition = inverse.max().sqrt();
     let absolute = DVector::from_fn(inverse.len(), |j, _| {
         inverse[j].max(0.0).sqrt() * equilibrated.scale[j] * error

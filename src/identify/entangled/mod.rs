@@ -53,7 +53,7 @@ const MEND: Effort = Effort { starts: 0, mendings: 18, enough: 1e-6 };
 /// At the next base point.
 const FOLLOW: Effort = Effort { starts: 0, mendings: 0, enough: 1e-6 };
 /// Residual beyond which a decomposition means nothing.
-const HOPELESS: f64 = 0.02;
+const HOPELESS: f64 = 0.05;
 /// Where every unit but those of interest is saturated, in radii.
 const FAR: f64 = 300.0;
 /// Where later attempts begin, as a share of the radius.
