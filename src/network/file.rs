@@ -39,6 +39,24 @@ pub enum FileError {
     Network(#[from] NetworkError),
 }
 
+impl FileError {
+    /// Reads the file at `path` and what `parse` makes of its bytes.
+    pub(crate) fn reading<T>(
+        path: &Path,
+        parse: impl FnOnce(&[u8]) -> Result<T, FormatError>,
+    ) -> Result<T, FileError> {
+        let bytes =
+            read_regular(path).map_err(|source| FileError::Read { path: path.into(), source })?;
+        parse(&bytes).map_err(|source| FileError::Format { path: path.into(), source })
+    }
+
+    /// Writes `bytes` to `path`, whole or not at all.
+    pub(crate) fn writing(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+        write_atomically(path, bytes)
+            .map_err(|source| FileError::Write { path: path.into(), source })
+    }
+}
+
 impl Network {
     /// Reads a safetensors file with the names of [`from_bytes`](Network::from_bytes).
     /// `override_activation`, if given, stands for both layers whatever the file says.
@@ -49,11 +67,7 @@ impl Network {
         path: impl AsRef<Path>,
         override_activation: Option<Activation>,
     ) -> Result<Network, FileError> {
-        let path = path.as_ref();
-        let bytes =
-            read_regular(path).map_err(|source| FileError::Read { path: path.into(), source })?;
-        Network::from_bytes(&bytes, override_activation)
-            .map_err(|source| FileError::Format { path: path.into(), source })
+        FileError::reading(path.as_ref(), |bytes| Network::from_bytes(bytes, override_activation))
     }
 
     /// Writes the network in f64. The file appears whole or not at all: it is written under a
@@ -64,10 +78,7 @@ impl Network {
     /// [`FileError::Write`], or [`FileError::Network`] for parameters that are not
     /// [valid](Network::validate).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        let path = path.as_ref();
-        let bytes = self.to_bytes()?;
-        write_atomically(path, &bytes)
-            .map_err(|source| FileError::Write { path: path.into(), source })
+        FileError::writing(path.as_ref(), &self.to_bytes()?)
     }
 }
 

@@ -8,7 +8,6 @@ use nalgebra::{DMatrix, DVector};
 use safetensors::SafeTensors;
 
 use super::Shallow;
-use crate::files::{read_regular, write_atomically};
 use crate::network::format::{
     activations, check_names, container, container_error, fit, matrix_shape, numbers, tensor,
 };
@@ -21,14 +20,10 @@ const TENSORS: [&str; 4] = ["0.bias", "0.weight", "2.bias", "2.weight"];
 /// # Errors
 /// [`FileError::Read`], or [`FileError::Format`] if it is no safetensors file.
 pub fn is_shallow(path: impl AsRef<Path>) -> Result<bool, FileError> {
-    let path = path.as_ref();
-    let bytes =
-        read_regular(path).map_err(|source| FileError::Read { path: path.into(), source })?;
-    let file = SafeTensors::deserialize(&bytes).map_err(|error| FileError::Format {
-        path: path.into(),
-        source: container_error(&error),
-    })?;
-    Ok(file.tensor("2.weight").is_ok() && file.tensor("4.weight").is_err())
+    FileError::reading(path.as_ref(), |bytes| {
+        let file = SafeTensors::deserialize(bytes).map_err(|error| container_error(&error))?;
+        Ok(file.tensor("2.weight").is_ok() && file.tensor("4.weight").is_err())
+    })
 }
 
 impl Shallow {
@@ -95,11 +90,7 @@ impl Shallow {
         path: impl AsRef<Path>,
         activation: Option<Activation>,
     ) -> Result<Shallow, FileError> {
-        let path = path.as_ref();
-        let bytes =
-            read_regular(path).map_err(|source| FileError::Read { path: path.into(), source })?;
-        Shallow::from_bytes(&bytes, activation)
-            .map_err(|source| FileError::Format { path: path.into(), source })
+        FileError::reading(path.as_ref(), |bytes| Shallow::from_bytes(bytes, activation))
     }
 
     /// Writes the network in f64. The file appears whole or not at all.
@@ -108,10 +99,7 @@ impl Shallow {
     /// [`FileError::Write`], or [`FileError::Network`] for parameters that are not
     /// [valid](Shallow::validate).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        let path = path.as_ref();
-        let bytes = self.to_bytes()?;
-        write_atomically(path, &bytes)
-            .map_err(|source| FileError::Write { path: path.into(), source })
+        FileError::writing(path.as_ref(), &self.to_bytes()?)
     }
 }
 
