@@ -329,6 +329,16 @@ pub fn identify(
     Ok(outcome.into_solution(widths, run.accuracy, queries, stages, run.evidence))
 }
 
+/// The activations to try where `asked` is known or not. Sigmoid is tanh in other parameters:
+/// sigma(z) = (1 + tanh(z/2)) / 2.
+pub(crate) fn families(asked: Option<Activation>) -> &'static [Activation] {
+    match asked {
+        Some(Activation::Tanh | Activation::Sigmoid) => &[Activation::Tanh],
+        Some(Activation::Erf) => &[Activation::Erf],
+        None => &[Activation::Tanh, Activation::Erf],
+    }
+}
+
 struct Run<'a> {
     meter: Meter<'a>,
     settings: &'a Settings,
@@ -425,13 +435,9 @@ impl Run<'_> {
         let mut f = Restricted::by_values(&mut self.meter, q);
         let peel = peel::peel(&mut f, land, units, ascent, seed, split, &mut self.evidence)?;
         self.widths = Some((units.len(), peel.beta.ncols()));
-        // Sigmoid is tanh in other parameters: sigma(z) = (1 + tanh(z/2)) / 2.
-        let families: &[Activation] = match self.settings.activation {
-            Some(Activation::Tanh | Activation::Sigmoid) => &[Activation::Tanh],
-            Some(Activation::Erf) => &[Activation::Erf],
-            None => &[Activation::Tanh, Activation::Erf],
-        };
-        first_identified(families, |&family| self.family(land, q, units, &peel, family))
+        first_identified(families(self.settings.activation), |&family| {
+            self.family(land, q, units, &peel, family)
+        })
     }
 
     /// Stages 6 to 8 with one activation.

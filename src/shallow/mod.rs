@@ -31,7 +31,7 @@ use crate::draws;
 use crate::identify::outcome::{Outcome, first_identified};
 use crate::identify::probe::{self, Landscape};
 use crate::identify::refine::{self, Sample};
-use crate::identify::{Evidence, Failure, Halt, Settings, Solution, Status, certify};
+use crate::identify::{Evidence, Failure, Halt, Settings, Solution, Status, certify, families};
 use crate::linalg::least_squares;
 use crate::network::Activation;
 use crate::oracle::{Domain, Meter, Observer, Oracle, OracleError};
@@ -135,13 +135,7 @@ impl Run<'_> {
         let coefficients = coefficients(&stack, &directions)?;
         let count = refine::sample_size(&self.blank(&directions));
         let sample = self.sample(land, count, attempt)?;
-        // Sigmoid is tanh in other parameters.
-        let families: &[Activation] = match activation {
-            Some(Activation::Tanh | Activation::Sigmoid) => &[Activation::Tanh],
-            Some(Activation::Erf) => &[Activation::Erf],
-            None => &[Activation::Tanh, Activation::Erf],
-        };
-        first_identified(families, |&phi| {
+        first_identified(families(activation), |&phi| {
             let start = self.start(&stack, &directions, &coefficients, &sample, phi)?;
             self.finish(land, start, &sample, attempt)
         })

@@ -27,7 +27,7 @@ use super::outcome::{Outcome, first_identified};
 use super::probe::{self, Landscape};
 use super::reduce::{self, Restricted};
 use super::refine::{self, Sample};
-use super::{Failure, Halt, Pipeline, Run, Settings, Status, certify};
+use super::{Failure, Halt, Pipeline, Run, Settings, Status, certify, families};
 use crate::cubic::{Effort, decompose};
 use crate::draws;
 use crate::hessian::{svec, svec_outer};
@@ -156,17 +156,12 @@ impl Run<'_> {
             Pipeline::Published => self.by_hessians(place, m1, attempt)?,
             Pipeline::Entangled | Pipeline::Wide => self.by_jets(place, m1, attempt)?,
         };
-        let families: &[Activation] = match self.settings.activation {
-            Some(Activation::Tanh | Activation::Sigmoid) => &[Activation::Tanh],
-            Some(Activation::Erf) => &[Activation::Erf],
-            None => &[Activation::Tanh, Activation::Erf],
-        };
         let k = place.q.ncols();
         let parameters = k * k + k + k * m1 + 2 * m1 + 1;
-        first_identified(families, |&phi| {
-            self.meter.enter("scales");
-            let count = refine::points_for(parameters);
-            let sample = self.sample(place, "entangled sample", attempt, count)?;
+        self.meter.enter("scales");
+        let count = refine::points_for(parameters);
+        let sample = self.sample(place, "entangled sample", attempt, count)?;
+        first_identified(families(self.settings.activation), |&phi| {
             let fitted = self.fit(place, &found.partitions, phi, &sample)?;
             let fitted = match &found.jet {
                 Some(jet) => {
@@ -174,7 +169,7 @@ impl Run<'_> {
                 }
                 None => fitted,
             };
-            self.finish(place, fitted, sample, attempt)
+            self.finish(place, fitted, &sample, attempt)
         })
     }
 
@@ -446,7 +441,7 @@ impl Run<'_> {
         &mut self,
         place: &Place<'_>,
         fitted: Fitted,
-        sample: Sample,
+        sample: &Sample,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
         let Settings { seed, tolerance, deadline, .. } = *self.settings;
@@ -467,7 +462,8 @@ impl Run<'_> {
             network = network.with_activations(asked, asked).unwrap_or(network);
         }
         let d = place.centre.len();
-        let mut sample = Sample { points: in_place(place, &sample.points), values: sample.values };
+        let mut sample =
+            Sample { points: in_place(place, &sample.points), values: sample.values.clone() };
         if place.q.ncols() < d {
             // Back to all d inputs, where the range itself is refined too.
             let rng = &mut draws::stream(seed, "entangled all inputs", attempt);
