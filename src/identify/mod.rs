@@ -9,10 +9,12 @@ mod place;
 pub(crate) mod probe;
 mod reduce;
 pub(crate) mod refine;
+mod saturated;
 mod scales;
 mod second_layer;
 mod stack;
 pub(crate) mod step;
+pub(crate) mod uncertainty;
 mod units;
 
 use std::str::FromStr;
@@ -370,7 +372,7 @@ impl Run<'_> {
                 }
                 Err(halt) => return Err(halt),
             };
-            let done = outcome.status == Status::Identified;
+            let done = outcome.is_final();
             if !done {
                 self.meter.note(&format!("attempt {}: {}", attempt + 1, outcome.reason));
             }
@@ -418,8 +420,34 @@ impl Run<'_> {
         self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
 
         // Several splits: the first that leads to a certified network is as good as any.
-        let splits = SPLITS * attempt..SPLITS * (attempt + 1);
-        first_identified(splits, |split| self.split(land, q, &units, split))
+        let mut ways: Vec<Way> =
+            (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
+        if land.noise_near > INACCURATE * land.spread {
+            ways.insert(1, Way::Saturated);
+        }
+        first_identified(ways, |way| match way {
+            Way::Split(split) => self.split(land, q, &units, split),
+            Way::Saturated => self.saturated(land, q, &units, attempt),
+        })
+    }
+
+    /// Stages 5 to 8 by values alone.
+    fn saturated(
+        &mut self,
+        land: &Landscape,
+        q: &DMatrix<f64>,
+        units: &[units::Unit],
+        attempt: u64,
+    ) -> Result<Outcome, Halt> {
+        let Settings { seed, deadline, .. } = *self.settings;
+        first_identified(families(self.settings.activation), |&phi| {
+            self.meter.enter("saturated");
+            let mut f = Restricted::by_values(&mut self.meter, q);
+            let evidence = &mut self.evidence;
+            let start =
+                saturated::assemble(&mut f, land, units, phi, seed, attempt, deadline, evidence)?;
+            self.conclude(land, q, start)
+        })
     }
 
     /// Stages 5 to 8 for one split of the first layer.
@@ -449,7 +477,7 @@ impl Run<'_> {
         peel: &peel::Peel,
         phi: Activation,
     ) -> Result<Outcome, Halt> {
-        let Settings { seed, deadline, .. } = *self.settings;
+        let seed = self.settings.seed;
         let second = second_layer::second_layer(peel, phi)?;
         self.evidence.add("second_layer", json!({"affinity": second.affinity}));
         self.meter.enter("scales");
@@ -464,7 +492,17 @@ impl Run<'_> {
             seed,
             &mut self.evidence,
         )?;
+        self.conclude(land, q, start)
+    }
 
+    /// Stages 7 and 8 from a first network.
+    fn conclude(
+        &mut self,
+        land: &Landscape,
+        q: &DMatrix<f64>,
+        start: Network,
+    ) -> Result<Outcome, Halt> {
+        let Settings { seed, deadline, .. } = *self.settings;
         self.meter.enter("refine");
         let mut f = Restricted::by_values(&mut self.meter, q);
         let count = refine::sample_size(&start);
@@ -483,7 +521,7 @@ impl Run<'_> {
         if let Some(asked) = self.settings.activation {
             network = network.with_activations(asked, asked).unwrap_or(network);
         }
-        let sample = if q.ncols() == q.nrows() {
+        let mut sample = if q.ncols() == q.nrows() {
             sample
         } else {
             // Back to all d inputs, where the range itself is refined too.
@@ -496,9 +534,42 @@ impl Run<'_> {
         };
 
         self.meter.enter("certify");
-        let certificate =
+        let mut certificate =
             certify::certify(&mut self.meter, land, &network, &sample, seed, &mut self.evidence)?;
+        if let Some(count) = self.more_points(&certificate, &sample, &network) {
+            self.meter.enter("refine");
+            let more = refine::sample(&mut self.meter, land, count, seed, "refine more")?;
+            sample = sample.with(more);
+            let stage = "refine_more";
+            network =
+                refine::refine(&sample, network, floor, deadline, stage, &mut self.evidence)?.0;
+            self.meter.enter("certify");
+            certificate = certify::certify(
+                &mut self.meter,
+                land,
+                &network,
+                &sample,
+                seed,
+                &mut self.evidence,
+            )?;
+        }
         Ok(self.verdict(network, certificate))
+    }
+
+    /// How many more values would bring the bound to the tolerance, where only their accuracy keeps it
+    /// above; as many as are worth it where the tolerance is out of reach.
+    fn more_points(
+        &self,
+        certificate: &Certificate,
+        sample: &refine::Sample,
+        network: &Network,
+    ) -> Option<usize> {
+        let lacks = certificate.error_bound / self.settings.tolerance;
+        if !certificate.at_accuracy() || !lacks.is_finite() || lacks <= 1.0 {
+            return None;
+        }
+        let most = refine::affordable(network).min((self.meter.remaining() / 2) as usize);
+        refine::more_points(sample.values.len(), lacks, most)
     }
 
     fn verdict(&self, network: Network, certificate: Certificate) -> Outcome {
@@ -510,3 +581,13 @@ impl Run<'_> {
 
 /// Splits of the first layer tried in an attempt.
 const SPLITS: u64 = 3;
+/// Noise, relative to the spread, from which on the second layer is looked for without differences too.
+const INACCURATE: f64 = 1e-12;
+
+/// A way to the second layer.
+enum Way {
+    /// The peel with this split of the first layer.
+    Split(u64),
+    /// Values where the first layer is saturated.
+    Saturated,
+}

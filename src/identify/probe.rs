@@ -212,7 +212,7 @@ fn difference_tables(
         let mut points = DMatrix::zeros(d, lines * TABLE);
         for (k, mut point) in points.column_iter_mut().enumerate() {
             point.copy_from(&origins.column(k / TABLE));
-            point.axpy((k % TABLE) as f64 * step, &directions[k / TABLE], 1.0);
+            point.axpy((k % TABLE + 1) as f64 * step, &directions[k / TABLE], 1.0);
         }
         let values = f.values(&points)?;
         tables.floor = tables.floor.max(0.5 * f64::EPSILON * values.amax());
