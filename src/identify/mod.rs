@@ -2,6 +2,7 @@
 
 pub(crate) mod certify;
 pub mod entangled;
+mod hyperplanes;
 mod line;
 pub(crate) mod outcome;
 mod peel;
@@ -23,9 +24,12 @@ use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::draws;
 use crate::hessian::design::Design;
 use crate::network::{Activation, Network};
-use crate::oracle::{Deadline, Domain, Found, Meter, Observer, Oracle, OracleError, StageUse};
+use crate::oracle::{
+    Averaged, Deadline, Domain, Found, Meter, Observer, Oracle, OracleError, StageUse,
+};
 use crate::rank_one::Ascent;
 use certify::Certificate;
 use outcome::{Outcome, first_identified};
@@ -393,6 +397,22 @@ impl Run<'_> {
         q: &DMatrix<f64>,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
+        let inaccurate = land.noise_near > INACCURATE * land.spread;
+        let ways: &[Way] =
+            if inaccurate { &[Way::Values, Way::Differences] } else { &[Way::Differences] };
+        first_identified(ways, |way| match way {
+            Way::Values => self.by_values(land, q, attempt),
+            Way::Differences => self.by_differences(land, q, attempt),
+        })
+    }
+
+    /// Stages 1 to 8 by Hessians and gradients.
+    fn by_differences(
+        &mut self,
+        land: &Landscape,
+        q: &DMatrix<f64>,
+        attempt: u64,
+    ) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
         self.meter.enter("stack");
         let mut f = Restricted::new(&mut self.meter, q);
@@ -406,48 +426,64 @@ impl Run<'_> {
             units::find_units(&mut f, land, &mut stack, ascent, seed, attempt, &mut self.evidence)?;
         self.widths = Some((units.len(), 0));
         if units.is_empty() {
-            return Err(Failure::new(
-                "units",
-                "no direction has a transition of its own: far out the black box is not constant \
-                 between hyperplanes",
-            )
-            .into());
+            return Err(no_units().into());
         }
         self.meter.enter("polish");
         let mut f = Restricted::by_values(&mut self.meter, q);
         units::polish(&mut f, land, &mut units, seed, &mut self.evidence)?;
-        let directions: Vec<_> = units.iter().map(|unit| q * &unit.direction).collect();
-        self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
+        self.found_units(q, &units);
 
         // Several splits: the first that leads to a certified network is as good as any.
-        let mut ways: Vec<Way> =
-            (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
-        if land.noise_near > INACCURATE * land.spread {
-            ways.insert(1, Way::Saturated);
-        }
-        first_identified(ways, |way| match way {
-            Way::Split(split) => self.split(land, q, &units, split),
-            Way::Saturated => self.saturated(land, q, &units, attempt),
-        })
+        let splits = SPLITS * attempt..SPLITS * (attempt + 1);
+        first_identified(splits, |split| self.split(land, q, &units, split))
     }
 
-    /// Stages 5 to 8 by values alone.
-    fn saturated(
+    /// Stages 1 to 8 by values alone, for values too inaccurate for differences.
+    fn by_values(
         &mut self,
         land: &Landscape,
         q: &DMatrix<f64>,
-        units: &[units::Unit],
         attempt: u64,
     ) -> Result<Outcome, Halt> {
         let Settings { seed, deadline, .. } = *self.settings;
+        let repeats = (land.noise_near / (AVERAGED * land.spread)).powi(2);
+        let repeats = (repeats.ceil() as usize).clamp(1, MOST_REPEATS);
+        let rng = draws::stream(seed, "averaged", attempt);
+        let land_of_means = &land.averaged(repeats);
+        let apart = APART * land.scale;
+        self.meter.enter("hyperplanes");
+        let mut f = Restricted::by_values(&mut self.meter, q);
+        let mut f = Averaged::new(&mut f, repeats, apart, rng.clone());
+        let evidence = &mut self.evidence;
+        let units = hyperplanes::find_units(&mut f, land_of_means, seed, attempt, evidence)?;
+        self.widths = Some((units.len(), 0));
+        if units.is_empty() {
+            return Err(no_units().into());
+        }
+        self.found_units(q, &units);
         first_identified(families(self.settings.activation), |&phi| {
             self.meter.enter("saturated");
             let mut f = Restricted::by_values(&mut self.meter, q);
+            let mut f = Averaged::new(&mut f, repeats, apart, rng.clone());
             let evidence = &mut self.evidence;
-            let start =
-                saturated::assemble(&mut f, land, units, phi, seed, attempt, deadline, evidence)?;
+            let start = saturated::assemble(
+                &mut f,
+                land_of_means,
+                &units,
+                phi,
+                seed,
+                attempt,
+                deadline,
+                evidence,
+            )?;
             self.conclude(land, q, start)
         })
+    }
+
+    /// Shows the observer the directions of the first layer.
+    fn found_units(&mut self, q: &DMatrix<f64>, units: &[units::Unit]) {
+        let directions: Vec<_> = units.iter().map(|unit| q * &unit.direction).collect();
+        self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
     }
 
     /// Stages 5 to 8 for one split of the first layer.
@@ -581,13 +617,27 @@ impl Run<'_> {
 
 /// Splits of the first layer tried in an attempt.
 const SPLITS: u64 = 3;
-/// Noise, relative to the spread, from which on the second layer is looked for without differences too.
-const INACCURATE: f64 = 1e-12;
+/// Noise, relative to the spread, from which on values alone are tried first.
+const INACCURATE: f64 = 1e-10;
+/// Noise, relative to the spread, that means are to have then,
+const AVERAGED: f64 = 3e-4;
+/// of so many values at most,
+const MOST_REPEATS: usize = 64;
+/// at points so far apart, in natural scales.
+const APART: f64 = 1e-3;
 
-/// A way to the second layer.
+fn no_units() -> Failure {
+    Failure::new(
+        "units",
+        "no direction has a transition of its own: far out the black box is not constant between \
+         hyperplanes",
+    )
+}
+
+/// How the first network is found.
 enum Way {
-    /// The peel with this split of the first layer.
-    Split(u64),
-    /// Values where the first layer is saturated.
-    Saturated,
+    /// By Hessians and gradients.
+    Differences,
+    /// By values alone.
+    Values,
 }

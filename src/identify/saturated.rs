@@ -21,9 +21,9 @@ use crate::oracle::{Deadline, Oracle};
 use crate::shallow::Shallow;
 
 /// Starts for each width.
-const STARTS: usize = 24;
+const STARTS: usize = 16;
 /// Largest width tried.
-const MOST_UNITS: usize = 12;
+const MOST_UNITS: usize = 8;
 /// Values a parameter.
 const VALUES: usize = 6;
 /// A fit has reached the values if its residual is this many times their accuracy.
