@@ -5,6 +5,9 @@ use super::{Evidence, Failure, Halt, Solution, Status};
 use crate::network::Network;
 use crate::oracle::{OracleError, StageUse};
 
+/// A larger bound, relative to the parameters themselves, says nothing.
+const MOST_BOUND: f64 = 1.0;
+
 /// What came of one way through the stages.
 pub struct Outcome<N = Network> {
     pub status: Status,
@@ -30,7 +33,7 @@ impl<N> Outcome<N> {
         let bound = certificate.error_bound;
         let (status, reason) = if let Some(difference) = difference(&certificate) {
             (Status::Approximate, difference)
-        } else if !bound.is_finite() {
+        } else if bound > MOST_BOUND {
             let reason = "the values do not determine the parameters: at their accuracy the Jacobian is singular";
             (Status::Approximate, reason.to_owned())
         } else if bound > tolerance {
@@ -52,7 +55,7 @@ impl<N> Outcome<N> {
     /// Would another way through the stages end here too? An identified network, and one that agrees
     /// with all values but that they do not determine more closely.
     pub fn is_final(&self) -> bool {
-        let determined = |c: &Certificate| c.at_accuracy() && c.error_bound.is_finite();
+        let determined = |c: &Certificate| c.at_accuracy() && c.error_bound <= MOST_BOUND;
         match self.status {
             Status::Identified => true,
             Status::Approximate => self.certificate.as_ref().is_some_and(determined),
@@ -105,7 +108,7 @@ impl<N> Outcome<N> {
             parameter_error_bound: certificate
                 .filter(|c| c.at_accuracy())
                 .map(|c| c.error_bound)
-                .filter(|bound| bound.is_finite()),
+                .filter(|&bound| bound <= MOST_BOUND),
             widths,
             network: self.network,
             oracle_accuracy,

@@ -82,6 +82,8 @@ pub fn assemble(
         let Some((sigma, fit)) = best else { continue };
         tried.push(json!({"m1": m1, "residual": sigma}));
         if sigma <= REACHED * accuracy {
+            let fit = pruned(&sample, fit, accuracy, deadline)?;
+            tried.push(json!({"m1": fit.c.len(), "residual": sample.sigma(&fit)}));
             evidence
                 .add("saturated", json!({"values": count, "accuracy": accuracy, "tried": tried}));
             return Ok(network(d, units, fit));
@@ -91,6 +93,29 @@ pub fn assemble(
     Err(failure(format!(
         "no second layer of up to {most} units fits the values where the first layer is saturated"
     )))
+}
+
+/// The fit without the units that it does not need: fewer may have missed the values by bad starts alone.
+fn pruned(
+    sample: &Sample,
+    mut fit: Shallow,
+    accuracy: f64,
+    deadline: Option<Deadline>,
+) -> Result<Shallow, Halt> {
+    let mut unit = 0;
+    while unit < fit.c.len() && fit.c.len() > 1 {
+        let Shallow { a, theta, c, .. } = fit.clone();
+        let (a, theta, c) = (a.remove_column(unit), theta.remove_row(unit), c.remove_row(unit));
+        let fewer = Shallow { a, theta, c, ..fit.clone() };
+        let scratch = &mut Evidence::default();
+        let (fewer, _) = refine(sample, fewer, accuracy, deadline, "saturated", scratch)?;
+        if sample.sigma(&fewer) <= REACHED * accuracy {
+            (fit, unit) = (fewer, 0);
+        } else {
+            unit += 1;
+        }
+    }
+    Ok(fit)
 }
 
 /// Random rows and shifts, output weights by least squares.
