@@ -2,6 +2,7 @@
 
 pub(crate) mod certify;
 pub mod entangled;
+mod hyperplanes;
 mod line;
 pub(crate) mod outcome;
 mod peel;
@@ -9,10 +10,12 @@ mod place;
 pub(crate) mod probe;
 mod reduce;
 pub(crate) mod refine;
+mod saturated;
 mod scales;
 mod second_layer;
 mod stack;
 pub(crate) mod step;
+pub(crate) mod uncertainty;
 mod units;
 
 use std::str::FromStr;
@@ -21,9 +24,12 @@ use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::draws;
 use crate::hessian::design::Design;
 use crate::network::{Activation, Network};
-use crate::oracle::{Deadline, Domain, Found, Meter, Observer, Oracle, OracleError, StageUse};
+use crate::oracle::{
+    Averaged, Deadline, Domain, Found, Meter, Observer, Oracle, OracleError, StageUse,
+};
 use crate::rank_one::Ascent;
 use certify::Certificate;
 use outcome::{Outcome, first_identified};
@@ -370,7 +376,7 @@ impl Run<'_> {
                 }
                 Err(halt) => return Err(halt),
             };
-            let done = outcome.status == Status::Identified;
+            let done = outcome.is_final();
             if !done {
                 self.meter.note(&format!("attempt {}: {}", attempt + 1, outcome.reason));
             }
@@ -391,6 +397,22 @@ impl Run<'_> {
         q: &DMatrix<f64>,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
+        let inaccurate = land.noise_near > INACCURATE * land.spread;
+        let ways: &[Way] =
+            if inaccurate { &[Way::Values, Way::Differences] } else { &[Way::Differences] };
+        first_identified(ways, |way| match way {
+            Way::Values => self.by_values(land, q, attempt),
+            Way::Differences => self.by_differences(land, q, attempt),
+        })
+    }
+
+    /// Stages 1 to 8 by Hessians and gradients.
+    fn by_differences(
+        &mut self,
+        land: &Landscape,
+        q: &DMatrix<f64>,
+        attempt: u64,
+    ) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
         self.meter.enter("stack");
         let mut f = Restricted::new(&mut self.meter, q);
@@ -404,22 +426,64 @@ impl Run<'_> {
             units::find_units(&mut f, land, &mut stack, ascent, seed, attempt, &mut self.evidence)?;
         self.widths = Some((units.len(), 0));
         if units.is_empty() {
-            return Err(Failure::new(
-                "units",
-                "no direction has a transition of its own: far out the black box is not constant \
-                 between hyperplanes",
-            )
-            .into());
+            return Err(no_units().into());
         }
         self.meter.enter("polish");
         let mut f = Restricted::by_values(&mut self.meter, q);
         units::polish(&mut f, land, &mut units, seed, &mut self.evidence)?;
-        let directions: Vec<_> = units.iter().map(|unit| q * &unit.direction).collect();
-        self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
+        self.found_units(q, &units);
 
         // Several splits: the first that leads to a certified network is as good as any.
         let splits = SPLITS * attempt..SPLITS * (attempt + 1);
         first_identified(splits, |split| self.split(land, q, &units, split))
+    }
+
+    /// Stages 1 to 8 by values alone, for values too inaccurate for differences.
+    fn by_values(
+        &mut self,
+        land: &Landscape,
+        q: &DMatrix<f64>,
+        attempt: u64,
+    ) -> Result<Outcome, Halt> {
+        let Settings { seed, deadline, .. } = *self.settings;
+        let repeats = (land.noise_near / (AVERAGED * land.spread)).powi(2);
+        let repeats = (repeats.ceil() as usize).clamp(1, MOST_REPEATS);
+        let rng = draws::stream(seed, "averaged", attempt);
+        let land_of_means = &land.averaged(repeats);
+        let apart = APART * land.scale;
+        self.meter.enter("hyperplanes");
+        let mut f = Restricted::by_values(&mut self.meter, q);
+        let mut f = Averaged::new(&mut f, repeats, apart, rng.clone());
+        let evidence = &mut self.evidence;
+        let units = hyperplanes::find_units(&mut f, land_of_means, seed, attempt, evidence)?;
+        self.widths = Some((units.len(), 0));
+        if units.is_empty() {
+            return Err(no_units().into());
+        }
+        self.found_units(q, &units);
+        first_identified(families(self.settings.activation), |&phi| {
+            self.meter.enter("saturated");
+            let mut f = Restricted::by_values(&mut self.meter, q);
+            let mut f = Averaged::new(&mut f, repeats, apart, rng.clone());
+            let evidence = &mut self.evidence;
+            let start = saturated::assemble(
+                &mut f,
+                land_of_means,
+                &units,
+                phi,
+                seed,
+                attempt,
+                deadline,
+                evidence,
+            )?;
+            self.conclude(land, q, start)
+        })
+    }
+
+    /// Shows the observer the directions of the first layer.
+    fn found_units(&mut self, q: &DMatrix<f64>, units: &[units::Unit]) {
+        let directions: Vec<_> = units.iter().map(|unit| q * &unit.direction).collect();
+        self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
     }
 
     /// Stages 5 to 8 for one split of the first layer.
@@ -449,7 +513,7 @@ impl Run<'_> {
         peel: &peel::Peel,
         phi: Activation,
     ) -> Result<Outcome, Halt> {
-        let Settings { seed, deadline, .. } = *self.settings;
+        let seed = self.settings.seed;
         let second = second_layer::second_layer(peel, phi)?;
         self.evidence.add("second_layer", json!({"affinity": second.affinity}));
         self.meter.enter("scales");
@@ -464,7 +528,17 @@ impl Run<'_> {
             seed,
             &mut self.evidence,
         )?;
+        self.conclude(land, q, start)
+    }
 
+    /// Stages 7 and 8 from a first network.
+    fn conclude(
+        &mut self,
+        land: &Landscape,
+        q: &DMatrix<f64>,
+        start: Network,
+    ) -> Result<Outcome, Halt> {
+        let Settings { seed, deadline, .. } = *self.settings;
         self.meter.enter("refine");
         let mut f = Restricted::by_values(&mut self.meter, q);
         let count = refine::sample_size(&start);
@@ -483,7 +557,7 @@ impl Run<'_> {
         if let Some(asked) = self.settings.activation {
             network = network.with_activations(asked, asked).unwrap_or(network);
         }
-        let sample = if q.ncols() == q.nrows() {
+        let mut sample = if q.ncols() == q.nrows() {
             sample
         } else {
             // Back to all d inputs, where the range itself is refined too.
@@ -496,9 +570,42 @@ impl Run<'_> {
         };
 
         self.meter.enter("certify");
-        let certificate =
+        let mut certificate =
             certify::certify(&mut self.meter, land, &network, &sample, seed, &mut self.evidence)?;
+        if let Some(count) = self.more_points(&certificate, &sample, &network) {
+            self.meter.enter("refine");
+            let more = refine::sample(&mut self.meter, land, count, seed, "refine more")?;
+            sample = sample.with(more);
+            let stage = "refine_more";
+            network =
+                refine::refine(&sample, network, floor, deadline, stage, &mut self.evidence)?.0;
+            self.meter.enter("certify");
+            certificate = certify::certify(
+                &mut self.meter,
+                land,
+                &network,
+                &sample,
+                seed,
+                &mut self.evidence,
+            )?;
+        }
         Ok(self.verdict(network, certificate))
+    }
+
+    /// How many more values would bring the bound to the tolerance, where only their accuracy keeps it
+    /// above; as many as are worth it where the tolerance is out of reach.
+    fn more_points(
+        &self,
+        certificate: &Certificate,
+        sample: &refine::Sample,
+        network: &Network,
+    ) -> Option<usize> {
+        let lacks = certificate.error_bound / self.settings.tolerance;
+        if !certificate.at_accuracy() || !lacks.is_finite() || lacks <= 1.0 {
+            return None;
+        }
+        let most = refine::affordable(network).min((self.meter.remaining() / 2) as usize);
+        refine::more_points(sample.values.len(), lacks, most)
     }
 
     fn verdict(&self, network: Network, certificate: Certificate) -> Outcome {
@@ -510,3 +617,27 @@ impl Run<'_> {
 
 /// Splits of the first layer tried in an attempt.
 const SPLITS: u64 = 3;
+/// Noise, relative to the spread, from which on values alone are tried first.
+const INACCURATE: f64 = 1e-10;
+/// Noise, relative to the spread, that means are to have then,
+const AVERAGED: f64 = 3e-4;
+/// of so many values at most,
+const MOST_REPEATS: usize = 64;
+/// at points so far apart, in natural scales.
+const APART: f64 = 1e-3;
+
+fn no_units() -> Failure {
+    Failure::new(
+        "units",
+        "no direction has a transition of its own: far out the black box is not constant between \
+         hyperplanes",
+    )
+}
+
+/// How the first network is found.
+enum Way {
+    /// By Hessians and gradients.
+    Differences,
+    /// By values alone.
+    Values,
+}
