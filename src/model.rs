@@ -13,8 +13,8 @@ pub trait Model: Clone {
     fn inputs(&self) -> usize;
     /// Units by layer.
     fn widths(&self) -> Vec<usize>;
-    /// The activation of the first layer.
-    fn activation(&self) -> Activation;
+    /// Activations by layer.
+    fn activations(&self) -> Vec<Activation>;
     /// Number of parameters.
     fn parameter_count(&self) -> usize;
     /// All parameters as one vector, tensor by tensor.
@@ -38,8 +38,8 @@ impl Model for Network {
     fn widths(&self) -> Vec<usize> {
         vec![self.a.ncols(), self.b.ncols()]
     }
-    fn activation(&self) -> Activation {
-        self.g
+    fn activations(&self) -> Vec<Activation> {
+        vec![self.g, self.h]
     }
     fn parameter_count(&self) -> usize {
         Network::parameter_count(self)

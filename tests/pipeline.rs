@@ -1,6 +1,7 @@
 //! The whole pipeline through the library: shapes, classes and scales that a program's user would not
 //! think of one by one. What is called identified must be right, and within its bound.
 
+use disentangle::identify::Pipeline;
 use disentangle::rank_one::Ascent;
 use disentangle::{
     Activation, Class, Network, NetworkOracle, Settings, Silent, Solution, Status, identify,
@@ -45,6 +46,54 @@ fn the_power_method_climbs_as_well() {
     let truth = Network::random((10, 10, 3), Class::General, Activation::Tanh, 2).expect("valid");
     let settings = Settings { ascent: Ascent::Power, ..Settings::default() };
     assert_right(&truth, &run(&truth, &settings), "power");
+}
+
+#[test]
+fn each_layers_activation_shows_without_being_told() {
+    for (g, h) in [
+        (Activation::Tanh, Activation::Erf),
+        (Activation::Erf, Activation::Sigmoid),
+        (Activation::Sigmoid, Activation::Tanh),
+        (Activation::Erf, Activation::Erf),
+    ] {
+        let random = Network::random((8, 9, 3), Class::General, g, 4).expect("valid");
+        let truth = Network { h, ..random };
+        let name = format!("{g}, {h}");
+        let solution = run(&truth, &Settings::default());
+        assert_right(&truth, &solution, &name);
+        let found = solution.network.expect("an identified network");
+        let family = |phi: Activation| phi == Activation::Erf;
+        assert_eq!((family(found.g), family(found.h)), (family(g), family(h)), "{name}");
+        // Another activation would have fitted either layer far worse.
+        let evidence = solution.evidence.as_json();
+        let seen = evidence["activation"].as_array().and_then(|tried| tried.last()).expect("seen");
+        for layer in 0..2 {
+            let margin = seen["margins"][layer].as_f64().unwrap_or(f64::INFINITY);
+            assert!(margin > 100.0, "{name}: margin {margin} of layer {layer}");
+        }
+        // What is known of the layers is what the network is written in.
+        let told =
+            Settings { activation: Some(g), second_activation: Some(h), ..Settings::default() };
+        let solution = run(&truth, &told);
+        assert_right(&truth, &solution, &name);
+        let found = solution.network.expect("an identified network");
+        assert_eq!((found.g, found.h), (g, h));
+    }
+}
+
+#[test]
+fn local_pipelines_refuse_layers_of_two_families() {
+    let random = Network::random((4, 4, 1), Class::Paper, Activation::Tanh, 4).expect("valid");
+    let truth = Network { h: Activation::Erf, ..random };
+    let settings = Settings {
+        pipeline: Pipeline::Entangled,
+        activation: Some(Activation::Tanh),
+        second_activation: Some(Activation::Erf),
+        ..Settings::default()
+    };
+    let solution = run(&truth, &settings);
+    assert_eq!((solution.status, solution.queries), (Status::NotIdentified, 0));
+    assert!(solution.reason.contains("one family"), "{}", solution.reason);
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 pub(crate) mod certify;
 pub mod entangled;
+mod family;
 mod line;
 pub(crate) mod outcome;
 mod peel;
@@ -26,6 +27,7 @@ use crate::network::{Activation, Network};
 use crate::oracle::{Deadline, Domain, Found, Meter, Observer, Oracle, OracleError, StageUse};
 use crate::rank_one::Ascent;
 use certify::Certificate;
+pub(crate) use family::families;
 use outcome::{Outcome, first_identified};
 use probe::Landscape;
 use reduce::Restricted;
@@ -79,9 +81,12 @@ pub struct Settings {
     pub seed: u64,
     /// The way from values to a network.
     pub pipeline: Pipeline,
-    /// The activation of both layers, if known; otherwise tanh (which sigmoid is a case of) and erf are
-    /// tried.
+    /// The activation of the first layer, if known; otherwise what is seen of it decides between tanh
+    /// (which sigmoid is a case of) and erf.
     pub activation: Option<Activation>,
+    /// The activation of the second layer, if known. `None`: that of the first, if that is known.
+    /// Pipelines but the wide one take both layers to be of one family.
+    pub second_activation: Option<Activation>,
     /// The ascent of stage 3.
     pub ascent: Ascent,
     /// Queries allowed.
@@ -152,6 +157,18 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// The activations of the first and of the second layer, as far as they are known.
+    pub fn activations(&self) -> (Option<Activation>, Option<Activation>) {
+        (self.activation, self.second_activation.or(self.activation))
+    }
+
+    /// `network` in the activations that are known, where it can be written so.
+    pub(crate) fn as_asked(&self, network: Network) -> Network {
+        let (first, second) = self.activations();
+        let asked = (first.unwrap_or(network.g), second.unwrap_or(network.h));
+        network.with_activations(asked.0, asked.1).unwrap_or(network)
+    }
+
     /// Do they fit each other and a black box with `d` inputs?
     ///
     /// # Errors
@@ -183,6 +200,7 @@ impl Default for Settings {
             seed: 0,
             pipeline: Pipeline::default(),
             activation: None,
+            second_activation: None,
             ascent: Ascent::default(),
             max_queries: 20_000_000,
             widths: None,
@@ -321,22 +339,12 @@ pub fn identify(
     };
     let result = match settings.pipeline {
         Pipeline::Wide => run.wide(),
-        Pipeline::Entangled | Pipeline::Published => run.entangled(),
+        Pipeline::Entangled | Pipeline::Published => run.local(),
     };
     let outcome = Outcome::settle(result, run.meter.stage())?;
     let widths = outcome.network.as_ref().map(|n| (n.a.ncols(), n.b.ncols())).or(run.widths);
     let (queries, stages) = (run.meter.total(), run.meter.stages());
     Ok(outcome.into_solution(widths, run.accuracy, queries, stages, run.evidence))
-}
-
-/// The activations to try where `asked` is known or not. Sigmoid is tanh in other parameters:
-/// sigma(z) = (1 + tanh(z/2)) / 2.
-pub(crate) fn families(asked: Option<Activation>) -> &'static [Activation] {
-    match asked {
-        Some(Activation::Tanh | Activation::Sigmoid) => &[Activation::Tanh],
-        Some(Activation::Erf) => &[Activation::Erf],
-        None => &[Activation::Tanh, Activation::Erf],
-    }
 }
 
 struct Run<'a> {
@@ -348,6 +356,20 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// The pipelines that stay near a point.
+    fn local(&mut self) -> Result<Outcome, Halt> {
+        let (first, second) = self.settings.activations();
+        if families(first) != families(second) {
+            return Err(Failure::new(
+                "start",
+                "this pipeline takes both layers to be of one family, tanh (or sigmoid) or erf; the wide \
+                 pipeline does not",
+            )
+            .into());
+        }
+        self.entangled()
+    }
+
     /// The wide pipeline: probe and reduce once, then attempts until one is certified.
     fn wide(&mut self) -> Result<Outcome, Halt> {
         let seed = self.settings.seed;
@@ -435,36 +457,41 @@ impl Run<'_> {
         let mut f = Restricted::by_values(&mut self.meter, q);
         let peel = peel::peel(&mut f, land, units, ascent, seed, split, &mut self.evidence)?;
         self.widths = Some((units.len(), peel.beta.ncols()));
-        first_identified(families(self.settings.activation), |&family| {
-            self.family(land, q, units, &peel, family)
+
+        // What is seen of each layer orders the activations, and drops those that surely are not.
+        let (first, second) = self.settings.activations();
+        let seconds = family::contest(families(second), |h| {
+            second_layer::second_layer(&peel, h).map(|layer| (layer.misfit, layer))
+        })?;
+        first_identified(&seconds, |h| {
+            self.meter.enter("scales");
+            let mut f = Restricted::by_values(&mut self.meter, q);
+            let readings = scales::read(&mut f, land, units, &peel, &h.what, seed)?;
+            let starts = family::contest(families(first), |g| {
+                let pair = (g, h.activation);
+                let start = scales::assemble(&readings, units, &peel, &h.what, pair)?;
+                Ok((start.misfit, start))
+            })?;
+            first_identified(starts, |g| {
+                self.evidence.add("second_layer", json!({"affinity": h.what.affinity}));
+                self.evidence.add("scales", json!({"worst_misfit": g.what.worst}));
+                self.evidence.add(
+                    "activation",
+                    json!({"layers": [g.activation, h.activation], "margins": [g.margin, h.margin]}),
+                );
+                self.conclude(land, q, g.what.network)
+            })
         })
     }
 
-    /// Stages 6 to 8 with one activation.
-    fn family(
+    /// Stages 7 and 8 from a first network.
+    fn conclude(
         &mut self,
         land: &Landscape,
         q: &DMatrix<f64>,
-        units: &[units::Unit],
-        peel: &peel::Peel,
-        phi: Activation,
+        start: Network,
     ) -> Result<Outcome, Halt> {
         let Settings { seed, deadline, .. } = *self.settings;
-        let second = second_layer::second_layer(peel, phi)?;
-        self.evidence.add("second_layer", json!({"affinity": second.affinity}));
-        self.meter.enter("scales");
-        let mut f = Restricted::by_values(&mut self.meter, q);
-        let start = scales::assemble(
-            &mut f,
-            land,
-            units,
-            peel,
-            &second,
-            (phi, phi),
-            seed,
-            &mut self.evidence,
-        )?;
-
         self.meter.enter("refine");
         let mut f = Restricted::by_values(&mut self.meter, q);
         let count = refine::sample_size(&start);
@@ -479,10 +506,7 @@ impl Run<'_> {
             )
             .into());
         }
-        let mut network = Network { a: q * &network.a, ..network };
-        if let Some(asked) = self.settings.activation {
-            network = network.with_activations(asked, asked).unwrap_or(network);
-        }
+        let mut network = self.settings.as_asked(Network { a: q * &network.a, ..network });
         let sample = if q.ncols() == q.nrows() {
             sample
         } else {

@@ -39,8 +39,11 @@ pub struct Report {
     pub depth: usize,
     /// Units by layer, if a network or at least all widths were found.
     pub widths: Option<Vec<usize>>,
-    /// The activation of the network found, else the one that was given.
+    /// The activation of the first layer of the network found, else the one that was given.
     pub activation: Option<Activation>,
+    /// Activations by layer, if a network was found.
+    #[serde(default)]
+    pub activations: Option<Vec<Activation>>,
     /// Where the queries were computed.
     pub backend: BackendRecord,
     /// Queries answered.
@@ -125,7 +128,7 @@ impl Report {
         backend: BackendRecord,
         arguments: Vec<String>,
     ) -> Report {
-        let activation = solution.network.as_ref().map(Model::activation);
+        let activations = solution.network.as_ref().map(Model::activations);
         // A layer of width zero is one that was not found.
         let widths = solution.widths.map(|widths| widths.into().0).filter(|w| !w.contains(&0));
         let expected = match N::DEPTH {
@@ -141,7 +144,8 @@ impl Report {
             reason: solution.reason.clone(),
             depth: N::DEPTH,
             widths,
-            activation: activation.or(settings.activation),
+            activation: activations.as_ref().map(|layers| layers[0]).or(settings.activation),
+            activations,
             backend,
             queries: ByStage {
                 total: solution.queries,

@@ -44,6 +44,7 @@ prop_compose! {
             depth: 2,
             widths: widths.clone(),
             activation,
+            activations: activation.map(|first| vec![first, Activation::Erf]),
             backend: BackendRecord { adapter, ..BackendRecord::cpu() },
             queries,
             seconds,
@@ -91,7 +92,7 @@ fn a_run_without_a_network_has_nulls() {
         vec!["identify".to_owned()],
     );
     let json = serde_json::to_value(&report).unwrap();
-    for absent in ["widths", "residual", "parameter_error_bound", "activation"] {
+    for absent in ["widths", "residual", "parameter_error_bound", "activation", "activations"] {
         assert!(json[absent].is_null(), "{absent}: {}", json[absent]);
     }
     assert_eq!(json["status"], "not_identified");

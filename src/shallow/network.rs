@@ -134,8 +134,8 @@ impl Model for Shallow {
         vec![self.a.ncols()]
     }
 
-    fn activation(&self) -> Activation {
-        self.phi
+    fn activations(&self) -> Vec<Activation> {
+        vec![self.phi]
     }
 
     fn parameter_count(&self) -> usize {
