@@ -17,6 +17,8 @@ pub trait Model: Clone {
     fn activations(&self) -> Vec<Activation>;
     /// Number of parameters.
     fn parameter_count(&self) -> usize;
+    /// The weights of the first layer, d x m0.
+    fn first_layer(&self) -> &DMatrix<f64>;
     /// All parameters as one vector, tensor by tensor.
     fn to_vector(&self) -> DVector<f64>;
     /// The network of the same shape with these parameters.
@@ -43,6 +45,9 @@ impl Model for Network {
     }
     fn parameter_count(&self) -> usize {
         Network::parameter_count(self)
+    }
+    fn first_layer(&self) -> &DMatrix<f64> {
+        &self.a
     }
     fn to_vector(&self) -> DVector<f64> {
         Network::to_vector(self)

@@ -1,10 +1,11 @@
 //! The whole pipeline through the library: shapes, classes and scales that a program's user would not
 //! think of one by one. What is called identified must be right, and within its bound.
 
+use disentangle::gpu::oracle::BackendRecord;
 use disentangle::identify::Pipeline;
 use disentangle::rank_one::Ascent;
 use disentangle::{
-    Activation, Class, Network, NetworkOracle, Settings, Silent, Solution, Status, identify,
+    Activation, Class, Network, NetworkOracle, Report, Settings, Silent, Solution, Status, identify,
 };
 
 fn run(truth: &Network, settings: &Settings) -> Solution {
@@ -94,6 +95,51 @@ fn local_pipelines_refuse_layers_of_two_families() {
     let solution = run(&truth, &settings);
     assert_eq!((solution.status, solution.queries), (Status::NotIdentified, 0));
     assert!(solution.reason.contains("one family"), "{}", solution.reason);
+}
+
+#[test]
+fn of_degenerate_networks_the_smallest_with_the_same_values_is_found() {
+    let plain = |phi| Network::random((9, 9, 3), Class::General, phi, 6).expect("valid");
+    // Units 0 and 1 of the first layer and 0 and 1 of the second move together, unit 2 of the first is
+    // dead, unit 3 constant, and two inputs are idle.
+    for phi in Activation::ALL {
+        for mirrored in [false, true] {
+            let mut truth = plain(phi);
+            for input in [2, 5] {
+                truth.a.row_mut(input).fill(0.0);
+            }
+            let (unit, theta) = (truth.a.column(0).into_owned(), truth.theta[0]);
+            truth.a.set_column(1, &unit);
+            truth.theta[1] = theta;
+            let (unit, tau) = (truth.b.column(0).into_owned(), truth.tau[0]);
+            truth.b.set_column(1, &unit);
+            truth.tau[1] = tau;
+            truth.b.row_mut(2).fill(0.0);
+            truth.a.column_mut(3).fill(0.0);
+            if mirrored {
+                truth.flip_first(1);
+                truth.flip_second(0);
+            }
+            let name = format!("{phi}, mirrored {mirrored}");
+            let minimal = truth.minimal().expect("not constant");
+            assert_eq!(minimal.dims(), (9, 6, 2), "{name}");
+            let settings = Settings { activation: Some(phi), ..Settings::default() };
+            let solution = run(&truth, &settings);
+            assert_right(&minimal, &solution, &name);
+            let report = Report::new(&solution, &settings, BackendRecord::cpu(), Vec::new());
+            assert_eq!(report.widths, Some(vec![6, 2]), "{name}");
+            assert_eq!(report.idle_inputs, Some(vec![2, 5]), "{name}");
+        }
+    }
+    // A second-layer unit without a weight or without an input.
+    for (c, b) in [(0.0, 1.0), (1.0, 0.0)] {
+        let mut truth = plain(Activation::Tanh);
+        truth.c[1] *= c;
+        truth.b.column_mut(1).scale_mut(b);
+        let minimal = truth.minimal().expect("not constant");
+        assert_eq!(minimal.dims(), (9, 9, 2));
+        assert_right(&minimal, &run(&truth, &Settings::default()), "second layer");
+    }
 }
 
 #[test]

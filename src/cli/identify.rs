@@ -14,7 +14,7 @@ use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
 use disentangle::identify::{Evidence, Pipeline, Settings, Solution, Status, identify};
 use disentangle::model::Model;
-use disentangle::network::{Activation, FileError, Network, UnknownActivation};
+use disentangle::network::{FileError, Network, UnknownActivation};
 use disentangle::oracle::{
     Checkpoint, Deadline, Leash, Observer, Oracle, OracleError, ProcessFormat, ProcessOracle,
     ProcessSettings, Recorded, Stencils, fingerprint,
@@ -510,6 +510,8 @@ fn ascents() -> impl TypedValueParser<Value = Ascent> {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+
+    use disentangle::network::Activation;
 
     use super::*;
 

@@ -21,6 +21,10 @@ pub fn table<N: Model, W>(solution: &Solution<N, W>, report: &Report) -> String 
         let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
         row("widths", &widths.join(", "));
     }
+    if let Some(idle) = report.idle_inputs.as_ref().filter(|idle| !idle.is_empty()) {
+        let idle: Vec<String> = idle.iter().map(usize::to_string).collect();
+        row("idle inputs", &format!("{} (counted from 0)", idle.join(", ")));
+    }
     if let Some(layers) = &report.activations {
         row("activation", &activations(layers));
         if let Some(margins) = margins(report) {

@@ -134,6 +134,9 @@ impl Model for Shallow {
         vec![self.a.ncols()]
     }
 
+    fn first_layer(&self) -> &DMatrix<f64> {
+        &self.a
+    }
     fn activations(&self) -> Vec<Activation> {
         vec![self.phi]
     }
