@@ -76,7 +76,7 @@ mod tests {
         let (tanh, erf) = (Activation::Tanh, Activation::Erf);
         let close = order(Some(3.0), Some(1.0)).unwrap();
         assert_eq!(close, [(erf, Some(3.0)), (tanh, Some(1.0 / 3.0))]);
-        assert_eq!(order(Some(1e-9), Some(1.0)).unwrap(), [(tanh, Some(1e9))]);
+        assert_eq!(order(Some(0.5f64.powi(9)), Some(1.0)).unwrap(), [(tanh, Some(512.0))]);
         assert_eq!(order(None, Some(1.0)).unwrap(), [(erf, None)]);
         assert!(order(None, None).is_err());
     }

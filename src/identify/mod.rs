@@ -3,6 +3,7 @@
 pub(crate) mod certify;
 pub mod entangled;
 mod family;
+mod far;
 mod line;
 pub(crate) mod outcome;
 mod peel;
@@ -380,9 +381,13 @@ impl Run<'_> {
         self.meter.enter("reduce");
         let basis = reduce::reduce(&mut self.meter, &land, seed, &mut self.evidence)?;
 
+        let mut f = Restricted::by_values(&mut self.meter, &basis);
+        let far = far::far(&mut f, &land, seed)?;
+        self.evidence.add("far", json!(far));
+
         let mut best: Option<Outcome> = None;
         for attempt in 0..self.settings.attempts.max(1) {
-            let outcome = match self.attempt(&land, &basis, attempt) {
+            let outcome = match self.attempt(&land, far, &basis, attempt) {
                 Ok(outcome) => outcome,
                 Err(Halt::Failed(failure)) => Outcome::none(&failure),
                 // Out of queries, time or the domain: what earlier attempts brought still counts.
@@ -410,6 +415,7 @@ impl Run<'_> {
     fn attempt(
         &mut self,
         land: &Landscape,
+        far: f64,
         q: &DMatrix<f64>,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
@@ -422,8 +428,16 @@ impl Run<'_> {
 
         self.meter.enter("units");
         let mut f = Restricted::by_values(&mut self.meter, q);
-        let mut units =
-            units::find_units(&mut f, land, &mut stack, ascent, seed, attempt, &mut self.evidence)?;
+        let around = units::Surroundings { land, far };
+        let mut units = units::find_units(
+            &mut f,
+            around,
+            &mut stack,
+            ascent,
+            seed,
+            attempt,
+            &mut self.evidence,
+        )?;
         self.widths = Some((units.len(), 0));
         if units.is_empty() {
             return Err(Failure::new(
@@ -435,7 +449,7 @@ impl Run<'_> {
         }
         self.meter.enter("polish");
         let mut f = Restricted::by_values(&mut self.meter, q);
-        units::polish(&mut f, land, &mut units, seed, &mut self.evidence)?;
+        units::polish(&mut f, around, &mut units, seed, &mut self.evidence)?;
         let directions: Vec<_> = units.iter().map(|unit| q * &unit.direction).collect();
         self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
 

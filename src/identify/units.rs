@@ -18,9 +18,12 @@ use crate::oracle::{Oracle, OracleError};
 use crate::rank_one::{self, Ascent, Candidate};
 use crate::stencil::GradientScheme;
 
-/// Lengths, in natural scales, of the steps of a walk away from the other units' hyperplanes. Short
-/// steps fail: within a few hundred scales some other unit is nearly always in its active range.
-const STRIDES: [f64; 2] = [1000.0, 4000.0];
+/// Length of the first step of a walk away from the other units' hyperplanes: in natural scales and in
+/// distances at which the units are saturated, the longer of the two. Short steps fail: within a few
+/// hundred scales some other unit is nearly always in its active range.
+const STRIDE: (f64, f64) = (1000.0, 4.0);
+/// The steps of a walk, in lengths of the first.
+const STRIDES: [f64; 2] = [1.0, 4.0];
 /// Walks tried, and walks wanted, for each candidate.
 const WALKS: usize = 12;
 const WALKS_WANTED: usize = 3;
@@ -36,8 +39,9 @@ const LEAST_SCORE: f64 = 0.5;
 const CLEAN_LINES: usize = 4;
 /// Lines scanned at most.
 const MOST_LINES: usize = 96;
-/// Length of those lines, in natural scales: long against the widths, short against 1/angle error.
-const LINE_LENGTH: f64 = 65536.0;
+/// Length of those lines, in first steps of a walk: long against the widths, short against 1/angle
+/// error.
+const LINE_LENGTH: f64 = 64.0;
 /// Half widths (98 % of a transition) after which a unit counts as saturated: tanh is then within
 /// 1e-17 of 1, and so are sigmoid and erf.
 pub const SATURATED: f64 = 9.0;
@@ -55,17 +59,35 @@ pub struct Unit {
     pub error: f64,
 }
 
+/// What is known of f from afar.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Scale and noise.
+    pub land: &'a Landscape,
+    /// The distance from which on f is constant between hyperplanes.
+    pub far: f64,
+}
+
+impl Surroundings<'_> {
+    /// Length of the first step of a walk.
+    fn stride(&self) -> f64 {
+        (STRIDE.0 * self.land.scale).max(STRIDE.1 * self.far)
+    }
+}
+
 /// Everything the search needs.
 struct Search<'a> {
     f: &'a mut dyn Oracle,
     land: &'a Landscape,
+    /// Length of the first step of a walk.
+    stride: f64,
     rng: ChaCha8Rng,
 }
 
 /// Finds the first-layer units of the stack's subspace, then what it missed on random lines.
 pub fn find_units(
     f: &mut dyn Oracle,
-    land: &Landscape,
+    around: Surroundings<'_>,
     stack: &mut Stack,
     ascent: Ascent,
     seed: u64,
@@ -74,7 +96,8 @@ pub fn find_units(
 ) -> Result<Vec<Unit>, Halt> {
     let candidates = candidates(stack, ascent, seed)?;
     let anchors = anchors(stack, &candidates)?;
-    let mut search = Search { f, land, rng: draws::stream(seed, "units", attempt) };
+    let rng = draws::stream(seed, "units", attempt);
+    let mut search = Search { f, land: around.land, stride: around.stride(), rng };
     let mut units: Vec<Unit> = Vec::new();
     let mut dropped = Vec::new();
     let others: Vec<DVector<f64>> = candidates.iter().map(|c| c.direction.clone()).collect();
@@ -105,13 +128,14 @@ pub fn find_units(
 /// Takes every unit's direction and transition once more with all others surely saturated.
 pub fn polish(
     f: &mut dyn Oracle,
-    land: &Landscape,
+    around: Surroundings<'_>,
     units: &mut [Unit],
     seed: u64,
     evidence: &mut Evidence,
 ) -> Result<(), Halt> {
-    let placer = Placer::new(units, land);
-    let mut search = Search { f, land, rng: draws::stream(seed, "polish", 0) };
+    let placer = Placer::new(units, around.land);
+    let rng = draws::stream(seed, "polish", 0);
+    let mut search = Search { f, land: around.land, stride: around.stride(), rng };
     let mut polished = Vec::new();
     for (i, unit) in units.iter().enumerate() {
         let mut sightings = Vec::new();
@@ -308,7 +332,7 @@ impl Search<'_> {
         let mut at = first.clone();
         let mut w = self.away(&at.direction, others);
         for stride in STRIDES {
-            let stride = stride * self.land.scale;
+            let stride = stride * self.stride;
             let origin = &at.point + &w * stride;
             let reach = 4.0 * at.half_width + 2.0 * stride * error;
             let Some(next) = self.sight(&origin, &at.direction, reach)? else { return Ok(None) };
@@ -353,7 +377,7 @@ impl Search<'_> {
     /// change. Whatever else is found is followed up. Returns the number of lines scanned.
     fn complete(&mut self, units: &mut Vec<Unit>) -> Result<usize, OracleError> {
         let d = self.f.input_dim();
-        let length = LINE_LENGTH * self.land.scale;
+        let length = LINE_LENGTH * self.stride;
         let mut clean = 0;
         for line in 0..MOST_LINES {
             if clean == CLEAN_LINES {
