@@ -26,6 +26,7 @@ use crate::hessian::{smat, svec};
 use crate::linalg::thin_svd;
 use crate::oracle::Oracle;
 use crate::rank_one::{self, Ascent};
+use crate::shallow::pencil::pencil;
 use crate::stencil::{GradientScheme, HessianScheme};
 use crate::subspace::{self, largest_gap};
 
@@ -239,15 +240,18 @@ fn peel_split(
     let some = points.select_columns(&(0..count.min(24)).collect::<Vec<_>>());
     let along = moves.select_columns(&(0..some.ncols()).map(|k| k % size).collect::<Vec<_>>());
     let step = step::second_difference(f, &some, &along, 0.5)?;
-    let p = f.gradients(&points, &moves, GradientScheme::Central4, step.h)?;
     let k = f.hessians(&points, &moves, HessianScheme::Richardson, step.h)?;
     let values = f.values(&points)?;
 
-    // The rank of p is told from its error, seen by halving the step.
-    let halved = f.gradients(&points, &moves, GradientScheme::Central4, 0.5 * step.h)?;
+    // Differences of order 4, extrapolated to order 6. Half the step shows the error: what it changes.
+    let mut p_at = |h: f64| f.gradients(&points, &moves, GradientScheme::Central4, h);
+    let (wide, middle, narrow) = (p_at(2.0 * step.h)?, p_at(step.h)?, p_at(0.5 * step.h)?);
+    let extrapolated = |wide: &DMatrix<f64>, narrow: &DMatrix<f64>| narrow + (narrow - wide) / 15.0;
+    let p = extrapolated(&middle, &narrow);
     let not_finite = || failure("gradients are not finite");
     let svd = thin_svd(&p).ok_or_else(not_finite)?;
-    let error = thin_svd(&(&p - halved)).ok_or_else(not_finite)?.s[0];
+    let change = &p - extrapolated(&wide, &middle);
+    let error = thin_svd(&change).ok_or_else(not_finite)?.s[0];
     // The held units stray from their places by the angle errors times the distance.
     let strays = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max)
         * held.iter().map(|&i| units[i].error / units[i].half_width).fold(0.0, f64::max);
@@ -309,7 +313,9 @@ fn peel_split(
     Ok((Peel { held, targets, places, values, beta, w, curvature }, row))
 }
 
-/// The m1 common rank-one factors of symmetric m1 x m1 matrices: stages 2 and 3 once more, in small.
+/// The m1 common rank-one factors of symmetric m1 x m1 matrices: stages 2 and 3 once more, in small. Where
+/// two of them are nearly parallel, the search does not tell them apart, but diagonalising two of the
+/// matrices together does; what makes all of them most nearly diagonal is taken.
 fn common_factors(
     matrices: &[DMatrix<f64>],
     m1: usize,
@@ -320,8 +326,9 @@ fn common_factors(
         return Ok(DMatrix::identity(1, 1));
     }
     let columns: Vec<DVector<f64>> = matrices.iter().map(|m| DVector::from_vec(svec(m))).collect();
-    let space = subspace::leading(&DMatrix::from_columns(&columns))
-        .ok_or_else(|| failure("second differences are not finite"))?;
+    let stack = DMatrix::from_columns(&columns);
+    let space =
+        subspace::leading(&stack).ok_or_else(|| failure("second differences are not finite"))?;
     let basis = space.truncated(m1).basis;
     let mut found = Vec::new();
     for _ in 0..4 {
@@ -329,15 +336,67 @@ fn common_factors(
         found = rank_one::search(&basis, &starts, ascent);
         found.retain(|c| c.score > LEAST_SCORE);
         if found.len() >= m1 {
-            found.truncate(m1);
-            let columns: Vec<DVector<f64>> = found.into_iter().map(|c| c.direction).collect();
-            return Ok(DMatrix::from_columns(&columns));
+            break;
         }
     }
-    Err(failure(format!(
-        "only {} of {m1} second-layer directions were found (singular values of their span: {:.2e} to {:.2e})",
-        found.len(),
-        space.singular_values[0],
-        space.singular_values[m1 - 1]
-    )))
+    let count = found.len();
+    let searched = (count >= m1).then(|| {
+        let columns: Vec<DVector<f64>> =
+            found.into_iter().take(m1).map(|candidate| candidate.direction).collect();
+        DMatrix::from_columns(&columns)
+    });
+    let together = pencil(&stack, m1, rng).map(|pencil| pencil.directions);
+    let choices = searched.into_iter().chain(together);
+    let best = choices
+        .filter_map(|factors| Some((off_diagonal(matrices, &factors)?, factors)))
+        .min_by(|a, b| a.0.total_cmp(&b.0));
+    best.map(|(_, factors)| factors).ok_or_else(|| {
+        failure(format!(
+            "only {count} of {m1} second-layer directions were found (singular values of their span: \
+             {:.2e} to {:.2e}): two of them may be parallel, or the values too inaccurate",
+            space.singular_values[0],
+            space.singular_values[m1 - 1]
+        ))
+    })
+}
+
+/// Share (Frobenius norm) that F^-1 M_k F^-T, F of unit columns, leave off the diagonals.
+fn off_diagonal(matrices: &[DMatrix<f64>], factors: &DMatrix<f64>) -> Option<f64> {
+    let inverse = factors.clone().try_inverse()?;
+    let (mut off, mut total) = (0.0, 0.0);
+    for matrix in matrices {
+        let core = &inverse * matrix * inverse.transpose();
+        total += core.norm_squared();
+        off += core.norm_squared() - core.diagonal().norm_squared();
+    }
+    let share = (off / total).max(0.0).sqrt();
+    share.is_finite().then_some(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearly_parallel_factors_are_told_apart() {
+        let rng = &mut draws::stream(1, "factors", 0);
+        let angle = 2f64.to_radians();
+        let truth = DMatrix::from_columns(&[
+            DVector::from_vec(vec![1.0, 0.0, 0.0]),
+            DVector::from_vec(vec![angle.cos(), angle.sin(), 0.0]),
+            DVector::from_vec(vec![0.6, 0.0, 0.8]),
+        ]);
+        let matrices: Vec<DMatrix<f64>> = (0..12)
+            .map(|_| {
+                let core = DMatrix::from_diagonal(&draws::gaussian(rng, 3, 1).column(0));
+                &truth * core * truth.transpose()
+            })
+            .collect();
+        let found = common_factors(&matrices, 3, Ascent::Spectral, rng).unwrap();
+        assert!(off_diagonal(&matrices, &found).unwrap() < 1e-8);
+        let cosines = truth.tr_mul(&found).abs();
+        for (k, cosines) in cosines.row_iter().enumerate() {
+            assert!(cosines.max() > 1.0 - 1e-12, "{k}: {cosines}");
+        }
+    }
 }

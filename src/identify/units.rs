@@ -144,7 +144,7 @@ pub fn polish(
                 continue;
             };
             let reach = 2.0 * unit.half_width + 3.0 * place.point.norm() * unit.error;
-            if let Some(s) = search.sight(&place.point, &unit.direction, reach)? {
+            if let Some(s) = search.sight(&place.point, (&unit.direction, unit.error), reach)? {
                 sightings.push(s);
             }
         }
@@ -260,35 +260,53 @@ fn consensus(
     })
 }
 
+/// The reflection (d x d) that takes the unit vector `direction`, up to sign, to (1, ..., 1) / sqrt(d).
+fn even_frame(direction: &DVector<f64>) -> DMatrix<f64> {
+    let d = direction.len();
+    // Of the two signs the one that does not cancel.
+    let even = (d as f64).powf(-0.5).copysign(-direction.sum());
+    let normal = direction.map(|x| x - even).normalize();
+    DMatrix::identity(d, d) - &normal * normal.transpose() * 2.0
+}
+
 impl Search<'_> {
-    /// Gradient at a transition, unit length, with a step that balances truncation and noise.
+    /// Gradient at a transition, unit length, where it is expected along the unit vector `direction` up
+    /// to an angle of about `error`, with a step that balances truncation and noise.
+    ///
+    /// Differences are taken along a frame that the gradient divides evenly: their truncation is then the
+    /// same in all of them and leaves the direction as it is, but for a share `error` of it.
     fn gradient(
         &mut self,
         x: &DVector<f64>,
         transition: &Transition,
+        direction: &DVector<f64>,
+        error: f64,
     ) -> Result<Option<DVector<f64>>, OracleError> {
         let d = x.len();
         let noise = self.land.noise_at(x.norm());
-        let h = transition.half_width
-            * (10.0 * noise / transition.variation).powf(0.2).clamp(1e-3, 0.2);
+        let balance = (noise / (transition.variation * error.clamp(1e-9, 1.0))).powf(0.2);
+        // Along the frame the unit moves by 1 / sqrt(d) of the step.
+        let h = transition.half_width * balance.clamp(1e-3, 0.1) * (d as f64).sqrt();
         let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
-        let g = self.f.gradients(&centre, &DMatrix::identity(d, d), GradientScheme::Central4, h)?;
+        let frame = even_frame(direction);
+        let g = &frame * self.f.gradients(&centre, &frame, GradientScheme::Central4, h)?;
         let norm = g.norm();
         Ok((norm > 30.0 * noise / h).then(|| g.column(0) / norm))
     }
 
-    /// Looks for the transition nearest to `origin` along `direction` and takes the gradient there.
+    /// Looks for the transition nearest to `origin` along `direction`, known up to an angle of about
+    /// `error`, and takes the gradient there.
     fn sight(
         &mut self,
         origin: &DVector<f64>,
-        direction: &DVector<f64>,
+        (direction, error): (&DVector<f64>, f64),
         reach: f64,
     ) -> Result<Option<Sighting>, OracleError> {
         let floor = 100.0 * self.land.noise_at(origin.norm());
         let found = locate(self.f, origin, direction, (-reach, reach), Some(0.0), floor)?;
         let Some(transition) = found else { return Ok(None) };
         let point = origin + direction * transition.centre;
-        let gradient = self.gradient(&point, &transition)?;
+        let gradient = self.gradient(&point, &transition, direction, error)?;
         Ok(gradient.map(|g| {
             // Widths are measured along `direction`; the unit's own is that times the cosine.
             let half_width = transition.half_width * g.dot(direction).abs();
@@ -307,7 +325,7 @@ impl Search<'_> {
         guess: &DVector<f64>,
         others: &[DVector<f64>],
     ) -> Result<Option<Unit>, OracleError> {
-        let first = self.sight(anchor, guess, 4.0 * self.land.scale)?;
+        let first = self.sight(anchor, (guess, 1.0), 4.0 * self.land.scale)?;
         let Some(first) = first.filter(|s| angle(&s.direction, guess) < FIRST_ANGLE) else {
             return Ok(None);
         };
@@ -335,7 +353,9 @@ impl Search<'_> {
             let stride = stride * self.stride;
             let origin = &at.point + &w * stride;
             let reach = 4.0 * at.half_width + 2.0 * stride * error;
-            let Some(next) = self.sight(&origin, &at.direction, reach)? else { return Ok(None) };
+            let Some(next) = self.sight(&origin, (&at.direction, error), reach)? else {
+                return Ok(None);
+            };
             let turned = angle(&next.direction, &at.direction);
             if turned > 3.0 * error + 1e-9 {
                 return Ok(None);
@@ -396,7 +416,9 @@ impl Search<'_> {
                 let found = locate(self.f, &origin, &direction, (from, to), None, 100.0 * noise)?;
                 let Some(transition) = found else { continue };
                 let point = &origin + &direction * transition.centre;
-                let Some(gradient) = self.gradient(&point, &transition)? else { continue };
+                let Some(gradient) = self.gradient(&point, &transition, &direction, 1.0)? else {
+                    continue;
+                };
                 let others: Vec<_> = units.iter().map(|u| u.direction.clone()).collect();
                 if let Some(unit) = self.settle(&point, &gradient, &others)?
                     && !known(units, &unit)
@@ -442,4 +464,21 @@ fn unexplained(
         stretches.push((at, length));
     }
     stretches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_direction_is_divided_evenly() {
+        let mut rng = draws::stream(1, "frame", 0);
+        for direction in [draws::unit_vector(&mut rng, 7), DVector::repeat(4, 0.5)] {
+            let d = direction.len();
+            let frame = even_frame(&direction);
+            assert!((&frame * &frame - DMatrix::identity(d, d)).amax() < 1e-14);
+            let parts = &frame * &direction;
+            assert!((parts.amax() - parts.amin()).abs() < 1e-14, "{parts}");
+        }
+    }
 }
