@@ -16,6 +16,7 @@ mod second_layer;
 mod stack;
 pub(crate) mod step;
 mod units;
+mod whole;
 
 use std::str::FromStr;
 
@@ -454,23 +455,30 @@ impl Run<'_> {
         self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
 
         // Several splits: the first that leads to a certified network is as good as any.
-        let splits = SPLITS * attempt..SPLITS * (attempt + 1);
-        first_identified(splits, |split| self.split(land, q, &units, split))
+        let mut ways: Vec<Way> =
+            (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
+        ways.insert(1, Way::Whole);
+        first_identified(ways, |way| self.second_layer(land, q, &units, way, attempt))
     }
 
-    /// Stages 5 to 8 for one split of the first layer.
-    fn split(
+    /// Stages 5 to 8 one way.
+    fn second_layer(
         &mut self,
         land: &Landscape,
         q: &DMatrix<f64>,
         units: &[units::Unit],
-        split: u64,
+        way: Way,
+        attempt: u64,
     ) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
         self.meter.enter("peel");
         let mut f = Restricted::by_values(&mut self.meter, q);
-        let peel = peel::peel(&mut f, land, units, ascent, seed, split, &mut self.evidence)?;
-        self.widths = Some((units.len(), peel.beta.ncols()));
+        let evidence = &mut self.evidence;
+        let peel = match way {
+            Way::Split(split) => peel::peel(&mut f, land, units, ascent, seed, split, evidence)?,
+            Way::Whole => whole::whole(&mut f, land, units, ascent, seed, attempt, evidence)?,
+        };
+        self.widths = Some((units.len(), peel.layer.beta.ncols()));
 
         // What is seen of each layer orders the activations, and drops those that surely are not.
         let (first, second) = self.settings.activations();
@@ -548,3 +556,12 @@ impl Run<'_> {
 
 /// Splits of the first layer tried in an attempt.
 const SPLITS: u64 = 3;
+
+/// A way to the second layer.
+#[derive(Clone, Copy)]
+enum Way {
+    /// The peel with this split of the first layer.
+    Split(u64),
+    /// All units in their active range.
+    Whole,
+}

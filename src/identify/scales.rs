@@ -39,15 +39,17 @@ pub fn read(
     // Units of S: the lines run through the places of the peel, where the row of B is known times
     // phi'(z) and the second layer's inputs include the unit at its middle.
     let moves = placer.moves(&peel.held).ok_or_else(dependent)?;
-    for (row, &unit) in peel.held.iter().enumerate() {
-        let direction = moves.column(row).into_owned();
+    for (index, &unit) in peel.held.iter().enumerate() {
+        let direction = moves.column(index).into_owned();
         let mut lines = Vec::new();
-        for k in spread_out(peel.places.len(), LINES) {
+        let level = |k: usize| peel.places[k].signs[unit];
+        let alike: Vec<usize> = (0..peel.places.len()).filter(|&k| level(k) == level(0)).collect();
+        for k in spread_out(alike.len(), LINES).into_iter().map(|n| alike[n]) {
             let values = values_along(f, &peel.places[k].point, &direction, &ts)?;
             lines.push(Line { inputs: second.u.column(k).into_owned(), values });
         }
-        let row = Row::TimesSlope(second.beta.row(row).transpose());
-        readings.push(Reading { unit, row, lines });
+        let row = Row::TimesSlope(second.beta.row(index).transpose());
+        readings.push(Reading { unit, at: peel.targets[index], row, lines });
     }
 
     // Units of T: hold S and the unit, saturate the rest.
@@ -69,7 +71,8 @@ pub fn read(
         if lines.is_empty() {
             return Err(dependent());
         }
-        readings.push(Reading { unit, row: Row::Known(second.b_free.row(row).transpose()), lines });
+        let (at, row) = (units[unit].centre, Row::Known(second.b_free.row(row).transpose()));
+        readings.push(Reading { unit, at, row, lines });
     }
     Ok(readings)
 }
@@ -103,14 +106,15 @@ pub fn assemble(
         .par_iter()
         .map(|reading| fit_two(|q, z, out| reading.residuals((q, z), (g, h), second, &ts, out)))
         .collect();
-    // Per unit: slope times half width, and z at the unit's centre.
+    // Per unit: slope times half width, z in the middle of its lines, and where that is.
     let mut slope = vec![0.0; m0];
     let mut middle = vec![0.0; m0];
+    let mut at = vec![0.0; m0];
     let (mut worst, mut logs) = (0.0f64, 0.0);
     for (reading, fit) in readings.iter().zip(fits) {
         let i = reading.unit;
         let Some((q, z, misfit)) = fit else { return Err(open(i)) };
-        (slope[i], middle[i]) = (q, z);
+        (slope[i], middle[i], at[i]) = (q, z, reading.at);
         worst = worst.max(misfit);
         logs += misfit.max(f64::MIN_POSITIVE).ln();
         b.set_row(i, &reading.row.at(q * g.slope(z)).transpose());
@@ -121,9 +125,9 @@ pub fn assemble(
     for (i, unit) in units.iter().enumerate() {
         let norm = slope[i] / unit.half_width;
         a.set_column(i, &(&unit.direction * norm));
-        theta[i] = norm * unit.centre - middle[i];
+        theta[i] = norm * at[i] - middle[i];
     }
-    // At the peel's places u = offset + b_T . y_T, with S at the middle.
+    // At the first of the peel's places u = offset + b_T . y_T.
     let mut tau = -&second.offset;
     for &i in &peel.held {
         tau += b.row(i).transpose() * g.value(middle[i]);
@@ -165,6 +169,8 @@ struct Line {
 /// All that was read of one unit.
 pub struct Reading {
     unit: usize,
+    /// direction . x in the middle of the lines.
+    at: f64,
     row: Row,
     lines: Vec<Line>,
 }

@@ -7,7 +7,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::peel::{Peel, part_way};
+use super::peel::{Peel, Resolved, part_way};
 use super::{Failure, Halt};
 use crate::linalg::{least_squares, thin_svd};
 use crate::network::Activation;
@@ -22,7 +22,7 @@ pub struct SecondLayer {
     pub b_free: DMatrix<f64>,
     /// The units T.
     pub free: Vec<usize>,
-    /// u_l(k) = offset_l + b_T . y_T(k).
+    /// u_l(k) = offset_l + b_T . y_T(k), where the units held are as at the first place.
     pub offset: DVector<f64>,
     /// u_l(k) by that affine rule, m1 x K.
     pub u: DMatrix<f64>,
@@ -39,14 +39,17 @@ pub struct SecondLayer {
 
 /// Scales, inputs and free rows of the second layer, for its activation h.
 pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
-    let (m1, count) = peel.w.shape();
+    let Resolved { beta, w, curvature, .. } = &peel.layer;
+    let (m1, count) = w.shape();
     let m0 = peel.places[0].signs.len();
     let free: Vec<usize> = (0..m0).filter(|j| !peel.held.contains(j)).collect();
-    // Columns: side of each free unit, an indicator of every part-way level that occurs, and 1.
+    // Columns: side of each free unit, an indicator of every part-way level that occurs (of a unit held:
+    // of every other than that of the first place), and 1.
     let mut between: Vec<(usize, f64)> = Vec::new();
     for place in &peel.places {
-        for &j in free.iter().filter(|&&j| part_way(place.signs[j])) {
-            if !between.contains(&(j, place.signs[j])) {
+        for j in (0..m0).filter(|&j| part_way(place.signs[j])) {
+            let at_first = peel.held.contains(&j) && place.signs[j] == peel.places[0].signs[j];
+            if !at_first && !between.contains(&(j, place.signs[j])) {
                 between.push((j, place.signs[j]));
             }
         }
@@ -71,7 +74,7 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         return Err(failure("the patterns of saturation do not tell the rows of B apart"));
     }
     let mut out = SecondLayer {
-        beta: peel.beta.clone(),
+        beta: beta.clone(),
         b_free: DMatrix::zeros(free.len(), m1),
         free,
         offset: DVector::zeros(m1),
@@ -83,8 +86,8 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     };
     let mut logs = 0.0;
     for l in 0..m1 {
-        let w: Vec<f64> = peel.w.row(l).iter().copied().collect();
-        let bend: Vec<f64> = peel.curvature.row(l).iter().copied().collect();
+        let w: Vec<f64> = w.row(l).iter().copied().collect();
+        let bend: Vec<f64> = curvature.row(l).iter().copied().collect();
         let Scale { rho, w0, misfit } = scale_of(&w, &bend, h).ok_or_else(|| {
             failure(format!("second-layer unit {l} shows no curvature: its scale is open"))
         })?;
