@@ -3,7 +3,7 @@
 //! Everything here is sequential inside and deterministic: the answer does not depend on the number
 //! of threads.
 
-use faer::linalg::solvers::{DenseSolveCore, Llt, Solve};
+use faer::linalg::solvers::{DenseSolveCore, Llt, Solve, SolveLstsq};
 use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
 use faer::{Mat, MatRef, Par, Side};
 use nalgebra::{DMatrix, DVector};
@@ -164,6 +164,25 @@ pub fn inverse_gram_diagonal(m: &DMatrix<f64>) -> Option<DVector<f64>> {
     Some(DVector::from_fn(n, |i, _| (i..n).map(|j| inverse[(i, j)].powi(2)).sum()))
 }
 
+/// Least squares min |M^T x - y| for a wide matrix M of full row rank, through orthogonal factors of M^T: where
+/// M M^T is singular to working precision too. `None` where M has not full row rank to working precision.
+pub fn solve_rows(m: &DMatrix<f64>, y: &DVector<f64>) -> Option<DVector<f64>> {
+    let n = m.nrows();
+    if n == 0 || m.ncols() < n {
+        return None;
+    }
+    sequential();
+    let qr = view(m).transpose().qr();
+    let r = qr.thin_R();
+    let sizes = (0..n).map(|k| r[(k, k)].abs());
+    let (least, most) = sizes.fold((f64::INFINITY, 0.0f64), |(a, b), s| (a.min(s), b.max(s)));
+    if least.is_nan() || least <= n as f64 * f64::EPSILON * most {
+        return None;
+    }
+    let x: Mat<f64> = qr.solve_lstsq(MatRef::from_column_major_slice(y.as_slice(), y.len(), 1));
+    Some(DVector::from_fn(n, |i, _| x[(i, 0)]))
+}
+
 /// Cholesky factor of a symmetric positive definite matrix.
 pub struct Cholesky(Llt<f64>);
 
@@ -200,6 +219,20 @@ mod tests {
     fn gram_is_the_product_across_blocks() {
         let m = matrix(2 * GRAM_BLOCK + 3, 40);
         assert!((gram(&m) - &m * m.transpose()).amax() < 1e-10);
+    }
+
+    #[test]
+    fn least_squares_see_what_the_gram_matrix_does_not() {
+        let mut m = matrix(6, 40);
+        let w = DMatrix::from_fn(1, 40, |_, j| (3.7 * j as f64).sin());
+        let close = m.row(0) + w * 1e-9;
+        m.set_row(1, &close);
+        let truth = DVector::from_fn(6, |i, _| i as f64 - 2.5);
+        let found = solve_rows(&m, &m.tr_mul(&truth)).unwrap();
+        assert!((&found - &truth).amax() < 1e-5, "{found}");
+        let same = m.row(0).into_owned();
+        m.set_row(1, &same);
+        assert!(solve_rows(&m, &m.tr_mul(&truth)).is_none());
     }
 
     #[test]

@@ -122,9 +122,8 @@ fn bound<M: Model>(network: &M, points: &DMatrix<f64>, error: f64) -> (f64, f64)
     }
     // Rounding of the Gram matrix hides singular values below sqrt(n eps): there the slower factorisation
     // of the Jacobian itself decides, which sees down to n eps.
-    let rounding = equilibrated.gram.nrows() as f64 * f64::EPSILON;
     let inverse = equilibrated
-        .damped(-4.0 * rounding)
+        .damped(-equilibrated.rounding())
         .map(|cholesky| cholesky.inverse_diagonal())
         .or_else(|| inverse_gram_diagonal(&equilibrated.jt));
     let Some(inverse) = inverse else {

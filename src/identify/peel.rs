@@ -271,7 +271,8 @@ fn peel_split(
     let Some(gap) = gap else {
         return Err(failure(format!(
             "the gradients along {size} held units show no rank below {size} (singular values {:.2e} to \
-             {:.2e}, error {noise:.2e}): m1 is at least {size}, or the values are too inaccurate",
+             {:.2e}, error {noise:.2e}): m1 is at least {size}, more than can be told from so many units, or more \
+             accurate values are needed",
             svd.s[0],
             svd.s[svd.s.len() - 1]
         )));

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::probe::Landscape;
 use super::{Evidence, Halt};
 use crate::draws;
-use crate::linalg::{Cholesky, gram};
+use crate::linalg::{Cholesky, gram, solve_rows};
 use crate::model::Model;
 use crate::oracle::{Deadline, Oracle};
 
@@ -95,11 +95,16 @@ pub fn refine<M: Model>(
         // directions of small singular values behind.
         let mut lambda: f64 = if before < NEAR * size { 0.0 } else { damping };
         for _ in 0..20 {
-            let Some(cholesky) = equilibrated.damped(lambda) else {
+            let step = if lambda == 0.0 {
+                equilibrated.undamped(&gradient, &residual)
+            } else {
+                equilibrated.damped(lambda).map(|cholesky| cholesky.solve(&gradient))
+            };
+            let Some(step) = step else {
                 lambda = (lambda * 10.0).max(1e-14);
                 continue;
             };
-            let step = cholesky.solve(&gradient).component_mul(&equilibrated.scale);
+            let step = step.component_mul(&equilibrated.scale);
             let trial = network.with_vector(&(network.to_vector() - step));
             let next = sample.residual(&trial);
             if rms(&next) < before {
@@ -156,6 +161,21 @@ impl Equilibrated {
         }
         let gram = gram(&jt);
         Some(Equilibrated { jt, scale, gram })
+    }
+
+    /// What the rounding of the Gram matrix may add to or take from its eigenvalues.
+    pub fn rounding(&self) -> f64 {
+        4.0 * self.gram.nrows() as f64 * f64::EPSILON
+    }
+
+    /// The least-squares step jt^T x = residual with `gradient` = jt residual. Where rounding hides small
+    /// singular values from the Gram matrix, by orthogonal factors of the Jacobian itself. `None` if it is
+    /// singular to working precision.
+    fn undamped(&self, gradient: &DVector<f64>, residual: &DVector<f64>) -> Option<DVector<f64>> {
+        match self.damped(-self.rounding()) {
+            Some(_) => self.damped(0.0).map(|cholesky| cholesky.solve(gradient)),
+            None => solve_rows(&self.jt, residual),
+        }
     }
 
     /// Cholesky factor of gram + lambda I.

@@ -51,14 +51,17 @@ pub fn whole(
     let m0 = units.len();
     let placer = Placer::new(units, land);
     let rng = &mut draws::stream(seed, "whole", attempt);
-    // m1 <= m0 shows in the entries off the diagonal of S if they are as many.
-    let size = (m0.div_ceil(2)..m0).find(|s| s * (s - 1) / 2 > m0);
-    let Some(size) = size.filter(|_| placer.any_signs()) else {
+    // m1 shows in the entries off the diagonal of S if there are more of them: in any case if they are more
+    // than m0; less often, but from more patterns, if S is smaller.
+    let mut sizes: Vec<usize> = (m0.div_ceil(2)..m0).filter(|&size| pairs_of(size) > 1).collect();
+    sizes.sort_by_key(|&size| (pairs_of(size) <= m0, size));
+    if sizes.is_empty() || !placer.any_signs() {
         return Err(failure(
-            "a second layer this wide needs at least five first-layer units, and no more of them than \
+            "to tell a second layer this wide, four first-layer units are needed, and no more of them than \
              dimensions",
         ));
-    };
+    }
+    let size = sizes[attempt as usize % sizes.len()];
     let fixed = choose(units, size, rng);
     let varied: Vec<usize> = (0..m0).filter(|j| !fixed.contains(j)).collect();
     let wanted = PATTERNS.1.max(PATTERNS.0 * m0);
@@ -146,6 +149,11 @@ pub fn whole(
     let targets =
         all.iter().map(|&j| units[j].centre + places[0].signs[j] * units[j].half_width).collect();
     Ok(Peel { held: all, targets, places, values, layer })
+}
+
+/// Pairs of so many units.
+fn pairs_of(units: usize) -> usize {
+    units * (units - 1) / 2
 }
 
 /// Points with the units `varied` at different levels, all patterns of them or `wanted` many, and the
