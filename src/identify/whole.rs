@@ -48,16 +48,36 @@ pub fn whole(
     attempt: u64,
     evidence: &mut Evidence,
 ) -> Result<Peel, Halt> {
-    let m0 = units.len();
     let placer = Placer::new(units, land);
+    let result = all_rows(f, units, &placer, ascent, seed, attempt);
+    let seen = match &result {
+        Ok((_, row)) => row.clone(),
+        Err(Halt::Failed(failure)) => json!({"failed": failure.reason}),
+        Err(Halt::Oracle(_)) => return result.map(|(peel, _)| peel),
+    };
+    evidence.add("whole", seen);
+    result.map(|(peel, _)| peel)
+}
+
+fn all_rows(
+    f: &mut dyn Oracle,
+    units: &[Unit],
+    placer: &Placer,
+    ascent: Ascent,
+    seed: u64,
+    attempt: u64,
+) -> Result<(Peel, serde_json::Value), Halt> {
+    let m0 = units.len();
     let rng = &mut draws::stream(seed, "whole", attempt);
     // m1 shows in the entries off the diagonal of S if there are more of them: in any case if they are more
     // than m0; less often, but from more patterns, if S is smaller.
-    let mut sizes: Vec<usize> = (m0.div_ceil(2)..m0).filter(|&size| pairs_of(size) > 1).collect();
+    let most = m0.saturating_sub(2);
+    let mut sizes: Vec<usize> =
+        (m0.div_ceil(2)..=most).filter(|&size| pairs_of(size) > 1).collect();
     sizes.sort_by_key(|&size| (pairs_of(size) <= m0, size));
     if sizes.is_empty() || !placer.any_signs() {
         return Err(failure(
-            "to tell a second layer this wide, four first-layer units are needed, and no more of them than \
+            "to tell a second layer this wide, five first-layer units are needed, and no more of them than \
              dimensions",
         ));
     }
@@ -65,7 +85,7 @@ pub fn whole(
     let fixed = choose(units, size, rng);
     let varied: Vec<usize> = (0..m0).filter(|j| !fixed.contains(j)).collect();
     let wanted = PATTERNS.1.max(PATTERNS.0 * m0);
-    let places = places(units, &placer, &varied, wanted, rng)?;
+    let places = places(units, placer, &varied, wanted, rng)?;
     let all: Vec<usize> = (0..m0).collect();
     let moves = placer.moves(&all).ok_or_else(|| failure("the directions are dependent"))?;
     let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
@@ -139,16 +159,13 @@ pub fn whole(
     let inner: Vec<DMatrix<f64>> =
         hessians.iter().map(|hessian| range.transpose() * hessian * &range).collect();
     let layer = resolve(&range, &inner, &p, ascent, rng)?;
-    evidence.add(
-        "whole",
-        json!({
-            "fixed": size, "varied": varied.len(), "patterns": places.len(), "m1": m1, "gap": gap.ratio,
-            "error": error, "step": step.h, "off_diagonal": layer.off_diagonal,
-        }),
-    );
+    let row = json!({
+        "fixed": size, "varied": varied.len(), "patterns": places.len(), "m1": m1, "gap": gap.ratio,
+        "error": error, "step": step.h, "off_diagonal": layer.off_diagonal,
+    });
     let targets =
         all.iter().map(|&j| units[j].centre + places[0].signs[j] * units[j].half_width).collect();
-    Ok(Peel { held: all, targets, places, values, layer })
+    Ok((Peel { held: all, targets, places, values, layer }, row))
 }
 
 /// Pairs of so many units.
@@ -156,8 +173,8 @@ fn pairs_of(units: usize) -> usize {
     units * (units - 1) / 2
 }
 
-/// Points with the units `varied` at different levels, all patterns of them or `wanted` many, and the
-/// others at their middles.
+/// Points with the units `varied` at different levels, in all patterns of them or, where these are many, in
+/// `wanted` of them, and the others at their middles.
 fn places(
     units: &[Unit],
     placer: &Placer,
@@ -166,23 +183,32 @@ fn places(
     rng: &mut ChaCha8Rng,
 ) -> Result<Vec<Placement>, Halt> {
     let exponent = varied.len() as u32;
-    let count = (2usize..).find(|levels| levels.saturating_pow(exponent) >= wanted).unwrap_or(2);
+    // Enough patterns, and enough of them at each level of a unit to tell m1 <= m0 combinations apart.
+    let enough = |levels: &usize| {
+        levels.saturating_pow(exponent) >= wanted
+            && levels.saturating_pow(exponent - 1) >= 2 * units.len()
+    };
+    let count = (2usize..).find(enough).unwrap_or(2);
     let level = |index: usize| FARTHEST * (2.0 * index as f64 / (count - 1) as f64 - 1.0);
-    // A level each by turns, in an order of its own for each unit: all levels come equally often.
-    let orders: Vec<Vec<usize>> = varied
-        .iter()
-        .map(|_| {
+    let total = count.saturating_pow(exponent);
+    let patterns: Vec<Vec<usize>> = if total <= 4 * wanted {
+        (0..total).map(|k| (0..exponent).map(|t| k / count.pow(t) % count).collect()).collect()
+    } else {
+        // A level each by turns, in an order of its own for each unit: all levels come equally often.
+        let mut orders = Vec::new();
+        for _ in varied {
             let mut order: Vec<usize> = (0..wanted).map(|k| k % count).collect();
             order.shuffle(rng);
-            order
-        })
-        .collect();
+            orders.push(order);
+        }
+        (0..wanted).map(|k| orders.iter().map(|order| order[k]).collect()).collect()
+    };
     let all: Vec<usize> = (0..units.len()).collect();
     let mut places: Vec<Placement> = Vec::new();
-    for k in 0..wanted {
+    for pattern in patterns {
         let mut signs = vec![0.0; units.len()];
-        for (&j, order) in varied.iter().zip(&orders) {
-            signs[j] = level(order[k]);
+        for (&j, &index) in varied.iter().zip(&pattern) {
+            signs[j] = level(index);
         }
         let targets: Vec<f64> = units
             .iter()
