@@ -1,5 +1,6 @@
 //! The pipeline, stage by stage: from a black box to a certified network.
 
+mod active;
 pub(crate) mod certify;
 pub mod entangled;
 mod family;
@@ -517,7 +518,7 @@ impl Run<'_> {
         self.meter.enter("refine");
         let mut f = Restricted::by_values(&mut self.meter, q);
         let count = refine::sample_size(&start);
-        let sample = refine::sample(&mut f, land, count, seed, "refine")?;
+        let sample = active::sample(&mut f, land, &start, count, seed, "refine")?;
         let floor = 4.0 * land.noise_at(0.0);
         let (network, rms) =
             refine::refine(&sample, start, floor, deadline, "refine", &mut self.evidence)?;
@@ -534,7 +535,8 @@ impl Run<'_> {
         } else {
             // Back to all d inputs, where the range itself is refined too.
             let count = refine::sample_size(&network);
-            let sample = refine::sample(&mut self.meter, land, count, seed, "refine all inputs")?;
+            let sample =
+                active::sample(&mut self.meter, land, &network, count, seed, "refine all inputs")?;
             let stage = "refine_all_inputs";
             network =
                 refine::refine(&sample, network, floor, deadline, stage, &mut self.evidence)?.0;

@@ -3,12 +3,10 @@
 use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
-use super::probe::Landscape;
 use super::{Evidence, Halt};
-use crate::draws;
 use crate::linalg::{Cholesky, gram, solve_rows};
 use crate::model::Model;
-use crate::oracle::{Deadline, Oracle};
+use crate::oracle::Deadline;
 
 /// Scales of the queries, in natural scales.
 pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
@@ -25,22 +23,6 @@ pub struct Sample {
     pub points: DMatrix<f64>,
     /// Length N.
     pub values: DVector<f64>,
-}
-
-/// `count` fresh points, N(0, s^2 I) with s through [`SCALES`], and their values.
-pub fn sample(
-    f: &mut dyn Oracle,
-    land: &Landscape,
-    count: usize,
-    seed: u64,
-    stage: &str,
-) -> Result<Sample, Halt> {
-    let mut points = draws::gaussian(&mut draws::stream(seed, stage, 0), f.input_dim(), count);
-    for (k, mut x) in points.column_iter_mut().enumerate() {
-        x *= land.scale * SCALES[k % SCALES.len()];
-    }
-    let values = f.values(&points)?;
-    Ok(Sample { points, values })
 }
 
 /// Points for a fit of `network`: half as many again as parameters, and some for the smallest.
