@@ -13,10 +13,12 @@ pub trait Model: Clone {
     fn inputs(&self) -> usize;
     /// Units by layer.
     fn widths(&self) -> Vec<usize>;
-    /// The activation of the first layer.
-    fn activation(&self) -> Activation;
+    /// Activations by layer.
+    fn activations(&self) -> Vec<Activation>;
     /// Number of parameters.
     fn parameter_count(&self) -> usize;
+    /// The weights of the first layer, d x m0.
+    fn first_layer(&self) -> &DMatrix<f64>;
     /// All parameters as one vector, tensor by tensor.
     fn to_vector(&self) -> DVector<f64>;
     /// The network of the same shape with these parameters.
@@ -38,11 +40,14 @@ impl Model for Network {
     fn widths(&self) -> Vec<usize> {
         vec![self.a.ncols(), self.b.ncols()]
     }
-    fn activation(&self) -> Activation {
-        self.g
+    fn activations(&self) -> Vec<Activation> {
+        vec![self.g, self.h]
     }
     fn parameter_count(&self) -> usize {
         Network::parameter_count(self)
+    }
+    fn first_layer(&self) -> &DMatrix<f64> {
+        &self.a
     }
     fn to_vector(&self) -> DVector<f64> {
         Network::to_vector(self)

@@ -91,6 +91,27 @@ fn a_perturbed_network_is_within_some_tolerances() {
 }
 
 #[test]
+fn units_that_no_values_tell_do_not_count() {
+    let (_folder, path) = general();
+    let larger = variant(&path, |network| {
+        // A tenth first-layer unit that nothing listens to, and the ninth split in two.
+        network.a = network.a.select_columns(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 0]);
+        network.theta = network.theta.select_rows(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 1]);
+        network.b = network.b.select_rows(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 2]);
+        network.b.row_mut(8).scale_mut(0.25);
+        network.b.row_mut(9).scale_mut(0.75);
+        network.b.row_mut(10).fill(0.0);
+        network.flip_first(9);
+    });
+    for (truth, recovered) in [(&path, &larger), (&larger, &path), (&larger, &larger)] {
+        let report = json(verify(truth, recovered, &["--tol", "1e-12", "--json"]).code(0));
+        assert_eq!(report["within_tolerance"], true);
+    }
+    let output = verify(&larger, &path, &[]).code(0).get_output().stdout.clone();
+    assert!(String::from_utf8(output).unwrap().contains("8-11-4 sigmoid, which is 8-9-4"));
+}
+
+#[test]
 fn other_widths_are_other_networks() {
     let (_folder, path) = general();
     let (_other, wider) = generated(&["--dims", "8,10,4", "--seed", "7"]);

@@ -213,6 +213,32 @@ fn equal_seeds_give_equal_bytes_on_any_number_of_threads() {
 }
 
 #[test]
+fn activations_of_the_layers_are_told_apart() {
+    let desk = Desk::new();
+    let truth = desk.path("truth.safetensors");
+    program()
+        .args(["generate", "--dims", "7,7,2", "--activation", "tanh,erf", "--seed", "3", "--out"])
+        .arg(&truth)
+        .assert()
+        .code(0);
+    for arguments in [&["--activation", "auto"][..], &["--activation", "tanh,erf"], &[]] {
+        desk.identify_file(&truth, arguments).code(0);
+        desk.verify(&truth);
+        let (layers, told) = (desk.report().activations.unwrap(), arguments.last());
+        assert_eq!(layers, [Activation::Tanh, Activation::Erf]);
+        let margins = desk.report().evidence["activation"][0]["margins"].clone();
+        // Where it is known there is nothing to tell apart.
+        let decided = margins.as_array().unwrap().iter().all(|m| m.as_f64() > Some(100.0));
+        assert_eq!(decided, told == Some(&"auto"), "{margins}");
+    }
+    // A sigmoid layer that nobody speaks of is found as the tanh layer that it is.
+    let truth = desk.random((6, 5, 2), Class::General, Activation::Sigmoid);
+    desk.identify_file(&truth, &["--activation", "auto"]).code(0);
+    desk.verify(&truth);
+    assert_eq!(desk.report().activation, Some(Activation::Tanh));
+}
+
+#[test]
 fn a_process_leads_to_the_same_bytes_as_the_network_itself() {
     let desk = Desk::new();
     let truth = desk.small();
@@ -268,6 +294,7 @@ fn what_cannot_work_ends_with_2_and_leaves_nothing() {
         &["--network", network, "--widths", "3"],
         &["--network", network, "--widths", "0,3"],
         &["--network", network, "--activation", "relu"],
+        &["--network", network, "--activation", "tanh,auto"],
         &["--process", "cat", "--input-dim", "3", "--timeout", "nan"],
         &["--process", "exit 3", "--input-dim", "3"],
         &["--process", "while read x; do echo nan; done", "--input-dim", "3"],

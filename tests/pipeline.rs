@@ -1,9 +1,11 @@
 //! The whole pipeline through the library: shapes, classes and scales that a program's user would not
 //! think of one by one. What is called identified must be right, and within its bound.
 
+use disentangle::gpu::oracle::BackendRecord;
+use disentangle::identify::Pipeline;
 use disentangle::rank_one::Ascent;
 use disentangle::{
-    Activation, Class, Network, NetworkOracle, Settings, Silent, Solution, Status, identify,
+    Activation, Class, Network, NetworkOracle, Report, Settings, Silent, Solution, Status, identify,
 };
 
 fn run(truth: &Network, settings: &Settings) -> Solution {
@@ -45,6 +47,99 @@ fn the_power_method_climbs_as_well() {
     let truth = Network::random((10, 10, 3), Class::General, Activation::Tanh, 2).expect("valid");
     let settings = Settings { ascent: Ascent::Power, ..Settings::default() };
     assert_right(&truth, &run(&truth, &settings), "power");
+}
+
+#[test]
+fn each_layers_activation_shows_without_being_told() {
+    for (g, h) in [
+        (Activation::Tanh, Activation::Erf),
+        (Activation::Erf, Activation::Sigmoid),
+        (Activation::Sigmoid, Activation::Tanh),
+        (Activation::Erf, Activation::Erf),
+    ] {
+        let random = Network::random((8, 9, 3), Class::General, g, 4).expect("valid");
+        let truth = Network { h, ..random };
+        let name = format!("{g}, {h}");
+        let solution = run(&truth, &Settings::default());
+        assert_right(&truth, &solution, &name);
+        let found = solution.network.expect("an identified network");
+        let family = |phi: Activation| phi == Activation::Erf;
+        assert_eq!((family(found.g), family(found.h)), (family(g), family(h)), "{name}");
+        // Another activation would have fitted either layer far worse.
+        let evidence = solution.evidence.as_json();
+        let seen = evidence["activation"].as_array().and_then(|tried| tried.last()).expect("seen");
+        for layer in 0..2 {
+            let margin = seen["margins"][layer].as_f64().unwrap_or(f64::INFINITY);
+            assert!(margin > 100.0, "{name}: margin {margin} of layer {layer}");
+        }
+        // What is known of the layers is what the network is written in.
+        let told =
+            Settings { activation: Some(g), second_activation: Some(h), ..Settings::default() };
+        let solution = run(&truth, &told);
+        assert_right(&truth, &solution, &name);
+        let found = solution.network.expect("an identified network");
+        assert_eq!((found.g, found.h), (g, h));
+    }
+}
+
+#[test]
+fn local_pipelines_refuse_layers_of_two_families() {
+    let random = Network::random((4, 4, 1), Class::Paper, Activation::Tanh, 4).expect("valid");
+    let truth = Network { h: Activation::Erf, ..random };
+    let settings = Settings {
+        pipeline: Pipeline::Entangled,
+        activation: Some(Activation::Tanh),
+        second_activation: Some(Activation::Erf),
+        ..Settings::default()
+    };
+    let solution = run(&truth, &settings);
+    assert_eq!((solution.status, solution.queries), (Status::NotIdentified, 0));
+    assert!(solution.reason.contains("one family"), "{}", solution.reason);
+}
+
+#[test]
+fn of_degenerate_networks_the_smallest_with_the_same_values_is_found() {
+    let plain = |phi| Network::random((9, 9, 3), Class::General, phi, 6).expect("valid");
+    // Units 0 and 1 of the first layer and 0 and 1 of the second move together, unit 2 of the first is
+    // dead, unit 3 constant, and two inputs are idle.
+    for phi in Activation::ALL {
+        for mirrored in [false, true] {
+            let mut truth = plain(phi);
+            for input in [2, 5] {
+                truth.a.row_mut(input).fill(0.0);
+            }
+            let (unit, theta) = (truth.a.column(0).into_owned(), truth.theta[0]);
+            truth.a.set_column(1, &unit);
+            truth.theta[1] = theta;
+            let (unit, tau) = (truth.b.column(0).into_owned(), truth.tau[0]);
+            truth.b.set_column(1, &unit);
+            truth.tau[1] = tau;
+            truth.b.row_mut(2).fill(0.0);
+            truth.a.column_mut(3).fill(0.0);
+            if mirrored {
+                truth.flip_first(1);
+                truth.flip_second(0);
+            }
+            let name = format!("{phi}, mirrored {mirrored}");
+            let minimal = truth.minimal().expect("not constant");
+            assert_eq!(minimal.dims(), (9, 6, 2), "{name}");
+            let settings = Settings { activation: Some(phi), ..Settings::default() };
+            let solution = run(&truth, &settings);
+            assert_right(&minimal, &solution, &name);
+            let report = Report::new(&solution, &settings, BackendRecord::cpu(), Vec::new());
+            assert_eq!(report.widths, Some(vec![6, 2]), "{name}");
+            assert_eq!(report.idle_inputs, Some(vec![2, 5]), "{name}");
+        }
+    }
+    // A second-layer unit without a weight or without an input.
+    for (c, b) in [(0.0, 1.0), (1.0, 0.0)] {
+        let mut truth = plain(Activation::Tanh);
+        truth.c[1] *= c;
+        truth.b.column_mut(1).scale_mut(b);
+        let minimal = truth.minimal().expect("not constant");
+        assert_eq!(minimal.dims(), (9, 9, 2));
+        assert_right(&minimal, &run(&truth, &Settings::default()), "second layer");
+    }
 }
 
 #[test]

@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use disentangle::model::Model;
-use disentangle::network::{Activation, Class, Network};
+use disentangle::network::{Class, Network};
 use disentangle::shallow::Shallow;
 
-use super::Outcome;
+use super::{Layers, Outcome};
 
 /// Write a random network, reproducible from its seed
 #[derive(Args, Debug)]
@@ -23,9 +23,9 @@ pub struct Generate {
     /// `paper`: unit columns, small shifts, c = 1, c0 = 0; `general`: as trained networks are
     #[arg(long, default_value = "paper", value_parser = classes())]
     class: Class,
-    /// Activation of all hidden layers
-    #[arg(long, default_value = "tanh", value_parser = super::activations())]
-    activation: Activation,
+    /// Activation of all hidden layers (tanh, sigmoid, erf), or of the first and the second (tanh,erf)
+    #[arg(long, value_name = "PHI|PHI1,PHI2", default_value = "tanh")]
+    activation: Layers,
     /// Seed of the random numbers
     #[arg(long)]
     seed: u64,
@@ -37,21 +37,28 @@ pub struct Generate {
 impl Generate {
     /// Draws the network, writes it and says so.
     pub fn run(self) -> Outcome {
+        let Layers(g, h) = self.activation;
         let (shape, parameters) = if self.depth == 1 {
+            if g != h {
+                return Err(
+                    "one hidden layer has one activation: --activation needs one name".into()
+                );
+            }
             let (d, m) = parse_pair(&self.dims).map_err(|e| format!("--dims: {e}"))?;
-            let network = Shallow::random((d, m), self.class, self.activation, self.seed)?;
+            let network = Shallow::random((d, m), self.class, g, self.seed)?;
             network.save(&self.out)?;
             (format!("{d}-{m}"), network.parameter_count())
         } else {
             let Dims(d, m0, m1) = parse_dims(&self.dims).map_err(|e| format!("--dims: {e}"))?;
-            let network = Network::random((d, m0, m1), self.class, self.activation, self.seed)?;
+            let network = Network::random((d, m0, m1), self.class, g, self.seed)?;
+            let network = Network { h, ..network };
             network.save(&self.out)?;
             (format!("{d}-{m0}-{m1}"), network.parameter_count())
         };
         super::print(&format!(
             "{}: {shape}, {}, class {}, seed {}, {parameters} parameters\n",
             self.out.display(),
-            self.activation,
+            if g == h { g.to_string() } else { format!("{g} and {h}") },
             self.class.name(),
             self.seed,
         ))?;

@@ -3,6 +3,7 @@
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -13,7 +14,7 @@ use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
 use disentangle::identify::{Evidence, Pipeline, Settings, Solution, Status, identify};
 use disentangle::model::Model;
-use disentangle::network::{Activation, FileError, Network};
+use disentangle::network::{FileError, Network, UnknownActivation};
 use disentangle::oracle::{
     Checkpoint, Deadline, Leash, Observer, Oracle, OracleError, ProcessFormat, ProcessOracle,
     ProcessSettings, Recorded, Stencils, fingerprint,
@@ -27,7 +28,7 @@ use super::attend::{Ending, attend};
 use super::long::{self, LongOptions};
 use super::region::RegionOptions;
 use super::tally::Tally;
-use super::{DIFFERENT, INTERRUPTED, Outcome, progress, summary};
+use super::{DIFFERENT, INTERRUPTED, Layers, Outcome, progress, summary};
 
 /// Recover the network behind a black box from its values alone
 ///
@@ -52,11 +53,12 @@ pub struct Identify {
     /// Hidden layers to look for
     #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = super::depth)]
     depth: u8,
-    /// Activation of all hidden layers. Without it: with --network that of the file; with --process
-    /// tanh and erf are tried (a sigmoid network is a tanh network in other parameters, and is
-    /// written as one)
-    #[arg(long, value_parser = super::activations())]
-    activation: Option<Activation>,
+    /// Activation of all hidden layers (tanh, sigmoid, erf), or of the first and the second (tanh,erf);
+    /// `auto`: what is seen of each layer decides between tanh and erf (a sigmoid layer is a tanh layer
+    /// in other parameters, and is written as one). Without it: with --network what the file says, with
+    /// --process `auto`
+    #[arg(long, value_name = "auto|PHI|PHI1,PHI2")]
+    activation: Option<Told>,
     #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
@@ -150,8 +152,8 @@ impl Identify {
         let deadline = self.long.deadline();
         self.check_outputs()?;
         self.check_depth()?;
-        let (black_box, activation) = self.black_box(deadline)?;
-        let mut settings = self.limits.settings(activation);
+        let (black_box, activations) = self.black_box(deadline)?;
+        let mut settings = self.limits.settings(activations);
         settings.pipeline = self.pipeline;
         settings.deadline = deadline;
         self.region.apply(&mut settings);
@@ -294,6 +296,9 @@ impl Identify {
         if self.pipeline != Pipeline::Wide {
             return Err("--pipeline is for two hidden layers".into());
         }
+        if self.activation.is_some_and(|Told(told)| told.is_some_and(|Layers(g, h)| g != h)) {
+            return Err("one hidden layer has one activation: --activation needs one name".into());
+        }
         let BackendOptions { backend, adapter, precision, .. } = &self.backend;
         if *backend == Backend::Gpu || adapter.is_some() || *precision != Precision::default() {
             return Err(
@@ -316,29 +321,32 @@ impl Identify {
         Ok(())
     }
 
-    /// The black box that the options name, and its activation if that is known.
+    /// The black box that the options name, and the activations of its layers if they are known.
     fn black_box(
         &self,
         deadline: Option<Deadline>,
-    ) -> Result<(BlackBox, Option<Activation>), Box<dyn Error>> {
+    ) -> Result<(BlackBox, Option<Layers>), Box<dyn Error>> {
         let options = &self.process_options;
+        // What was said stands for what a file says, but `auto` does not change what it holds.
+        let told = self.activation.and_then(|Told(told)| told);
+        let known = |of_file| if self.activation.is_some() { told } else { Some(of_file) };
         match (&self.network, &self.process, options.input_dim) {
             (Some(path), _, _) if is_shallow(path)? => {
-                let network = Shallow::load(path, self.activation)?;
-                let activation = Some(network.phi);
-                Ok((BlackBox::Shallow(ShallowOracle::new(network)), activation))
+                let network = Shallow::load(path, told.map(|Layers(phi, _)| phi))?;
+                let known = known(Layers(network.phi, network.phi));
+                Ok((BlackBox::Shallow(ShallowOracle::new(network)), known))
             }
             (Some(path), _, _) => {
-                let network = Network::load(path, self.activation)?;
-                // Settings know one activation for both layers.
-                let activation = Some(network.g).filter(|_| network.g == network.h);
+                let mut network = Network::load(path, told.map(|Layers(g, _)| g))?;
+                network.h = told.map_or(network.h, |Layers(_, h)| h);
+                let known = known(Layers(network.g, network.h));
                 let BackendOptions { backend, adapter, precision, gpu_memory } = &self.backend;
                 let mut oracle =
                     ChosenOracle::new(network, *backend, adapter.as_deref(), *precision)?;
                 if let ChosenOracle::Gpu(gpu) = &mut oracle {
                     gpu.set_memory(gpu_memory << 20);
                 }
-                Ok((BlackBox::Network(oracle), activation))
+                Ok((BlackBox::Network(oracle), known))
             }
             (None, Some(command), Some(input_dim)) => {
                 let settings = ProcessSettings {
@@ -348,7 +356,7 @@ impl Identify {
                     deadline,
                     ..ProcessSettings::new(command, usize::try_from(input_dim)?)
                 };
-                Ok((BlackBox::Process(Box::new(ProcessOracle::spawn(settings)?)), self.activation))
+                Ok((BlackBox::Process(Box::new(ProcessOracle::spawn(settings)?)), told))
             }
             // clap asks for one of them, and for the dimension with a process.
             _ => Err("give --network, or --process with --input-dim".into()),
@@ -366,10 +374,11 @@ fn arguments() -> Vec<String> {
 }
 
 impl Limits {
-    fn settings(&self, activation: Option<Activation>) -> Settings {
+    fn settings(&self, activations: Option<Layers>) -> Settings {
         Settings {
             seed: self.seed,
-            activation,
+            activation: activations.map(|Layers(g, _)| g),
+            second_activation: activations.map(|Layers(_, h)| h),
             ascent: self.ascent,
             max_queries: self.max_queries,
             widths: self.widths.and_then(|Units(m0, m1)| Some((m0, m1?))),
@@ -426,6 +435,21 @@ impl BlackBox {
             BlackBox::Network(oracle) => oracle.record(),
             BlackBox::Shallow(_) | BlackBox::Process(_) => BackendRecord::cpu(),
         }
+    }
+}
+
+/// What is said of the activations; `None`: `auto`.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Told(Option<Layers>);
+
+impl FromStr for Told {
+    type Err = UnknownActivation;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "auto" {
+            return Ok(Told(None));
+        }
+        Ok(Told(Some(text.parse()?)))
     }
 }
 
@@ -487,12 +511,25 @@ fn ascents() -> impl TypedValueParser<Value = Ascent> {
 mod tests {
     use clap::Parser;
 
+    use disentangle::network::Activation;
+
     use super::*;
 
     #[derive(Debug, Parser)]
     struct Alone {
         #[command(flatten)]
         limits: Limits,
+    }
+
+    #[test]
+    fn activations_are_told_for_both_layers_or_each_or_not() {
+        let (tanh, erf) = (Activation::Tanh, Activation::Erf);
+        assert_eq!("auto".parse(), Ok(Told(None)));
+        assert_eq!("erf".parse(), Ok(Told(Some(Layers(erf, erf)))));
+        assert_eq!("tanh,erf".parse(), Ok(Told(Some(Layers(tanh, erf)))));
+        for bad in ["", "relu", "tanh,", "tanh,auto", "tanh,erf,erf"] {
+            assert!(bad.parse::<Told>().is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -18,12 +18,13 @@ mod verify;
 use std::error::Error;
 use std::io::{self, Write};
 use std::process::ExitCode;
+use std::str::FromStr;
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
 use disentangle::gpu::oracle::Backend;
-use disentangle::network::Activation;
+use disentangle::network::{Activation, UnknownActivation};
 
 /// Exit code: the networks differ, or none was identified.
 pub const DIFFERENT: u8 = 1;
@@ -123,6 +124,19 @@ fn print(text: &str) -> io::Result<()> {
 fn activations() -> impl TypedValueParser<Value = Activation> {
     PossibleValuesParser::new(Activation::ALL.map(Activation::name))
         .try_map(|name| name.parse::<Activation>())
+}
+
+/// The activations of the first and of the second layer: two names, or one for both.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Layers(Activation, Activation);
+
+impl FromStr for Layers {
+    type Err = UnknownActivation;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (first, second) = text.split_once(',').unwrap_or((text, text));
+        Ok(Layers(first.parse()?, second.parse()?))
+    }
 }
 
 /// Reads a time of more than nothing.

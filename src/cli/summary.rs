@@ -4,8 +4,10 @@ use std::fmt::{Display, Write};
 
 use disentangle::identify::{Solution, Status};
 use disentangle::model::Model;
+use disentangle::network::Activation;
 use disentangle::report::Report;
 use indicatif::HumanCount;
+use serde_json::Value;
 
 /// A run in a few lines: the verdict, then queries and time by stage.
 pub fn table<N: Model, W>(solution: &Solution<N, W>, report: &Report) -> String {
@@ -19,8 +21,15 @@ pub fn table<N: Model, W>(solution: &Solution<N, W>, report: &Report) -> String 
         let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
         row("widths", &widths.join(", "));
     }
-    if let Some(network) = &solution.network {
-        row("activation", &network.activation());
+    if let Some(idle) = report.idle_inputs.as_ref().filter(|idle| !idle.is_empty()) {
+        let idle: Vec<String> = idle.iter().map(usize::to_string).collect();
+        row("idle inputs", &format!("{} (counted from 0)", idle.join(", ")));
+    }
+    if let Some(layers) = &report.activations {
+        row("activation", &activations(layers));
+        if let Some(margins) = margins(report) {
+            row("  margins", &margins);
+        }
     }
     row("error bound", &scientific(report.parameter_error_bound));
     row("residual", &scientific(report.residual));
@@ -44,6 +53,24 @@ fn verdict(status: Status) -> &'static str {
         Status::Approximate => "approximate",
         Status::NotIdentified => "not identified",
     }
+}
+
+/// One for all layers, or one for each.
+fn activations(layers: &[Activation]) -> String {
+    let mut names: Vec<&str> = layers.iter().map(|layer| layer.name()).collect();
+    names.dedup();
+    names.join(", ")
+}
+
+/// How much worse another activation would describe each layer, where that was to be decided.
+fn margins(report: &Report) -> Option<String> {
+    let last = report.evidence.get("activation")?.as_array()?.last()?;
+    let margins: Vec<Option<f64>> =
+        last.get("margins")?.as_array()?.iter().map(Value::as_f64).collect();
+    margins.iter().any(Option::is_some).then(|| {
+        let shown: Vec<String> = margins.into_iter().map(scientific).collect();
+        shown.join(", ")
+    })
 }
 
 fn scientific(value: Option<f64>) -> String {

@@ -13,6 +13,9 @@ use super::{DIFFERENT, Outcome};
 
 /// Compare two networks of equal depth up to the order and the signs of their units
 ///
+/// With two hidden layers the smallest networks with the same values are compared: without units that
+/// do nothing and with units that always move together made one. No values can tell more.
+///
 /// The parameter error of a tensor is max |difference| / max(1, max |true entry|), after the units
 /// are paired. The output error is the largest |difference| on 4000 fixed Gaussian points of four
 /// scales. Both must be within the tolerance.
@@ -39,16 +42,17 @@ impl Verify {
         if is_shallow(&self.truth)? {
             let truth = Shallow::load(&self.truth, self.activation)?;
             let recovered = Shallow::load(&self.recovered, self.activation)?;
-            self.compare(&truth, &recovered, truth.matching(&recovered))
+            let names = [truth.describe(), recovered.describe()];
+            self.report(names, truth.matching(&recovered))
         } else {
-            let truth = Network::load(&self.truth, self.activation)?;
-            let recovered = Network::load(&self.recovered, self.activation)?;
-            self.compare(&truth, &recovered, truth.matching(&recovered))
+            let (truth, name) = reduced(Network::load(&self.truth, self.activation)?);
+            let (recovered, other) = reduced(Network::load(&self.recovered, self.activation)?);
+            self.report([name, other], truth.matching(&recovered))
         }
     }
 
-    fn compare<N: Described>(&self, truth: &N, recovered: &N, matching: Matching<N>) -> Outcome {
-        let report = Report { truth, recovered, matching, tolerance: self.tol };
+    fn report<N>(&self, networks: [String; 2], matching: Matching<N>) -> Outcome {
+        let report = Report { networks, matching, tolerance: self.tol };
         super::print(&if self.json { report.json()? } else { report.table() })?;
         let same = report.matching.within(self.tol);
         Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
@@ -62,17 +66,32 @@ fn parse_tolerance(text: &str) -> Result<f64, String> {
     }
 }
 
-struct Report<'a, N> {
-    truth: &'a N,
-    recovered: &'a N,
+/// The smallest network with the values of `network` (itself, if they are constant), and both in a few
+/// words.
+fn reduced(network: Network) -> (Network, String) {
+    let name = network.describe();
+    match network.minimal() {
+        Some(minimal) if minimal.dims() != network.dims() => {
+            let (d, m0, m1) = minimal.dims();
+            (minimal, format!("{name}, which is {d}-{m0}-{m1}"))
+        }
+        _ => (network, name),
+    }
+}
+
+struct Report<N> {
+    /// What is compared, in a few words.
+    networks: [String; 2],
     matching: Matching<N>,
     tolerance: f64,
 }
 
 /// The `--json` output. Errors are null where there is nothing to compare.
 #[derive(Serialize)]
-struct Json {
+struct Json<'a> {
     schema: &'static str,
+    truth: &'a str,
+    recovered: &'a str,
     widths_match: bool,
     activations_match: bool,
     parameter_error: Option<f64>,
@@ -82,12 +101,14 @@ struct Json {
     within_tolerance: bool,
 }
 
-impl<N: Described> Report<'_, N> {
+impl<N> Report<N> {
     fn json(&self) -> serde_json::Result<String> {
         let found = &self.matching;
         let tensors = found.tensor_errors.iter();
         let json = Json {
             schema: "disentangle-verify-1",
+            truth: &self.networks[0],
+            recovered: &self.networks[1],
             widths_match: found.widths_match,
             activations_match: found.activations_match,
             parameter_error: found.parameter_error,
@@ -108,8 +129,8 @@ impl<N: Described> Report<'_, N> {
         };
         let error =
             |error: Option<f64>| error.map_or("-".to_owned(), |error| format!("{error:.2e}"));
-        row("truth", &self.truth.describe());
-        row("recovered", &self.recovered.describe());
+        row("truth", &self.networks[0]);
+        row("recovered", &self.networks[1]);
         row("parameter error", &error(found.parameter_error));
         for &(name, value) in &found.tensor_errors {
             row(&format!("  {name}"), &error(Some(value)));

@@ -1,7 +1,10 @@
 //! The pipeline, stage by stage: from a black box to a certified network.
 
+mod active;
 pub(crate) mod certify;
 pub mod entangled;
+mod family;
+mod far;
 mod hyperplanes;
 mod line;
 pub(crate) mod outcome;
@@ -17,6 +20,7 @@ mod stack;
 pub(crate) mod step;
 pub(crate) mod uncertainty;
 mod units;
+mod whole;
 
 use std::str::FromStr;
 
@@ -32,6 +36,7 @@ use crate::oracle::{
 };
 use crate::rank_one::Ascent;
 use certify::Certificate;
+pub(crate) use family::families;
 use outcome::{Outcome, first_identified};
 use probe::Landscape;
 use reduce::Restricted;
@@ -85,9 +90,12 @@ pub struct Settings {
     pub seed: u64,
     /// The way from values to a network.
     pub pipeline: Pipeline,
-    /// The activation of both layers, if known; otherwise tanh (which sigmoid is a case of) and erf are
-    /// tried.
+    /// The activation of the first layer, if known; otherwise what is seen of it decides between tanh
+    /// (which sigmoid is a case of) and erf.
     pub activation: Option<Activation>,
+    /// The activation of the second layer, if known. `None`: that of the first, if that is known.
+    /// Pipelines but the wide one take both layers to be of one family.
+    pub second_activation: Option<Activation>,
     /// The ascent of stage 3.
     pub ascent: Ascent,
     /// Queries allowed.
@@ -158,6 +166,18 @@ pub enum SettingsError {
 }
 
 impl Settings {
+    /// The activations of the first and of the second layer, as far as they are known.
+    pub fn activations(&self) -> (Option<Activation>, Option<Activation>) {
+        (self.activation, self.second_activation.or(self.activation))
+    }
+
+    /// `network` in the activations that are known, where it can be written so.
+    pub(crate) fn as_asked(&self, network: Network) -> Network {
+        let (first, second) = self.activations();
+        let asked = (first.unwrap_or(network.g), second.unwrap_or(network.h));
+        network.with_activations(asked.0, asked.1).unwrap_or(network)
+    }
+
     /// Do they fit each other and a black box with `d` inputs?
     ///
     /// # Errors
@@ -189,6 +209,7 @@ impl Default for Settings {
             seed: 0,
             pipeline: Pipeline::default(),
             activation: None,
+            second_activation: None,
             ascent: Ascent::default(),
             max_queries: 20_000_000,
             widths: None,
@@ -327,22 +348,12 @@ pub fn identify(
     };
     let result = match settings.pipeline {
         Pipeline::Wide => run.wide(),
-        Pipeline::Entangled | Pipeline::Published => run.entangled(),
+        Pipeline::Entangled | Pipeline::Published => run.local(),
     };
     let outcome = Outcome::settle(result, run.meter.stage())?;
     let widths = outcome.network.as_ref().map(|n| (n.a.ncols(), n.b.ncols())).or(run.widths);
     let (queries, stages) = (run.meter.total(), run.meter.stages());
     Ok(outcome.into_solution(widths, run.accuracy, queries, stages, run.evidence))
-}
-
-/// The activations to try where `asked` is known or not. Sigmoid is tanh in other parameters:
-/// sigma(z) = (1 + tanh(z/2)) / 2.
-pub(crate) fn families(asked: Option<Activation>) -> &'static [Activation] {
-    match asked {
-        Some(Activation::Tanh | Activation::Sigmoid) => &[Activation::Tanh],
-        Some(Activation::Erf) => &[Activation::Erf],
-        None => &[Activation::Tanh, Activation::Erf],
-    }
 }
 
 struct Run<'a> {
@@ -354,6 +365,20 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
+    /// The pipelines that stay near a point.
+    fn local(&mut self) -> Result<Outcome, Halt> {
+        let (first, second) = self.settings.activations();
+        if families(first) != families(second) {
+            return Err(Failure::new(
+                "start",
+                "this pipeline takes both layers to be of one family, tanh (or sigmoid) or erf; the wide \
+                 pipeline does not",
+            )
+            .into());
+        }
+        self.entangled()
+    }
+
     /// The wide pipeline: probe and reduce once, then attempts until one is certified.
     fn wide(&mut self) -> Result<Outcome, Halt> {
         let seed = self.settings.seed;
@@ -364,9 +389,13 @@ impl Run<'_> {
         self.meter.enter("reduce");
         let basis = reduce::reduce(&mut self.meter, &land, seed, &mut self.evidence)?;
 
+        let mut f = Restricted::by_values(&mut self.meter, &basis);
+        let far = far::far(&mut f, &land, seed)?;
+        self.evidence.add("far", json!(far));
+
         let mut best: Option<Outcome> = None;
         for attempt in 0..self.settings.attempts.max(1) {
-            let outcome = match self.attempt(&land, &basis, attempt) {
+            let outcome = match self.attempt(&land, far, &basis, attempt) {
                 Ok(outcome) => outcome,
                 Err(Halt::Failed(failure)) => Outcome::none(&failure),
                 // Out of queries, time or the domain: what earlier attempts brought still counts.
@@ -394,15 +423,16 @@ impl Run<'_> {
     fn attempt(
         &mut self,
         land: &Landscape,
+        far: f64,
         q: &DMatrix<f64>,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
         let inaccurate = land.noise_near > INACCURATE * land.spread;
-        let ways: &[Way] =
-            if inaccurate { &[Way::Values, Way::Differences] } else { &[Way::Differences] };
-        first_identified(ways, |way| match way {
-            Way::Values => self.by_values(land, q, attempt),
-            Way::Differences => self.by_differences(land, q, attempt),
+        let means: &[Means] =
+            if inaccurate { &[Means::Values, Means::Differences] } else { &[Means::Differences] };
+        first_identified(means, |by| match by {
+            Means::Values => self.by_values(land, q, attempt),
+            Means::Differences => self.by_differences(land, far, q, attempt),
         })
     }
 
@@ -410,6 +440,7 @@ impl Run<'_> {
     fn by_differences(
         &mut self,
         land: &Landscape,
+        far: f64,
         q: &DMatrix<f64>,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
@@ -422,20 +453,30 @@ impl Run<'_> {
 
         self.meter.enter("units");
         let mut f = Restricted::by_values(&mut self.meter, q);
-        let mut units =
-            units::find_units(&mut f, land, &mut stack, ascent, seed, attempt, &mut self.evidence)?;
+        let around = units::Surroundings { land, far };
+        let mut units = units::find_units(
+            &mut f,
+            around,
+            &mut stack,
+            ascent,
+            seed,
+            attempt,
+            &mut self.evidence,
+        )?;
         self.widths = Some((units.len(), 0));
         if units.is_empty() {
             return Err(no_units().into());
         }
         self.meter.enter("polish");
         let mut f = Restricted::by_values(&mut self.meter, q);
-        units::polish(&mut f, land, &mut units, seed, &mut self.evidence)?;
+        units::polish(&mut f, around, &mut units, seed, &mut self.evidence)?;
         self.found_units(q, &units);
 
         // Several splits: the first that leads to a certified network is as good as any.
-        let splits = SPLITS * attempt..SPLITS * (attempt + 1);
-        first_identified(splits, |split| self.split(land, q, &units, split))
+        let mut ways: Vec<Way> =
+            (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
+        ways.insert(1, Way::Whole);
+        first_identified(ways, |way| self.second_layer(land, q, &units, way, attempt))
     }
 
     /// Stages 1 to 8 by values alone, for values too inaccurate for differences.
@@ -461,7 +502,10 @@ impl Run<'_> {
             return Err(no_units().into());
         }
         self.found_units(q, &units);
-        first_identified(families(self.settings.activation), |&phi| {
+        let (first, second) = self.settings.activations();
+        let pairs =
+            families(first).iter().flat_map(|&g| families(second).iter().map(move |&h| (g, h)));
+        first_identified(pairs, |(g, h)| {
             self.meter.enter("saturated");
             let mut f = Restricted::by_values(&mut self.meter, q);
             let mut f = Averaged::new(&mut f, repeats, apart, rng.clone());
@@ -470,7 +514,7 @@ impl Run<'_> {
                 &mut f,
                 land_of_means,
                 &units,
-                phi,
+                (g, h),
                 seed,
                 attempt,
                 deadline,
@@ -486,49 +530,49 @@ impl Run<'_> {
         self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
     }
 
-    /// Stages 5 to 8 for one split of the first layer.
-    fn split(
+    /// Stages 5 to 8 one way.
+    fn second_layer(
         &mut self,
         land: &Landscape,
         q: &DMatrix<f64>,
         units: &[units::Unit],
-        split: u64,
+        way: Way,
+        attempt: u64,
     ) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
         self.meter.enter("peel");
         let mut f = Restricted::by_values(&mut self.meter, q);
-        let peel = peel::peel(&mut f, land, units, ascent, seed, split, &mut self.evidence)?;
-        self.widths = Some((units.len(), peel.beta.ncols()));
-        first_identified(families(self.settings.activation), |&family| {
-            self.family(land, q, units, &peel, family)
-        })
-    }
+        let evidence = &mut self.evidence;
+        let peel = match way {
+            Way::Split(split) => peel::peel(&mut f, land, units, ascent, seed, split, evidence)?,
+            Way::Whole => whole::whole(&mut f, land, units, ascent, seed, attempt, evidence)?,
+        };
+        self.widths = Some((units.len(), peel.layer.beta.ncols()));
 
-    /// Stages 6 to 8 with one activation.
-    fn family(
-        &mut self,
-        land: &Landscape,
-        q: &DMatrix<f64>,
-        units: &[units::Unit],
-        peel: &peel::Peel,
-        phi: Activation,
-    ) -> Result<Outcome, Halt> {
-        let seed = self.settings.seed;
-        let second = second_layer::second_layer(peel, phi)?;
-        self.evidence.add("second_layer", json!({"affinity": second.affinity}));
-        self.meter.enter("scales");
-        let mut f = Restricted::by_values(&mut self.meter, q);
-        let start = scales::assemble(
-            &mut f,
-            land,
-            units,
-            peel,
-            &second,
-            (phi, phi),
-            seed,
-            &mut self.evidence,
-        )?;
-        self.conclude(land, q, start)
+        // What is seen of each layer orders the activations, and drops those that surely are not.
+        let (first, second) = self.settings.activations();
+        let seconds = family::contest(families(second), |h| {
+            second_layer::second_layer(&peel, h).map(|layer| (layer.misfit, layer))
+        })?;
+        first_identified(&seconds, |h| {
+            self.meter.enter("scales");
+            let mut f = Restricted::by_values(&mut self.meter, q);
+            let readings = scales::read(&mut f, land, units, &peel, &h.what, seed)?;
+            let starts = family::contest(families(first), |g| {
+                let pair = (g, h.activation);
+                let start = scales::assemble(&readings, units, &peel, &h.what, pair)?;
+                Ok((start.misfit, start))
+            })?;
+            first_identified(starts, |g| {
+                self.evidence.add("second_layer", json!({"affinity": h.what.affinity}));
+                self.evidence.add("scales", json!({"worst_misfit": g.what.worst}));
+                self.evidence.add(
+                    "activation",
+                    json!({"layers": [g.activation, h.activation], "margins": [g.margin, h.margin]}),
+                );
+                self.conclude(land, q, g.what.network)
+            })
+        })
     }
 
     /// Stages 7 and 8 from a first network.
@@ -542,7 +586,7 @@ impl Run<'_> {
         self.meter.enter("refine");
         let mut f = Restricted::by_values(&mut self.meter, q);
         let count = refine::sample_size(&start);
-        let sample = refine::sample(&mut f, land, count, seed, "refine")?;
+        let sample = active::sample(&mut f, land, &start, count, seed, "refine")?;
         let floor = 4.0 * land.noise_at(0.0);
         let (network, rms) =
             refine::refine(&sample, start, floor, deadline, "refine", &mut self.evidence)?;
@@ -553,16 +597,14 @@ impl Run<'_> {
             )
             .into());
         }
-        let mut network = Network { a: q * &network.a, ..network };
-        if let Some(asked) = self.settings.activation {
-            network = network.with_activations(asked, asked).unwrap_or(network);
-        }
+        let mut network = self.settings.as_asked(Network { a: q * &network.a, ..network });
         let mut sample = if q.ncols() == q.nrows() {
             sample
         } else {
             // Back to all d inputs, where the range itself is refined too.
             let count = refine::sample_size(&network);
-            let sample = refine::sample(&mut self.meter, land, count, seed, "refine all inputs")?;
+            let sample =
+                active::sample(&mut self.meter, land, &network, count, seed, "refine all inputs")?;
             let stage = "refine_all_inputs";
             network =
                 refine::refine(&sample, network, floor, deadline, stage, &mut self.evidence)?.0;
@@ -574,7 +616,7 @@ impl Run<'_> {
             certify::certify(&mut self.meter, land, &network, &sample, seed, &mut self.evidence)?;
         if let Some(count) = self.more_points(&certificate, &sample, &network) {
             self.meter.enter("refine");
-            let more = refine::sample(&mut self.meter, land, count, seed, "refine more")?;
+            let more = active::sample(&mut self.meter, land, &network, count, seed, "refine more")?;
             sample = sample.with(more);
             let stage = "refine_more";
             network =
@@ -634,10 +676,19 @@ fn no_units() -> Failure {
     )
 }
 
-/// How the first network is found.
-enum Way {
+/// What the first network is found by.
+enum Means {
     /// By Hessians and gradients.
     Differences,
     /// By values alone.
     Values,
+}
+
+/// A way to the second layer.
+#[derive(Clone, Copy)]
+enum Way {
+    /// The peel with this split of the first layer.
+    Split(u64),
+    /// All units in their active range.
+    Whole,
 }

@@ -19,13 +19,15 @@ use serde_json::json;
 
 use super::place::{Placement, Placer};
 use super::probe::Landscape;
+use super::step::{self, Step};
 use super::units::Unit;
-use super::{Evidence, Failure, Halt, step};
+use super::{Evidence, Failure, Halt};
 use crate::draws;
 use crate::hessian::{smat, svec};
 use crate::linalg::thin_svd;
 use crate::oracle::Oracle;
 use crate::rank_one::{self, Ascent};
+use crate::shallow::pencil::pencil;
 use crate::stencil::{GradientScheme, HessianScheme};
 use crate::subspace::{self, largest_gap};
 
@@ -42,18 +44,40 @@ const LEAST_SCORE: f64 = 1.0 - 1e-3;
 pub struct Peel {
     /// Units held.
     pub held: Vec<usize>,
-    /// Where: direction_i . x.
+    /// Where they are at the first point: direction_i . x.
     pub targets: Vec<f64>,
-    /// The points x(k) and the levels of the units T: +-1, or part-way.
+    /// The points x(k) and the levels of the units that vary: +-1, or part-way.
     pub places: Vec<Placement>,
     /// f at the points.
     pub values: DVector<f64>,
+    /// The second layer along the units held.
+    pub layer: Resolved,
+}
+
+/// The second layer's units, each up to a factor.
+pub struct Resolved {
     /// Columns beta_l = G_S b_S,l up to a factor, |S| x m1.
     pub beta: DMatrix<f64>,
     /// w_l(k) = c_l h'(u_l(k)) over that factor, m1 x K.
     pub w: DMatrix<f64>,
     /// c_l h''(u_l(k)) over its square, m1 x K.
     pub curvature: DMatrix<f64>,
+    /// The largest share (Frobenius norm) of a Hessian that they do not make diagonal.
+    pub off_diagonal: f64,
+}
+
+/// Derivatives of f along `moves`.
+pub struct Derivatives {
+    /// Gradients, |S| x K.
+    pub p: DMatrix<f64>,
+    /// Error of the gradients (spectral norm), seen by halving the step.
+    pub error: f64,
+    /// Hessians, |S| x |S|.
+    pub hessians: Vec<DMatrix<f64>>,
+    /// f itself.
+    pub values: DVector<f64>,
+    /// The step, and what second differences with it are worth.
+    pub step: Step,
 }
 
 /// Peels with growing S until the gap shows m1. `attempt` varies the split.
@@ -112,7 +136,7 @@ fn sizes(half: usize, most: usize) -> Vec<usize> {
 
 /// Units whose directions are best conditioned together, begun at random: each next one is the most
 /// independent of those chosen.
-fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut rest: Vec<usize> = (0..units.len()).collect();
     let mut residual: Vec<DVector<f64>> = units.iter().map(|u| u.direction.clone()).collect();
     let mut chosen = Vec::new();
@@ -235,19 +259,8 @@ fn peel_split(
     let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
     let points = DMatrix::from_columns(&points);
     let count = points.ncols();
-    // The step, in half widths, by what second differences along the moves do.
-    let some = points.select_columns(&(0..count.min(24)).collect::<Vec<_>>());
-    let along = moves.select_columns(&(0..some.ncols()).map(|k| k % size).collect::<Vec<_>>());
-    let step = step::second_difference(f, &some, &along, 0.5)?;
-    let p = f.gradients(&points, &moves, GradientScheme::Central4, step.h)?;
-    let k = f.hessians(&points, &moves, HessianScheme::Richardson, step.h)?;
-    let values = f.values(&points)?;
-
-    // The rank of p is told from its error, seen by halving the step.
-    let halved = f.gradients(&points, &moves, GradientScheme::Central4, 0.5 * step.h)?;
-    let not_finite = || failure("gradients are not finite");
+    let Derivatives { p, error, hessians, values, step } = derivatives(f, &points, &moves)?;
     let svd = thin_svd(&p).ok_or_else(not_finite)?;
-    let error = thin_svd(&(&p - halved)).ok_or_else(not_finite)?.s[0];
     // The held units stray from their places by the angle errors times the distance.
     let strays = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max)
         * held.iter().map(|&i| units[i].error / units[i].half_width).fold(0.0, f64::max);
@@ -258,7 +271,8 @@ fn peel_split(
     let Some(gap) = gap else {
         return Err(failure(format!(
             "the gradients along {size} held units show no rank below {size} (singular values {:.2e} to \
-             {:.2e}, error {noise:.2e}): m1 is at least {size}, or the values are too inaccurate",
+             {:.2e}, error {noise:.2e}): m1 is at least {size}, more than can be told from so many units, or more \
+             accurate values are needed",
             svd.s[0],
             svd.s[svd.s.len() - 1]
         )));
@@ -266,7 +280,6 @@ fn peel_split(
     let m1 = gap.rank;
     let range = svd.u.columns(0, m1).into_owned();
     let outside = DMatrix::identity(size, size) - &range * range.transpose();
-    let hessians: Vec<DMatrix<f64>> = k.column_iter().map(|k| smat(k.as_slice())).collect();
 
     // (I - U U^T) (K(k) e_j - kappa_j p_j(k) e_j) = 0 for every k: one unknown a unit.
     let kappa = DVector::from_fn(size, |j, _| {
@@ -286,13 +299,59 @@ fn peel_split(
             range.transpose() * corrected * &range
         })
         .collect();
-    let factors = common_factors(&inner, m1, ascent, rng)?;
+    let layer = resolve(&range, &inner, &p, ascent, rng)?;
+    let row = json!({
+        "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio, "error": noise,
+        "step": step.h, "off_diagonal": layer.off_diagonal,
+    });
+    Ok((Peel { held, targets, places, values, layer }, row))
+}
+
+fn not_finite() -> Halt {
+    failure("gradients are not finite")
+}
+
+/// Derivatives along the columns of `moves` at the columns of `points`.
+pub fn derivatives(
+    f: &mut dyn Oracle,
+    points: &DMatrix<f64>,
+    moves: &DMatrix<f64>,
+) -> Result<Derivatives, Halt> {
+    // The step, in half widths, by what second differences along the moves do.
+    let some = points.select_columns(&(0..points.ncols().min(24)).collect::<Vec<_>>());
+    let along = (0..some.ncols()).map(|k| k % moves.ncols()).collect::<Vec<_>>();
+    let step = step::second_difference(f, &some, &moves.select_columns(&along), 0.5)?;
+    let k = f.hessians(points, moves, HessianScheme::Richardson, step.h)?;
+    let hessians = k.column_iter().map(|k| smat(k.as_slice())).collect();
+    let values = f.values(points)?;
+
+    // Differences of order 4, extrapolated to order 6. Half the step shows the error: what it changes.
+    let mut p_at = |h: f64| f.gradients(points, moves, GradientScheme::Central4, h);
+    let (wide, middle, narrow) = (p_at(2.0 * step.h)?, p_at(step.h)?, p_at(0.5 * step.h)?);
+    let extrapolated = |wide: &DMatrix<f64>, narrow: &DMatrix<f64>| narrow + (narrow - wide) / 15.0;
+    let p = extrapolated(&middle, &narrow);
+    let change = &p - extrapolated(&wide, &middle);
+    let error = thin_svd(&change).ok_or_else(not_finite)?.s[0];
+    Ok(Derivatives { p, error, hessians, values, step })
+}
+
+/// The second layer from gradients `p` in the range of the orthonormal columns of `range` (|S| x m1) and
+/// Hessians in its coordinates, without those of the first layer.
+pub fn resolve(
+    range: &DMatrix<f64>,
+    inner: &[DMatrix<f64>],
+    p: &DMatrix<f64>,
+    ascent: Ascent,
+    rng: &mut ChaCha8Rng,
+) -> Result<Resolved, Halt> {
+    let m1 = range.ncols();
+    let factors = common_factors(inner, m1, ascent, rng)?;
     let inverse = factors
         .clone()
         .try_inverse()
         .ok_or_else(|| failure("the second-layer directions found are dependent"))?;
-    let w = &inverse * range.transpose() * &p;
-    let mut curvature = DMatrix::zeros(m1, count);
+    let w = &inverse * range.transpose() * p;
+    let mut curvature = DMatrix::zeros(m1, inner.len());
     let mut off_diagonal = 0.0f64;
     for (k, matrix) in inner.iter().enumerate() {
         let diagonal = &inverse * matrix * inverse.transpose();
@@ -301,15 +360,12 @@ fn peel_split(
             (&diagonal - DMatrix::from_diagonal(&diagonal.diagonal())).norm() / diagonal.norm(),
         );
     }
-    let beta = range * factors;
-    let row = json!({
-        "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio, "error": noise,
-        "step": step.h, "off_diagonal": off_diagonal,
-    });
-    Ok((Peel { held, targets, places, values, beta, w, curvature }, row))
+    Ok(Resolved { beta: range * factors, w, curvature, off_diagonal })
 }
 
-/// The m1 common rank-one factors of symmetric m1 x m1 matrices: stages 2 and 3 once more, in small.
+/// The m1 common rank-one factors of symmetric m1 x m1 matrices: stages 2 and 3 once more, in small. Where
+/// two of them are nearly parallel, the search does not tell them apart, but diagonalising two of the
+/// matrices together does; what makes all of them most nearly diagonal is taken.
 fn common_factors(
     matrices: &[DMatrix<f64>],
     m1: usize,
@@ -320,8 +376,9 @@ fn common_factors(
         return Ok(DMatrix::identity(1, 1));
     }
     let columns: Vec<DVector<f64>> = matrices.iter().map(|m| DVector::from_vec(svec(m))).collect();
-    let space = subspace::leading(&DMatrix::from_columns(&columns))
-        .ok_or_else(|| failure("second differences are not finite"))?;
+    let stack = DMatrix::from_columns(&columns);
+    let space =
+        subspace::leading(&stack).ok_or_else(|| failure("second differences are not finite"))?;
     let basis = space.truncated(m1).basis;
     let mut found = Vec::new();
     for _ in 0..4 {
@@ -329,15 +386,67 @@ fn common_factors(
         found = rank_one::search(&basis, &starts, ascent);
         found.retain(|c| c.score > LEAST_SCORE);
         if found.len() >= m1 {
-            found.truncate(m1);
-            let columns: Vec<DVector<f64>> = found.into_iter().map(|c| c.direction).collect();
-            return Ok(DMatrix::from_columns(&columns));
+            break;
         }
     }
-    Err(failure(format!(
-        "only {} of {m1} second-layer directions were found (singular values of their span: {:.2e} to {:.2e})",
-        found.len(),
-        space.singular_values[0],
-        space.singular_values[m1 - 1]
-    )))
+    let count = found.len();
+    let searched = (count >= m1).then(|| {
+        let columns: Vec<DVector<f64>> =
+            found.into_iter().take(m1).map(|candidate| candidate.direction).collect();
+        DMatrix::from_columns(&columns)
+    });
+    let together = pencil(&stack, m1, rng).map(|pencil| pencil.directions);
+    let choices = searched.into_iter().chain(together);
+    let best = choices
+        .filter_map(|factors| Some((off_diagonal(matrices, &factors)?, factors)))
+        .min_by(|a, b| a.0.total_cmp(&b.0));
+    best.map(|(_, factors)| factors).ok_or_else(|| {
+        failure(format!(
+            "only {count} of {m1} second-layer directions were found (singular values of their span: \
+             {:.2e} to {:.2e}): two of them may be parallel, or the values too inaccurate",
+            space.singular_values[0],
+            space.singular_values[m1 - 1]
+        ))
+    })
+}
+
+/// Share (Frobenius norm) that F^-1 M_k F^-T, F of unit columns, leave off the diagonals.
+fn off_diagonal(matrices: &[DMatrix<f64>], factors: &DMatrix<f64>) -> Option<f64> {
+    let inverse = factors.clone().try_inverse()?;
+    let (mut off, mut total) = (0.0, 0.0);
+    for matrix in matrices {
+        let core = &inverse * matrix * inverse.transpose();
+        total += core.norm_squared();
+        off += core.norm_squared() - core.diagonal().norm_squared();
+    }
+    let share = (off / total).max(0.0).sqrt();
+    share.is_finite().then_some(share)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nearly_parallel_factors_are_told_apart() {
+        let rng = &mut draws::stream(1, "factors", 0);
+        let angle = 2f64.to_radians();
+        let truth = DMatrix::from_columns(&[
+            DVector::from_vec(vec![1.0, 0.0, 0.0]),
+            DVector::from_vec(vec![angle.cos(), angle.sin(), 0.0]),
+            DVector::from_vec(vec![0.6, 0.0, 0.8]),
+        ]);
+        let matrices: Vec<DMatrix<f64>> = (0..12)
+            .map(|_| {
+                let core = DMatrix::from_diagonal(&draws::gaussian(rng, 3, 1).column(0));
+                &truth * core * truth.transpose()
+            })
+            .collect();
+        let found = common_factors(&matrices, 3, Ascent::Spectral, rng).unwrap();
+        assert!(off_diagonal(&matrices, &found).unwrap() < 1e-8);
+        let cosines = truth.tr_mul(&found).abs();
+        for (k, cosines) in cosines.row_iter().enumerate() {
+            assert!(cosines.max() > 1.0 - 1e-12, "{k}: {cosines}");
+        }
+    }
 }

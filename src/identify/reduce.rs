@@ -5,7 +5,7 @@ use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
 use super::probe::Landscape;
-use super::{Evidence, Halt};
+use super::{Evidence, Halt, line};
 use crate::draws;
 use crate::hessian::stack::{HessianStack, HostStack};
 use crate::linalg::thin_svd;
@@ -19,6 +19,13 @@ const CLEAR_GAP: f64 = 30.0;
 const NOISE: f64 = 30.0;
 /// Or this share of the largest singular value, for what the differences truncate.
 const TRUNCATION: f64 = 1e-8;
+
+/// Points at which the range is checked.
+const CHECKS: usize = 192;
+/// Changes above this many times the noise count.
+const CHANGE: f64 = 100.0;
+/// A gradient of which less is outside of the range tells nothing new.
+const LEAST_SHARE: f64 = 1e-4;
 
 /// A black box seen on a subspace: y -> f(Q y).
 pub struct Restricted<'a> {
@@ -123,7 +130,65 @@ pub fn reduce(
     for (k, mut centre) in centres.column_iter_mut().enumerate() {
         centre *= land.scale * 2f64.powi(k as i32 % 3);
     }
-    range(f, land, centres, land.scale, evidence)
+    let basis = range(f, land, centres, land.scale, evidence)?;
+    completed(f, land, basis, seed, evidence)
+}
+
+/// The range with what its gradients have missed: a steep unit is active at few points only, but f(x) and
+/// f(Q Q^T x) lie on different sides of its hyperplane often enough, and between them is its gradient.
+fn completed(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    mut basis: DMatrix<f64>,
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<DMatrix<f64>, Halt> {
+    let d = basis.nrows();
+    let mut added = 0;
+    let mut rng = draws::stream(seed, "reduce completed", 0);
+    while basis.ncols() < d {
+        let mut points = draws::gaussian(&mut rng, d, CHECKS);
+        for (k, mut x) in points.column_iter_mut().enumerate() {
+            x *= land.scale * 2f64.powi(k as i32 % 6 - 2);
+        }
+        let within = &basis * basis.tr_mul(&points);
+        let change = f.values(&points)? - f.values(&within)?;
+        let noise = |k: usize| land.noise_at(points.column(k).norm());
+        let Some(k) = (0..CHECKS)
+            .filter(|&k| change[k].abs() > CHANGE * noise(k))
+            .max_by(|&a, &b| change[a].abs().total_cmp(&change[b].abs()))
+        else {
+            break;
+        };
+        let origin = within.column(k).into_owned();
+        let path = points.column(k) - &origin;
+        let transition = line::locate(f, &origin, &path, (0.0, 1.0), None, CHANGE * noise(k))?;
+        let Some(transition) = transition else { break };
+        let at = &origin + &path * transition.centre;
+        // The half width is a share of the path.
+        let h = transition.half_width
+            * path.norm()
+            * (noise(k) / transition.variation).powf(0.2).clamp(1e-3, 0.1);
+        let at = DMatrix::from_column_slice(d, 1, at.as_slice());
+        let identity = DMatrix::identity(d, d);
+        let scheme = GradientScheme::Central4;
+        let gradient = stencil::gradients(&mut |x| f.values(x), &at, &identity, scheme, h)?;
+        let gradient = gradient.column(0).into_owned();
+        let outside = &gradient - &basis * basis.tr_mul(&gradient);
+        if outside.norm() <= LEAST_SHARE * gradient.norm() {
+            break;
+        }
+        let mut columns: Vec<DVector<f64>> =
+            basis.column_iter().map(|column| column.into_owned()).collect();
+        columns.push(outside.normalize());
+        basis = DMatrix::from_columns(&columns).qr().q();
+        added += 1;
+    }
+    if added > 0 {
+        evidence.add("reduce", json!({"dimension": basis.ncols(), "added": added}));
+    }
+    // All of the space is best seen in its own coordinates.
+    Ok(if basis.ncols() == d { DMatrix::identity(d, d) } else { basis })
 }
 
 /// The same from gradients at the columns of `centres` (d x n), f varying over lengths of `scale`.
@@ -164,4 +229,29 @@ pub fn range(
         "smallest": svd.s.last(), "allowed": allowed}),
     );
     Ok(if dimension < d { svd.u.columns(0, dimension).into_owned() } else { identity })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::probe::probe;
+    use crate::network::{Activation, Class, Network};
+    use crate::oracle::NetworkOracle;
+
+    #[test]
+    fn a_steep_unit_is_not_lost() {
+        let mut network = Network::random((8, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
+        network.a.column_mut(2).scale_mut(1e4);
+        network.theta[2] = 2e4;
+        let mut f = NetworkOracle::new(network.clone());
+        let land = probe(&mut f, 1).unwrap();
+        let evidence = &mut Evidence::default();
+        let basis = reduce(&mut f, &land, 1, evidence).unwrap();
+        assert_eq!(basis.ncols(), 6, "{}", evidence.as_json());
+        assert!(evidence.as_json()["reduce"][1]["added"] == 1, "{}", evidence.as_json());
+        let outside = &network.a - &basis * basis.tr_mul(&network.a);
+        for (outside, a) in outside.column_iter().zip(network.a.column_iter()) {
+            assert!(outside.norm() < 1e-7 * a.norm(), "{}", outside.norm() / a.norm());
+        }
+    }
 }

@@ -3,12 +3,10 @@
 use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
-use super::probe::Landscape;
 use super::{Evidence, Halt};
-use crate::draws;
-use crate::linalg::{Cholesky, gram};
+use crate::linalg::{Cholesky, InverseFactor, gram};
 use crate::model::Model;
-use crate::oracle::{Deadline, Oracle};
+use crate::oracle::Deadline;
 
 /// Scales of the queries, in natural scales.
 pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
@@ -28,22 +26,6 @@ pub struct Sample {
     pub points: DMatrix<f64>,
     /// Length N.
     pub values: DVector<f64>,
-}
-
-/// `count` fresh points, N(0, s^2 I) with s through [`SCALES`], and their values.
-pub fn sample(
-    f: &mut dyn Oracle,
-    land: &Landscape,
-    count: usize,
-    seed: u64,
-    stage: &str,
-) -> Result<Sample, Halt> {
-    let mut points = draws::gaussian(&mut draws::stream(seed, stage, 0), f.input_dim(), count);
-    for (k, mut x) in points.column_iter_mut().enumerate() {
-        x *= land.scale * SCALES[k % SCALES.len()];
-    }
-    let values = f.values(&points)?;
-    Ok(Sample { points, values })
 }
 
 /// Points for a fit of `network`: half as many again as parameters, and some for the smallest.
@@ -134,11 +116,17 @@ pub fn refine<M: Model>(
         // directions of small singular values behind.
         let mut lambda: f64 = if before < NEAR * size { 0.0 } else { damping };
         for _ in 0..20 {
-            let Some(cholesky) = equilibrated.damped(lambda) else {
+            let undamped = (lambda == 0.0).then(|| equilibrated.inverse_factor()).flatten();
+            let step = match &undamped {
+                Some(factor) => Some(factor.solve(&gradient)),
+                None if lambda == 0.0 => None,
+                None => equilibrated.damped(lambda).map(|cholesky| cholesky.solve(&gradient)),
+            };
+            let Some(step) = step else {
                 lambda = (lambda * 10.0).max(1e-14);
                 continue;
             };
-            let step = cholesky.solve(&gradient).component_mul(&equilibrated.scale);
+            let step = step.component_mul(&equilibrated.scale);
             let trial = network.with_vector(&(network.to_vector() - step));
             let next = sample.residual(&trial);
             if rms(&next) < before {
@@ -146,9 +134,8 @@ pub fn refine<M: Model>(
                 residual = next;
                 improved = true;
                 damping = (lambda * 0.1).max(1e-12);
-                if lambda == 0.0 && rms(&residual) < floor {
-                    (network, residual) =
-                        settle(sample, network, residual, &equilibrated, &cholesky);
+                if let Some(factor) = undamped.filter(|_| rms(&residual) < floor) {
+                    (network, residual) = settle(sample, network, residual, &equilibrated, &factor);
                     settled = true;
                 }
                 break;
@@ -178,7 +165,7 @@ fn settle<M: Model>(
     mut network: M,
     mut residual: DVector<f64>,
     jacobian: &Equilibrated,
-    factor: &Cholesky,
+    factor: &InverseFactor,
 ) -> (M, DVector<f64>) {
     for _ in 0..MOST_CHORDS {
         let step = factor.solve(&(&jacobian.jt * &residual)).component_mul(&jacobian.scale);
@@ -218,6 +205,16 @@ impl Equilibrated {
         }
         let gram = gram(&jt);
         Some(Equilibrated { jt, scale, gram })
+    }
+
+    /// R^-1 with R^T R = jt jt^T. Rounding of the Gram matrix hides singular values below sqrt(n eps): there
+    /// the slower factorisation of the Jacobian itself decides, which sees down to n eps. `None` if it is
+    /// singular to working precision.
+    pub fn inverse_factor(&self) -> Option<InverseFactor> {
+        let rounding = 4.0 * self.gram.nrows() as f64 * f64::EPSILON;
+        let mut gram = self.gram.clone();
+        (0..gram.nrows()).for_each(|k| gram[(k, k)] -= rounding);
+        InverseFactor::of_gram(&gram).or_else(|| InverseFactor::of_rows(&self.jt))
     }
 
     /// Cholesky factor of gram + lambda I.

@@ -31,13 +31,13 @@ const REACHED: f64 = 1.5;
 /// Norms of the rows that are tried.
 const NORMS: std::ops::Range<f64> = 0.3..3.0;
 
-/// A network with the hyperplanes and widths of `units` and the second layer that fits where they are saturated.
+/// A network with activations g and h, the hyperplanes and widths of `units` and the second layer that fits where they are saturated.
 #[allow(clippy::too_many_arguments)]
 pub fn assemble(
     f: &mut dyn Oracle,
     land: &Landscape,
     units: &[Unit],
-    phi: Activation,
+    (g, h): (Activation, Activation),
     seed: u64,
     attempt: u64,
     deadline: Option<Deadline>,
@@ -68,7 +68,7 @@ pub fn assemble(
         };
         let mut best: Option<(f64, Shallow)> = None;
         for _ in 0..STARTS {
-            let Some(start) = start(&sample, m1, phi, rng) else { continue };
+            let Some(start) = start(&sample, m1, h, rng) else { continue };
             let scratch = &mut Evidence::default();
             let (fit, _) = refine(&sample, start, accuracy, deadline, "saturated", scratch)?;
             let sigma = sample.sigma(&fit);
@@ -86,7 +86,7 @@ pub fn assemble(
             tried.push(json!({"m1": fit.c.len(), "residual": sample.sigma(&fit)}));
             evidence
                 .add("saturated", json!({"values": count, "accuracy": accuracy, "tried": tried}));
-            return Ok(network(d, units, fit));
+            return Ok(network(d, units, g, fit));
         }
     }
     evidence.add("saturated", json!({"values": count, "accuracy": accuracy, "tried": tried}));
@@ -133,9 +133,8 @@ fn start(sample: &Sample, m1: usize, phi: Activation, rng: &mut impl rand::Rng) 
 }
 
 /// Slopes by the widths of the transitions, shifts by their middles.
-fn network(d: usize, units: &[Unit], second: Shallow) -> Network {
-    let phi = second.phi;
-    let half = half_width(phi);
+fn network(d: usize, units: &[Unit], g: Activation, second: Shallow) -> Network {
+    let half = half_width(g);
     let mut a = DMatrix::zeros(d, units.len());
     for (unit, mut column) in units.iter().zip(a.column_iter_mut()) {
         column.copy_from(&(&unit.direction * (half / unit.half_width)));
@@ -144,8 +143,8 @@ fn network(d: usize, units: &[Unit], second: Shallow) -> Network {
         units.len(),
         units.iter().map(|unit| half / unit.half_width * unit.centre),
     );
-    let Shallow { a: b, theta: tau, c, c0, .. } = second;
-    Network { a, theta, b, tau, c, c0, g: phi, h: phi }
+    let Shallow { a: b, theta: tau, c, c0, phi: h } = second;
+    Network { a, theta, b, tau, c, c0, g, h }
 }
 
 /// z at which 99 % of a transition from -1 to 1 is over.

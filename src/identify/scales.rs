@@ -3,7 +3,6 @@
 
 use nalgebra::{DMatrix, DVector, Matrix2, Vector2};
 use rayon::prelude::*;
-use serde_json::json;
 
 use super::line::values_along;
 use super::peel::Peel;
@@ -11,7 +10,7 @@ use super::place::Placer;
 use super::probe::Landscape;
 use super::second_layer::SecondLayer;
 use super::units::Unit;
-use super::{Evidence, Failure, Halt};
+use super::{Failure, Halt};
 use crate::draws;
 use crate::network::{Activation, Network};
 use crate::oracle::Oracle;
@@ -23,40 +22,34 @@ const POINTS: usize = 21;
 /// First guesses of the slope times the half width; 2.3 for a linear response of a tanh unit.
 const SLOPES: [f64; 7] = [1.0, 1.4, 1.8, 2.3, 2.9, 3.8, 5.0];
 
-/// Fits slopes and shifts and assembles the network in the coordinates of the units' directions.
-#[allow(clippy::too_many_arguments)]
-pub fn assemble(
+/// f along lines on which only one first-layer unit changes, with the second layer known as `second`.
+pub fn read(
     f: &mut dyn Oracle,
     land: &Landscape,
     units: &[Unit],
     peel: &Peel,
     second: &SecondLayer,
-    (g, h): (Activation, Activation),
     seed: u64,
-    evidence: &mut Evidence,
-) -> Result<Network, Halt> {
-    let (m0, m1) = (units.len(), second.c.len());
+) -> Result<Vec<Reading>, Halt> {
     let placer = Placer::new(units, land);
     let mut rng = draws::stream(seed, "scales", 0);
-    let mut b = DMatrix::zeros(m0, m1);
-    for (row, &j) in second.free.iter().enumerate() {
-        b.set_row(j, &second.b_free.row(row));
-    }
-    let ts: Vec<f64> = (0..POINTS).map(|k| 6.0 * k as f64 / (POINTS - 1) as f64 - 3.0).collect();
+    let ts = positions();
     let mut readings = Vec::new();
 
     // Units of S: the lines run through the places of the peel, where the row of B is known times
     // phi'(z) and the second layer's inputs include the unit at its middle.
     let moves = placer.moves(&peel.held).ok_or_else(dependent)?;
-    for (row, &unit) in peel.held.iter().enumerate() {
-        let direction = moves.column(row).into_owned();
+    for (index, &unit) in peel.held.iter().enumerate() {
+        let direction = moves.column(index).into_owned();
         let mut lines = Vec::new();
-        for k in spread_out(peel.places.len(), LINES) {
+        let level = |k: usize| peel.places[k].signs[unit];
+        let alike: Vec<usize> = (0..peel.places.len()).filter(|&k| level(k) == level(0)).collect();
+        for k in spread_out(alike.len(), LINES).into_iter().map(|n| alike[n]) {
             let values = values_along(f, &peel.places[k].point, &direction, &ts)?;
             lines.push(Line { inputs: second.u.column(k).into_owned(), values });
         }
-        let row = Row::TimesSlope(second.beta.row(row).transpose());
-        readings.push(Reading { unit, row, lines });
+        let row = Row::TimesSlope(second.beta.row(index).transpose());
+        readings.push(Reading { unit, at: peel.targets[index], row, lines });
     }
 
     // Units of T: hold S and the unit, saturate the rest.
@@ -78,40 +71,74 @@ pub fn assemble(
         if lines.is_empty() {
             return Err(dependent());
         }
-        readings.push(Reading { unit, row: Row::Known(second.b_free.row(row).transpose()), lines });
+        let (at, row) = (units[unit].centre, Row::Known(second.b_free.row(row).transpose()));
+        readings.push(Reading { unit, at, row, lines });
     }
+    Ok(readings)
+}
 
+/// A first network in the coordinates of the units' directions.
+pub struct Assembled {
+    /// The network.
+    pub network: Network,
+    /// Root mean square misfits of the units' lines: their geometric mean over the units, so that those
+    /// that show their activation decide.
+    pub misfit: f64,
+    /// The largest of them.
+    pub worst: f64,
+}
+
+/// Fits slopes and shifts to the `readings` for the activations (g, h), and assembles the network.
+pub fn assemble(
+    readings: &[Reading],
+    units: &[Unit],
+    peel: &Peel,
+    second: &SecondLayer,
+    (g, h): (Activation, Activation),
+) -> Result<Assembled, Halt> {
+    let (m0, m1) = (units.len(), second.c.len());
+    let ts = positions();
+    let mut b = DMatrix::zeros(m0, m1);
+    for (row, &j) in second.free.iter().enumerate() {
+        b.set_row(j, &second.b_free.row(row));
+    }
     let fits: Vec<Option<(f64, f64, f64)>> = readings
         .par_iter()
         .map(|reading| fit_two(|q, z, out| reading.residuals((q, z), (g, h), second, &ts, out)))
         .collect();
-    // Per unit: slope times half width, and z at the unit's centre.
+    // Per unit: slope times half width, z in the middle of its lines, and where that is.
     let mut slope = vec![0.0; m0];
     let mut middle = vec![0.0; m0];
-    let mut worst = 0.0f64;
+    let mut at = vec![0.0; m0];
+    let (mut worst, mut logs) = (0.0f64, 0.0);
     for (reading, fit) in readings.iter().zip(fits) {
         let i = reading.unit;
         let Some((q, z, misfit)) = fit else { return Err(open(i)) };
-        (slope[i], middle[i]) = (q, z);
+        (slope[i], middle[i], at[i]) = (q, z, reading.at);
         worst = worst.max(misfit);
+        logs += misfit.max(f64::MIN_POSITIVE).ln();
         b.set_row(i, &reading.row.at(q * g.slope(z)).transpose());
     }
 
-    let d = f.input_dim();
-    let mut a = DMatrix::zeros(d, m0);
+    let mut a = DMatrix::zeros(units[0].direction.len(), m0);
     let mut theta = DVector::zeros(m0);
     for (i, unit) in units.iter().enumerate() {
         let norm = slope[i] / unit.half_width;
         a.set_column(i, &(&unit.direction * norm));
-        theta[i] = norm * unit.centre - middle[i];
+        theta[i] = norm * at[i] - middle[i];
     }
-    // At the peel's places u = offset + b_T . y_T, with S at the middle.
+    // At the first of the peel's places u = offset + b_T . y_T.
     let mut tau = -&second.offset;
     for &i in &peel.held {
         tau += b.row(i).transpose() * g.value(middle[i]);
     }
-    evidence.add("scales", json!({"worst_misfit": worst, "spread": land.spread}));
-    Ok(Network { a, theta, b, tau, c: second.c.clone(), c0: second.c0, g, h })
+    let network = Network { a, theta, b, tau, c: second.c.clone(), c0: second.c0, g, h };
+    Ok(Assembled { network, misfit: (logs / readings.len() as f64).exp(), worst })
+}
+
+/// Positions on a line, in half widths.
+fn positions() -> Vec<f64> {
+    (0..POINTS).map(|k| 6.0 * k as f64 / (POINTS - 1) as f64 - 3.0).collect()
 }
 
 /// What is known of a unit's row of B.
@@ -140,8 +167,10 @@ struct Line {
 }
 
 /// All that was read of one unit.
-struct Reading {
+pub struct Reading {
     unit: usize,
+    /// direction . x in the middle of the lines.
+    at: f64,
     row: Row,
     lines: Vec<Line>,
 }

@@ -7,7 +7,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::peel::{Peel, part_way};
+use super::peel::{Peel, Resolved, part_way};
 use super::{Failure, Halt};
 use crate::linalg::{least_squares, thin_svd};
 use crate::network::Activation;
@@ -22,7 +22,7 @@ pub struct SecondLayer {
     pub b_free: DMatrix<f64>,
     /// The units T.
     pub free: Vec<usize>,
-    /// u_l(k) = offset_l + b_T . y_T(k).
+    /// u_l(k) = offset_l + b_T . y_T(k), where the units held are as at the first place.
     pub offset: DVector<f64>,
     /// u_l(k) by that affine rule, m1 x K.
     pub u: DMatrix<f64>,
@@ -32,18 +32,24 @@ pub struct SecondLayer {
     pub c0: f64,
     /// Worst relative residual of the affine rule.
     pub affinity: f64,
+    /// How far w is from what the activation makes of r, relative to its largest: the geometric mean over
+    /// the units, so that those that show their activation decide.
+    pub misfit: f64,
 }
 
 /// Scales, inputs and free rows of the second layer, for its activation h.
 pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
-    let (m1, count) = peel.w.shape();
+    let Resolved { beta, w, curvature, .. } = &peel.layer;
+    let (m1, count) = w.shape();
     let m0 = peel.places[0].signs.len();
     let free: Vec<usize> = (0..m0).filter(|j| !peel.held.contains(j)).collect();
-    // Columns: side of each free unit, an indicator of every part-way level that occurs, and 1.
+    // Columns: side of each free unit, an indicator of every part-way level that occurs (of a unit held:
+    // of every other than that of the first place), and 1.
     let mut between: Vec<(usize, f64)> = Vec::new();
     for place in &peel.places {
-        for &j in free.iter().filter(|&&j| part_way(place.signs[j])) {
-            if !between.contains(&(j, place.signs[j])) {
+        for j in (0..m0).filter(|&j| part_way(place.signs[j])) {
+            let at_first = peel.held.contains(&j) && place.signs[j] == peel.places[0].signs[j];
+            if !at_first && !between.contains(&(j, place.signs[j])) {
                 between.push((j, place.signs[j]));
             }
         }
@@ -68,7 +74,7 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         return Err(failure("the patterns of saturation do not tell the rows of B apart"));
     }
     let mut out = SecondLayer {
-        beta: peel.beta.clone(),
+        beta: beta.clone(),
         b_free: DMatrix::zeros(free.len(), m1),
         free,
         offset: DVector::zeros(m1),
@@ -76,13 +82,16 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         c: DVector::zeros(m1),
         c0: 0.0,
         affinity: 0.0,
+        misfit: 0.0,
     };
+    let mut logs = 0.0;
     for l in 0..m1 {
-        let w: Vec<f64> = peel.w.row(l).iter().copied().collect();
-        let bend: Vec<f64> = peel.curvature.row(l).iter().copied().collect();
-        let (rho, w0) = scale_of(&w, &bend, h).ok_or_else(|| {
+        let w: Vec<f64> = w.row(l).iter().copied().collect();
+        let bend: Vec<f64> = curvature.row(l).iter().copied().collect();
+        let Scale { rho, w0, misfit } = scale_of(&w, &bend, h).ok_or_else(|| {
             failure(format!("second-layer unit {l} shows no curvature: its scale is open"))
         })?;
+        logs += misfit.max(f64::MIN_POSITIVE).ln();
         let u: Vec<f64> =
             (0..count).map(|k| input_of(w[k] / w0, bend[k] / w[k] / rho, h)).collect();
         // The slope of h weighs a reading: saturated units tell their input badly.
@@ -125,6 +134,7 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         out.beta.column_mut(l).scale_mut(rho);
         out.c[l] = w0 / (rho * h.slope(0.0));
     }
+    out.misfit = (logs / m1 as f64).exp();
     // f = c0 + sum c_l h(u_l): c again, and c0, by least squares at the same points.
     let outputs =
         DMatrix::from_fn(count, m1 + 1, |k, l| if l < m1 { h.value(out.u[(l, k)]) } else { 1.0 });
@@ -145,18 +155,30 @@ fn failure(reason: impl Into<String>) -> Halt {
     Failure::new("second_layer", reason).into()
 }
 
-/// (rho, w0) by weighted regression of w (tanh) or log w (erf) on r^2.
-fn scale_of(w: &[f64], bend: &[f64], h: Activation) -> Option<(f64, f64)> {
+/// What relates w and r for one unit.
+struct Scale {
+    /// The unknown factor.
+    rho: f64,
+    /// w where the unit is at its middle.
+    w0: f64,
+    /// Weighted root mean square distance of w from what r makes of it, relative to the largest w.
+    misfit: f64,
+}
+
+/// By weighted regression of w (tanh) or log w (erf) on r^2.
+fn scale_of(w: &[f64], bend: &[f64], h: Activation) -> Option<Scale> {
     let largest = w.iter().fold(0.0f64, |a, w| a.max(w.abs()));
     let sign = w.iter().sum::<f64>().signum();
+    // (weight, r^2, w)
+    let seen: Vec<(f64, f64, f64)> = w
+        .iter()
+        .zip(bend)
+        .filter(|(w, _)| **w * sign >= 1e-3 * largest)
+        .map(|(&w, &bend)| ((w / largest).powi(4), (bend / w).powi(2), w * sign))
+        .collect();
     let (mut s, mut sx, mut sy, mut sxx, mut sxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
-    for (&w, &bend) in w.iter().zip(bend) {
-        if w * sign < 1e-3 * largest {
-            continue;
-        }
-        let x = (bend / w).powi(2);
-        let weight = (w / largest).powi(4);
-        let y = if h == Activation::Erf { (w * sign).ln() } else { w * sign };
+    for &(weight, x, w) in &seen {
+        let y = if h == Activation::Erf { w.ln() } else { w };
         s += weight;
         sx += weight * x;
         sy += weight * y;
@@ -167,13 +189,19 @@ fn scale_of(w: &[f64], bend: &[f64], h: Activation) -> Option<(f64, f64)> {
     let slope = (s * sxy - sx * sy) / determinant;
     let intercept = (sxx * sy - sx * sxy) / determinant;
     // tanh: w = w0 - w0 r^2 / (4 rho^2); erf: log w = log w0 - r^2 / (4 rho^2).
-    let (rho_squared, w0) = if h == Activation::Erf {
-        (-0.25 / slope, sign * intercept.exp())
-    } else {
-        (-0.25 * intercept / slope, sign * intercept)
+    let law = |x: f64| {
+        let y = intercept + slope * x;
+        if h == Activation::Erf { y.exp() } else { y }
     };
-    (rho_squared.is_finite() && rho_squared > 0.0 && w0.is_finite() && w0 != 0.0)
-        .then(|| (rho_squared.sqrt(), w0))
+    let rho_squared = if h == Activation::Erf { -0.25 / slope } else { -0.25 * intercept / slope };
+    let w0 = sign * law(0.0);
+    let off: f64 = seen.iter().map(|&(weight, x, w)| weight * (w - law(x)).powi(2)).sum();
+    let misfit = (off / s).sqrt() / largest;
+    (rho_squared.is_finite() && rho_squared > 0.0 && w0.is_finite() && w0 != 0.0).then(|| Scale {
+        rho: rho_squared.sqrt(),
+        w0,
+        misfit,
+    })
 }
 
 /// u from h'(u) / h'(0) and (h''/h')(u): the latter is sharp near the middle, the former farther out.
@@ -202,8 +230,11 @@ mod tests {
             let inputs: Vec<f64> = (0..40).map(|k| -1.9 + 0.09 * f64::from(k)).collect();
             let w: Vec<f64> = inputs.iter().map(|&u| rho * c * h.slope(u)).collect();
             let bend: Vec<f64> = inputs.iter().map(|&u| rho * rho * c * h.curvature(u)).collect();
-            let (found, w0) = scale_of(&w, &bend, h).unwrap();
-            assert!((found - rho).abs() < 1e-9, "{h}: {found}");
+            let Scale { rho: found, w0, misfit } = scale_of(&w, &bend, h).unwrap();
+            assert!((found - rho).abs() < 1e-9 && misfit < 1e-12, "{h}: {found}, {misfit}");
+            // The other activation would not do.
+            let other = if h == Activation::Erf { Activation::Tanh } else { Activation::Erf };
+            assert!(scale_of(&w, &bend, other).unwrap().misfit > 1e-3);
             assert!((w0 - rho * c * h.slope(0.0)).abs() < 1e-9);
             for (k, &u) in inputs.iter().enumerate() {
                 assert!((input_of(w[k] / w0, bend[k] / w[k] / found, h) - u).abs() < 1e-6);

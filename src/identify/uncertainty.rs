@@ -12,7 +12,6 @@ use nalgebra::{DMatrix, DVector};
 
 use super::refine::{Equilibrated, Sample};
 use crate::draws;
-use crate::linalg::InverseFactor;
 use crate::model::Model;
 
 /// The bound may be exceeded by chance in this share of the runs.
@@ -54,7 +53,7 @@ impl<M: Model> Uncertainty<M> {
         if jacobian.scale.iter().any(|&s| s == 0.0) {
             return None;
         }
-        let factor = inverse_factor(&jacobian)?;
+        let factor = jacobian.inverse_factor()?;
         let variances = factor.diagonal();
         let scale = &jacobian.scale;
         let standard = variances.zip_map(scale, |v, s| v.sqrt() * s * sigma);
@@ -117,15 +116,6 @@ impl<M: Model> Uncertainty<M> {
         }
         variance
     }
-}
-
-/// R^-1 with R^T R = J^T J. Rounding of the Gram matrix hides singular values below sqrt(n eps): there
-/// the slower factorisation of the Jacobian itself decides, which sees down to n eps.
-fn inverse_factor(jacobian: &Equilibrated) -> Option<InverseFactor> {
-    let rounding = 4.0 * jacobian.gram.nrows() as f64 * f64::EPSILON;
-    let mut gram = jacobian.gram.clone();
-    (0..gram.nrows()).for_each(|k| gram[(k, k)] -= rounding);
-    InverseFactor::of_gram(&gram).or_else(|| InverseFactor::of_rows(&jacobian.jt))
 }
 
 /// The largest of `errors` (one a parameter), relative to the largest entry of each tensor, at least 1.

@@ -18,9 +18,12 @@ use crate::oracle::{Oracle, OracleError};
 use crate::rank_one::{self, Ascent, Candidate};
 use crate::stencil::GradientScheme;
 
-/// Lengths, in natural scales, of the steps of a walk away from the other units' hyperplanes. Short
-/// steps fail: within a few hundred scales some other unit is nearly always in its active range.
-const STRIDES: [f64; 2] = [1000.0, 4000.0];
+/// Length of the first step of a walk away from the other units' hyperplanes: in natural scales and in
+/// distances at which the units are saturated, the longer of the two. Short steps fail: within a few
+/// hundred scales some other unit is nearly always in its active range.
+const STRIDE: (f64, f64) = (1000.0, 4.0);
+/// The steps of a walk, in lengths of the first.
+const STRIDES: [f64; 2] = [1.0, 4.0];
 /// Walks tried, and walks wanted, for each candidate.
 const WALKS: usize = 12;
 const WALKS_WANTED: usize = 3;
@@ -36,8 +39,9 @@ const LEAST_SCORE: f64 = 0.5;
 const CLEAN_LINES: usize = 4;
 /// Lines scanned at most.
 const MOST_LINES: usize = 96;
-/// Length of those lines, in natural scales: long against the widths, short against 1/angle error.
-const LINE_LENGTH: f64 = 65536.0;
+/// Length of those lines, in first steps of a walk: long against the widths, short against 1/angle
+/// error.
+const LINE_LENGTH: f64 = 64.0;
 /// Half widths (98 % of a transition) after which a unit counts as saturated: tanh is then within
 /// 1e-17 of 1, and so are sigmoid and erf.
 pub const SATURATED: f64 = 9.0;
@@ -55,17 +59,35 @@ pub struct Unit {
     pub error: f64,
 }
 
+/// What is known of f from afar.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Scale and noise.
+    pub land: &'a Landscape,
+    /// The distance from which on f is constant between hyperplanes.
+    pub far: f64,
+}
+
+impl Surroundings<'_> {
+    /// Length of the first step of a walk.
+    fn stride(&self) -> f64 {
+        (STRIDE.0 * self.land.scale).max(STRIDE.1 * self.far)
+    }
+}
+
 /// Everything the search needs.
 struct Search<'a> {
     f: &'a mut dyn Oracle,
     land: &'a Landscape,
+    /// Length of the first step of a walk.
+    stride: f64,
     rng: ChaCha8Rng,
 }
 
 /// Finds the first-layer units of the stack's subspace, then what it missed on random lines.
 pub fn find_units(
     f: &mut dyn Oracle,
-    land: &Landscape,
+    around: Surroundings<'_>,
     stack: &mut Stack,
     ascent: Ascent,
     seed: u64,
@@ -74,7 +96,8 @@ pub fn find_units(
 ) -> Result<Vec<Unit>, Halt> {
     let candidates = candidates(stack, ascent, seed)?;
     let anchors = anchors(stack, &candidates)?;
-    let mut search = Search { f, land, rng: draws::stream(seed, "units", attempt) };
+    let rng = draws::stream(seed, "units", attempt);
+    let mut search = Search { f, land: around.land, stride: around.stride(), rng };
     let mut units: Vec<Unit> = Vec::new();
     let mut dropped = Vec::new();
     let others: Vec<DVector<f64>> = candidates.iter().map(|c| c.direction.clone()).collect();
@@ -105,13 +128,14 @@ pub fn find_units(
 /// Takes every unit's direction and transition once more with all others surely saturated.
 pub fn polish(
     f: &mut dyn Oracle,
-    land: &Landscape,
+    around: Surroundings<'_>,
     units: &mut [Unit],
     seed: u64,
     evidence: &mut Evidence,
 ) -> Result<(), Halt> {
-    let placer = Placer::new(units, land);
-    let mut search = Search { f, land, rng: draws::stream(seed, "polish", 0) };
+    let placer = Placer::new(units, around.land);
+    let rng = draws::stream(seed, "polish", 0);
+    let mut search = Search { f, land: around.land, stride: around.stride(), rng };
     let mut polished = Vec::new();
     for (i, unit) in units.iter().enumerate() {
         let mut sightings = Vec::new();
@@ -120,7 +144,7 @@ pub fn polish(
                 continue;
             };
             let reach = 2.0 * unit.half_width + 3.0 * place.point.norm() * unit.error;
-            if let Some(s) = search.sight(&place.point, &unit.direction, reach)? {
+            if let Some(s) = search.sight(&place.point, (&unit.direction, unit.error), reach)? {
                 sightings.push(s);
             }
         }
@@ -236,35 +260,53 @@ fn consensus(
     })
 }
 
+/// The reflection (d x d) that takes the unit vector `direction`, up to sign, to (1, ..., 1) / sqrt(d).
+fn even_frame(direction: &DVector<f64>) -> DMatrix<f64> {
+    let d = direction.len();
+    // Of the two signs the one that does not cancel.
+    let even = (d as f64).powf(-0.5).copysign(-direction.sum());
+    let normal = direction.map(|x| x - even).normalize();
+    DMatrix::identity(d, d) - &normal * normal.transpose() * 2.0
+}
+
 impl Search<'_> {
-    /// Gradient at a transition, unit length, with a step that balances truncation and noise.
+    /// Gradient at a transition, unit length, where it is expected along the unit vector `direction` up
+    /// to an angle of about `error`, with a step that balances truncation and noise.
+    ///
+    /// Differences are taken along a frame that the gradient divides evenly: their truncation is then the
+    /// same in all of them and leaves the direction as it is, but for a share `error` of it.
     fn gradient(
         &mut self,
         x: &DVector<f64>,
         transition: &Transition,
+        direction: &DVector<f64>,
+        error: f64,
     ) -> Result<Option<DVector<f64>>, OracleError> {
         let d = x.len();
         let noise = self.land.noise_at(x.norm());
-        let h = transition.half_width
-            * (10.0 * noise / transition.variation).powf(0.2).clamp(1e-3, 0.2);
+        let balance = (noise / (transition.variation * error.clamp(1e-9, 1.0))).powf(0.2);
+        // Along the frame the unit moves by 1 / sqrt(d) of the step.
+        let h = transition.half_width * balance.clamp(1e-3, 0.1) * (d as f64).sqrt();
         let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
-        let g = self.f.gradients(&centre, &DMatrix::identity(d, d), GradientScheme::Central4, h)?;
+        let frame = even_frame(direction);
+        let g = &frame * self.f.gradients(&centre, &frame, GradientScheme::Central4, h)?;
         let norm = g.norm();
         Ok((norm > 30.0 * noise / h).then(|| g.column(0) / norm))
     }
 
-    /// Looks for the transition nearest to `origin` along `direction` and takes the gradient there.
+    /// Looks for the transition nearest to `origin` along `direction`, known up to an angle of about
+    /// `error`, and takes the gradient there.
     fn sight(
         &mut self,
         origin: &DVector<f64>,
-        direction: &DVector<f64>,
+        (direction, error): (&DVector<f64>, f64),
         reach: f64,
     ) -> Result<Option<Sighting>, OracleError> {
         let floor = 100.0 * self.land.noise_at(origin.norm());
         let found = locate(self.f, origin, direction, (-reach, reach), Some(0.0), floor)?;
         let Some(transition) = found else { return Ok(None) };
         let point = origin + direction * transition.centre;
-        let gradient = self.gradient(&point, &transition)?;
+        let gradient = self.gradient(&point, &transition, direction, error)?;
         Ok(gradient.map(|g| {
             // Widths are measured along `direction`; the unit's own is that times the cosine.
             let half_width = transition.half_width * g.dot(direction).abs();
@@ -283,7 +325,7 @@ impl Search<'_> {
         guess: &DVector<f64>,
         others: &[DVector<f64>],
     ) -> Result<Option<Unit>, OracleError> {
-        let first = self.sight(anchor, guess, 4.0 * self.land.scale)?;
+        let first = self.sight(anchor, (guess, 1.0), 4.0 * self.land.scale)?;
         let Some(first) = first.filter(|s| angle(&s.direction, guess) < FIRST_ANGLE) else {
             return Ok(None);
         };
@@ -308,10 +350,12 @@ impl Search<'_> {
         let mut at = first.clone();
         let mut w = self.away(&at.direction, others);
         for stride in STRIDES {
-            let stride = stride * self.land.scale;
+            let stride = stride * self.stride;
             let origin = &at.point + &w * stride;
             let reach = 4.0 * at.half_width + 2.0 * stride * error;
-            let Some(next) = self.sight(&origin, &at.direction, reach)? else { return Ok(None) };
+            let Some(next) = self.sight(&origin, (&at.direction, error), reach)? else {
+                return Ok(None);
+            };
             let turned = angle(&next.direction, &at.direction);
             if turned > 3.0 * error + 1e-9 {
                 return Ok(None);
@@ -353,7 +397,7 @@ impl Search<'_> {
     /// change. Whatever else is found is followed up. Returns the number of lines scanned.
     fn complete(&mut self, units: &mut Vec<Unit>) -> Result<usize, OracleError> {
         let d = self.f.input_dim();
-        let length = LINE_LENGTH * self.land.scale;
+        let length = LINE_LENGTH * self.stride;
         let mut clean = 0;
         for line in 0..MOST_LINES {
             if clean == CLEAN_LINES {
@@ -372,7 +416,9 @@ impl Search<'_> {
                 let found = locate(self.f, &origin, &direction, (from, to), None, 100.0 * noise)?;
                 let Some(transition) = found else { continue };
                 let point = &origin + &direction * transition.centre;
-                let Some(gradient) = self.gradient(&point, &transition)? else { continue };
+                let Some(gradient) = self.gradient(&point, &transition, &direction, 1.0)? else {
+                    continue;
+                };
                 let others: Vec<_> = units.iter().map(|u| u.direction.clone()).collect();
                 if let Some(unit) = self.settle(&point, &gradient, &others)?
                     && !known(units, &unit)
@@ -418,4 +464,21 @@ pub fn unexplained(
         stretches.push((at, length));
     }
     stretches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_direction_is_divided_evenly() {
+        let mut rng = draws::stream(1, "frame", 0);
+        for direction in [draws::unit_vector(&mut rng, 7), DVector::repeat(4, 0.5)] {
+            let d = direction.len();
+            let frame = even_frame(&direction);
+            assert!((&frame * &frame - DMatrix::identity(d, d)).amax() < 1e-14);
+            let parts = &frame * &direction;
+            assert!((parts.amax() - parts.amin()).abs() < 1e-14, "{parts}");
+        }
+    }
 }

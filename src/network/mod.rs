@@ -11,6 +11,7 @@ mod evaluate;
 mod file;
 pub(crate) mod format;
 pub(crate) mod matching;
+mod minimal;
 mod random;
 mod symmetry;
 

@@ -37,10 +37,19 @@ pub struct Report {
     /// Hidden layers that were looked for: 2, or 1.
     #[serde(default = "two_layers")]
     pub depth: usize,
-    /// Units by layer, if a network or at least all widths were found.
+    /// Units by layer, if a network or at least all widths were found: those of the smallest network
+    /// with the same values, without units that do nothing, and with such that always move together
+    /// made one.
     pub widths: Option<Vec<usize>>,
-    /// The activation of the network found, else the one that was given.
+    /// The inputs, counted from 0, on which the identified network does not depend: its weights for
+    /// them are 0 within their error bound.
+    #[serde(default)]
+    pub idle_inputs: Option<Vec<usize>>,
+    /// The activation of the first layer of the network found, else the one that was given.
     pub activation: Option<Activation>,
+    /// Activations by layer, if a network was found.
+    #[serde(default)]
+    pub activations: Option<Vec<Activation>>,
     /// Where the queries were computed.
     pub backend: BackendRecord,
     /// Queries answered.
@@ -125,7 +134,7 @@ impl Report {
         backend: BackendRecord,
         arguments: Vec<String>,
     ) -> Report {
-        let activation = solution.network.as_ref().map(Model::activation);
+        let activations = solution.network.as_ref().map(Model::activations);
         // A layer of width zero is one that was not found.
         let widths = solution.widths.map(|widths| widths.into().0).filter(|w| !w.contains(&0));
         let expected = match N::DEPTH {
@@ -141,7 +150,9 @@ impl Report {
             reason: solution.reason.clone(),
             depth: N::DEPTH,
             widths,
-            activation: activation.or(settings.activation),
+            idle_inputs: idle_inputs(solution),
+            activation: activations.as_ref().map(|layers| layers[0]).or(settings.activation),
+            activations,
             backend,
             queries: ByStage {
                 total: solution.queries,
@@ -192,6 +203,14 @@ impl Report {
             });
         written.map_err(|source| ReportError::Write { path: path.into(), source })
     }
+}
+
+/// The inputs whose weights are 0 within the error bound, if the network is identified.
+fn idle_inputs<N: Model, W>(solution: &Solution<N, W>) -> Option<Vec<usize>> {
+    let identified = solution.status == Status::Identified;
+    let weights = solution.network.as_ref().filter(|_| identified)?.first_layer();
+    let most = solution.parameter_error_bound? * weights.amax().max(1.0);
+    Some((0..weights.nrows()).filter(|&k| weights.row(k).amax() <= most).collect())
 }
 
 /// Units by layer.

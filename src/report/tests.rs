@@ -43,7 +43,9 @@ prop_compose! {
             reason,
             depth: 2,
             widths: widths.clone(),
+            idle_inputs: widths.clone(),
             activation,
+            activations: activation.map(|first| vec![first, Activation::Erf]),
             backend: BackendRecord { adapter, ..BackendRecord::cpu() },
             queries,
             seconds,
@@ -91,7 +93,9 @@ fn a_run_without_a_network_has_nulls() {
         vec!["identify".to_owned()],
     );
     let json = serde_json::to_value(&report).unwrap();
-    for absent in ["widths", "residual", "parameter_error_bound", "activation"] {
+    for absent in
+        ["widths", "residual", "parameter_error_bound", "activation", "activations", "idle_inputs"]
+    {
         assert!(json[absent].is_null(), "{absent}: {}", json[absent]);
     }
     assert_eq!(json["status"], "not_identified");

@@ -134,8 +134,11 @@ impl Model for Shallow {
         vec![self.a.ncols()]
     }
 
-    fn activation(&self) -> Activation {
-        self.phi
+    fn first_layer(&self) -> &DMatrix<f64> {
+        &self.a
+    }
+    fn activations(&self) -> Vec<Activation> {
+        vec![self.phi]
     }
 
     fn parameter_count(&self) -> usize {

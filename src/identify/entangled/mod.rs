@@ -388,10 +388,7 @@ impl Run<'_> {
             .into());
         }
         let floor = 4.0 * place.land.noise_near;
-        let mut network = back(network, place);
-        if let Some(asked) = self.settings.activation {
-            network = network.with_activations(asked, asked).unwrap_or(network);
-        }
+        let mut network = self.settings.as_asked(back(network, place));
         let d = place.centre.len();
         let mut sample =
             Sample { points: in_place(place, &sample.points), values: sample.values.clone() };

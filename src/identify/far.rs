@@ -1,0 +1,67 @@
+//! How far out f is constant between the hyperplanes of first-layer units.
+//!
+//! The natural scale is that of the steepest units. Where others are much less steep, it says nothing of
+//! how far one must go until these are saturated as well.
+
+use nalgebra::DMatrix;
+
+use super::probe::Landscape;
+use crate::draws;
+use crate::oracle::{Oracle, OracleError};
+
+/// Rays from the origin.
+const RAYS: usize = 32;
+/// Places on a ray: 1, 2, 4, ... natural scales.
+const OCTAVES: usize = 20;
+/// Changes above this many times the noise count.
+const CHANGE: f64 = 100.0;
+
+/// The distance from the origin beyond which f no longer changes on half of the rays; no more than
+/// 2^19 natural scales. 640 queries.
+pub fn far(f: &mut dyn Oracle, land: &Landscape, seed: u64) -> Result<f64, OracleError> {
+    let d = f.input_dim();
+    let rng = &mut draws::stream(seed, "far", 0);
+    let mut points = DMatrix::zeros(d, RAYS * OCTAVES);
+    for ray in 0..RAYS {
+        let direction = draws::unit_vector(rng, d);
+        for octave in 0..OCTAVES {
+            let place = &direction * (land.scale * 2f64.powi(octave as i32));
+            points.set_column(ray * OCTAVES + octave, &place);
+        }
+    }
+    let values = f.values(&points)?;
+    let mut last: Vec<f64> = values
+        .as_slice()
+        .chunks_exact(OCTAVES)
+        .map(|ray| {
+            let distance = |octave: usize| land.scale * 2f64.powi(octave as i32);
+            let changes = |&octave: &usize| {
+                let noise = land.noise_at(distance(octave));
+                (ray[octave] - ray[octave - 1]).abs() > CHANGE * noise
+            };
+            (1..OCTAVES).rev().find(changes).map_or(distance(0), distance)
+        })
+        .collect();
+    last.sort_by(f64::total_cmp);
+    Ok(last[RAYS / 2])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Activation, Class, Network};
+    use crate::oracle::NetworkOracle;
+
+    #[test]
+    fn one_flat_unit_moves_the_end_out() {
+        let mut network = Network::random((6, 6, 2), Class::Paper, Activation::Tanh, 1).unwrap();
+        let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };
+        let end =
+            |network: &Network| far(&mut NetworkOracle::new(network.clone()), &land, 1).unwrap();
+        let before = end(&network);
+        assert!((16.0..512.0).contains(&before), "{before}");
+        network.a.column_mut(0).scale_mut(1e-3);
+        let ratio = end(&network) / before;
+        assert!((64.0..4096.0).contains(&ratio), "{ratio}");
+    }
+}
