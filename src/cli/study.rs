@@ -65,12 +65,21 @@ struct Axes {
     /// Activation of both layers [default: tanh]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     activation: Option<Vec<String>>,
+    /// Whether the run is told the activation: yes, no [default: yes]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    activation_told: Option<Vec<String>>,
     /// Standard deviation of the shifts [default: 0.05]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     std: Option<Vec<String>>,
     /// Condition number of A, or `gaussian` for normalised Gaussian columns [default: gaussian]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     condition: Option<Vec<String>>,
+    /// What makes the network hard, by name [default: plain]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    hardness: Option<Vec<String>>,
+    /// How the black box departs from the network, with its size: sine:1e-4 [default: none]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    deviation: Option<Vec<String>>,
     /// Radius of the sample of pipelines that stay near a point [default: default]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     radius: Option<Vec<String>>,
@@ -83,7 +92,7 @@ struct Axes {
     /// Standard deviation of the error of each value [default: 0]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     noise: Option<Vec<String>>,
-    /// `f64`, or `f32` for values rounded to it [default: f64]
+    /// `f64`, `f32` for values rounded to it, `digits:6` for decimals [default: f64]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     precision: Option<Vec<String>>,
     /// Queries allowed a run [default: as identify]
@@ -98,6 +107,7 @@ impl Axes {
     /// Those that were given, by their names in a plan.
     fn given(self) -> impl Iterator<Item = (&'static str, Vec<String>)> {
         let Axes { pipeline, d, m0, m1, activation, std, condition, radius, .. } = self;
+        let Axes { activation_told, hardness, deviation, .. } = self;
         let Axes { domain_radius, hessians, noise, precision, max_queries, seeds, .. } = self;
         let axes = [
             ("pipeline", pipeline),
@@ -105,8 +115,11 @@ impl Axes {
             ("m0", m0),
             ("m1", m1),
             ("activation", activation),
+            ("activation_told", activation_told),
             ("std", std),
             ("condition", condition),
+            ("hardness", hardness),
+            ("deviation", deviation),
             ("radius", radius),
             ("domain_radius", domain_radius),
             ("hessians", hessians),

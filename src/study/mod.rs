@@ -8,8 +8,17 @@
 
 mod black_box;
 mod cell;
+mod deviant;
+mod deviation;
+mod grid;
+mod hardness;
+mod instance;
+mod judge;
+mod kinds;
+mod minimal;
 mod plan;
 pub mod plot;
+mod precision;
 mod record;
 mod run;
 mod summary;
@@ -17,9 +26,17 @@ mod sweep;
 mod witness;
 
 pub use black_box::BlackBox;
-pub use cell::{Axis, Cell, Precision};
-pub use plan::{Grid, Plan, PlanError, axes};
+pub use cell::{Axis, Cell};
+pub use deviant::Deviant;
+pub use deviation::Deviation;
+pub use grid::Grid;
+pub use hardness::Hardness;
+pub use instance::Instance;
+pub use judge::{Judgement, WRONG, judge};
+pub use minimal::minimal;
+pub use plan::{Plan, PlanError, axes};
+pub use precision::Precision;
 pub use record::{Ending, Key, Record, RecordError, Store, Stored, load};
-pub use run::{WRONG, run};
+pub use run::run;
 pub use summary::{CellSummary, Interval, SCHEMA, Summary, SummaryError};
 pub use sweep::{SweepError, sweep};

@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::cell::{Axis, Cell};
+use super::kinds;
 use super::record::{Ending, Record};
 use crate::files::write_atomically;
 
@@ -65,8 +66,16 @@ pub struct CellSummary {
     pub errors: usize,
     /// Identified, and not the true network.
     pub wrong: usize,
-    /// Right or not, with an error above the bound that was given.
+    /// With both an error and a bound on it.
+    pub bounds: usize,
+    /// Of these, right or not, with the error above the bound.
     pub bounds_violated: usize,
+    /// Median parameter error.
+    pub parameter_error: Option<f64>,
+    /// Median quotient of bound and error.
+    pub bound_ratio: Option<f64>,
+    /// The least quotient of bound and error.
+    pub least_bound_ratio: Option<f64>,
     /// Directions that belong to no unit, over all runs.
     pub false_candidates: Option<usize>,
     /// Directions attributed to the wrong layer, over all runs.
@@ -162,17 +171,12 @@ impl Summary {
 
     /// The table in markdown.
     pub fn markdown(&self) -> String {
-        let mut text = String::new();
-        for (k, row) in self.rows().iter().enumerate() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "| {} |", row.join(" | "));
-            if k == 0 {
-                let _ = writeln!(text, "|{}", "---|".repeat(row.len()));
-            }
-        }
-        text.push('\n');
-        text.push_str(&self.foot());
-        text
+        markdown(&self.rows(), &self.foot())
+    }
+
+    /// The table by kinds in markdown: a row a cell, which is named by what is not usual in it.
+    pub fn kinds(&self) -> String {
+        markdown(&kinds::rows(self), &self.foot())
     }
 
     /// What is the same in all cells, and the sums.
@@ -238,7 +242,7 @@ impl Summary {
         rows
     }
 
-    /// Writes `summary.json` and `summary.md` into a folder.
+    /// Writes `summary.json`, `summary.md` and `kinds.md` into a folder.
     ///
     /// # Errors
     /// [`SummaryError`].
@@ -253,8 +257,24 @@ impl Summary {
             json
         });
         write("summary.json", json)?;
-        write("summary.md", Ok(self.markdown().into_bytes()))
+        write("summary.md", Ok(self.markdown().into_bytes()))?;
+        write("kinds.md", Ok(self.kinds().into_bytes()))
     }
+}
+
+/// Rows, the first of them headings, and what stands below.
+fn markdown(rows: &[Vec<String>], foot: &str) -> String {
+    let mut text = String::new();
+    for (k, row) in rows.iter().enumerate() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+        if k == 0 {
+            let _ = writeln!(text, "|{}", "---|".repeat(row.len()));
+        }
+    }
+    text.push('\n');
+    text.push_str(foot);
+    text
 }
 
 impl CellSummary {
@@ -267,6 +287,10 @@ impl CellSummary {
         let middle = |figure: fn(&Record) -> Option<f64>| {
             median(runs.iter().filter_map(|run| figure(run)).collect())
         };
+        let ratio = |run: &Record| {
+            let pair = run.bound.zip(run.parameter_error).filter(|(_, error)| *error > 0.0);
+            pair.map(|(bound, error)| bound / error)
+        };
         let identified = ended(Ending::Identified);
         let wrong = runs.iter().filter(|run| run.wrong).count();
         CellSummary {
@@ -278,7 +302,11 @@ impl CellSummary {
             not_identified: ended(Ending::NotIdentified),
             errors: ended(Ending::Error),
             wrong,
+            bounds: runs.iter().filter(|run| run.bound_violated.is_some()).count(),
             bounds_violated: runs.iter().filter(|run| run.bound_violated == Some(true)).count(),
+            parameter_error: middle(|run| run.parameter_error),
+            bound_ratio: median(runs.iter().filter_map(|run| ratio(run)).collect()),
+            least_bound_ratio: runs.iter().filter_map(|run| ratio(run)).min_by(f64::total_cmp),
             false_candidates: sum(|run| run.false_candidates),
             false_attributions: sum(|run| run.false_attributions),
             units_found: middle(|run| run.units_found.map(|n| n as f64 / run.cell.m0 as f64)),
