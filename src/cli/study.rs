@@ -20,7 +20,7 @@ use super::{DIFFERENT, Outcome};
 /// The plan's axes and those given here span a grid; every cell is run with every seed. A run that has
 /// ended is a line of DIR/runs.jsonl and is not done again: stop a study and start it as you like. At the
 /// end, the table of all runs in DIR is printed and written to summary.json and summary.md, with
-/// pictures beside them. Exit code 1 if any identified network is wrong.
+/// pictures beside them; kinds.md has a row for each kind of run, and the errors beside their bounds. Exit code 1 if any identified network is wrong.
 ///
 /// Each axis takes a list with commas and replaces that of the plan. d and m1 must be given.
 #[derive(Args, Debug)]
@@ -34,6 +34,10 @@ pub struct Study {
     /// Run nothing: redo tables and pictures of this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "plan", "jobs", "Axes"])]
     summarise: Option<PathBuf>,
+    /// Put the table by kinds into this document, between the lines `<!-- study NAME -->`, where NAME is the
+    /// folder's, and `<!-- end of study -->`
+    #[arg(long, value_name = "FILE")]
+    insert: Option<PathBuf>,
     #[command(flatten)]
     axes: Axes,
     /// Runs at a time; the cores are shared among them [default: as many as there are cores]
@@ -136,6 +140,7 @@ impl Study {
     /// Runs what is left of the plan, then counts and draws everything in the folder.
     pub fn run(self) -> Outcome {
         let plot_axes = self.plot_axes.map(|PlotAxes(x, y)| (x, y));
+        let document = self.insert.clone();
         let (folder, records) = match self.summarise {
             Some(folder) => {
                 let stored = study::load(&folder)?;
@@ -149,6 +154,11 @@ impl Study {
         let summary = Summary::of(&records);
         summary.save(&folder)?;
         plot::save(&summary, plot_axes, &folder)?;
+        if let Some(document) = document {
+            let name = folder.canonicalize()?;
+            let name = name.file_name().unwrap_or_default().to_string_lossy();
+            study::insert(&document, &name, &summary.kinds())?;
+        }
         super::print(&summary.table())?;
         Ok(if summary.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
     }

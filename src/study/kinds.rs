@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::cell::{Axis, Cell};
-use super::summary::{CellSummary, Summary};
+use super::summary::{CellSummary, Label, Summary};
 
 /// Headings, then a row for each kind and activation: verdicts, queries, errors and how their bounds
 /// hold. The usual value of an axis is the one that most cells have; a kind is named by what is not
@@ -20,8 +20,9 @@ pub fn rows(summary: &Summary) -> Vec<Vec<String>> {
     let mut cells: Vec<(Vec<Axis>, &CellSummary)> =
         summary.cells.iter().map(|cell| (unusual(&cell.cell), cell)).collect();
     // Within a kind the order of the coordinates stays.
-    cells.sort_by_key(|(axes, _)| {
-        axes.iter().map(|axis| Axis::ALL.iter().position(|a| a == axis)).collect::<Vec<_>>()
+    cells.sort_by_cached_key(|(axes, summary)| {
+        let place = |axis: &Axis| Axis::ALL.iter().position(|a| a == axis);
+        axes.iter().map(|axis| (place(axis), Label(axis.label(&summary.cell)))).collect::<Vec<_>>()
     });
     let headings = [
         "kind",

@@ -136,8 +136,7 @@ impl Summary {
             });
             groups[place].1.push(record);
         }
-        let coordinates = |cell: &Cell| Axis::ALL.map(|axis| axis.label(cell));
-        groups.sort_by_cached_key(|(cell, _)| Coordinates(coordinates(cell)));
+        groups.sort_by_cached_key(|(cell, _)| Axis::ALL.map(|axis| Label(axis.label(cell))));
         let cells: Vec<_> =
             groups.into_iter().map(|(cell, runs)| CellSummary::of(cell, &runs)).collect();
         let sum = |count: fn(&CellSummary) -> usize| cells.iter().map(count).sum();
@@ -349,21 +348,17 @@ fn median(mut values: Vec<f64>) -> Option<f64> {
     }
 }
 
-/// Labels of all axes, ordered as numbers where they are some.
+/// The label of a coordinate, ordered as a number where it is one.
 #[derive(PartialEq, Eq)]
-struct Coordinates([String; Axis::ALL.len()]);
+pub(super) struct Label(pub String);
 
-impl Ord for Coordinates {
+impl Ord for Label {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let pairs = self.0.iter().zip(&other.0);
-        pairs
-            .map(|(l, r)| Axis::compare(l, r))
-            .find(|order| order.is_ne())
-            .unwrap_or(std::cmp::Ordering::Equal)
+        Axis::compare(&self.0, &other.0)
     }
 }
 
-impl PartialOrd for Coordinates {
+impl PartialOrd for Label {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
