@@ -34,6 +34,12 @@ impl Instance {
         let network = minimal(f.network()).ok_or("the network is constant")?;
         Ok(Instance { f, network })
     }
+
+    /// A bound on the magnitude of the network's values.
+    pub fn largest_value(&self) -> f64 {
+        let (low, high) = self.network.h.limits();
+        self.network.c0.abs() + self.network.c.lp_norm(1) * low.abs().max(high)
+    }
 }
 
 #[cfg(test)]

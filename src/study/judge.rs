@@ -16,6 +16,10 @@ const TIMES: usize = 5;
 /// probability of e^-10. What departs on a smaller share of the points may have been missed.
 const EXCLUDED: f64 = 10.0 / POINTS as f64;
 
+/// The residual of an identified network is no more than [`WRONG`] and this many times the accuracy of the
+/// values, which the study knows: the network's own error grows far out, but not beyond that.
+const ACCURACIES: f64 = 1000.0;
+
 /// What the truth says of a solution.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Judgement {
@@ -33,11 +37,13 @@ pub struct Judgement {
 ///
 /// * if there is a true network (the minimal one, with any hidden unit), and the widths are others or
 ///   the parameter error is above [`WRONG`];
-/// * if no network explains the black box, and the network found differs from it by more than the largest
-///   held-out residual on a greater share of points than the certificate's number of points can exclude.
-///   The points are drawn as the held-out ones are: farther out nothing is certified.
+/// * if its largest held-out residual is far above the accuracy of the values: it is then not what
+///   `identified` says;
+/// * if no network explains the black box, and the network found differs from it by more than that residual
+///   on a greater share of points than the certificate's number of points can exclude. The points are drawn
+///   as the held-out ones are: farther out nothing is certified.
 ///
-/// Both hold where a black box is a network on a part of the points.
+/// All of these hold where a black box is a network on a part of the points.
 pub fn judge(cell: &Cell, seed: u64, instance: &Instance, solution: &Solution) -> Judgement {
     let deviation = cell.deviation;
     let found = solution.network.as_ref();
@@ -49,9 +55,14 @@ pub fn judge(cell: &Cell, seed: u64, instance: &Instance, solution: &Solution) -
         .and_then(|found| unexplained(instance, found, solution, seed));
     let right_parameters =
         !deviation.has_parameters() || parameter_error.is_some_and(|error| error <= WRONG);
+    let right_residual = solution.residual.is_some_and(|residual| {
+        let accuracy = cell.noise + cell.precision.unit() * instance.largest_value();
+        residual <= WRONG + ACCURACIES * accuracy
+    });
     let right_values =
         !deviation.leaves_the_class() || unexplained.is_some_and(|share| share <= EXCLUDED);
-    let wrong = solution.status == Status::Identified && !(right_parameters && right_values);
+    let right = right_parameters && right_residual && right_values;
+    let wrong = solution.status == Status::Identified && !right;
     Judgement { wrong, parameter_error, unexplained }
 }
 

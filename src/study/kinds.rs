@@ -2,12 +2,14 @@
 
 use std::collections::HashMap;
 
-use super::cell::{Axis, Cell};
+use super::cell::{Axis, Cell, GAUSSIAN, YES, number};
+use super::deviation::Deviation;
+use super::hardness::Hardness;
+use super::precision::Precision;
 use super::summary::{CellSummary, Label, Summary};
 
 /// Headings, then a row for each kind and activation: verdicts, queries, errors and how their bounds
-/// hold. The usual value of an axis is the one that most cells have; a kind is named by what is not
-/// usual. Plain ones first, then in the order of the axes.
+/// hold. A kind is named by what is not usual; plain ones first, then in the order of the axes.
 pub fn rows(summary: &Summary) -> Vec<Vec<String>> {
     let usual = Axis::ALL.map(|axis| usual(axis, summary));
     let unusual = |cell: &Cell| -> Vec<Axis> {
@@ -44,7 +46,18 @@ pub fn rows(summary: &Summary) -> Vec<Vec<String>> {
     rows
 }
 
+/// The usual value of an axis: where one stands for a plain network with exact values, that one, else the
+/// value that most cells have.
 fn usual(axis: Axis, summary: &Summary) -> String {
+    match axis {
+        Axis::ActivationTold => return YES.to_owned(),
+        Axis::Condition => return GAUSSIAN.to_owned(),
+        Axis::Hardness => return Hardness::default().name().to_owned(),
+        Axis::Deviation => return Deviation::default().to_string(),
+        Axis::Noise => return number(0.0),
+        Axis::Precision => return Precision::default().to_string(),
+        _ => {}
+    }
     let mut counts: HashMap<String, usize> = HashMap::new();
     for cell in &summary.cells {
         *counts.entry(axis.label(&cell.cell)).or_default() += 1;

@@ -80,7 +80,7 @@ fn is_zero(weights: &DMatrix<f64>, unit: usize) -> bool {
 /// The sign that takes unit `k` to unit `i`, if one does.
 fn same(weights: &DMatrix<f64>, shifts: &DVector<f64>, k: usize, i: usize) -> Option<f64> {
     [1.0, -1.0].into_iter().find(|sign| {
-        let mut pairs = weights.column(k).into_iter().zip(weights.column(i).into_iter());
+        let mut pairs = weights.column(k).into_iter().zip(weights.column(i));
         pairs.all(|(p, q)| p * sign == *q) && shifts[k] * sign == shifts[i]
     })
 }

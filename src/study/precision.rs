@@ -19,6 +19,15 @@ pub enum Precision {
 }
 
 impl Precision {
+    /// The largest relative error of rounding.
+    pub fn unit(self) -> f64 {
+        match self {
+            Precision::F64 => 0.5 * f64::EPSILON,
+            Precision::F32 => 0.5 * f64::from(f32::EPSILON),
+            Precision::Digits(digits) => 0.5 * 10f64.powi(1 - i32::from(digits)),
+        }
+    }
+
     /// The value as it is given.
     pub fn rounded(self, value: f64) -> f64 {
         match self {
@@ -86,6 +95,18 @@ mod tests {
         assert_eq!(Precision::Digits(1).rounded(987.0), 1000.0);
         assert_eq!(Precision::F32.rounded(x), f64::from(x as f32));
         assert_eq!(Precision::Digits(4).rounded(0.0), 0.0);
+    }
+
+    #[test]
+    fn rounding_stays_within_the_unit() {
+        for precision in [Precision::F32, Precision::Digits(1), Precision::Digits(6)] {
+            let errors = (1..2000).map(|k| {
+                let x = f64::from(k) / 7.0;
+                (precision.rounded(x) - x).abs() / x / precision.unit()
+            });
+            let most = errors.fold(0.0, f64::max);
+            assert!((0.5..=1.0).contains(&most), "{precision}: {most}");
+        }
     }
 
     #[test]

@@ -71,6 +71,9 @@ pub struct Record {
     pub bound: Option<f64>,
     /// Whether the error exceeds the bound; `None` unless there are both.
     pub bound_violated: Option<bool>,
+    /// Largest residual on held-out points, as the run has it.
+    #[serde(default)]
+    pub residual: Option<f64>,
     /// The share of fresh points at which the network found is farther from the black box than the run
     /// says; for black boxes that no network explains.
     #[serde(default)]
@@ -249,6 +252,7 @@ pub(super) mod tests {
             parameter_error: Some(1e-14),
             bound: Some(1e-13),
             bound_violated: Some(false),
+            residual: Some(1e-14),
             unexplained: None,
             queries: 1000 + seed,
             seconds: 0.5,

@@ -99,6 +99,7 @@ fn judged(cell: &Cell, seed: u64, instance: &Instance, solution: &Solution) -> R
         parameter_error: finite(parameter_error),
         bound: finite(bound),
         bound_violated: parameter_error.zip(bound).map(|(error, bound)| error > bound),
+        residual: finite(solution.residual),
         unexplained: judgement.unexplained,
         m0_found: solution.widths.map(|widths| widths.0),
         // A second layer of width zero is one that was not found.
@@ -118,6 +119,7 @@ fn blank(cell: &Cell, seed: u64, reason: String) -> Record {
         parameter_error: None,
         bound: None,
         bound_violated: None,
+        residual: None,
         unexplained: None,
         queries: 0,
         seconds: 0.0,
@@ -156,7 +158,7 @@ mod tests {
             reason: String::new(),
             network,
             widths: None,
-            residual: None,
+            residual: Some(1e-13),
             parameter_error_bound: Some(1e-9),
             oracle_accuracy: None,
             queries: 0,
@@ -219,6 +221,9 @@ mod tests {
         assert!(verdict(&draw((8, 8, 3), 2), Status::Identified).wrong);
         assert!(verdict(&draw((8, 7, 3), 1), Status::Identified).wrong);
         assert!(!verdict(&draw((8, 8, 3), 2), Status::Approximate).wrong);
+        let rough =
+            Solution { residual: Some(0.1), ..solved(Some(near.clone()), Status::Identified) };
+        assert!(judged(&cell(), 1, &instance, &rough).wrong);
         near.tau[1] += 1e-5;
         assert!(verdict(&near, Status::Identified).wrong);
     }
@@ -231,7 +236,7 @@ mod tests {
         watched(&cell, 1, |_, _, _| {
             let network = Instance::draw(&self::cell(), 1).map(|instance| instance.network).ok();
             let solution = solved(network, Status::Identified);
-            Ok(Solution { residual: Some(1e-13), evidence: evidence.clone(), ..solution })
+            Ok(Solution { evidence: evidence.clone(), ..solution })
         })
     }
 
