@@ -14,10 +14,13 @@ pub fn rows(summary: &Summary) -> Vec<Vec<String>> {
     let usual = Axis::ALL.map(|axis| usual(axis, summary));
     let unusual = |cell: &Cell| -> Vec<Axis> {
         let pairs = Axis::ALL.into_iter().zip(&usual);
-        pairs
-            .filter(|(axis, usual)| *axis != Axis::Activation && axis.label(cell) != **usual)
-            .map(|(axis, _)| axis)
-            .collect()
+        let differs = |axis: Axis, usual: &str| match axis {
+            // A column of its own.
+            Axis::Activation => false,
+            Axis::M0 => cell.m0 != cell.d,
+            _ => axis.label(cell) != usual,
+        };
+        pairs.filter(|(axis, usual)| differs(*axis, usual)).map(|(axis, _)| axis).collect()
     };
     let mut cells: Vec<(Vec<Axis>, &CellSummary)> =
         summary.cells.iter().map(|cell| (unusual(&cell.cell), cell)).collect();
