@@ -158,7 +158,8 @@ fn kinds_of_several_grids_make_a_table_in_a_document() {
         format!("{run}\n")
     };
     let lines = lines(&out);
-    let plain = lines.iter().find(|line| line.contains("plain") && line.contains("none")).unwrap();
+    let plain = |line: &&String| line.contains("\"plain\"") && line.contains("\"none\"");
+    let plain = lines.iter().find(plain).unwrap();
     fs::write(&path, old(plain)).unwrap();
     study().assert().code(0);
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
