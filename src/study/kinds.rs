@@ -98,8 +98,8 @@ fn row(unusual: &[Axis], summary: &CellSummary) -> Vec<String> {
         summary.wrong.to_string(),
         summary.queries.map_or("-".to_owned(), |queries| format!("{queries:.0}")),
         figure(summary.parameter_error),
-        ratio(summary.least_bound_ratio),
-        ratio(summary.bound_ratio),
+        ratio(summary.bound_over_error.map(|spread| spread.least)),
+        ratio(summary.bound_over_error.map(|spread| spread.median)),
         format!("{} of {}", summary.bounds_violated, summary.bounds),
     ]
 }

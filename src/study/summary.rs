@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::cell::{Axis, Cell};
 use super::kinds;
 use super::record::{Ending, Record};
+use super::spread::Spread;
 use crate::files::write_atomically;
 
 /// The value of [`Summary::schema`] in this version.
@@ -72,10 +73,8 @@ pub struct CellSummary {
     pub bounds_violated: usize,
     /// Median parameter error.
     pub parameter_error: Option<f64>,
-    /// Median quotient of bound and error.
-    pub bound_ratio: Option<f64>,
-    /// The least quotient of bound and error.
-    pub least_bound_ratio: Option<f64>,
+    /// The quotients of bound and error.
+    pub bound_over_error: Option<Spread>,
     /// Directions that belong to no unit, over all runs.
     pub false_candidates: Option<usize>,
     /// Directions attributed to the wrong layer, over all runs.
@@ -107,8 +106,12 @@ pub struct Summary {
     pub wrong: usize,
     /// Panicked, or the black box failed.
     pub errors: usize,
-    /// With an error above the bound that was given.
+    /// With both an error and a bound on it.
+    pub bounds: usize,
+    /// Of these, with the error above the bound.
     pub bounds_violated: usize,
+    /// The quotients of bound and error.
+    pub bound_over_error: Option<Spread>,
     /// In the order of their coordinates.
     pub cells: Vec<CellSummary>,
 }
@@ -147,7 +150,9 @@ impl Summary {
             identified: sum(|cell| cell.identified),
             wrong: sum(|cell| cell.wrong),
             errors: sum(|cell| cell.errors),
+            bounds: sum(|cell| cell.bounds),
             bounds_violated: sum(|cell| cell.bounds_violated),
+            bound_over_error: bound_over_error(records),
             cells,
         }
     }
@@ -175,7 +180,15 @@ impl Summary {
 
     /// The table by kinds in markdown: a row a cell, which is named by what is not usual in it.
     pub fn kinds(&self) -> String {
-        markdown(&kinds::rows(self), &self.foot())
+        let calibration = self.bound_over_error.map(|spread| {
+            let Spread { least, percentile_1, percentile_10, median, percentile_90 } = spread;
+            format!(
+                "bound/error of {} networks: least {least:.2}, 1 % {percentile_1:.2}, 10 % {percentile_10:.2}, \
+                 median {median:.1}, 90 % {percentile_90:.1}.\n",
+                self.bounds
+            )
+        });
+        markdown(&kinds::rows(self), &(self.foot() + &calibration.unwrap_or_default()))
     }
 
     /// What is the same in all cells, and the sums.
@@ -286,10 +299,6 @@ impl CellSummary {
         let middle = |figure: fn(&Record) -> Option<f64>| {
             median(runs.iter().filter_map(|run| figure(run)).collect())
         };
-        let ratio = |run: &Record| {
-            let pair = run.bound.zip(run.parameter_error).filter(|(_, error)| *error > 0.0);
-            pair.map(|(bound, error)| bound / error)
-        };
         let identified = ended(Ending::Identified);
         let wrong = runs.iter().filter(|run| run.wrong).count();
         CellSummary {
@@ -304,8 +313,7 @@ impl CellSummary {
             bounds: runs.iter().filter(|run| run.bound_violated.is_some()).count(),
             bounds_violated: runs.iter().filter(|run| run.bound_violated == Some(true)).count(),
             parameter_error: middle(|run| run.parameter_error),
-            bound_ratio: median(runs.iter().filter_map(|run| ratio(run)).collect()),
-            least_bound_ratio: runs.iter().filter_map(|run| ratio(run)).min_by(f64::total_cmp),
+            bound_over_error: bound_over_error(runs.iter().copied()),
             false_candidates: sum(|run| run.false_candidates),
             false_attributions: sum(|run| run.false_attributions),
             units_found: middle(|run| run.units_found.map(|n| n as f64 / run.cell.m0 as f64)),
@@ -337,15 +345,17 @@ impl CellSummary {
     }
 }
 
-/// The middle value, or the mean of the two.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(values[half]),
-        _ => Some(0.5 * (values[half - 1] + values[half])),
-    }
+fn median(values: Vec<f64>) -> Option<f64> {
+    Spread::of(values).map(|spread| spread.median)
+}
+
+/// The quotients of bound and error, where there are both and the error is not 0.
+fn bound_over_error<'a>(runs: impl IntoIterator<Item = &'a Record>) -> Option<Spread> {
+    let ratio = |run: &Record| {
+        let pair = run.bound.zip(run.parameter_error).filter(|(_, error)| *error > 0.0);
+        pair.map(|(bound, error)| bound / error)
+    };
+    Spread::of(runs.into_iter().filter_map(ratio).collect())
 }
 
 /// The label of a coordinate, ordered as a number where it is one.
@@ -384,13 +394,6 @@ pub(super) mod tests {
         }
     }
 
-    #[test]
-    fn medians_are_in_the_middle() {
-        assert_eq!(median(vec![]), None);
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), Some(3.0));
-    }
-
     pub fn records() -> Vec<Record> {
         let mut records = Vec::new();
         for (std, seed) in [(0.5, 0), (0.5, 1), (0.05, 0), (0.05, 1), (0.05, 2)] {
@@ -417,6 +420,8 @@ pub(super) mod tests {
             (Some(2), Some(3.0), Some(1001.0))
         );
         assert_eq!((high.runs, high.identified, high.wrong, high.not_identified), (2, 1, 1, 1));
+        assert_eq!((summary.bounds, summary.bounds_violated), (5, 0));
+        assert!((summary.bound_over_error.unwrap().least - 10.0).abs() < 1e-9);
         // A wrong answer is no success.
         assert_eq!(high.success, Interval::wilson(0, 2));
     }
