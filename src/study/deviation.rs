@@ -78,6 +78,14 @@ impl Deviation {
         }
     }
 
+    /// The weight of the unit that is hidden in the network, if one is.
+    pub fn hidden_weight(self) -> Option<f64> {
+        match self {
+            Deviation::FirstUnit(weight) | Deviation::SecondUnit(weight) => Some(weight),
+            _ => None,
+        }
+    }
+
     /// Are there parameters that are the true ones: is the black box a network of two hidden layers, or
     /// exactly one on a part of the points?
     pub fn has_parameters(self) -> bool {

@@ -14,6 +14,17 @@ pub struct Instance {
     pub f: Deviant,
     /// The minimal network of the same values, but for what no network of two layers explains.
     pub network: Network,
+    /// The unit that the deviation hid in it, if it did.
+    pub hidden: Option<Hidden>,
+}
+
+/// A unit of small weight.
+#[derive(Clone, Debug)]
+pub struct Hidden {
+    /// Its output weight, or the norm of its row of B.
+    pub weight: f64,
+    /// The minimal network without it.
+    pub without: Network,
 }
 
 impl Instance {
@@ -30,9 +41,12 @@ impl Instance {
         };
         let network = cell.hardness.applied(drawn(seed)?);
         let other = drawn(draws::stream(seed, "another network", 0).random())?;
+        let without = minimal(&network);
+        let hidden = cell.deviation.hidden_weight().zip(without);
+        let hidden = hidden.map(|(weight, without)| Hidden { weight, without });
         let f = Deviant::new(network, cell.deviation, other, cell.std, seed);
         let network = minimal(f.network()).ok_or("the network is constant")?;
-        Ok(Instance { f, network })
+        Ok(Instance { f, network, hidden })
     }
 
     /// A bound on the magnitude of the network's values.
@@ -57,6 +71,8 @@ mod tests {
         };
         let instance = Instance::draw(&cell, 3).unwrap();
         assert_eq!(instance.network.dims(), (8, 7, 4));
+        let hidden = instance.hidden.unwrap();
+        assert_eq!((hidden.weight, hidden.without.dims()), (1e-4, (8, 7, 3)));
         let points = draws::gaussian(&mut draws::stream(1, "test", 0), 8, 100);
         let difference = instance.f.values(&points) - instance.network.values(&points);
         assert!(difference.amax() < 1e-14);

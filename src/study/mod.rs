@@ -34,7 +34,7 @@ pub use deviation::Deviation;
 pub use grid::Grid;
 pub use hardness::Hardness;
 pub use insert::{InsertError, insert};
-pub use instance::Instance;
+pub use instance::{Hidden, Instance};
 pub use judge::{Judgement, WRONG, judge};
 pub use minimal::minimal;
 pub use plan::{Plan, PlanError, axes};

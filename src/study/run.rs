@@ -211,7 +211,7 @@ mod tests {
         let truth = draw((8, 8, 3), 1);
         let mut near = truth.clone();
         near.tau[1] += 1e-7;
-        let instance = Instance { f: Deviant::exact(truth.clone()), network: truth };
+        let instance = Instance { f: Deviant::exact(truth.clone()), network: truth, hidden: None };
         let verdict = |found: &Network, status| {
             judged(&cell(), 1, &instance, &solved(Some(found.clone()), status))
         };
@@ -256,6 +256,8 @@ mod tests {
         }
         for deviation in [
             Deviation::None,
+            // Within the bound of 1e-9 it is no unit.
+            Deviation::SecondUnit(1e-10),
             // Too small, too far out, too rare to be seen by so many points.
             Deviation::Sine(1e-14),
             Deviation::Far(1e5),
