@@ -110,7 +110,14 @@ fn without_a_domain_the_saturation_rule_is_heard() {
     assert_right(&truth, &solution);
     let evidence = solution.evidence.as_json();
     let said = evidence["attribution"].as_array().unwrap();
-    assert!(said.iter().any(|a| a["saturation"]["first"].as_u64() >= Some(7)), "{said:?}");
+    assert!(
+        said.iter().any(|a| a["far_out"]["saturation"]["first"].as_u64() >= Some(7)),
+        "{said:?}"
+    );
+    assert!(
+        said.iter().any(|a| a["far_out"]["survival"]["margin"].as_f64() > Some(3.0)),
+        "{said:?}"
+    );
 }
 
 #[test]

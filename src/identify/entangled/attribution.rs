@@ -8,7 +8,8 @@
 //!
 //! Where far queries are allowed the saturation rule of the paper is a second opinion: far out along a
 //! direction orthogonal to a_i unit i stays active while the others saturate, and the gradient there is
-//! parallel to a_i; no unit stays active along the orthogonal complement of an entangled vector.
+//! parallel to a_i; no unit stays active along the orthogonal complement of an entangled vector. A third one is
+//! survival: the Hessians far out span the a_i a_i^T alone.
 
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
@@ -16,6 +17,7 @@ use rand::seq::index::sample;
 
 use super::super::Halt;
 use crate::draws;
+use crate::hessian::svec_outer;
 use crate::linalg::{complement, thin_svd};
 use crate::oracle::Oracle;
 use crate::stencil::GradientScheme;
@@ -23,6 +25,8 @@ use crate::stencil::GradientScheme;
 /// Trials: with 9 of 24 entangled one in a hundred succeeds.
 const TRIALS: usize = 4000;
 
+/// A margin above which a partition is better than a guess.
+const DECIDED: f64 = 3.0;
 /// Partitions remembered.
 pub const MOST: usize = 4;
 
@@ -40,7 +44,7 @@ pub struct Attribution {
 impl Attribution {
     /// Is the partition better than a guess?
     pub fn decided(&self) -> bool {
-        self.margin > 3.0
+        self.margin > DECIDED
     }
 }
 
@@ -99,6 +103,46 @@ fn partition(sizes: &[f64], m1: usize) -> Attribution {
     entangled.sort_unstable();
     first.sort_unstable();
     Attribution { first, entangled, margin }
+}
+
+/// What the wide subspace says of directions.
+#[derive(Clone, Debug)]
+pub struct Survival {
+    /// `Some(true)`: of the first layer, `Some(false)`: entangled; all `None` if undecided.
+    pub layers: Vec<Option<bool>>,
+    /// The least that an entangled one lacks of norm 1 over the most that one of the first layer lacks.
+    pub margin: f64,
+}
+
+/// The layer of each of the unit `directions` (d x (d + m1)) by the norm of the projection of u u^T on the span of
+/// the Hessians far out, of which `basis` (d(d+1)/2 x at least d) has orthonormal columns: the d with the largest
+/// norms are of the first layer, if the others lack much more of 1.
+pub fn by_survival(directions: &DMatrix<f64>, basis: &DMatrix<f64>) -> Survival {
+    let mut outer = vec![0.0; basis.nrows()];
+    let lacks: Vec<f64> = directions
+        .column_iter()
+        .map(|u| {
+            svec_outer(u.into_owned().as_slice(), &mut outer);
+            1.0 - basis.tr_mul(&DVector::from_column_slice(&outer)).norm()
+        })
+        .collect();
+    let mut sorted = lacks.clone();
+    sorted.sort_by(f64::total_cmp);
+    let d = directions.nrows();
+    let (Some(&most), Some(&least)) = (sorted.get(d - 1), sorted.get(d)) else {
+        return Survival { layers: vec![None; lacks.len()], margin: 0.0 };
+    };
+    let margin = least / most.max(f64::EPSILON);
+    let decided = margin > DECIDED;
+    Survival { layers: lacks.iter().map(|lack| decided.then_some(*lack <= most)).collect(), margin }
+}
+
+/// Two opinions on layers: what either says, nothing where they differ.
+pub fn together(a: &[Option<bool>], b: &[Option<bool>]) -> Vec<Option<bool>> {
+    a.iter()
+        .zip(b)
+        .map(|(a, b)| if a.is_some() && b.is_some() && a != b { None } else { a.or(*b) })
+        .collect()
 }
 
 /// Points of the saturation rule for each direction.
@@ -181,6 +225,30 @@ mod tests {
         assert!(layers[..9].iter().all(|&layer| layer != Some(false)), "{layers:?}");
         assert!(layers[..9].iter().filter(|&&layer| layer == Some(true)).count() >= 7);
         assert!(layers[9..].iter().all(|&layer| layer == Some(false)), "{layers:?}");
+    }
+
+    #[test]
+    fn only_first_layer_directions_survive_far_out() {
+        let mut rng = draws::stream(5, "survival", 0);
+        let mut directions = draws::gaussian(&mut rng, 8, 11);
+        directions.column_iter_mut().for_each(|mut u| {
+            u.normalize_mut();
+        });
+        let mut outer = DMatrix::zeros(36, 8);
+        for (u, mut outer) in directions.column_iter().zip(outer.column_iter_mut()) {
+            svec_outer(u.into_owned().as_slice(), outer.as_mut_slice());
+        }
+        let basis = thin_svd(&outer).unwrap().u;
+        let found = by_survival(&directions, &basis);
+        assert!(found.layers[..8].iter().all(|&layer| layer == Some(true)), "{found:?}");
+        assert!(found.layers[8..].iter().all(|&layer| layer == Some(false)), "{found:?}");
+        assert!(found.margin > 1e6);
+        // A subspace that has nothing to do with them decides nothing.
+        let other = DMatrix::identity(36, 36).columns(0, 8).into_owned();
+        let undecided = by_survival(&directions, &other);
+        assert!(undecided.layers.iter().all(Option::is_none), "{undecided:?}");
+        let (yes, no) = (Some(true), Some(false));
+        assert_eq!(together(&[yes, yes, None, None], &[yes, no, no, None]), [yes, None, no, None]);
     }
 
     #[test]

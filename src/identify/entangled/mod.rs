@@ -28,7 +28,7 @@ use super::outcome::{Outcome, first_identified};
 use super::probe::{self, Landscape};
 use super::reduce::{self, Restricted};
 use super::refine::{self, Sample};
-use super::{Failure, Halt, Pipeline, Run, Settings, Status, certify, families};
+use super::{Failure, Halt, Pipeline, Run, Settings, Status, certify, families, stack};
 use crate::cubic::decompose;
 use crate::draws;
 use crate::hessian::{svec, svec_outer};
@@ -65,6 +65,8 @@ struct Place<'a> {
     step: JetStep,
     /// Where third derivatives are decomposed first.
     jets: Vec<Jet>,
+    /// Orthonormal basis of the span of the Hessians far out, where that may be asked.
+    survivors: Option<DMatrix<f64>>,
 }
 
 impl Place<'_> {
@@ -107,6 +109,7 @@ impl Run<'_> {
             }
         };
         let radius = radius * (1.0 - RIM);
+        let wide = land.clone();
         let land = Landscape { scale: land.scale.min(RIM * radius), ..land };
         self.accuracy = Some(land.noise_near);
         self.evidence.add("probe", json!(land));
@@ -129,13 +132,25 @@ impl Run<'_> {
             )
             .into());
         }
+        let (jets, survivors) = (Vec::new(), None);
         let mut place =
-            Place { centre: &centre, q: &q, radius, land: &land, step, jets: Vec::new() };
+            Place { centre: &centre, q: &q, radius, land: &land, step, jets, survivors };
         if self.settings.pipeline != Pipeline::Published {
             self.meter.enter("directions");
             let mut f = Centred::new(&mut self.meter, &centre);
             let mut f = Restricted::new(&mut f, &q);
             place.jets = inflection::first_jets(&mut f, place.inner(), step)?;
+        }
+        if domain_radius.is_none() {
+            self.meter.enter("attribution");
+            let mut f = Centred::new(&mut self.meter, &centre);
+            let mut f = Restricted::new(&mut f, &q);
+            place.survivors = match stack::wide_stack(&mut f, &wide, seed, 0, &mut self.evidence) {
+                // A smaller subspace lacks some of the first layer.
+                Ok(stack) if stack.gap.rank >= k => Some(stack.basis),
+                Ok(_) | Err(Halt::Failed(_)) => None,
+                Err(halt) => return Err(halt),
+            };
         }
         let place = place;
 
@@ -251,7 +266,7 @@ impl Run<'_> {
     }
 
     /// Is the first of the `partitions` of `components` decided? The gradient's margin says so; where far
-    /// queries are allowed, the saturation rule has a say too, and may put another one first.
+    /// queries are allowed, saturation and survival have a say too, and may put another one first.
     fn attribute(
         &mut self,
         place: &Place<'_>,
@@ -260,7 +275,7 @@ impl Run<'_> {
         attempt: u64,
     ) -> Result<bool, Halt> {
         let mut decided = partitions[0].1.decided();
-        let mut saturation = Value::Null;
+        let mut far_out = Value::Null;
         if self.settings.domain_radius.is_none() {
             let rng = &mut draws::stream(self.settings.seed, "saturation", attempt);
             let far = FAR * place.radius;
@@ -268,15 +283,26 @@ impl Run<'_> {
             let noise = 1.5 * place.land.noise_at(far) / h * (components.nrows() as f64).sqrt();
             let mut f = Centred::new(&mut self.meter, place.centre);
             let f = &mut Restricted::by_values(&mut f, place.q);
-            let layers = attribution::by_saturation(f, &units(components), far, h, noise, rng)?;
+            let directions = units(components);
+            let mut layers = attribution::by_saturation(f, &directions, far, h, noise, rng)?;
+            let tally = |layers: &[Option<bool>]| {
+                let count = |of| layers.iter().filter(|&&layer| layer == of).count();
+                json!({"first": count(Some(true)), "entangled": count(Some(false)), "undecided": count(None)})
+            };
+            let saturated = tally(&layers);
+            let survival = place.survivors.as_ref().map(|basis| {
+                let survival = attribution::by_survival(&directions, basis);
+                layers = attribution::together(&layers, &survival.layers);
+                json!({"layers": tally(&survival.layers), "margin": survival.margin})
+            });
             let count = |of: Option<bool>| layers.iter().filter(|&&layer| layer == of).count();
             let agrees = |a: &Attribution| {
                 a.first.iter().all(|&j| layers[j] != Some(false))
                     && a.entangled.iter().all(|&j| layers[j] != Some(true))
             };
             let agreeing = partitions.iter().position(|(_, attribution)| agrees(attribution));
-            saturation = json!({"first": count(Some(true)), "entangled": count(Some(false)),
-                "undecided": count(None), "agrees_with_partition": agreeing});
+            far_out = json!({"saturation": saturated, "survival": survival,
+                "agrees_with_partition": agreeing});
             if let Some(k) = agreeing {
                 partitions.swap(0, k);
                 let (first, entangled) = (&partitions[0].1.first, &partitions[0].1.entangled);
@@ -286,7 +312,7 @@ impl Run<'_> {
         }
         self.evidence.add(
             "attribution",
-            json!({"margin": partitions[0].1.margin, "saturation": saturation, "decided": decided}),
+            json!({"margin": partitions[0].1.margin, "far_out": far_out, "decided": decided}),
         );
         Ok(decided)
     }
