@@ -1,6 +1,7 @@
 //! The pipeline, stage by stage: from a black box to a certified network.
 
 pub(crate) mod certify;
+mod clipping;
 pub mod entangled;
 mod hyperplanes;
 mod line;
@@ -387,7 +388,20 @@ impl Run<'_> {
                 break;
             }
         }
-        best.ok_or_else(|| Failure::new("start", "no attempt was made").into())
+        let mut best = best.ok_or_else(|| Failure::new("start", "no attempt was made"))?;
+        if !best.is_final() {
+            self.meter.enter("clipping");
+            match clipping::edge(&mut self.meter, &land, seed, &mut self.evidence) {
+                Ok(Some((input, edge))) => best.reason.push_str(&format!(
+                    "; the inputs seem to be clipped: input {input} has no effect beyond {edge:.4}, and the \
+                     entangled pipeline can stay within a domain"
+                )),
+                Ok(None) => {}
+                Err(error) if error.is_limit() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(best)
     }
 
     /// Stages 1 to 8 once.
@@ -397,9 +411,14 @@ impl Run<'_> {
         q: &DMatrix<f64>,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
-        let inaccurate = land.noise_near > INACCURATE * land.spread;
-        let ways: &[Way] =
-            if inaccurate { &[Way::Values, Way::Differences] } else { &[Way::Differences] };
+        let noise = land.noise_near / land.spread;
+        let ways: &[Way] = if noise > COARSE {
+            &[Way::Values, Way::Differences]
+        } else if noise > INACCURATE {
+            &[Way::Differences, Way::Values]
+        } else {
+            &[Way::Differences]
+        };
         first_identified(ways, |way| match way {
             Way::Values => self.by_values(land, q, attempt),
             Way::Differences => self.by_differences(land, q, attempt),
@@ -617,8 +636,10 @@ impl Run<'_> {
 
 /// Splits of the first layer tried in an attempt.
 const SPLITS: u64 = 3;
-/// Noise, relative to the spread, from which on values alone are tried first.
-const INACCURATE: f64 = 1e-10;
+/// Noise, relative to the spread, from which on values alone are tried too,
+const INACCURATE: f64 = 1e-12;
+/// and are tried first.
+const COARSE: f64 = 1e-8;
 /// Noise, relative to the spread, that means are to have then,
 const AVERAGED: f64 = 3e-4;
 /// of so many values at most,
