@@ -281,7 +281,7 @@ pub(super) mod tests {
 
     #[test]
     fn all_hyperplanes_are_found_in_noise() {
-        for (seed, sigma) in [(1, 1e-3), (2, 1e-4), (3, 1e-6)] {
+        for (seed, sigma) in [(1, 3e-4), (2, 1e-4), (3, 1e-6)] {
             let (mut f, land) = noisy(seed, sigma);
             let evidence = &mut Evidence::default();
             let units = find_units(&mut f, &land, seed, 0, evidence).unwrap();
@@ -290,8 +290,8 @@ pub(super) mod tests {
                 let near = units.iter().find(|u| 1.0 - u.direction.dot(&a).abs() < 1e-5);
                 let unit = near.expect("a unit for every column of A");
                 let centre = unit.centre * unit.direction.dot(&a).signum();
-                // |a| = 1, and the middle of a transition is not the middle of its unit.
-                assert!((centre - theta).abs() < 0.7, "{centre} {theta}");
+                // The second layer bends a transition: its middle is not quite that of its unit.
+                assert!((centre - theta).abs() < 0.6 * unit.half_width, "{centre} {theta}");
                 assert!((1.0..5.0).contains(&unit.half_width), "{}", unit.half_width);
             }
         }

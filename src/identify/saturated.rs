@@ -60,7 +60,14 @@ pub fn assemble(
     let accuracy = places.iter().map(|p| land.noise_at(p.point.norm())).sum::<f64>() / count as f64;
 
     let mut tried = Vec::new();
+    let mut residuals: Vec<f64> = Vec::new();
     for m1 in 1..=most {
+        if let [.., before, _, last] = residuals[..]
+            && last > 0.5 * before
+        {
+            // More units bring nothing: it is not their number that is wrong.
+            break;
+        }
         let used = VALUES * (m1 * (m0 + 2) + 1);
         let sample = Sample {
             points: signs.columns(0, used).into_owned(),
@@ -81,6 +88,7 @@ pub fn assemble(
         }
         let Some((sigma, fit)) = best else { continue };
         tried.push(json!({"m1": m1, "residual": sigma}));
+        residuals.push(sigma);
         if sigma <= REACHED * accuracy {
             let fit = pruned(&sample, fit, accuracy, deadline)?;
             tried.push(json!({"m1": fit.c.len(), "residual": sample.sigma(&fit)}));
