@@ -27,6 +27,8 @@ const DRAWS: usize = 32;
 const CURVED: usize = 8;
 /// and the largest times this is its bound: it is quadratic in normal variables.
 const CURVED_SAFETY: f64 = 4.0;
+/// It is taken where the values change by at least this share of themselves.
+const VISIBLE: f64 = 1e-5;
 /// Second-order part of the predictions, relative to the first, from which on nothing is bounded.
 const MOST_CURVATURE: f64 = 0.5;
 
@@ -89,13 +91,15 @@ impl<M: Model> Uncertainty<M> {
 
         let mut curvature = 0.0f64;
         let mut second = DVector::zeros(p);
-        for (shift, drawn) in shifts.iter().zip(&plausible).take(CURVED) {
-            // f(p + s) - f(p) - J s = (J(p + s) - J) s / 2 up to third order; unlike the difference of
-            // values it has no rounding of its own size.
-            let there = drawn.jacobian_transposed(&sample.points);
-            let shifted = shift.component_mul(scale);
+        let fitted = &residual + &sample.values;
+        for shift in shifts.iter().take(CURVED) {
+            // f(p + s) - f(p) - J s is quadratic in s: of a small s it is taken from a longer one, so that the
+            // rounding of the values does not matter.
             let straight = jacobian.jt.tr_mul(shift);
-            let excess = (there.tr_mul(&shifted) - &straight) * 0.5;
+            let longer = (VISIBLE * fitted.norm() / straight.norm()).max(1.0);
+            let there = network.with_vector(&(&parameters + shift.component_mul(scale) * longer));
+            let change = (there.values(&sample.points) - &fitted) / longer;
+            let excess = (change - &straight) / longer;
             curvature = curvature.max(excess.norm() / straight.norm());
             let moved = factor.solve(&(&jacobian.jt * excess));
             second.zip_apply(&moved, |most: &mut f64, m| *most = most.max(m.abs()));
