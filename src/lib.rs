@@ -34,7 +34,11 @@
 //! | peel | m1 and B up to scales | saturated patterns of some units make gradients and Hessians in the others an exact low-rank problem |
 //! | scales | theta, tau, c, c0 and all scales | least squares |
 //! | refine | all parameters to rounding | Levenberg-Marquardt |
-//! | certify | residual and error bound | fresh values; singular values of the Jacobian |
+//! | certify | residual and error bound | fresh values; the covariance of the fit |
+//!
+//! Where the values are too inaccurate for Hessians, `hyperplanes` (m0 and A, by where f changes along lines) and
+//! `saturated` (m1 and B, by values where all units are saturated) stand for stack to scales; a run that fails asks
+//! `clipping` whether the inputs are clipped.
 //!
 //! The [`Status`] is `Identified` only if the fresh values agree to the accuracy of the black box
 //! *and* the parameter error has a small bound. That a network cannot be identified is a result with

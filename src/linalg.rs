@@ -186,6 +186,11 @@ impl InverseFactor {
         DVector::from_fn(n, |i, _| (i..n).map(|j| self.0[(i, j)].powi(2)).sum())
     }
 
+    /// (M M^T)^-1.
+    pub fn inverse(&self) -> DMatrix<f64> {
+        gram(&self.0)
+    }
+
     /// R^-1 z, of covariance (M M^T)^-1 where z has covariance 1.
     pub fn spread(&self, z: &DVector<f64>) -> DVector<f64> {
         &self.0 * z
@@ -238,6 +243,7 @@ mod tests {
         let v = DVector::from_fn(6, |i, _| i as f64 - 2.0);
         for factor in [&a, &b] {
             assert!((factor.diagonal() - inverse.diagonal()).amax() < 1e-9 * inverse.amax());
+            assert!((factor.inverse() - &inverse).amax() < 1e-9 * inverse.amax());
             assert!((factor.solve(&v) - &inverse * &v).amax() < 1e-9 * inverse.amax());
             // |R^-1 e_1 ... e_n|^2 is the trace.
             let columns =

@@ -40,6 +40,8 @@ const CROSSINGS: usize = 3;
 const ROUNDS: usize = 5;
 /// The lever is at most this share of the lines.
 const MOST_LEVER: f64 = 0.25;
+/// The last lever, about the origin: other units are seldom in their active range there.
+const NEAR_LEVER: f64 = 0.0625;
 /// The share of crossings that must lie on one hyperplane.
 const AGREEING: f64 = 0.5;
 /// Angles are known well enough at this error.
@@ -95,7 +97,7 @@ pub fn find_units(
             let noise = floor / SIGNIFICANT / (STEP * crossing.variation);
             let error = (noise * (d as f64 / GRADIENTS as f64).sqrt()).clamp(ROUGH, 0.3);
             let guess = Unit { centre: normal.dot(&point), direction: normal, half_width, error };
-            if let Some(unit) = turn(f, &point, guess, floor, MOST_LEVER * length, rng)?
+            if let Some(unit) = turn(f, &point, guess, floor, length, rng)?
                 && !units.iter().any(|other| same(other, &unit))
             {
                 units.push(unit);
@@ -144,42 +146,54 @@ fn turn(
     at: &DVector<f64>,
     guess: Unit,
     floor: f64,
-    most: f64,
+    length: f64,
     rng: &mut impl rand::Rng,
 ) -> Result<Option<Unit>, OracleError> {
-    let d = at.len();
+    let most = MOST_LEVER * length;
     let mut unit = guess;
     for _ in 0..ROUNDS {
+        let before = unit.error;
         let lever = (0.5 * unit.half_width / unit.error).min(most);
-        let frame = complement(&DMatrix::from_columns(std::slice::from_ref(&unit.direction)));
-        let reach = 3.0 * unit.half_width + 2.0 * lever * unit.error;
-        let mut found: Vec<(DVector<f64>, f64, f64)> = Vec::new();
-        for _ in 0..CROSSINGS * d {
-            let sideways = draws::unit_vector(rng, d - 1);
-            let origin = at + &frame * &sideways * lever;
-            let crossing = locate(f, &origin, &unit.direction, (-reach, reach), Some(0.0), floor)?;
-            found.extend(crossing.map(|c| (sideways, c.centre, c.half_width)));
-        }
-        let Some(fit) = plane(&found, d) else {
-            return Ok(None);
-        };
-        // x = at + frame s lever + t n with t = offset + slope . s lies on the hyperplane.
-        let normal = &unit.direction - &frame * (&fit.slope / lever);
-        let origin = at + &unit.direction * fit.offset;
-        let direction = normal.normalize();
-        let error = (fit.spread / lever).max(1e-12);
-        let improved = error < unit.error;
-        unit = Unit {
-            centre: direction.dot(&origin),
-            direction,
-            half_width: fit.half_width,
-            error: error.min(unit.error),
-        };
-        if !improved || error < GOAL || lever >= most {
+        let Some(turned) = round(f, at, &unit, (lever, 0.0), floor, rng)? else { return Ok(None) };
+        unit = turned;
+        if unit.error >= before || unit.error < GOAL || lever >= most {
             break;
         }
     }
-    Ok(Some(unit))
+    // Once more about the foot of the perpendicular from the origin: from afar the error of the normal
+    // would be one of the shift.
+    let foot = &unit.direction * unit.centre;
+    let astray = 2.0 * unit.error * at.norm();
+    round(f, &foot, &unit, (NEAR_LEVER * length, astray), floor, rng)
+}
+
+/// The unit by crossings of lines parallel to its normal that pass `at` in a distance of `lever`, no farther than
+/// `astray` from where it is expected at none.
+fn round(
+    f: &mut dyn Oracle,
+    at: &DVector<f64>,
+    unit: &Unit,
+    (lever, astray): (f64, f64),
+    floor: f64,
+    rng: &mut impl rand::Rng,
+) -> Result<Option<Unit>, OracleError> {
+    let d = at.len();
+    let frame = complement(&DMatrix::from_columns(std::slice::from_ref(&unit.direction)));
+    let reach = 3.0 * unit.half_width + astray.max(2.0 * lever * unit.error);
+    let mut found: Vec<(DVector<f64>, f64, f64)> = Vec::new();
+    for _ in 0..CROSSINGS * d {
+        let sideways = draws::unit_vector(rng, d - 1);
+        let origin = at + &frame * &sideways * lever;
+        let crossing = locate(f, &origin, &unit.direction, (-reach, reach), Some(0.0), floor)?;
+        found.extend(crossing.map(|c| (sideways, c.centre, c.half_width)));
+    }
+    // x = at + frame s lever + t n with t = offset + slope . s lies on the hyperplane.
+    Ok(plane(&found, d).map(|fit| {
+        let direction = (&unit.direction - &frame * (&fit.slope / lever)).normalize();
+        let centre = direction.dot(&(at + &unit.direction * fit.offset));
+        let error = (fit.spread / lever).max(1e-12);
+        Unit { direction, centre, half_width: fit.half_width, error }
+    }))
 }
 
 struct Plane {
@@ -233,4 +247,61 @@ fn same(a: &Unit, b: &Unit) -> bool {
     let angle = (&a.direction - &b.direction * cos.signum()).norm();
     angle < 10.0 * (a.error + b.error)
         && (a.centre - b.centre * cos.signum()).abs() < 2.0 * (a.half_width + b.half_width)
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use rand_chacha::ChaCha8Rng;
+
+    use super::*;
+    use crate::network::{Activation, Class, Network};
+
+    /// A network whose values have normal errors.
+    pub struct Noisy {
+        pub network: Network,
+        pub sigma: f64,
+        pub rng: ChaCha8Rng,
+    }
+
+    impl Oracle for Noisy {
+        fn input_dim(&self) -> usize {
+            self.network.a.nrows()
+        }
+        fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+            let errors = draws::gaussian(&mut self.rng, points.ncols(), 1) * self.sigma;
+            Ok(self.network.values(points) + errors.column(0))
+        }
+    }
+
+    pub fn noisy(seed: u64, sigma: f64) -> (Noisy, Landscape) {
+        let network = Network::random((6, 6, 2), Class::Paper, Activation::Tanh, seed).unwrap();
+        let land = Landscape { scale: 1.0, spread: 1.0, noise_near: sigma, noise_growth: 0.0 };
+        (Noisy { network, sigma, rng: draws::stream(seed, "errors", 0) }, land)
+    }
+
+    #[test]
+    fn all_hyperplanes_are_found_in_noise() {
+        for (seed, sigma) in [(1, 3e-4), (2, 1e-4), (3, 1e-6)] {
+            let (mut f, land) = noisy(seed, sigma);
+            let evidence = &mut Evidence::default();
+            let units = find_units(&mut f, &land, seed, 0, evidence).unwrap();
+            assert_eq!(units.len(), 6, "{sigma:e}");
+            for (a, theta) in f.network.a.column_iter().zip(f.network.theta.iter()) {
+                let near = units.iter().find(|u| 1.0 - u.direction.dot(&a).abs() < 1e-5);
+                let unit = near.expect("a unit for every column of A");
+                let centre = unit.centre * unit.direction.dot(&a).signum();
+                // The second layer bends a transition: its middle is not quite that of its unit.
+                assert!((centre - theta).abs() < 0.6 * unit.half_width, "{centre} {theta}");
+                assert!((1.0..5.0).contains(&unit.half_width), "{}", unit.half_width);
+            }
+        }
+    }
+
+    #[test]
+    fn one_dimension_is_a_failure() {
+        let (mut f, land) = noisy(1, 1e-3);
+        f.network.a = DMatrix::from_element(1, 6, 1.0);
+        let found = find_units(&mut f, &land, 1, 0, &mut Evidence::default());
+        assert!(matches!(found, Err(Halt::Failed(_))));
+    }
 }

@@ -2,6 +2,7 @@
 
 mod active;
 pub(crate) mod certify;
+mod clipping;
 pub mod entangled;
 mod family;
 mod far;
@@ -416,7 +417,20 @@ impl Run<'_> {
                 break;
             }
         }
-        best.ok_or_else(|| Failure::new("start", "no attempt was made").into())
+        let mut best = best.ok_or_else(|| Failure::new("start", "no attempt was made"))?;
+        if !best.is_final() {
+            self.meter.enter("clipping");
+            match clipping::edge(&mut self.meter, &land, seed, &mut self.evidence) {
+                Ok(Some((input, edge))) => best.reason.push_str(&format!(
+                    "; the inputs seem to be clipped: input {input} has no effect beyond {edge:.4}, and the \
+                     entangled pipeline can stay within a domain"
+                )),
+                Ok(None) => {}
+                Err(error) if error.is_limit() => {}
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(best)
     }
 
     /// Stages 1 to 8 once.
@@ -427,9 +441,14 @@ impl Run<'_> {
         q: &DMatrix<f64>,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
-        let inaccurate = land.noise_near > INACCURATE * land.spread;
-        let means: &[Means] =
-            if inaccurate { &[Means::Values, Means::Differences] } else { &[Means::Differences] };
+        let noise = land.noise_near / land.spread;
+        let means: &[Means] = if noise > COARSE {
+            &[Means::Values, Means::Differences]
+        } else if noise > INACCURATE {
+            &[Means::Differences, Means::Values]
+        } else {
+            &[Means::Differences]
+        };
         first_identified(means, |by| match by {
             Means::Values => self.by_values(land, q, attempt),
             Means::Differences => self.by_differences(land, far, q, attempt),
@@ -659,8 +678,10 @@ impl Run<'_> {
 
 /// Splits of the first layer tried in an attempt.
 const SPLITS: u64 = 3;
-/// Noise, relative to the spread, from which on values alone are tried first.
-const INACCURATE: f64 = 1e-10;
+/// Noise, relative to the spread, from which on values alone are tried too,
+const INACCURATE: f64 = 1e-12;
+/// and are tried first.
+const COARSE: f64 = 1e-8;
 /// Noise, relative to the spread, that means are to have then,
 const AVERAGED: f64 = 3e-4;
 /// of so many values at most,

@@ -60,7 +60,14 @@ pub fn assemble(
     let accuracy = places.iter().map(|p| land.noise_at(p.point.norm())).sum::<f64>() / count as f64;
 
     let mut tried = Vec::new();
+    let mut residuals: Vec<f64> = Vec::new();
     for m1 in 1..=most {
+        if let [.., before, _, last] = residuals[..]
+            && last > 0.5 * before
+        {
+            // More units bring nothing: it is not their number that is wrong.
+            break;
+        }
         let used = VALUES * (m1 * (m0 + 2) + 1);
         let sample = Sample {
             points: signs.columns(0, used).into_owned(),
@@ -81,6 +88,7 @@ pub fn assemble(
         }
         let Some((sigma, fit)) = best else { continue };
         tried.push(json!({"m1": m1, "residual": sigma}));
+        residuals.push(sigma);
         if sigma <= REACHED * accuracy {
             let fit = pruned(&sample, fit, accuracy, deadline)?;
             tried.push(json!({"m1": fit.c.len(), "residual": sample.sigma(&fit)}));
@@ -158,4 +166,53 @@ fn half_width(phi: Activation) -> f64 {
 
 fn failure(reason: impl Into<String>) -> Halt {
     Failure::new("saturated", reason).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::hyperplanes::tests::noisy;
+
+    #[test]
+    fn the_second_layer_comes_from_saturated_values() {
+        for (seed, sigma) in [(1, 1e-3), (2, 1e-5)] {
+            let (mut f, land) = noisy(seed, sigma);
+            let truth = f.network.clone();
+            let units: Vec<Unit> = truth
+                .a
+                .column_iter()
+                .zip(truth.theta.iter())
+                .map(|(a, &theta)| Unit {
+                    direction: a.into_owned(),
+                    centre: theta,
+                    half_width: half_width(Activation::Tanh),
+                    error: 1e-9,
+                })
+                .collect();
+            let evidence = &mut Evidence::default();
+            let tanh = Activation::Tanh;
+            let found =
+                assemble(&mut f, &land, &units, (tanh, tanh), seed, 0, None, evidence).unwrap();
+            let error = truth.matching(&found).parameter_error.expect("two units");
+            assert!(error < 300.0 * sigma, "{sigma:e}: {error:e}");
+        }
+    }
+
+    #[test]
+    fn units_that_are_not_needed_go() {
+        let (f, _) = noisy(1, 0.0);
+        let Network { b, tau, c, c0, h, .. } = f.network;
+        let exact = Shallow { a: b, theta: tau, c, c0, phi: h };
+        let signs = draws::gaussian(&mut draws::stream(1, "test", 0), 6, 200).map(f64::signum);
+        let sample = Sample { values: exact.values(&signs), points: signs };
+        // A third unit of small weight, as a fit of too many has them.
+        let mut more = exact.clone();
+        more.a = more.a.insert_column(2, 0.4);
+        more.theta = more.theta.insert_row(2, 0.1);
+        more.c = more.c.insert_row(2, 1e-3);
+        let fewer = pruned(&sample, more, 1e-9, None).unwrap();
+        assert_eq!(fewer.c.len(), 2);
+        assert!(sample.sigma(&fewer) < 1e-9);
+        assert_eq!(pruned(&sample, exact, 1e-9, None).unwrap().c.len(), 2);
+    }
 }

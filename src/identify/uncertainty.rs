@@ -5,6 +5,10 @@
 //! values does better (Cramer and Rao), so sqrt(C_jj) is both what the fit should reach and the unit
 //! of its bound. sigma is estimated from the residuals, N - p degrees of freedom.
 //!
+//! Where the errors of some points are much larger than those of others, as rounding errors of large and small
+//! values are, the covariance is J^+ diag(r^2) J^+T with the residuals r themselves, if that is larger (White,
+//! Econometrica 48, 1980).
+//!
 //! To the bound come what first order leaves out: the second-order part of the same fit, by draws
 //! from C; the step that least squares would still take; and the rounding of the parameters themselves.
 
@@ -12,6 +16,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::refine::{Equilibrated, Sample};
 use crate::draws;
+use crate::linalg::{InverseFactor, gram};
 use crate::model::Model;
 
 /// The bound may be exceeded by chance in this share of the runs.
@@ -22,8 +27,15 @@ const DRAWS: usize = 32;
 const CURVED: usize = 8;
 /// and the largest times this is its bound: it is quadratic in normal variables.
 const CURVED_SAFETY: f64 = 4.0;
+/// It is taken where the values change by at least this share of themselves.
+const VISIBLE: f64 = 1e-5;
 /// Second-order part of the predictions, relative to the first, from which on nothing is bounded.
 const MOST_CURVATURE: f64 = 0.5;
+
+/// Residuals of a larger kurtosis are uneven; that of normal errors is 3.
+const MOST_KURTOSIS: f64 = 4.0;
+/// Values have less than the accuracy of f64 from this many units in the last place on.
+const COARSE: f64 = 1e3;
 
 /// Errors are relative to the largest entry of each tensor, at least 1, as everywhere.
 pub struct Uncertainty<M> {
@@ -57,6 +69,14 @@ impl<M: Model> Uncertainty<M> {
         let variances = factor.diagonal();
         let scale = &jacobian.scale;
         let standard = variances.zip_map(scale, |v, s| v.sqrt() * s * sigma);
+        // Values at the accuracy of f64 are rounded evenly enough, and large networks have them.
+        let coarse = sigma > COARSE * f64::EPSILON * sample.values.amax();
+        let uneven = (coarse && kurtosis(&residual) > MOST_KURTOSIS)
+            .then(|| uneven_variances(&jacobian.jt, &factor, &residual) * (n as f64 / freedom));
+        let largest = |j: usize| {
+            let uneven = uneven.as_ref().map_or(0.0, |variances| variances[j].sqrt() * scale[j]);
+            standard[j].max(uneven)
+        };
 
         let mut rng = draws::stream(seed, "uncertainty", 0);
         let parameters = network.to_vector();
@@ -71,13 +91,15 @@ impl<M: Model> Uncertainty<M> {
 
         let mut curvature = 0.0f64;
         let mut second = DVector::zeros(p);
-        for (shift, drawn) in shifts.iter().zip(&plausible).take(CURVED) {
-            // f(p + s) - f(p) - J s = (J(p + s) - J) s / 2 up to third order; unlike the difference of
-            // values it has no rounding of its own size.
-            let there = drawn.jacobian_transposed(&sample.points);
-            let shifted = shift.component_mul(scale);
+        let fitted = &residual + &sample.values;
+        for shift in shifts.iter().take(CURVED) {
+            // f(p + s) - f(p) - J s is quadratic in s: of a small s it is taken from a longer one, so that the
+            // rounding of the values does not matter.
             let straight = jacobian.jt.tr_mul(shift);
-            let excess = (there.tr_mul(&shifted) - &straight) * 0.5;
+            let longer = (VISIBLE * fitted.norm() / straight.norm()).max(1.0);
+            let there = network.with_vector(&(&parameters + shift.component_mul(scale) * longer));
+            let change = (there.values(&sample.points) - &fitted) / longer;
+            let excess = (change - &straight) / longer;
             curvature = curvature.max(excess.norm() / straight.norm());
             let moved = factor.solve(&(&jacobian.jt * excess));
             second.zip_apply(&moved, |most: &mut f64, m| *most = most.max(m.abs()));
@@ -89,7 +111,7 @@ impl<M: Model> Uncertainty<M> {
             (2.0 * (p as f64 / EXCEEDED).ln()).sqrt() * (1.0 + 3.0 / (2.0 * freedom).sqrt());
         let errors = |quantile: f64| {
             let of = |j: usize, _: usize| {
-                quantile * standard[j]
+                quantile * largest(j)
                     + (CURVED_SAFETY * second[j] + unfinished[j].abs()) * scale[j]
                     + 2.0 * f64::EPSILON * parameters[j].abs()
             };
@@ -118,6 +140,27 @@ impl<M: Model> Uncertainty<M> {
     }
 }
 
+/// Mean fourth power over the square of the mean square: 3 for normal errors.
+fn kurtosis(errors: &DVector<f64>) -> f64 {
+    let n = errors.len() as f64;
+    n * errors.iter().map(|e| e.powi(4)).sum::<f64>() / errors.norm_squared().powi(2)
+}
+
+/// The diagonal of J^+ diag(r^2) J^+T for the rows `jt` of J^T, J^T J = R^T R.
+fn uneven_variances(
+    jt: &DMatrix<f64>,
+    factor: &InverseFactor,
+    residual: &DVector<f64>,
+) -> DVector<f64> {
+    let mut weighted = jt.clone();
+    for (mut column, r) in weighted.column_iter_mut().zip(residual.iter()) {
+        column *= *r;
+    }
+    let inverse = factor.inverse();
+    let half = &inverse * gram(&weighted);
+    DVector::from_fn(inverse.nrows(), |j, _| half.row(j).transpose().dot(&inverse.column(j)))
+}
+
 /// The largest of `errors` (one a parameter), relative to the largest entry of each tensor, at least 1.
 fn relative<M: Model>(network: &M, errors: &DVector<f64>) -> f64 {
     let largest = |values: &[f64]| values.iter().fold(0.0f64, |most, v| most.max(v.abs()));
@@ -129,7 +172,6 @@ fn relative<M: Model>(network: &M, errors: &DVector<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linalg::InverseFactor;
     use crate::network::Activation;
 
     /// phi(p . x), phi the identity or tanh.
@@ -214,6 +256,29 @@ mod tests {
         assert!((635..730).contains(&within), "{within}");
         ratios.sort_by(f64::total_cmp);
         assert!((3.0..8.0).contains(&ratios[500]), "{}", ratios[500]);
+    }
+
+    #[test]
+    fn uneven_errors_have_the_variance_of_their_own_points() {
+        let (mut squares, mut even, mut uneven) = (0.0, 0.0, 0.0);
+        for trial in 0..400 {
+            let mut rng = draws::stream(trial, "test", 0);
+            // Every tenth point is far out, with a large error: it decides alone.
+            let far = |k: usize| if k.is_multiple_of(10) { 8.0 } else { 1.0 };
+            let mut points = draws::gaussian(&mut rng, 1, 300);
+            let mut errors = draws::gaussian(&mut rng, 300, 1).column(0).into_owned();
+            (0..300)
+                .for_each(|k| (points[k], errors[k]) = (points[k] * far(k), errors[k] * far(k)));
+            let factor = InverseFactor::of_rows(&points).unwrap();
+            let shift = factor.solve(&(&points * &errors));
+            let residual = &errors - points.tr_mul(&shift);
+            assert!(kurtosis(&residual) > MOST_KURTOSIS);
+            squares += shift[0] * shift[0];
+            even += factor.diagonal()[0] * residual.norm_squared() / 299.0;
+            uneven += uneven_variances(&points, &factor, &residual)[0];
+        }
+        assert!((0.6..1.5).contains(&(squares / uneven)), "{}", squares / uneven);
+        assert!(squares > 4.0 * even, "{}", squares / even);
     }
 
     #[test]

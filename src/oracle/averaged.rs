@@ -57,7 +57,7 @@ mod tests {
             2
         }
         fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-            let error = |x: f64| if (x.to_bits() >> 3).count_ones() % 2 == 0 { 1.0 } else { -1.0 };
+            let error = |x: f64| 1.0 - 2.0 * f64::from((x.to_bits() >> 3).count_ones() % 2);
             let of = points.column_iter().map(|x| x.sum() + error(x[0]) * error(x[1]));
             Ok(DVector::from_iterator(points.ncols(), of))
         }

@@ -10,7 +10,7 @@
 //! | directions | a_i / norm | common diagonalisation of the Hessians where m <= d ([`pencil`](mod@pencil)), rank-one search in the span |
 //! | profiles | norms and shifts | the coefficient of a_i a_i^T is a function of a_i . x alone ([`profile`]) |
 //! | refine | all parameters, c and c0 by linear least squares first | Levenberg-Marquardt |
-//! | certify | residual and error bound | fresh values; singular values of the Jacobian |
+//! | certify | residual and error bound | fresh values; the covariance of the fit |
 
 pub mod baseline;
 mod directions;
