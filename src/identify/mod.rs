@@ -5,6 +5,7 @@ pub(crate) mod certify;
 pub mod entangled;
 mod family;
 mod far;
+mod frame;
 mod line;
 pub(crate) mod outcome;
 mod peel;
@@ -31,9 +32,10 @@ use crate::oracle::{Deadline, Domain, Found, Meter, Observer, Oracle, OracleErro
 use crate::rank_one::Ascent;
 use certify::Certificate;
 pub(crate) use family::families;
+use frame::Frame;
 use outcome::{Outcome, first_identified};
-use probe::Landscape;
 use reduce::Restricted;
+use refine::Sample;
 
 /// A way from values to a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -381,15 +383,14 @@ impl Run<'_> {
         self.accuracy = Some(land.noise_near);
         self.evidence.add("probe", json!(land));
         self.meter.enter("reduce");
-        let basis = reduce::reduce(&mut self.meter, &land, seed, &mut self.evidence)?;
-
-        let mut f = Restricted::by_values(&mut self.meter, &basis);
-        let far = far::far(&mut f, &land, seed)?;
+        let frame = frame::frame(&mut self.meter, land, seed, &mut self.evidence)?;
+        let mut f = Restricted::by_values(&mut self.meter, &frame.points);
+        let far = far::far(&mut f, &frame.land, seed)?;
         self.evidence.add("far", json!(far));
 
         let mut best: Option<Outcome> = None;
         for attempt in 0..self.settings.attempts.max(1) {
-            let outcome = match self.attempt(&land, far, &basis, attempt) {
+            let outcome = match self.attempt(&frame, far, attempt) {
                 Ok(outcome) => outcome,
                 Err(Halt::Failed(failure)) => Outcome::none(&failure),
                 // Out of queries, time or the domain: what earlier attempts brought still counts.
@@ -414,14 +415,9 @@ impl Run<'_> {
     }
 
     /// Stages 1 to 8 once.
-    fn attempt(
-        &mut self,
-        land: &Landscape,
-        far: f64,
-        q: &DMatrix<f64>,
-        attempt: u64,
-    ) -> Result<Outcome, Halt> {
+    fn attempt(&mut self, frame: &Frame, far: f64, attempt: u64) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
+        let Frame { points: q, weights, land, .. } = frame;
         self.meter.enter("stack");
         let mut f = Restricted::new(&mut self.meter, q);
         let mut stack = stack::wide_stack(&mut f, land, seed, attempt, &mut self.evidence)?;
@@ -452,26 +448,27 @@ impl Run<'_> {
         self.meter.enter("polish");
         let mut f = Restricted::by_values(&mut self.meter, q);
         units::polish(&mut f, around, &mut units, seed, &mut self.evidence)?;
-        let directions: Vec<_> = units.iter().map(|unit| q * &unit.direction).collect();
+        let directions: Vec<_> =
+            units.iter().map(|unit| (weights * &unit.direction).normalize()).collect();
         self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
 
         // Several splits: the first that leads to a certified network is as good as any.
         let mut ways: Vec<Way> =
             (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
         ways.insert(1, Way::Whole);
-        first_identified(ways, |way| self.second_layer(land, q, &units, way, attempt))
+        first_identified(ways, |way| self.second_layer(frame, &units, way, attempt))
     }
 
     /// Stages 5 to 8 one way.
     fn second_layer(
         &mut self,
-        land: &Landscape,
-        q: &DMatrix<f64>,
+        frame: &Frame,
         units: &[units::Unit],
         way: Way,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
+        let Frame { points: q, land, .. } = frame;
         self.meter.enter("peel");
         let mut f = Restricted::by_values(&mut self.meter, q);
         let evidence = &mut self.evidence;
@@ -502,19 +499,15 @@ impl Run<'_> {
                     "activation",
                     json!({"layers": [g.activation, h.activation], "margins": [g.margin, h.margin]}),
                 );
-                self.conclude(land, q, g.what.network)
+                self.conclude(frame, g.what.network)
             })
         })
     }
 
     /// Stages 7 and 8 from a first network.
-    fn conclude(
-        &mut self,
-        land: &Landscape,
-        q: &DMatrix<f64>,
-        start: Network,
-    ) -> Result<Outcome, Halt> {
+    fn conclude(&mut self, frame: &Frame, start: Network) -> Result<Outcome, Halt> {
         let Settings { seed, deadline, .. } = *self.settings;
+        let Frame { points: q, weights, land, outside } = frame;
         self.meter.enter("refine");
         let mut f = Restricted::by_values(&mut self.meter, q);
         let count = refine::sample_size(&start);
@@ -529,14 +522,20 @@ impl Run<'_> {
             )
             .into());
         }
-        let mut network = self.settings.as_asked(Network { a: q * &network.a, ..network });
-        let sample = if q.ncols() == q.nrows() {
-            sample
+        let mut network = self.settings.as_asked(Network { a: weights * &network.a, ..network });
+        let sample = if frame.is_whole() {
+            Sample { points: q * &sample.points, ..sample }
         } else {
             // Back to all d inputs, where the range itself is refined too.
             let count = refine::sample_size(&network);
-            let sample =
-                active::sample(&mut self.meter, land, &network, count, seed, "refine all inputs")?;
+            let sample = active::sample(
+                &mut self.meter,
+                outside,
+                &network,
+                count,
+                seed,
+                "refine all inputs",
+            )?;
             let stage = "refine_all_inputs";
             network =
                 refine::refine(&sample, network, floor, deadline, stage, &mut self.evidence)?.0;
@@ -544,8 +543,14 @@ impl Run<'_> {
         };
 
         self.meter.enter("certify");
-        let certificate =
-            certify::certify(&mut self.meter, land, &network, &sample, seed, &mut self.evidence)?;
+        let certificate = certify::certify(
+            &mut self.meter,
+            outside,
+            &network,
+            &sample,
+            seed,
+            &mut self.evidence,
+        )?;
         Ok(self.verdict(network, certificate))
     }
 
