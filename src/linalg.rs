@@ -3,7 +3,7 @@
 //! Everything here is sequential inside and deterministic: the answer does not depend on the number
 //! of threads.
 
-use faer::linalg::solvers::{DenseSolveCore, Llt, Solve, SolveLstsq};
+use faer::linalg::solvers::{Llt, Solve};
 use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
 use faer::{Mat, MatRef, Par, Side};
 use nalgebra::{DMatrix, DVector};
@@ -143,44 +143,58 @@ pub fn gram(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     out
 }
 
-/// Diagonal of (M M^T)^-1 for a wide matrix, through the triangular factor of M^T: right where M M^T itself is
-/// singular to working precision. `None` where M has not full row rank to working precision either.
-pub fn inverse_gram_diagonal(m: &DMatrix<f64>) -> Option<DVector<f64>> {
-    let n = m.nrows();
-    if n == 0 || m.ncols() < n {
-        return None;
-    }
-    sequential();
-    let qr = view(m).transpose().qr();
-    let r = qr.thin_R();
-    let sizes = (0..n).map(|k| r[(k, k)].abs());
-    let (least, most) = sizes.fold((f64::INFINITY, 0.0f64), |(a, b), s| (a.min(s), b.max(s)));
-    if least.is_nan() || least <= n as f64 * f64::EPSILON * most {
-        return None;
-    }
-    let mut inverse = Mat::<f64>::identity(n, n);
-    solve_upper_triangular_in_place(r, inverse.as_mut(), Par::Seq);
-    // (M M^T)^-1 = R^-1 R^-T.
-    Some(DVector::from_fn(n, |i, _| (i..n).map(|j| inverse[(i, j)].powi(2)).sum()))
-}
+/// R^-1, where R is upper triangular and R^T R = M M^T for a wide matrix M of full row rank: all that
+/// least squares with the design M^T need.
+pub struct InverseFactor(DMatrix<f64>);
 
-/// Least squares min |M^T x - y| for a wide matrix M of full row rank, through orthogonal factors of M^T: where
-/// M M^T is singular to working precision too. `None` where M has not full row rank to working precision.
-pub fn solve_rows(m: &DMatrix<f64>, y: &DVector<f64>) -> Option<DVector<f64>> {
-    let n = m.nrows();
-    if n == 0 || m.ncols() < n {
-        return None;
+impl InverseFactor {
+    /// From M M^T. `None` if it is not positive definite to working precision.
+    pub fn of_gram(gram: &DMatrix<f64>) -> Option<Self> {
+        sequential();
+        let cholesky = view(gram).llt(Side::Lower).ok()?;
+        Some(Self::of_triangle(cholesky.L().transpose()))
     }
-    sequential();
-    let qr = view(m).transpose().qr();
-    let r = qr.thin_R();
-    let sizes = (0..n).map(|k| r[(k, k)].abs());
-    let (least, most) = sizes.fold((f64::INFINITY, 0.0f64), |(a, b), s| (a.min(s), b.max(s)));
-    if least.is_nan() || least <= n as f64 * f64::EPSILON * most {
-        return None;
+
+    /// From M itself: right where M M^T is singular to working precision. `None` where M has not full row
+    /// rank to working precision either.
+    pub fn of_rows(m: &DMatrix<f64>) -> Option<Self> {
+        let n = m.nrows();
+        if n == 0 || m.ncols() < n {
+            return None;
+        }
+        sequential();
+        let qr = view(m).transpose().qr();
+        let r = qr.thin_R();
+        let sizes = (0..n).map(|k| r[(k, k)].abs());
+        let (least, most) = sizes.fold((f64::INFINITY, 0.0f64), |(a, b), s| (a.min(s), b.max(s)));
+        if least.is_nan() || least <= n as f64 * f64::EPSILON * most {
+            return None;
+        }
+        Some(Self::of_triangle(r))
     }
-    let x: Mat<f64> = qr.solve_lstsq(MatRef::from_column_major_slice(y.as_slice(), y.len(), 1));
-    Some(DVector::from_fn(n, |i, _| x[(i, 0)]))
+
+    fn of_triangle(r: MatRef<'_, f64>) -> Self {
+        let n = r.nrows();
+        let mut inverse = Mat::<f64>::identity(n, n);
+        solve_upper_triangular_in_place(r, inverse.as_mut(), Par::Seq);
+        InverseFactor(owned(inverse.as_ref()))
+    }
+
+    /// The diagonal of (M M^T)^-1 = R^-1 R^-T.
+    pub fn diagonal(&self) -> DVector<f64> {
+        let n = self.0.nrows();
+        DVector::from_fn(n, |i, _| (i..n).map(|j| self.0[(i, j)].powi(2)).sum())
+    }
+
+    /// R^-1 z, of covariance (M M^T)^-1 where z has covariance 1.
+    pub fn spread(&self, z: &DVector<f64>) -> DVector<f64> {
+        &self.0 * z
+    }
+
+    /// (M M^T)^-1 v.
+    pub fn solve(&self, v: &DVector<f64>) -> DVector<f64> {
+        &self.0 * self.0.tr_mul(v)
+    }
 }
 
 /// Cholesky factor of a symmetric positive definite matrix.
@@ -199,12 +213,6 @@ impl Cholesky {
             self.0.solve(MatRef::from_column_major_slice(rhs.as_slice(), rhs.len(), 1));
         DVector::from_fn(rhs.len(), |i, _| x[(i, 0)])
     }
-
-    /// Diagonal of the inverse.
-    pub fn inverse_diagonal(&self) -> DVector<f64> {
-        let inverse = self.0.inverse();
-        DVector::from_fn(inverse.nrows(), |i, _| inverse[(i, i)])
-    }
 }
 
 #[cfg(test)]
@@ -222,34 +230,30 @@ mod tests {
     }
 
     #[test]
-    fn least_squares_see_what_the_gram_matrix_does_not() {
+    fn both_ways_to_the_inverse_factor_agree_until_one_fails() {
         let mut m = matrix(6, 40);
-        let w = DMatrix::from_fn(1, 40, |_, j| (3.7 * j as f64).sin());
-        let close = m.row(0) + w * 1e-9;
-        m.set_row(1, &close);
-        let truth = DVector::from_fn(6, |i, _| i as f64 - 2.5);
-        let found = solve_rows(&m, &m.tr_mul(&truth)).unwrap();
-        assert!((&found - &truth).amax() < 1e-5, "{found}");
-        let same = m.row(0).into_owned();
-        m.set_row(1, &same);
-        assert!(solve_rows(&m, &m.tr_mul(&truth)).is_none());
-    }
-
-    #[test]
-    fn both_ways_to_the_inverse_gram_agree_until_one_fails() {
-        let mut m = matrix(6, 40);
-        let by_cholesky = |m: &DMatrix<f64>| Cholesky::new(&gram(m)).map(|c| c.inverse_diagonal());
-        let (a, b) = (by_cholesky(&m).unwrap(), inverse_gram_diagonal(&m).unwrap());
-        assert!((&a - &b).amax() < 1e-9 * a.amax());
+        let (a, b) =
+            (InverseFactor::of_gram(&gram(&m)).unwrap(), InverseFactor::of_rows(&m).unwrap());
+        let inverse = gram(&m).try_inverse().unwrap();
+        let v = DVector::from_fn(6, |i, _| i as f64 - 2.0);
+        for factor in [&a, &b] {
+            assert!((factor.diagonal() - inverse.diagonal()).amax() < 1e-9 * inverse.amax());
+            assert!((factor.solve(&v) - &inverse * &v).amax() < 1e-9 * inverse.amax());
+            // |R^-1 e_1 ... e_n|^2 is the trace.
+            let columns =
+                (0..6).map(|k| factor.spread(&DVector::from_fn(6, |i, _| f64::from(i == k))));
+            let trace: f64 = columns.map(|c| c.norm_squared()).sum();
+            assert!((trace - inverse.trace()).abs() < 1e-9 * inverse.trace());
+        }
         // Two rows that differ by 1e-9: 1e-18 is what the Gram matrix cannot hold.
         let w = DMatrix::from_fn(1, 40, |_, j| (3.7 * j as f64).sin());
         let close = m.row(0) + w * 1e-9;
         m.set_row(1, &close);
-        let inverse = inverse_gram_diagonal(&m).unwrap();
+        let inverse = InverseFactor::of_rows(&m).unwrap().diagonal();
         assert!(inverse[0] > 1e13 && inverse[0].is_finite());
         let same = m.row(0).into_owned();
         m.set_row(1, &same);
-        assert!(inverse_gram_diagonal(&m).is_none());
+        assert!(InverseFactor::of_rows(&m).is_none());
     }
 
     #[test]
@@ -265,14 +269,12 @@ mod tests {
     }
 
     #[test]
-    fn cholesky_solves_and_inverts() {
+    fn cholesky_solves() {
         let m = matrix(6, 20);
         let g = gram(&m);
         let cholesky = Cholesky::new(&g).unwrap();
         let x = DVector::from_fn(6, |i, _| i as f64 - 2.0);
         assert!((cholesky.solve(&(&g * &x)) - &x).amax() < 1e-9);
-        let inverse = g.clone().try_inverse().unwrap();
-        assert!((cholesky.inverse_diagonal() - inverse.diagonal()).amax() < 1e-12);
         assert!(Cholesky::new(&-g).is_none());
     }
 }

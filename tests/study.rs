@@ -116,6 +116,61 @@ fn tables_and_pictures_come_from_the_records_alone() {
 }
 
 #[test]
+fn kinds_of_several_grids_make_a_table_in_a_document() {
+    let folder = tempfile::tempdir().unwrap();
+    let (out, document) = (folder.path().join("kinds"), folder.path().join("document.md"));
+    let text = "d = 6\nm1 = 2\nseeds = 1\nmax_queries = 100000\n\
+                [[grid]]\nhardness = [\"plain\", \"twin-first\"]\n\
+                [[grid]]\ndeviation = \"second-unit:1e-2\"\n";
+    let plan = plan(folder.path(), text);
+    fs::write(&document, "above\n<!-- study kinds -->\nold\n<!-- end of study -->\nbelow\n")
+        .unwrap();
+    let study = || {
+        let mut study = program();
+        study.args(["study", "--plan", &plan, "--out"]).arg(&out).arg("--insert").arg(&document);
+        study
+    };
+    study().assert().code(0);
+    let table = fs::read_to_string(out.join("kinds.md")).unwrap();
+    for kind in ["plain", "twin-first", "second-unit:0.01"] {
+        let row = format!("| {kind} | tanh | 1 | 1 | 0 | 0 | 0 | 0 | ");
+        assert!(table.contains(&row), "{table}");
+    }
+    let written = fs::read_to_string(&document).unwrap();
+    assert_eq!(
+        written,
+        format!(
+            "above\n<!-- study kinds -->\n\n{}\n\n<!-- end of study -->\nbelow\n",
+            table.trim_end()
+        )
+    );
+
+    // A record that was made before there were kinds is one of a plain network, and not made again.
+    let path = out.join("runs.jsonl");
+    let old = |line: &str| {
+        let mut run: Value = serde_json::from_str(line).unwrap();
+        let fields = run.as_object_mut().unwrap();
+        let kind = ["hardness", "deviation"].map(|key| fields.remove(key).unwrap());
+        assert_eq!(kind, ["plain", "none"]);
+        for key in ["activation_told", "residual", "unexplained"] {
+            fields.remove(key).unwrap();
+        }
+        format!("{run}\n")
+    };
+    let lines = lines(&out);
+    let plain = |line: &&String| line.contains("\"plain\"") && line.contains("\"none\"");
+    let plain = lines.iter().find(plain).unwrap();
+    fs::write(&path, old(plain)).unwrap();
+    study().assert().code(0);
+    assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
+
+    fs::write(&document, "no place for it\n").unwrap();
+    let refused = study().assert().code(2);
+    let stderr = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(stderr.lines().last().unwrap().contains("<!-- study kinds -->"), "{stderr}");
+}
+
+#[test]
 fn what_cannot_be_run_is_one_line_and_exit_code_2() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");
@@ -135,6 +190,8 @@ fn what_cannot_be_run_is_one_line_and_exit_code_2() {
         ("d = 8\nm1 = ", "plan.toml: line 2"),
         ("[d]\nx = 1", "d: expected a number"),
         ("d = 3\nm1 = 4", "m1 > m0"),
+        ("d = 3\nm1 = 2\n[[grid]]\nhardness = \"soft\"", "hardness: unknown"),
+        ("d = 3\nm1 = 2\ndeviation = \"sine\"", "deviation: "),
     ] {
         let plan = plan(folder.path(), text);
         let stderr = program().args(["study", "--plan", &plan, "--out", out_text]).assert().code(2);

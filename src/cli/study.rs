@@ -20,7 +20,7 @@ use super::{DIFFERENT, Outcome};
 /// The plan's axes and those given here span a grid; every cell is run with every seed. A run that has
 /// ended is a line of DIR/runs.jsonl and is not done again: stop a study and start it as you like. At the
 /// end, the table of all runs in DIR is printed and written to summary.json and summary.md, with
-/// pictures beside them. Exit code 1 if any identified network is wrong.
+/// pictures beside them; kinds.md has a row for each kind of run, and the errors beside their bounds. Exit code 1 if any identified network is wrong.
 ///
 /// Each axis takes a list with commas and replaces that of the plan. d and m1 must be given.
 #[derive(Args, Debug)]
@@ -34,6 +34,10 @@ pub struct Study {
     /// Run nothing: redo tables and pictures of this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "plan", "jobs", "Axes"])]
     summarise: Option<PathBuf>,
+    /// Put the table by kinds into this document, between the lines `<!-- study NAME -->`, where NAME is the
+    /// folder's, and `<!-- end of study -->`
+    #[arg(long, value_name = "FILE")]
+    insert: Option<PathBuf>,
     #[command(flatten)]
     axes: Axes,
     /// Runs at a time; the cores are shared among them [default: as many as there are cores]
@@ -65,12 +69,21 @@ struct Axes {
     /// Activation of both layers [default: tanh]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     activation: Option<Vec<String>>,
+    /// Whether the run is told the activation: yes, no [default: yes]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    activation_told: Option<Vec<String>>,
     /// Standard deviation of the shifts [default: 0.05]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     std: Option<Vec<String>>,
     /// Condition number of A, or `gaussian` for normalised Gaussian columns [default: gaussian]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     condition: Option<Vec<String>>,
+    /// What makes the network hard, by name [default: plain]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    hardness: Option<Vec<String>>,
+    /// How the black box departs from the network, with its size: sine:1e-4 [default: none]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    deviation: Option<Vec<String>>,
     /// Radius of the sample of pipelines that stay near a point [default: default]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     radius: Option<Vec<String>>,
@@ -83,7 +96,7 @@ struct Axes {
     /// Standard deviation of the error of each value [default: 0]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     noise: Option<Vec<String>>,
-    /// `f64`, or `f32` for values rounded to it [default: f64]
+    /// `f64`, `f32` for values rounded to it, `digits:6` for decimals [default: f64]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     precision: Option<Vec<String>>,
     /// Queries allowed a run [default: as identify]
@@ -98,6 +111,7 @@ impl Axes {
     /// Those that were given, by their names in a plan.
     fn given(self) -> impl Iterator<Item = (&'static str, Vec<String>)> {
         let Axes { pipeline, d, m0, m1, activation, std, condition, radius, .. } = self;
+        let Axes { activation_told, hardness, deviation, .. } = self;
         let Axes { domain_radius, hessians, noise, precision, max_queries, seeds, .. } = self;
         let axes = [
             ("pipeline", pipeline),
@@ -105,8 +119,11 @@ impl Axes {
             ("m0", m0),
             ("m1", m1),
             ("activation", activation),
+            ("activation_told", activation_told),
             ("std", std),
             ("condition", condition),
+            ("hardness", hardness),
+            ("deviation", deviation),
             ("radius", radius),
             ("domain_radius", domain_radius),
             ("hessians", hessians),
@@ -123,6 +140,7 @@ impl Study {
     /// Runs what is left of the plan, then counts and draws everything in the folder.
     pub fn run(self) -> Outcome {
         let plot_axes = self.plot_axes.map(|PlotAxes(x, y)| (x, y));
+        let document = self.insert.clone();
         let (folder, records) = match self.summarise {
             Some(folder) => {
                 let stored = study::load(&folder)?;
@@ -136,6 +154,11 @@ impl Study {
         let summary = Summary::of(&records);
         summary.save(&folder)?;
         plot::save(&summary, plot_axes, &folder)?;
+        if let Some(document) = document {
+            let name = folder.canonicalize()?;
+            let name = name.file_name().unwrap_or_default().to_string_lossy();
+            study::insert(&document, &name, &summary.kinds())?;
+        }
         super::print(&summary.table())?;
         Ok(if summary.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
     }

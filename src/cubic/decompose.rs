@@ -11,9 +11,12 @@
 //! so that a step costs conjugate gradients of O(d r^2) each. Two things make random starts succeed: T is
 //! brought to a frame in which it is equally large along all axes, and starts that stop at a local
 //! minimum are recognised (the residual of the right one vanishes) and replaced. Often such a minimum has
-//! all but one or two components right: a small one missing, another one doubled. These are drawn again.
+//! all but one or two components right: a small one missing, another one doubled. Components that several
+//! starts agree on take the place of those that only the best one has; then components are drawn again.
 
-use nalgebra::DMatrix;
+use std::cmp::Reverse;
+
+use nalgebra::{DMatrix, DVectorView};
 use rand::Rng;
 use rand::seq::index::sample;
 use rayon::prelude::*;
@@ -32,6 +35,12 @@ const MOST_GRADIENTS: usize = 150;
 const PATIENCE: usize = 12;
 /// A residual beyond this is not the fault of a few components.
 const WORTH_MENDING: f64 = 0.05;
+/// Components exchanged at once, at most.
+const MOST_SWAPS: usize = 4;
+/// Components this near, relative to the longer one, are the same.
+const ALIKE: f64 = 0.1;
+/// A trial that leaves more than this share of the residual is no gain.
+const GAIN: f64 = 0.9;
 /// Axes along which T is this much smaller (squared) are not blown up further.
 const SMALLEST: f64 = 1e-6;
 
@@ -51,10 +60,17 @@ pub struct Decomposition {
 pub struct Effort {
     /// Random starts at most.
     pub starts: usize,
-    /// Trials, after them, with a few components drawn again.
+    /// Trials, after them, with a few components drawn again; so many without a gain end the search.
     pub mendings: usize,
     /// A residual with which the search is content.
     pub enough: f64,
+}
+
+impl Effort {
+    /// So many times as long.
+    pub fn times(self, factor: usize) -> Effort {
+        Effort { starts: self.starts * factor, mendings: self.mendings * factor, ..self }
+    }
 }
 
 /// Decomposes `cubic` into `rank` components, from `first` (d x rank), if given, and from random starts.
@@ -82,38 +98,74 @@ pub fn decompose(
     even.scale_mut(1.0 / size);
     let unit = size.cbrt();
 
-    let mut best: Option<(DMatrix<f64>, f64)> = None;
-    let mut keep = |found: Vec<(DMatrix<f64>, f64)>| -> f64 {
-        for one in found {
-            if best.as_ref().is_none_or(|b| one.1 < b.1) {
-                best = Some(one);
-            }
-        }
-        best.as_ref().map_or(f64::INFINITY, |b| b.1)
-    };
+    let mut pool: Vec<Climbed> = Vec::new();
+    if let Some(first) = first {
+        pool.push(climb(&even, frame.transpose() * first / unit));
+    }
+    let least = |pool: &[Climbed]| pool.iter().map(|c| c.1).fold(f64::INFINITY, f64::min);
     let mut used = 0;
-    let mut residual = match first {
-        Some(first) => keep(vec![climb(&even, frame.transpose() * first / unit)]),
-        None => f64::INFINITY,
-    };
-    while residual > enough && used < starts {
+    while least(&pool) > enough && used < starts {
         let count = BATCH.min(starts - used);
         let length = 1.0 / ((d as f64).sqrt() * (rank as f64).powf(1.0 / 6.0));
         let drawn: Vec<_> = (0..count).map(|_| draws::gaussian(rng, d, rank) * length).collect();
-        residual = keep(drawn.into_par_iter().map(|x| climb(&even, x)).collect());
+        pool.par_extend(drawn.into_par_iter().map(|x| climb(&even, x)));
         used += count;
     }
-    let (mut x, mut residual) = best?;
-    for trial in 0..mendings {
-        if residual <= enough || residual > WORTH_MENDING {
-            break;
+    pool.sort_by(|a, b| a.1.total_cmp(&b.1));
+    let (mut x, mut residual) = pool.first()?.clone();
+    let mut swaps = 1;
+    while swaps <= MOST_SWAPS && residual > enough {
+        let Some(start) = agreed(&x, &pool, swaps) else { break };
+        let better = climb(&even, start);
+        swaps = if better.1 < GAIN * residual { 1 } else { swaps + 1 };
+        if better.1 < residual {
+            (x, residual) = better;
         }
+    }
+    let (mut idle, mut trial) = (0, 0);
+    while idle < mendings && residual > enough && residual <= WORTH_MENDING {
         let mended = climb(&even, redrawn(&x, trial, rng));
+        (idle, trial) = (idle + 1, trial + 1);
         if mended.1 < residual {
+            if mended.1 < GAIN * residual {
+                idle = 0;
+            }
             (x, residual) = mended;
         }
     }
     Some(Decomposition { components: back * x * unit, residual, starts: used })
+}
+
+/// Components and residual.
+type Climbed = (DMatrix<f64>, f64);
+
+/// The same with `swaps` components replaced: those that the fewest of the `pool` have, by those absent here
+/// that the most of it have. `None` if there are none.
+fn agreed(x: &DMatrix<f64>, pool: &[Climbed], swaps: usize) -> Option<DMatrix<f64>> {
+    let alike = |a: DVectorView<'_, f64>, b: DVectorView<'_, f64>| {
+        (a - b).norm() < ALIKE * a.norm().max(b.norm())
+    };
+    let has = |y: &DMatrix<f64>, a: DVectorView<'_, f64>| y.column_iter().any(|b| alike(a, b));
+    let votes = |a: DVectorView<'_, f64>| pool.iter().filter(|(y, _)| has(y, a)).count();
+    let mut absent: Vec<(usize, DVectorView<'_, f64>)> = Vec::new();
+    for a in pool.iter().flat_map(|(y, _)| y.column_iter()) {
+        if !has(x, a) && !absent.iter().any(|(_, b)| alike(a, *b)) {
+            absent.push((votes(a), a));
+        }
+    }
+    absent.sort_by_key(|(votes, _)| Reverse(*votes));
+    let mut present: Vec<(usize, usize)> =
+        x.column_iter().enumerate().map(|(k, a)| (votes(a), k)).collect();
+    present.sort_unstable();
+    let mut next = x.clone();
+    for swap in 0..swaps {
+        let ((many, a), (few, k)) = (absent.get(swap)?, present.get(swap)?);
+        if many < few {
+            return None;
+        }
+        next.column_mut(*k).copy_from(a);
+    }
+    Some(next)
 }
 
 /// The same with one or two components drawn again: by turns the smallest ones, the two most alike, and
@@ -210,7 +262,7 @@ impl State {
 }
 
 /// Levenberg-Marquardt from one start; components and residual.
-fn climb(cubic: &Cubic, start: DMatrix<f64>) -> (DMatrix<f64>, f64) {
+fn climb(cubic: &Cubic, start: DMatrix<f64>) -> Climbed {
     let mut at = State::new(cubic, start);
     let mut lambda = 1e-2;
     let mut milestone = (0, at.objective);

@@ -6,6 +6,7 @@ pub mod entangled;
 mod family;
 mod far;
 mod frame;
+mod hyperplanes;
 mod line;
 pub(crate) mod outcome;
 mod peel;
@@ -13,10 +14,12 @@ mod place;
 pub(crate) mod probe;
 mod reduce;
 pub(crate) mod refine;
+mod saturated;
 mod scales;
 mod second_layer;
 mod stack;
 pub(crate) mod step;
+pub(crate) mod uncertainty;
 mod units;
 mod whole;
 
@@ -26,9 +29,12 @@ use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 
+use crate::draws;
 use crate::hessian::design::Design;
 use crate::network::{Activation, Network};
-use crate::oracle::{Deadline, Domain, Found, Meter, Observer, Oracle, OracleError, StageUse};
+use crate::oracle::{
+    Averaged, Deadline, Domain, Found, Meter, Observer, Oracle, OracleError, StageUse,
+};
 use crate::rank_one::Ascent;
 use certify::Certificate;
 pub(crate) use family::families;
@@ -400,7 +406,7 @@ impl Run<'_> {
                 }
                 Err(halt) => return Err(halt),
             };
-            let done = outcome.status == Status::Identified;
+            let done = outcome.is_final();
             if !done {
                 self.meter.note(&format!("attempt {}: {}", attempt + 1, outcome.reason));
             }
@@ -416,8 +422,19 @@ impl Run<'_> {
 
     /// Stages 1 to 8 once.
     fn attempt(&mut self, frame: &Frame, far: f64, attempt: u64) -> Result<Outcome, Halt> {
+        let inaccurate = frame.land.noise_near > INACCURATE * frame.land.spread;
+        let means: &[Means] =
+            if inaccurate { &[Means::Values, Means::Differences] } else { &[Means::Differences] };
+        first_identified(means, |by| match by {
+            Means::Values => self.by_values(frame, attempt),
+            Means::Differences => self.by_differences(frame, far, attempt),
+        })
+    }
+
+    /// Stages 1 to 8 by Hessians and gradients.
+    fn by_differences(&mut self, frame: &Frame, far: f64, attempt: u64) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
-        let Frame { points: q, weights, land, .. } = frame;
+        let Frame { points: q, land, .. } = frame;
         self.meter.enter("stack");
         let mut f = Restricted::new(&mut self.meter, q);
         let mut stack = stack::wide_stack(&mut f, land, seed, attempt, &mut self.evidence)?;
@@ -438,25 +455,66 @@ impl Run<'_> {
         )?;
         self.widths = Some((units.len(), 0));
         if units.is_empty() {
-            return Err(Failure::new(
-                "units",
-                "no direction has a transition of its own: far out the black box is not constant \
-                 between hyperplanes",
-            )
-            .into());
+            return Err(no_units().into());
         }
         self.meter.enter("polish");
         let mut f = Restricted::by_values(&mut self.meter, q);
         units::polish(&mut f, around, &mut units, seed, &mut self.evidence)?;
-        let directions: Vec<_> =
-            units.iter().map(|unit| (weights * &unit.direction).normalize()).collect();
-        self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
+        self.found_units(frame, &units);
 
         // Several splits: the first that leads to a certified network is as good as any.
         let mut ways: Vec<Way> =
             (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
         ways.insert(1, Way::Whole);
         first_identified(ways, |way| self.second_layer(frame, &units, way, attempt))
+    }
+
+    /// Stages 1 to 8 by values alone, for values too inaccurate for differences.
+    fn by_values(&mut self, frame: &Frame, attempt: u64) -> Result<Outcome, Halt> {
+        let Settings { seed, deadline, .. } = *self.settings;
+        let Frame { points: q, land, .. } = frame;
+        let repeats = (land.noise_near / (AVERAGED * land.spread)).powi(2);
+        let repeats = (repeats.ceil() as usize).clamp(1, MOST_REPEATS);
+        let rng = draws::stream(seed, "averaged", attempt);
+        let land_of_means = &land.averaged(repeats);
+        let apart = APART * land.scale;
+        self.meter.enter("hyperplanes");
+        let mut f = Restricted::by_values(&mut self.meter, q);
+        let mut f = Averaged::new(&mut f, repeats, apart, rng.clone());
+        let evidence = &mut self.evidence;
+        let units = hyperplanes::find_units(&mut f, land_of_means, seed, attempt, evidence)?;
+        self.widths = Some((units.len(), 0));
+        if units.is_empty() {
+            return Err(no_units().into());
+        }
+        self.found_units(frame, &units);
+        let (first, second) = self.settings.activations();
+        let pairs =
+            families(first).iter().flat_map(|&g| families(second).iter().map(move |&h| (g, h)));
+        first_identified(pairs, |(g, h)| {
+            self.meter.enter("saturated");
+            let mut f = Restricted::by_values(&mut self.meter, q);
+            let mut f = Averaged::new(&mut f, repeats, apart, rng.clone());
+            let evidence = &mut self.evidence;
+            let start = saturated::assemble(
+                &mut f,
+                land_of_means,
+                &units,
+                (g, h),
+                seed,
+                attempt,
+                deadline,
+                evidence,
+            )?;
+            self.conclude(frame, start)
+        })
+    }
+
+    /// Shows the observer the directions of the first layer.
+    fn found_units(&mut self, frame: &Frame, units: &[units::Unit]) {
+        let directions: Vec<_> =
+            units.iter().map(|unit| (&frame.weights * &unit.direction).normalize()).collect();
+        self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
     }
 
     /// Stages 5 to 8 one way.
@@ -523,7 +581,7 @@ impl Run<'_> {
             .into());
         }
         let mut network = self.settings.as_asked(Network { a: weights * &network.a, ..network });
-        let sample = if frame.is_whole() {
+        let mut sample = if frame.is_whole() {
             Sample { points: q * &sample.points, ..sample }
         } else {
             // Back to all d inputs, where the range itself is refined too.
@@ -543,7 +601,7 @@ impl Run<'_> {
         };
 
         self.meter.enter("certify");
-        let certificate = certify::certify(
+        let mut certificate = certify::certify(
             &mut self.meter,
             outside,
             &network,
@@ -551,7 +609,41 @@ impl Run<'_> {
             seed,
             &mut self.evidence,
         )?;
+        if let Some(count) = self.more_points(&certificate, &sample, &network) {
+            self.meter.enter("refine");
+            let more =
+                active::sample(&mut self.meter, outside, &network, count, seed, "refine more")?;
+            sample = sample.with(more);
+            let stage = "refine_more";
+            network =
+                refine::refine(&sample, network, floor, deadline, stage, &mut self.evidence)?.0;
+            self.meter.enter("certify");
+            certificate = certify::certify(
+                &mut self.meter,
+                outside,
+                &network,
+                &sample,
+                seed,
+                &mut self.evidence,
+            )?;
+        }
         Ok(self.verdict(network, certificate))
+    }
+
+    /// How many more values would bring the bound to the tolerance, where only their accuracy keeps it
+    /// above; as many as are worth it where the tolerance is out of reach.
+    fn more_points(
+        &self,
+        certificate: &Certificate,
+        sample: &Sample,
+        network: &Network,
+    ) -> Option<usize> {
+        let lacks = certificate.error_bound / self.settings.tolerance;
+        if !certificate.at_accuracy() || !lacks.is_finite() || lacks <= 1.0 {
+            return None;
+        }
+        let most = refine::affordable(network).min((self.meter.remaining() / 2) as usize);
+        refine::more_points(sample.values.len(), lacks, most)
     }
 
     fn verdict(&self, network: Network, certificate: Certificate) -> Outcome {
@@ -563,6 +655,30 @@ impl Run<'_> {
 
 /// Splits of the first layer tried in an attempt.
 const SPLITS: u64 = 3;
+/// Noise, relative to the spread, from which on values alone are tried first.
+const INACCURATE: f64 = 1e-10;
+/// Noise, relative to the spread, that means are to have then,
+const AVERAGED: f64 = 3e-4;
+/// of so many values at most,
+const MOST_REPEATS: usize = 64;
+/// at points so far apart, in natural scales.
+const APART: f64 = 1e-3;
+
+fn no_units() -> Failure {
+    Failure::new(
+        "units",
+        "no direction has a transition of its own: far out the black box is not constant between \
+         hyperplanes",
+    )
+}
+
+/// What the first network is found by.
+enum Means {
+    /// By Hessians and gradients.
+    Differences,
+    /// By values alone.
+    Values,
+}
 
 /// A way to the second layer.
 #[derive(Clone, Copy)]

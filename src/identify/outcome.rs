@@ -5,6 +5,9 @@ use super::{Evidence, Failure, Halt, Solution, Status};
 use crate::network::Network;
 use crate::oracle::{OracleError, StageUse};
 
+/// A larger bound, relative to the parameters themselves, says nothing.
+const MOST_BOUND: f64 = 1.0;
+
 /// What came of one way through the stages.
 pub struct Outcome<N = Network> {
     pub status: Status,
@@ -28,18 +31,19 @@ impl<N> Outcome<N> {
     /// identified one, and `accepted` says whether its widths are those given.
     pub fn judge(network: N, certificate: Certificate, tolerance: f64, accepted: bool) -> Self {
         let bound = certificate.error_bound;
-        let (status, reason) = if !certificate.at_accuracy() {
-            (
-                Status::Approximate,
-                format!(
-                    "held-out residual {:.2e} is {:.1e} times the accuracy of the values",
-                    certificate.residual, certificate.excess
-                ),
-            )
-        } else if !bound.is_finite() {
-            (Status::Approximate, "the Jacobian is singular to working precision".to_owned())
+        let (status, reason) = if let Some(difference) = difference(&certificate) {
+            (Status::Approximate, difference)
+        } else if bound > MOST_BOUND {
+            let reason = "the values do not determine the parameters: at their accuracy the Jacobian is singular";
+            (Status::Approximate, reason.to_owned())
         } else if bound > tolerance {
-            (Status::Approximate, format!("the values allow a parameter error of {bound:.2e} only"))
+            let reason = format!(
+                "values of an accuracy of {:.1e} allow a parameter error of {bound:.2e}: \
+                 within a tolerance of {:.0e} it would be identified",
+                certificate.sigma,
+                next_digit(bound)
+            );
+            (Status::Approximate, reason)
         } else if !accepted {
             (Status::NotIdentified, "other widths were found than those given".to_owned())
         } else {
@@ -48,12 +52,24 @@ impl<N> Outcome<N> {
         Outcome { status, reason, network: Some(network), certificate: Some(certificate) }
     }
 
+    /// Would another way through the stages end here too? An identified network, and one that agrees
+    /// with all values but that they do not determine more closely.
+    pub fn is_final(&self) -> bool {
+        let determined = |c: &Certificate| c.at_accuracy() && c.error_bound <= MOST_BOUND;
+        match self.status {
+            Status::Identified => true,
+            Status::Approximate => self.certificate.as_ref().is_some_and(determined),
+            Status::NotIdentified => false,
+        }
+    }
+
     /// Better evidence first.
     pub fn better_than(&self, other: &Self) -> bool {
-        let rank = |o: &Self| match (o.status, &o.certificate) {
-            (Status::Identified, _) => f64::NEG_INFINITY,
-            (_, Some(c)) => c.residual,
-            (_, None) => f64::INFINITY,
+        let rank = |o: &Self| match &o.certificate {
+            _ if o.status == Status::Identified => (0, 0.0),
+            Some(c) if c.at_accuracy() => (1, c.error_bound),
+            Some(c) => (2, c.residual),
+            None => (3, 0.0),
         };
         rank(self) < rank(other)
     }
@@ -88,7 +104,11 @@ impl<N> Outcome<N> {
             status: self.status,
             reason: self.reason,
             residual: certificate.map(|c| c.residual),
-            parameter_error_bound: certificate.map(|c| c.error_bound).filter(|b| b.is_finite()),
+            // Where the black box is not this network, how far the parameters are off is undefined.
+            parameter_error_bound: certificate
+                .filter(|c| c.at_accuracy())
+                .map(|c| c.error_bound)
+                .filter(|&bound| bound <= MOST_BOUND),
             widths,
             network: self.network,
             oracle_accuracy,
@@ -99,7 +119,39 @@ impl<N> Outcome<N> {
     }
 }
 
-/// Tries `choices` in turn until one is identified; else the best outcome, else the last failure. A limit
+/// How the black box differs from the network, if it does by more than the errors of its values.
+fn difference(certificate: &Certificate) -> Option<String> {
+    let Certificate { residual, held_out, deviating, excess, mean_excess, sigma, accuracy, .. } =
+        certificate;
+    if certificate.at_accuracy() {
+        None
+    } else if !certificate.fits() {
+        Some(format!(
+            "the fit leaves {sigma:.2e}, {:.1e} times the accuracy of the values; held-out residual {residual:.2e}",
+            sigma / accuracy
+        ))
+    } else if certificate.all_but_a_few() {
+        Some(format!(
+            "{deviating} of {held_out} held-out points deviate by up to {residual:.2e}, {excess:.1e} times what their \
+             accuracy allows, and the others agree: the black box differs from this network at up to {:.1e} of all \
+             points",
+            certificate.deviating_share_below()
+        ))
+    } else {
+        Some(format!(
+            "held-out residual {residual:.2e} is {excess:.1e} times what the accuracy of the values allows, {mean_excess:.1} \
+             times in the mean over points of some distance"
+        ))
+    }
+}
+
+/// The least number of one significant digit that is not below a finite `x` > 0.
+fn next_digit(x: f64) -> f64 {
+    let unit = 10f64.powf(x.log10().floor());
+    (x / unit).ceil() * unit
+}
+
+/// Tries `choices` in turn until one is final; else the best outcome, else the last failure. A limit
 /// that is reached ends the trials, and what was found before it still counts.
 pub fn first_identified<T, N>(
     choices: impl IntoIterator<Item = T>,
@@ -109,7 +161,7 @@ pub fn first_identified<T, N>(
     let mut last = Failure::new("start", "nothing was tried");
     for choice in choices {
         match outcome_of(choice) {
-            Ok(outcome) if outcome.status == Status::Identified => return Ok(outcome),
+            Ok(outcome) if outcome.is_final() => return Ok(outcome),
             Ok(outcome) if best.as_ref().is_none_or(|b| outcome.better_than(b)) => {
                 best = Some(outcome);
             }
@@ -139,6 +191,50 @@ mod tests {
             OracleError::OutsideDomain { norm: 2.0, limit: 1.0 },
             OracleError::Budget { limit: 9, used: 8, wanted: 2, stage: "stack".to_owned() },
         ]
+    }
+
+    fn certificate(error_bound: f64) -> Certificate {
+        Certificate {
+            residual: 4e-8,
+            held_out: 4000,
+            deviating: 0,
+            excess: 3.5,
+            mean_excess: 1.0,
+            sigma: 1e-8,
+            accuracy: 1.1e-8,
+            error_bound,
+        }
+    }
+
+    #[test]
+    fn the_verdict_follows_the_certificate() {
+        let judge = |certificate, accepted| Outcome::judge(7u8, certificate, 1e-6, accepted);
+        let good = judge(certificate(3e-7), true);
+        assert!(good.status == Status::Identified && good.is_final());
+        let clash = judge(certificate(3e-7), false);
+        assert!(clash.status == Status::NotIdentified && !clash.is_final());
+
+        let open = judge(certificate(4.1e-6), true);
+        assert!(open.status == Status::Approximate && open.is_final());
+        assert!(open.reason.contains("accuracy of 1.0e-8"), "{}", open.reason);
+        assert!(open.reason.contains("within a tolerance of 5e-6"), "{}", open.reason);
+        let singular = judge(certificate(f64::INFINITY), true);
+        assert!(singular.status == Status::Approximate && !singular.is_final());
+
+        let wrong = |certificate| {
+            let outcome = judge(certificate, true);
+            assert!(outcome.status == Status::Approximate && !outcome.is_final());
+            assert!(good.better_than(&open) && open.better_than(&outcome));
+            outcome.reason
+        };
+        let misfit = wrong(Certificate { sigma: 1e-7, ..certificate(3e-7) });
+        assert!(misfit.contains("9.1e0 times the accuracy"), "{misfit}");
+        let few = wrong(Certificate { deviating: 1, excess: 1e4, ..certificate(3e-7) });
+        assert!(few.contains("1 of 4000") && few.contains("up to 1.2e-3 of all"), "{few}");
+        let many = wrong(Certificate { deviating: 400, excess: 1e4, ..certificate(3e-7) });
+        assert!(many.contains("1.0e4 times"), "{many}");
+        let slight = wrong(Certificate { mean_excess: 2.0, ..certificate(3e-7) });
+        assert!(slight.contains("2.0 times in the mean"), "{slight}");
     }
 
     #[test]

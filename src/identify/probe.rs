@@ -43,6 +43,11 @@ impl Landscape {
     pub fn noise_at(&self, radius: f64) -> f64 {
         self.noise_near + self.noise_growth * radius
     }
+
+    /// The landscape of means of `repeats` values.
+    pub fn averaged(&self, repeats: usize) -> Landscape {
+        Landscape { noise_near: self.noise_near / (repeats as f64).sqrt(), ..self.clone() }
+    }
 }
 
 /// Measures the [`Landscape`]; fails on a black box that is constant, unbounded or mere noise.
@@ -91,7 +96,9 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
     // A point of norm r is itself rounded, by r eps / 2; f sees that through its slope, at most about
     // spread / scale. Most far lines cross no transition and show nothing of it.
     let rounding = f64::EPSILON * spread / scale;
-    let noise_growth = ((noise_far - noise_near) / (far * (d as f64).sqrt())).max(rounding);
+    // Both are estimates: what random errors differ by is no growth.
+    let grown = (noise_far - 2.0 * noise_near) / (far * (d as f64).sqrt());
+    let noise_growth = grown.max(rounding);
     Ok(Landscape { scale, spread, noise_near, noise_growth })
 }
 
@@ -212,7 +219,7 @@ fn difference_tables(
         let mut points = DMatrix::zeros(d, lines * TABLE);
         for (k, mut point) in points.column_iter_mut().enumerate() {
             point.copy_from(&origins.column(k / TABLE));
-            point.axpy((k % TABLE) as f64 * step, &directions[k / TABLE], 1.0);
+            point.axpy((k % TABLE + 1) as f64 * step, &directions[k / TABLE], 1.0);
         }
         let values = f.values(&points)?;
         tables.floor = tables.floor.max(0.5 * f64::EPSILON * values.amax());

@@ -4,7 +4,7 @@ use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
 use super::{Evidence, Halt};
-use crate::linalg::{Cholesky, gram, solve_rows};
+use crate::linalg::{Cholesky, InverseFactor, gram};
 use crate::model::Model;
 use crate::oracle::Deadline;
 
@@ -16,6 +16,9 @@ const NEAR: f64 = 1e-4;
 const NEAR_FLOOR: f64 = 1e3;
 /// Steps at most.
 const MOST_STEPS: usize = 60;
+
+/// Chord steps at most.
+const MOST_CHORDS: usize = 4;
 
 /// Points and values to fit.
 pub struct Sample {
@@ -35,10 +38,46 @@ pub fn points_for(parameters: usize) -> usize {
     3 * parameters / 2 + 400
 }
 
+/// Entries of the Jacobian of the largest sample: 160 MB.
+const MOST_ENTRIES: usize = 20_000_000;
+/// The error of a fit falls with the square root of the number of values; a little more, since the
+/// estimate of how much is needed has an error of its own.
+const MARGIN: f64 = 1.2;
+/// Where the tolerance is out of reach the sample grows by this factor.
+const WORTHWHILE: usize = 10;
+
+/// Points that a fit of `network` can take.
+pub fn affordable<M: Model>(network: &M) -> usize {
+    MOST_ENTRIES / network.parameter_count().max(1)
+}
+
+/// Points to add to `have` so that an error `lacks` times too large becomes small enough, if that can be had
+/// for `most` points.
+pub fn more_points(have: usize, lacks: f64, most: usize) -> Option<usize> {
+    let needed = have as f64 * (MARGIN * lacks).powi(2);
+    let wanted = if needed <= most as f64 { needed as usize } else { most.min(WORTHWHILE * have) };
+    wanted.checked_sub(have).filter(|&more| more > 0)
+}
+
 impl Sample {
+    /// Both.
+    pub fn with(self, more: Sample) -> Sample {
+        let (d, n) = self.points.shape();
+        let mut points = self.points.resize_horizontally(n + more.points.ncols(), 0.0);
+        points.view_mut((0, n), (d, more.points.ncols())).copy_from(&more.points);
+        let all = self.values.iter().chain(more.values.iter()).copied();
+        Sample { values: DVector::from_iterator(points.ncols(), all), points }
+    }
+
     /// network(x) - f(x) at every point.
     pub fn residual<M: Model>(&self, network: &M) -> DVector<f64> {
         network.values(&self.points) - &self.values
+    }
+
+    /// Standard deviation of a value by the residuals of a `network` fitted to them.
+    pub fn sigma<M: Model>(&self, network: &M) -> f64 {
+        let freedom = self.values.len().saturating_sub(network.parameter_count()).max(1);
+        self.residual(network).norm() / (freedom as f64).sqrt()
     }
 }
 
@@ -72,15 +111,16 @@ pub fn refine<M: Model>(
         let Some(equilibrated) = Equilibrated::new(jt) else { break };
         let gradient = &equilibrated.jt * &residual;
         let before = rms(&residual);
-        let mut improved = false;
+        let (mut improved, mut settled) = (false, false);
         // Near the solution the undamped step converges quadratically; damping would leave the
         // directions of small singular values behind.
         let mut lambda: f64 = if before < NEAR * size { 0.0 } else { damping };
         for _ in 0..20 {
-            let step = if lambda == 0.0 {
-                equilibrated.undamped(&gradient, &residual)
-            } else {
-                equilibrated.damped(lambda).map(|cholesky| cholesky.solve(&gradient))
+            let undamped = (lambda == 0.0).then(|| equilibrated.inverse_factor()).flatten();
+            let step = match &undamped {
+                Some(factor) => Some(factor.solve(&gradient)),
+                None if lambda == 0.0 => None,
+                None => equilibrated.damped(lambda).map(|cholesky| cholesky.solve(&gradient)),
             };
             let Some(step) = step else {
                 lambda = (lambda * 10.0).max(1e-14);
@@ -94,17 +134,18 @@ pub fn refine<M: Model>(
                 residual = next;
                 improved = true;
                 damping = (lambda * 0.1).max(1e-12);
+                if let Some(factor) = undamped.filter(|_| rms(&residual) < floor) {
+                    (network, residual) = settle(sample, network, residual, &equilibrated, &factor);
+                    settled = true;
+                }
                 break;
             }
             lambda = (lambda * 10.0).max(1e-13);
         }
-        if !improved {
+        if settled || !improved {
             break;
         }
         let after = rms(&residual);
-        if lambda == 0.0 && after < floor {
-            break;
-        }
         // Near the floor little is left to gain; far from it a slow valley is worth following.
         let slow = if after < NEAR_FLOOR * floor { 0.5 } else { 0.99 };
         idle = if after > slow * before { idle + 1 } else { 0 };
@@ -115,6 +156,27 @@ pub fn refine<M: Model>(
         json!({"steps": steps, "from": first, "to": last, "points": sample.values.len()}),
     );
     Ok((network, last))
+}
+
+/// Chord steps, which keep the factor of the last Jacobian, as long as they gain anything: the end of the
+/// way to the least squares for the price of residuals.
+fn settle<M: Model>(
+    sample: &Sample,
+    mut network: M,
+    mut residual: DVector<f64>,
+    jacobian: &Equilibrated,
+    factor: &InverseFactor,
+) -> (M, DVector<f64>) {
+    for _ in 0..MOST_CHORDS {
+        let step = factor.solve(&(&jacobian.jt * &residual)).component_mul(&jacobian.scale);
+        let trial = network.with_vector(&(network.to_vector() - step));
+        let next = sample.residual(&trial);
+        if next.norm() >= residual.norm() {
+            break;
+        }
+        (network, residual) = (trial, next);
+    }
+    (network, residual)
 }
 
 /// A Jacobian with rows of unit length, and its Gram matrix.
@@ -145,19 +207,14 @@ impl Equilibrated {
         Some(Equilibrated { jt, scale, gram })
     }
 
-    /// What the rounding of the Gram matrix may add to or take from its eigenvalues.
-    pub fn rounding(&self) -> f64 {
-        4.0 * self.gram.nrows() as f64 * f64::EPSILON
-    }
-
-    /// The least-squares step jt^T x = residual with `gradient` = jt residual. Where rounding hides small
-    /// singular values from the Gram matrix, by orthogonal factors of the Jacobian itself. `None` if it is
+    /// R^-1 with R^T R = jt jt^T. Rounding of the Gram matrix hides singular values below sqrt(n eps): there
+    /// the slower factorisation of the Jacobian itself decides, which sees down to n eps. `None` if it is
     /// singular to working precision.
-    fn undamped(&self, gradient: &DVector<f64>, residual: &DVector<f64>) -> Option<DVector<f64>> {
-        match self.damped(-self.rounding()) {
-            Some(_) => self.damped(0.0).map(|cholesky| cholesky.solve(gradient)),
-            None => solve_rows(&self.jt, residual),
-        }
+    pub fn inverse_factor(&self) -> Option<InverseFactor> {
+        let rounding = 4.0 * self.gram.nrows() as f64 * f64::EPSILON;
+        let mut gram = self.gram.clone();
+        (0..gram.nrows()).for_each(|k| gram[(k, k)] -= rounding);
+        InverseFactor::of_gram(&gram).or_else(|| InverseFactor::of_rows(&self.jt))
     }
 
     /// Cholesky factor of gram + lambda I.

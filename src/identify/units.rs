@@ -433,7 +433,7 @@ impl Search<'_> {
 }
 
 /// The stretches of a line, |t| <= length, on which no known unit is between its saturated ends.
-fn unexplained(
+pub fn unexplained(
     units: &[Unit],
     origin: &DVector<f64>,
     direction: &DVector<f64>,

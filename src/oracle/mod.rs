@@ -1,5 +1,6 @@
 //! The black box: something that answers values of f, and nothing else is known of it.
 
+mod averaged;
 mod checkpoint;
 mod child;
 mod deadline;
@@ -15,6 +16,7 @@ use std::time::Duration;
 
 use nalgebra::{DMatrix, DVector};
 
+pub use averaged::Averaged;
 pub use checkpoint::{Checkpoint, CheckpointError, fingerprint};
 pub use child::Leash;
 pub use deadline::Deadline;

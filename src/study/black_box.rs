@@ -1,12 +1,12 @@
-//! The black box of a study: a network whose values may be noisy, or rounded.
+//! The black box of a study: a function whose values may be noisy, or rounded.
 
 use nalgebra::{DMatrix, DVector, DVectorView};
 use rand_distr::{Distribution, StandardNormal};
 
-use super::cell::Precision;
+use super::deviant::Deviant;
+use super::precision::Precision;
 use crate::draws;
-use crate::network::Network;
-use crate::oracle::{NetworkOracle, Oracle, OracleError};
+use crate::oracle::{Oracle, OracleError};
 
 /// f plus an error of standard deviation sigma, then rounded.
 ///
@@ -15,16 +15,16 @@ use crate::oracle::{NetworkOracle, Oracle, OracleError};
 /// asking twice.
 #[derive(Clone, Debug)]
 pub struct BlackBox {
-    network: NetworkOracle,
+    f: Deviant,
     sigma: f64,
     precision: Precision,
     seed: u64,
 }
 
 impl BlackBox {
-    /// Wraps a network.
-    pub fn new(network: Network, sigma: f64, precision: Precision, seed: u64) -> Self {
-        BlackBox { network: NetworkOracle::new(network), sigma, precision, seed }
+    /// Wraps a function.
+    pub fn new(f: Deviant, sigma: f64, precision: Precision, seed: u64) -> Self {
+        BlackBox { f, sigma, precision, seed }
     }
 
     fn error(&self, point: DVectorView<'_, f64>) -> f64 {
@@ -36,26 +36,24 @@ impl BlackBox {
 
 impl Oracle for BlackBox {
     fn input_dim(&self) -> usize {
-        self.network.input_dim()
+        self.f.network().a.nrows()
     }
 
     // Gradients and Hessians are the trait's: differences of these values, noise and all.
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        let mut values = self.network.values(points)?;
+        let mut values = self.f.values(points);
         if self.sigma > 0.0 {
             for (value, point) in values.iter_mut().zip(points.column_iter()) {
                 *value += self.error(point.as_view());
             }
         }
-        if self.precision == Precision::F32 {
-            values.apply(|value| *value = f64::from(*value as f32));
-        }
+        values.apply(|value| *value = self.precision.rounded(*value));
         Ok(values)
     }
 }
 
 /// 64 bits of a point: each coordinate is mixed in as SplitMix64 does.
-fn fingerprint(point: DVectorView<'_, f64>) -> u64 {
+pub(super) fn fingerprint(point: DVectorView<'_, f64>) -> u64 {
     point.iter().fold(0, |hash: u64, &x| {
         // The two zeros are one number.
         let mut z = (hash ^ (x + 0.0).to_bits()).wrapping_add(0x9e37_79b9_7f4a_7c15);
@@ -68,16 +66,20 @@ fn fingerprint(point: DVectorView<'_, f64>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Activation, Class};
+    use crate::network::{Activation, Class, Network};
+
+    fn function() -> Deviant {
+        let network = Network::random((6, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
+        Deviant::exact(network)
+    }
 
     fn points() -> DMatrix<f64> {
         draws::gaussian(&mut draws::stream(1, "test", 0), 6, 4000)
     }
 
     fn errors(sigma: f64, seed: u64, points: &DMatrix<f64>) -> DVector<f64> {
-        let network = Network::random((6, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
-        let exact = network.values(points);
-        BlackBox::new(network, sigma, Precision::F64, seed).values(points).unwrap() - exact
+        let exact = function().values(points);
+        BlackBox::new(function(), sigma, Precision::F64, seed).values(points).unwrap() - exact
     }
 
     #[test]
@@ -102,8 +104,7 @@ mod tests {
 
     #[test]
     fn rounded_values_are_f32() {
-        let network = Network::random((6, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
-        let mut black_box = BlackBox::new(network, 0.0, Precision::F32, 0);
+        let mut black_box = BlackBox::new(function(), 0.0, Precision::F32, 0);
         let values = black_box.values(&points()).unwrap();
         assert!(values.iter().all(|&value| f64::from(value as f32) == value));
     }

@@ -5,34 +5,14 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::deviation::Deviation;
+use super::hardness::Hardness;
+use super::precision::Precision;
 use crate::identify::Pipeline;
 use crate::network::Activation;
 
-/// The form in which the black box gives its values.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Precision {
-    /// As computed.
-    #[default]
-    F64,
-    /// Rounded to the nearest f32.
-    F32,
-}
-
-impl Precision {
-    /// All of them.
-    pub const ALL: [Precision; 2] = [Precision::F64, Precision::F32];
-
-    /// The name in plans and records.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::F64 => "f64",
-            Precision::F32 => "f32",
-        }
-    }
-}
-
-/// The coordinates of a cell.
+/// The coordinates of a cell. Those that older records do not have stand for what was then the only
+/// choice.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Cell {
     /// How the network is looked for.
@@ -43,12 +23,21 @@ pub struct Cell {
     pub m0: usize,
     /// Units of the second layer.
     pub m1: usize,
-    /// Activation of both layers, known to the pipeline.
+    /// Activation of the first layer, and of the second unless `hardness` says otherwise.
     pub activation: Activation,
+    /// Whether the pipeline is told the activation.
+    #[serde(default = "yes")]
+    pub activation_told: bool,
     /// Standard deviation of the shifts.
     pub std: f64,
     /// Condition number of A; `None`: Gaussian columns, see [`crate::network::Ensemble`].
     pub condition: Option<f64>,
+    /// What else makes the network hard.
+    #[serde(default)]
+    pub hardness: Hardness,
+    /// How the black box departs from that network.
+    #[serde(default)]
+    pub deviation: Deviation,
     /// Radius of the local sample; `None`: the pipeline's own choice, or none is taken.
     pub radius: Option<f64>,
     /// Distance from the centre beyond which no query is answered; `None`: there is no such limit.
@@ -63,6 +52,10 @@ pub struct Cell {
     pub max_queries: u64,
 }
 
+fn yes() -> bool {
+    true
+}
+
 /// A coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // The fields of `Cell`.
@@ -72,8 +65,11 @@ pub enum Axis {
     M0,
     M1,
     Activation,
+    ActivationTold,
     Std,
     Condition,
+    Hardness,
+    Deviation,
     Radius,
     DomainRadius,
     Hessians,
@@ -84,14 +80,17 @@ pub enum Axis {
 
 impl Axis {
     /// All of them, in the order of tables.
-    pub const ALL: [Axis; 13] = [
+    pub const ALL: [Axis; 16] = [
         Axis::Pipeline,
         Axis::D,
         Axis::M0,
         Axis::M1,
         Axis::Activation,
+        Axis::ActivationTold,
         Axis::Std,
         Axis::Condition,
+        Axis::Hardness,
+        Axis::Deviation,
         Axis::Radius,
         Axis::DomainRadius,
         Axis::Hessians,
@@ -108,8 +107,11 @@ impl Axis {
             Axis::M0 => "m0",
             Axis::M1 => "m1",
             Axis::Activation => "activation",
+            Axis::ActivationTold => "activation_told",
             Axis::Std => "std",
             Axis::Condition => "condition",
+            Axis::Hardness => "hardness",
+            Axis::Deviation => "deviation",
             Axis::Radius => "radius",
             Axis::DomainRadius => "domain_radius",
             Axis::Hessians => "hessians",
@@ -128,13 +130,16 @@ impl Axis {
             Axis::M0 => cell.m0.to_string(),
             Axis::M1 => cell.m1.to_string(),
             Axis::Activation => cell.activation.name().to_owned(),
+            Axis::ActivationTold => if cell.activation_told { YES } else { NO }.to_owned(),
             Axis::Std => number(cell.std),
             Axis::Condition => or(cell.condition.map(number), GAUSSIAN),
+            Axis::Hardness => cell.hardness.name().to_owned(),
+            Axis::Deviation => cell.deviation.to_string(),
             Axis::Radius => or(cell.radius.map(number), DEFAULT),
             Axis::DomainRadius => or(cell.domain_radius.map(number), NONE),
             Axis::Hessians => or(cell.hessians.map(|n| n.to_string()), DEFAULT),
             Axis::Noise => number(cell.noise),
-            Axis::Precision => cell.precision.name().to_owned(),
+            Axis::Precision => cell.precision.to_string(),
             Axis::MaxQueries => cell.max_queries.to_string(),
         }
     }
@@ -158,6 +163,10 @@ impl Axis {
     }
 }
 
+/// The pipeline knows.
+pub(super) const YES: &str = "yes";
+/// The pipeline does not.
+pub(super) const NO: &str = "no";
 /// A without a prescribed condition number.
 pub(super) const GAUSSIAN: &str = "gaussian";
 /// The pipeline's own choice.
@@ -166,7 +175,7 @@ pub(super) const DEFAULT: &str = "default";
 pub(super) const NONE: &str = "none";
 
 /// The shorter of the two usual forms.
-fn number(value: f64) -> String {
+pub(super) fn number(value: f64) -> String {
     let (plain, scientific) = (format!("{value}"), format!("{value:e}"));
     if scientific.len() < plain.len() { scientific } else { plain }
 }
@@ -178,7 +187,10 @@ impl fmt::Display for Cell {
         write!(f, "{} {d}-{m0}-{m1} {activation}", pipeline.name())?;
         let unusual = [
             (Axis::Std, true),
+            (Axis::ActivationTold, !self.activation_told),
             (Axis::Condition, self.condition.is_some()),
+            (Axis::Hardness, self.hardness != Hardness::default()),
+            (Axis::Deviation, self.deviation != Deviation::default()),
             (Axis::Radius, self.radius.is_some()),
             (Axis::DomainRadius, self.domain_radius.is_some()),
             (Axis::Hessians, self.hessians.is_some()),
@@ -203,8 +215,11 @@ pub(super) mod tests {
             m0: 8,
             m1: 3,
             activation: Activation::Tanh,
+            activation_told: true,
             std: 0.05,
             condition: None,
+            hardness: Hardness::Plain,
+            deviation: Deviation::None,
             radius: None,
             domain_radius: None,
             hessians: None,
@@ -227,5 +242,22 @@ pub(super) mod tests {
         let cell = Cell { std: 0.1 + 0.2, condition: Some(1.0 / 3.0), ..cell() };
         let text = serde_json::to_string(&cell).unwrap();
         assert_eq!(serde_json::from_str::<Cell>(&text).unwrap(), cell);
+        let hard = Cell {
+            activation_told: false,
+            hardness: Hardness::TwinFirst,
+            deviation: Deviation::Sine(1e-3),
+            precision: Precision::Digits(6),
+            ..cell
+        };
+        let text = serde_json::to_string(&hard).unwrap();
+        assert_eq!(serde_json::from_str::<Cell>(&text).unwrap(), hard);
+    }
+
+    #[test]
+    fn cells_of_older_records_are_plain() {
+        let text = r#"{"pipeline":"wide","d":8,"m0":8,"m1":3,"activation":"tanh","std":0.05,
+            "condition":null,"radius":null,"domain_radius":null,"hessians":null,"noise":0.0,
+            "precision":"f64","max_queries":1000}"#;
+        assert_eq!(serde_json::from_str::<Cell>(text).unwrap(), cell());
     }
 }

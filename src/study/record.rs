@@ -62,15 +62,22 @@ pub struct Record {
     pub status: Ending,
     /// Why, in a sentence.
     pub reason: String,
-    /// Identified, but not the true network: the worst that can happen.
+    /// Identified, but wrong ([`judge`](super::judge())): the worst that can happen.
     pub wrong: bool,
     /// Largest error of a parameter of the network found, as `verify` has it; `None` without a
-    /// network of the true widths.
+    /// network of the true widths, or if no parameters are the true ones.
     pub parameter_error: Option<f64>,
     /// The bound on it that the run gave.
     pub bound: Option<f64>,
     /// Whether the error exceeds the bound; `None` unless there are both.
     pub bound_violated: Option<bool>,
+    /// Largest residual on held-out points, as the run has it.
+    #[serde(default)]
+    pub residual: Option<f64>,
+    /// The share of fresh points at which the network found is farther from the black box than the run
+    /// says; for black boxes that no network explains.
+    #[serde(default)]
+    pub unexplained: Option<f64>,
     /// Queries answered.
     pub queries: u64,
     /// Wall-clock seconds of the identification alone.
@@ -245,6 +252,8 @@ pub(super) mod tests {
             parameter_error: Some(1e-14),
             bound: Some(1e-13),
             bound_violated: Some(false),
+            residual: Some(1e-14),
+            unexplained: None,
             queries: 1000 + seed,
             seconds: 0.5,
             m0_found: Some(8),

@@ -6,15 +6,12 @@ use std::time::Instant;
 
 use super::black_box::BlackBox;
 use super::cell::Cell;
+use super::instance::Instance;
+use super::judge::{WRONG, judge};
 use super::record::{Ending, Record};
 use super::witness::Witness;
-use crate::identify::{LocalSampling, Pipeline, Settings, Solution, Status, identify};
-use crate::network::{Ensemble, Network};
+use crate::identify::{LocalSampling, Pipeline, Settings, Solution, identify};
 use crate::oracle::OracleError;
-
-/// Parameter error beyond which an identified network is a wrong one. No bound that comes with such a
-/// verdict is larger.
-pub const WRONG: f64 = 1e-6;
 
 /// Whether a pipeline samples near a point: the coordinates `radius`, `domain_radius` and `hessians`
 /// are for such pipelines.
@@ -25,17 +22,17 @@ pub(super) fn is_local(pipeline: Pipeline) -> bool {
     }
 }
 
-/// What the pipeline is told of the cell.
-fn settings(cell: &Cell, seed: u64) -> Settings {
+/// What the pipeline is told of the cell and its network of these widths.
+fn settings(cell: &Cell, widths: (usize, usize), seed: u64) -> Settings {
     let local = is_local(cell.pipeline);
     Settings {
         seed,
         pipeline: cell.pipeline,
-        activation: Some(cell.activation),
+        activation: cell.activation_told.then_some(cell.activation),
         max_queries: cell.max_queries,
         tolerance: WRONG,
         // The local pipelines are given the widths, as the published one is.
-        widths: local.then_some((cell.m0, cell.m1)),
+        widths: local.then_some(widths),
         domain_radius: cell.domain_radius.filter(|_| local),
         local: LocalSampling {
             radius: cell.radius,
@@ -48,30 +45,32 @@ fn settings(cell: &Cell, seed: u64) -> Settings {
 
 /// Runs a cell with a seed. Whatever goes wrong is in the record.
 pub fn run(cell: &Cell, seed: u64) -> Record {
-    watched(cell, seed, |black_box, witness| identify(black_box, &settings(cell, seed), witness))
+    watched(cell, seed, |black_box, instance, witness| {
+        let (_, m0, m1) = instance.network.dims();
+        identify(black_box, &settings(cell, (m0, m1), seed), witness)
+    })
 }
 
 /// The record of what `pipeline` makes of the black box.
 fn watched(
     cell: &Cell,
     seed: u64,
-    pipeline: impl FnOnce(&mut BlackBox, &mut Witness<'_>) -> Result<Solution, OracleError>,
+    pipeline: impl FnOnce(&mut BlackBox, &Instance, &mut Witness<'_>) -> Result<Solution, OracleError>,
 ) -> Record {
-    let dims = (cell.d, cell.m0, cell.m1);
-    let ensemble = Ensemble { shift_spread: cell.std, condition: cell.condition };
-    let truth = match Network::of_ensemble(dims, ensemble, cell.activation, seed) {
-        Ok(truth) => truth,
-        Err(error) => return blank(cell, seed, error.to_string()),
+    let instance = match Instance::draw(cell, seed) {
+        Ok(instance) => instance,
+        Err(reason) => return blank(cell, seed, reason),
     };
-    let mut black_box = BlackBox::new(truth.clone(), cell.noise, cell.precision, seed);
-    let mut witness = Witness::new(&truth);
+    let mut black_box = BlackBox::new(instance.f.clone(), cell.noise, cell.precision, seed);
+    let mut witness = Witness::new(&instance.network);
     let began = Instant::now();
     // A defect in one run must not lose the others; nothing of a broken run is used again.
-    let outcome = catch_unwind(AssertUnwindSafe(|| pipeline(&mut black_box, &mut witness)));
+    let outcome =
+        catch_unwind(AssertUnwindSafe(|| pipeline(&mut black_box, &instance, &mut witness)));
     let seconds = began.elapsed().as_secs_f64();
 
     let record = match outcome {
-        Ok(Ok(solution)) => judged(cell, seed, &truth, &solution),
+        Ok(Ok(solution)) => judged(cell, seed, &instance, &solution),
         Ok(Err(error)) => blank(cell, seed, error.to_string()),
         Err(panic) => blank(cell, seed, format!("panic: {}", message(panic.as_ref()))),
     };
@@ -89,18 +88,19 @@ fn watched(
 }
 
 /// The solution beside the truth.
-fn judged(cell: &Cell, seed: u64, truth: &Network, solution: &Solution) -> Record {
-    let matching = solution.network.as_ref().map(|found| truth.matching(found));
-    let parameter_error = matching.and_then(|matching| matching.parameter_error);
-    let right = parameter_error.is_some_and(|error| error <= WRONG);
+fn judged(cell: &Cell, seed: u64, instance: &Instance, solution: &Solution) -> Record {
+    let judgement = judge(cell, seed, instance, solution);
+    let parameter_error = judgement.parameter_error;
     let bound = solution.parameter_error_bound;
     Record {
         status: solution.status.into(),
         reason: solution.reason.clone(),
-        wrong: solution.status == Status::Identified && !right,
+        wrong: judgement.wrong,
         parameter_error: finite(parameter_error),
         bound: finite(bound),
         bound_violated: parameter_error.zip(bound).map(|(error, bound)| error > bound),
+        residual: finite(solution.residual),
+        unexplained: judgement.unexplained,
         m0_found: solution.widths.map(|widths| widths.0),
         // A second layer of width zero is one that was not found.
         m1_found: solution.widths.map(|widths| widths.1).filter(|&m1| m1 > 0),
@@ -119,6 +119,8 @@ fn blank(cell: &Cell, seed: u64, reason: String) -> Record {
         parameter_error: None,
         bound: None,
         bound_violated: None,
+        residual: None,
+        unexplained: None,
         queries: 0,
         seconds: 0.0,
         m0_found: None,
@@ -145,8 +147,10 @@ fn finite(value: Option<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Activation;
+    use crate::identify::{Evidence, Status};
+    use crate::network::{Activation, Ensemble, Network};
     use crate::study::cell::tests::cell;
+    use crate::study::{Deviant, Deviation};
 
     fn solved(network: Option<Network>, status: Status) -> Solution {
         Solution {
@@ -154,7 +158,7 @@ mod tests {
             reason: String::new(),
             network,
             widths: None,
-            residual: None,
+            residual: Some(1e-13),
             parameter_error_bound: Some(1e-9),
             oracle_accuracy: None,
             queries: 0,
@@ -190,10 +194,10 @@ mod tests {
 
     #[test]
     fn a_run_that_breaks_is_recorded_with_its_message() {
-        let panicked = watched(&cell(), 7, |_, _| panic!("row {}", 3));
+        let panicked = watched(&cell(), 7, |_, _, _| panic!("row {}", 3));
         assert_eq!((panicked.status, panicked.seed), (Ending::Error, 7));
         assert_eq!(panicked.reason, "panic: row 3");
-        let failed = watched(&cell(), 7, |_, _| Err(OracleError::Count { asked: 2, found: 1 }));
+        let failed = watched(&cell(), 7, |_, _, _| Err(OracleError::Count { asked: 2, found: 1 }));
         assert_eq!(failed.status, Ending::Error);
         assert_eq!(failed.reason, "the oracle answered 1 values for 2 points");
         assert!(!failed.wrong && failed.m0_found.is_none());
@@ -207,8 +211,9 @@ mod tests {
         let truth = draw((8, 8, 3), 1);
         let mut near = truth.clone();
         near.tau[1] += 1e-7;
+        let instance = Instance { f: Deviant::exact(truth.clone()), network: truth, hidden: None };
         let verdict = |found: &Network, status| {
-            judged(&cell(), 1, &truth, &solved(Some(found.clone()), status))
+            judged(&cell(), 1, &instance, &solved(Some(found.clone()), status))
         };
         let right = verdict(&near, Status::Identified);
         // The bound of 1e-9 does not hold, and the network is the true one all the same.
@@ -216,7 +221,51 @@ mod tests {
         assert!(verdict(&draw((8, 8, 3), 2), Status::Identified).wrong);
         assert!(verdict(&draw((8, 7, 3), 1), Status::Identified).wrong);
         assert!(!verdict(&draw((8, 8, 3), 2), Status::Approximate).wrong);
+        let rough =
+            Solution { residual: Some(0.1), ..solved(Some(near.clone()), Status::Identified) };
+        assert!(judged(&cell(), 1, &instance, &rough).wrong);
         near.tau[1] += 1e-5;
         assert!(verdict(&near, Status::Identified).wrong);
+    }
+
+    /// The record of one who takes the network within for the whole and has a residual of 1e-13.
+    fn blind(deviation: Deviation) -> Record {
+        let cell = Cell { deviation, ..cell() };
+        let mut evidence = Evidence::default();
+        evidence.add("probe", serde_json::json!({"scale": 2.0}));
+        watched(&cell, 1, |_, _, _| {
+            let network = Instance::draw(&self::cell(), 1).map(|instance| instance.network).ok();
+            let solution = solved(network, Status::Identified);
+            Ok(Solution { evidence: evidence.clone(), ..solution })
+        })
+    }
+
+    #[test]
+    fn a_departure_that_was_missed_is_wrong_where_the_certificate_speaks_of_it() {
+        for deviation in [
+            Deviation::FirstUnit(1e-6),
+            Deviation::SecondUnit(1e-6),
+            Deviation::ThirdLayer(1e-9),
+            Deviation::Sine(1e-9),
+            Deviation::Far(300.0),
+            Deviation::Clip(100.0),
+            Deviation::Rare(1e-2),
+        ] {
+            let record = blind(deviation);
+            assert!(record.wrong, "{deviation}: {record:?}");
+        }
+        for deviation in [
+            Deviation::None,
+            // Within the bound of 1e-9 it is no unit.
+            Deviation::SecondUnit(1e-10),
+            // Too small, too far out, too rare to be seen by so many points.
+            Deviation::Sine(1e-14),
+            Deviation::Far(1e5),
+            Deviation::Clip(1e5),
+            Deviation::Rare(1e-4),
+        ] {
+            let record = blind(deviation);
+            assert!(!record.wrong, "{deviation}: {record:?}");
+        }
     }
 }

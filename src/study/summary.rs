@@ -8,7 +8,9 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 
 use super::cell::{Axis, Cell};
+use super::kinds;
 use super::record::{Ending, Record};
+use super::spread::Spread;
 use crate::files::write_atomically;
 
 /// The value of [`Summary::schema`] in this version.
@@ -65,8 +67,14 @@ pub struct CellSummary {
     pub errors: usize,
     /// Identified, and not the true network.
     pub wrong: usize,
-    /// Right or not, with an error above the bound that was given.
+    /// With both an error and a bound on it.
+    pub bounds: usize,
+    /// Of these, right or not, with the error above the bound.
     pub bounds_violated: usize,
+    /// Median parameter error.
+    pub parameter_error: Option<f64>,
+    /// The quotients of bound and error.
+    pub bound_over_error: Option<Spread>,
     /// Directions that belong to no unit, over all runs.
     pub false_candidates: Option<usize>,
     /// Directions attributed to the wrong layer, over all runs.
@@ -98,8 +106,12 @@ pub struct Summary {
     pub wrong: usize,
     /// Panicked, or the black box failed.
     pub errors: usize,
-    /// With an error above the bound that was given.
+    /// With both an error and a bound on it.
+    pub bounds: usize,
+    /// Of these, with the error above the bound.
     pub bounds_violated: usize,
+    /// The quotients of bound and error.
+    pub bound_over_error: Option<Spread>,
     /// In the order of their coordinates.
     pub cells: Vec<CellSummary>,
 }
@@ -127,8 +139,7 @@ impl Summary {
             });
             groups[place].1.push(record);
         }
-        let coordinates = |cell: &Cell| Axis::ALL.map(|axis| axis.label(cell));
-        groups.sort_by_cached_key(|(cell, _)| Coordinates(coordinates(cell)));
+        groups.sort_by_cached_key(|(cell, _)| Axis::ALL.map(|axis| Label(axis.label(cell))));
         let cells: Vec<_> =
             groups.into_iter().map(|(cell, runs)| CellSummary::of(cell, &runs)).collect();
         let sum = |count: fn(&CellSummary) -> usize| cells.iter().map(count).sum();
@@ -139,7 +150,9 @@ impl Summary {
             identified: sum(|cell| cell.identified),
             wrong: sum(|cell| cell.wrong),
             errors: sum(|cell| cell.errors),
+            bounds: sum(|cell| cell.bounds),
             bounds_violated: sum(|cell| cell.bounds_violated),
+            bound_over_error: bound_over_error(records),
             cells,
         }
     }
@@ -162,17 +175,20 @@ impl Summary {
 
     /// The table in markdown.
     pub fn markdown(&self) -> String {
-        let mut text = String::new();
-        for (k, row) in self.rows().iter().enumerate() {
-            // Writing to a string cannot fail.
-            let _ = writeln!(text, "| {} |", row.join(" | "));
-            if k == 0 {
-                let _ = writeln!(text, "|{}", "---|".repeat(row.len()));
-            }
-        }
-        text.push('\n');
-        text.push_str(&self.foot());
-        text
+        markdown(&self.rows(), &self.foot())
+    }
+
+    /// The table by kinds in markdown: a row a cell, which is named by what is not usual in it.
+    pub fn kinds(&self) -> String {
+        let calibration = self.bound_over_error.map(|spread| {
+            let Spread { least, percentile_1, percentile_10, median, percentile_90 } = spread;
+            format!(
+                "bound/error of {} networks: least {least:.2}, 1 % {percentile_1:.2}, 10 % {percentile_10:.2}, \
+                 median {median:.1}, 90 % {percentile_90:.1}.\n",
+                self.bounds
+            )
+        });
+        markdown(&kinds::rows(self), &(self.foot() + &calibration.unwrap_or_default()))
     }
 
     /// What is the same in all cells, and the sums.
@@ -238,7 +254,7 @@ impl Summary {
         rows
     }
 
-    /// Writes `summary.json` and `summary.md` into a folder.
+    /// Writes `summary.json`, `summary.md` and `kinds.md` into a folder.
     ///
     /// # Errors
     /// [`SummaryError`].
@@ -253,8 +269,24 @@ impl Summary {
             json
         });
         write("summary.json", json)?;
-        write("summary.md", Ok(self.markdown().into_bytes()))
+        write("summary.md", Ok(self.markdown().into_bytes()))?;
+        write("kinds.md", Ok(self.kinds().into_bytes()))
     }
+}
+
+/// Rows, the first of them headings, and what stands below.
+fn markdown(rows: &[Vec<String>], foot: &str) -> String {
+    let mut text = String::new();
+    for (k, row) in rows.iter().enumerate() {
+        // Writing to a string cannot fail.
+        let _ = writeln!(text, "| {} |", row.join(" | "));
+        if k == 0 {
+            let _ = writeln!(text, "|{}", "---|".repeat(row.len()));
+        }
+    }
+    text.push('\n');
+    text.push_str(foot);
+    text
 }
 
 impl CellSummary {
@@ -278,7 +310,10 @@ impl CellSummary {
             not_identified: ended(Ending::NotIdentified),
             errors: ended(Ending::Error),
             wrong,
+            bounds: runs.iter().filter(|run| run.bound_violated.is_some()).count(),
             bounds_violated: runs.iter().filter(|run| run.bound_violated == Some(true)).count(),
+            parameter_error: middle(|run| run.parameter_error),
+            bound_over_error: bound_over_error(runs.iter().copied()),
             false_candidates: sum(|run| run.false_candidates),
             false_attributions: sum(|run| run.false_attributions),
             units_found: middle(|run| run.units_found.map(|n| n as f64 / run.cell.m0 as f64)),
@@ -310,32 +345,30 @@ impl CellSummary {
     }
 }
 
-/// The middle value, or the mean of the two.
-fn median(mut values: Vec<f64>) -> Option<f64> {
-    values.sort_by(f64::total_cmp);
-    let half = values.len() / 2;
-    match values.len() {
-        0 => None,
-        n if n % 2 == 1 => Some(values[half]),
-        _ => Some(0.5 * (values[half - 1] + values[half])),
-    }
+fn median(values: Vec<f64>) -> Option<f64> {
+    Spread::of(values).map(|spread| spread.median)
 }
 
-/// Labels of all axes, ordered as numbers where they are some.
+/// The quotients of bound and error, where there are both and the error is not 0.
+fn bound_over_error<'a>(runs: impl IntoIterator<Item = &'a Record>) -> Option<Spread> {
+    let ratio = |run: &Record| {
+        let pair = run.bound.zip(run.parameter_error).filter(|(_, error)| *error > 0.0);
+        pair.map(|(bound, error)| bound / error)
+    };
+    Spread::of(runs.into_iter().filter_map(ratio).collect())
+}
+
+/// The label of a coordinate, ordered as a number where it is one.
 #[derive(PartialEq, Eq)]
-struct Coordinates([String; Axis::ALL.len()]);
+pub(super) struct Label(pub String);
 
-impl Ord for Coordinates {
+impl Ord for Label {
     fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        let pairs = self.0.iter().zip(&other.0);
-        pairs
-            .map(|(l, r)| Axis::compare(l, r))
-            .find(|order| order.is_ne())
-            .unwrap_or(std::cmp::Ordering::Equal)
+        Axis::compare(&self.0, &other.0)
     }
 }
 
-impl PartialOrd for Coordinates {
+impl PartialOrd for Label {
     fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
         Some(self.cmp(other))
     }
@@ -359,13 +392,6 @@ pub(super) mod tests {
             assert!((found.low - low).abs() < 1e-6, "{k} of {n}: {found:?}");
             assert!((found.high - high).abs() < 1e-6, "{k} of {n}: {found:?}");
         }
-    }
-
-    #[test]
-    fn medians_are_in_the_middle() {
-        assert_eq!(median(vec![]), None);
-        assert_eq!(median(vec![3.0, 1.0, 2.0]), Some(2.0));
-        assert_eq!(median(vec![4.0, 1.0, 2.0, 9.0]), Some(3.0));
     }
 
     pub fn records() -> Vec<Record> {
@@ -394,6 +420,8 @@ pub(super) mod tests {
             (Some(2), Some(3.0), Some(1001.0))
         );
         assert_eq!((high.runs, high.identified, high.wrong, high.not_identified), (2, 1, 1, 1));
+        assert_eq!((summary.bounds, summary.bounds_violated), (5, 0));
+        assert!((summary.bound_over_error.unwrap().least - 10.0).abs() < 1e-9);
         // A wrong answer is no success.
         assert_eq!(high.success, Interval::wilson(0, 2));
     }

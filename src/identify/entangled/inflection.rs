@@ -1,19 +1,23 @@
 //! Base points at which the layers come apart.
 //!
-//! phi'' vanishes where z_i = 0. Where all z_i = 0 (m0 <= d: there is such a point, perhaps outside the domain)
-//! the mixed terms of the third derivatives vanish, the entangled vectors do not move to first order and
-//! the Hessian is sum_l c_l h''(u_l) v_l v_l^T: everything is exact there.
+//! The mixed terms of the third derivatives contain phi''(z_i) h''(u_l): they vanish where all z_i = 0 (m0
+//! conditions: there is such a point for m0 <= d, often outside the domain) and where all u_l = 0 (m1 conditions
+//! only). There the third derivatives are a sum of cubes, and the decomposition is exact.
 
 use nalgebra::{DMatrix, DVector};
 
 use super::super::Halt;
 use super::jet::{self, Jet, JetStep};
-use crate::hessian::svec;
+use crate::hessian::{smat, svec};
 use crate::linalg::thin_svd;
 use crate::oracle::Oracle;
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// Newton steps towards a small Hessian.
 const STEPS: usize = 8;
+/// Steps towards a steep gradient, and step lengths tried in each.
+const CLIMBS: usize = 12;
+const SHARES: usize = 7;
 /// Bisections of the multiplier of the ball.
 const BISECTIONS: usize = 60;
 
@@ -55,9 +59,25 @@ pub fn step_in_ball(
     ((x + &bound).norm() <= radius * (1.0 + 1e-9)).then_some(bound)
 }
 
+/// Places to begin, within `radius` of the origin: the origin, and where from there the Hessian is smallest
+/// and the gradient steepest.
+pub fn first_jets(f: &mut dyn Oracle, radius: f64, step: JetStep) -> Result<Vec<Jet>, Halt> {
+    let d = f.input_dim();
+    let origin = jet::measure(f, &DVector::zeros(d), step)?;
+    let flat = smallest_hessian(f, &origin, radius, step)?;
+    let steep = steepest(f, &origin.point, radius, step)?;
+    let mut jets = vec![origin];
+    for jet in [flat, steep] {
+        if jets.iter().all(|other| (&jet.point - &other.point).norm() > step.h) {
+            jets.push(jet);
+        }
+    }
+    Ok(jets)
+}
+
 /// The jet with the smallest Hessian (Frobenius norm) that Newton steps from `start` reach within
 /// `radius`: where phi'' of both layers is small at once, so are the mixed terms, which contain both.
-pub fn smallest_hessian(
+fn smallest_hessian(
     f: &mut dyn Oracle,
     start: &Jet,
     radius: f64,
@@ -88,6 +108,46 @@ pub fn smallest_hessian(
         }
     }
     Ok(at)
+}
+
+/// The jet where ascent from `start` finds the steepest gradient within `radius`: h' is largest at the
+/// second layer's inflection, phi' at the first layer's.
+fn steepest(
+    f: &mut dyn Oracle,
+    start: &DVector<f64>,
+    radius: f64,
+    step: JetStep,
+) -> Result<Jet, Halt> {
+    let d = start.len();
+    let identity = DMatrix::identity(d, d);
+    let mut x = start.clone();
+    for _ in 0..CLIMBS {
+        let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
+        let gradient = f.gradients(&centre, &identity, GradientScheme::Central4, step.h)?;
+        let hessian = f.hessians(&centre, &identity, HessianScheme::Polarised, step.h)?;
+        let gradient = gradient.column(0).into_owned();
+        let uphill = smat(hessian.as_slice()) * &gradient;
+        if uphill.norm() == 0.0 {
+            break;
+        }
+        let uphill = uphill.normalize();
+        let mut trials = DMatrix::zeros(d, SHARES);
+        for (k, mut trial) in trials.column_iter_mut().enumerate() {
+            let mut y = &x + &uphill * (radius * 0.5f64.powi(k as i32));
+            if y.norm() > radius {
+                y *= radius / y.norm();
+            }
+            trial.copy_from(&y);
+        }
+        let slopes = f.gradients(&trials, &identity, GradientScheme::Central4, step.h)?;
+        let norms: Vec<f64> = slopes.column_iter().map(|g| g.norm()).collect();
+        let best = (0..SHARES).max_by(|&i, &j| norms[i].total_cmp(&norms[j])).unwrap_or(0);
+        if norms[best] <= gradient.norm() * (1.0 + 1e-3) {
+            break;
+        }
+        x = trials.column(best).into_owned();
+    }
+    jet::measure(f, &x, step)
 }
 
 #[cfg(test)]

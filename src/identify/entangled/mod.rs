@@ -14,6 +14,7 @@
 //! | refine, certify | | as in the wide pipeline, within the domain |
 
 mod attribution;
+mod directions;
 mod hessians;
 mod inflection;
 mod jet;
@@ -28,7 +29,7 @@ use super::probe::{self, Landscape};
 use super::reduce::{self, Restricted};
 use super::refine::{self, Sample};
 use super::{Failure, Halt, Pipeline, Run, Settings, Status, certify, families};
-use crate::cubic::{Effort, decompose};
+use crate::cubic::decompose;
 use crate::draws;
 use crate::hessian::{svec, svec_outer};
 use crate::linalg::least_squares;
@@ -46,24 +47,12 @@ const NATURAL_RADIUS: f64 = 2.0;
 const RIM: f64 = 0.02;
 /// The sampling radius of the published search, as a share of the domain's, where none is given.
 const SAMPLING: f64 = 1.0 / 3.0;
-/// A first decomposition; mixed terms leave a residual.
-const FIRST: Effort = Effort { starts: 16, mendings: 0, enough: 1e-6 };
-/// The better of the first ones once more.
-const MEND: Effort = Effort { starts: 0, mendings: 18, enough: 1e-6 };
-/// At the next base point.
-const FOLLOW: Effort = Effort { starts: 0, mendings: 0, enough: 1e-6 };
-/// Residual beyond which a decomposition means nothing.
-const HOPELESS: f64 = 0.05;
 /// Where every unit but those of interest is saturated, in radii.
 const FAR: f64 = 300.0;
-/// Where later attempts begin, as a share of the radius.
-const OFFSET: f64 = 0.3;
 /// Rounds of taking out the mixed terms.
 const ROUNDS: usize = 5;
 /// A fit within this many times the noise needs none.
 const AT_FLOOR: f64 = 100.0;
-/// Base points visited.
-const MOVES: usize = 8;
 /// Shares of the radius at which points for the fit and the certificate lie.
 const SHELLS: [f64; 4] = [1.0, 0.5, 1.0, 0.8];
 
@@ -74,6 +63,15 @@ struct Place<'a> {
     radius: f64,
     land: &'a Landscape,
     step: JetStep,
+    /// Where third derivatives are decomposed first.
+    jets: Vec<Jet>,
+}
+
+impl Place<'_> {
+    /// The ball in which jets can be measured.
+    fn inner(&self) -> f64 {
+        self.radius - self.step.reach()
+    }
 }
 
 /// Directions, split between the layers.
@@ -121,8 +119,6 @@ impl Run<'_> {
         let mut f = Restricted::new(&mut f, &q);
         let step = jet::choose_step(&mut f, radius, seed)?;
         self.evidence.add("jet_step", json!(step));
-        let place = Place { centre: &centre, q: &q, radius, land: &land, step };
-
         let k = q.ncols();
         if widths.is_some_and(|(m0, _)| m0 != k) {
             return Err(Failure::new(
@@ -133,6 +129,16 @@ impl Run<'_> {
             )
             .into());
         }
+        let mut place =
+            Place { centre: &centre, q: &q, radius, land: &land, step, jets: Vec::new() };
+        if self.settings.pipeline != Pipeline::Published {
+            self.meter.enter("directions");
+            let mut f = Centred::new(&mut self.meter, &centre);
+            let mut f = Restricted::new(&mut f, &q);
+            place.jets = inflection::first_jets(&mut f, place.inner(), step)?;
+        }
+        let place = place;
+
         let most = (k / 2 + 2).min(MOST_ENTANGLED);
         let candidates: Vec<usize> = widths.map_or((1..=most).collect(), |(_, m1)| vec![m1]);
         let tries = (0..attempts.max(1)).flat_map(|a| candidates.iter().map(move |&m1| (a, m1)));
@@ -195,7 +201,9 @@ impl Run<'_> {
             let mixed = mixed::mixed_terms(&fitted.network, &jet.point);
             let cleaned = Jet { cubic: jet.cubic.minus(&mixed), ..jet.clone() };
             let rank = components.ncols();
-            let Some(found) = decompose(&cleaned.cubic, rank, Some(&components), MEND, rng) else {
+            let Some(found) =
+                decompose(&cleaned.cubic, rank, Some(&components), directions::MEND, rng)
+            else {
                 break;
             };
             let mut partitions = split(&cleaned, &found.components, m1, rng)?;
@@ -224,93 +232,16 @@ impl Run<'_> {
         Ok(fitted)
     }
 
-    /// Directions from third derivatives, at base points that make them exact.
+    /// Directions from third derivatives.
     fn by_jets(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Split, Halt> {
         self.meter.enter("directions");
-        let seed = self.settings.seed;
-        let k = place.q.ncols();
         let mut f = Centred::new(&mut self.meter, place.centre);
         let f = &mut Restricted::new(&mut f, place.q);
-        let rng = &mut draws::stream(seed, "decompose", attempt);
-        let inner = place.radius - place.step.reach();
-
-        // Two places to begin: the centre (later attempts: some other point), and where the Hessian is
-        // smallest from there.
-        let offset = if attempt == 0 { 0.0 } else { OFFSET * inner };
-        let start = draws::unit_vector(rng, k) * offset;
-        let centre = jet::measure(f, &start, place.step)?;
-        let other = inflection::smallest_hessian(f, &centre, inner, place.step)?;
-        let mut best: Option<(Jet, DMatrix<f64>, f64)> = None;
-        let mut tried = Vec::new();
-        let same = (&other.point - &centre.point).norm() < place.step.h;
-        for jet in std::iter::once(centre).chain((!same).then_some(other)) {
-            let Some(found) = decompose(&jet.cubic, k + m1, None, FIRST, rng) else {
-                continue;
-            };
-            tried.push(json!({"distance": jet.point.norm(), "residual": found.residual,
-                "starts": found.starts, "asymmetry": jet.asymmetry}));
-            if best.as_ref().is_none_or(|b| found.residual < b.2) {
-                best = Some((jet, found.components, found.residual));
-            }
-        }
-        let Some((mut jet, mut components, mut residual)) = best else {
-            return Err(Failure::new("directions", "the third derivatives vanish").into());
-        };
-        if let Some(mended) = decompose(&jet.cubic, k + m1, Some(&components), MEND, rng)
-            && mended.residual < residual
-        {
-            (components, residual) = (mended.components, mended.residual);
-        }
-        let mut moves = Vec::new();
-        let mut partitions = split(&jet, &components, m1, rng)?;
-        for _ in 0..MOVES {
-            if residual > HOPELESS || residual < 10.0 * jet.asymmetry {
-                break;
-            }
-            // The Hessian's first-layer part, D_i + lambda_i a_i . y, shall vanish.
-            let (weights, first) = (&partitions[0].0.first_weights, &partitions[0].0.first);
-            let Some(slopes) = &weights.third else { break };
-            let rows = DMatrix::from_diagonal(slopes) * first.transpose();
-            let Some(y) = inflection::step_in_ball(&rows, &weights.second, &jet.point, inner)
-            else {
-                break;
-            };
-            if y.norm() < 1e-9 * place.radius {
-                break;
-            }
-            let mut better = None;
-            for share in [1.0, 0.5, 0.25] {
-                let next = jet::measure(f, &(&jet.point + &y * share), place.step)?;
-                let found = decompose(&next.cubic, k + m1, Some(&components), FOLLOW, rng);
-                if let Some(found) = found.filter(|found| found.residual < residual) {
-                    better = Some((next, found));
-                    break;
-                }
-            }
-            let Some((next, found)) = better else { break };
-            let gain = found.residual / residual;
-            (jet, components, residual) = (next, found.components, found.residual);
-            partitions = split(&jet, &components, m1, rng)?;
-            moves.push(json!({"distance": jet.point.norm(), "residual": residual,
-                "margin": partitions[0].1.margin}));
-            if gain > 0.8 {
-                break;
-            }
-        }
-        self.evidence.add(
-            "directions",
-            json!({"m1": m1, "first": tried, "moves": moves, "residual": residual}),
-        );
-        if residual > HOPELESS {
-            return Err(Failure::new(
-                "directions",
-                format!(
-                    "no {} cubes make up the third derivatives (relative residual {residual:.2e})",
-                    k + m1
-                ),
-            )
-            .into());
-        }
+        let rng = &mut draws::stream(self.settings.seed, "decompose", attempt);
+        let reach = directions::Reach { step: place.step, inner: place.inner() };
+        let found =
+            directions::search(f, &place.jets, m1, attempt, reach, rng, &mut self.evidence)?;
+        let directions::Directions { jet, components, mut partitions, .. } = found;
         // Where neither rule decides, the fit does.
         if self.attribute(place, &components, &mut partitions, attempt)? {
             partitions.truncate(1);
@@ -365,7 +296,7 @@ impl Run<'_> {
         self.meter.enter("directions");
         let Settings { seed, ascent, .. } = *self.settings;
         let local = &self.settings.local;
-        let most = place.radius - place.step.reach();
+        let most = place.inner();
         let plan = hessians::Plan {
             design: local.design,
             radius: local.radius.unwrap_or(SAMPLING * place.radius).min(most),

@@ -1,0 +1,205 @@
+//! Directions of both layers from third derivatives, at base points that make them exact.
+//!
+//! The third derivatives at a point are a sum of m0 + m1 cubes plus mixed terms. What is found in spite of these
+//! tells where they are smaller, and what they are; both are used until nothing is left but cubes.
+
+use nalgebra::DMatrix;
+use rand::Rng;
+use serde_json::json;
+
+use super::super::{Evidence, Failure, Halt};
+use super::attribution::Attribution;
+use super::inflection;
+use super::jet::{self, Jet, JetStep};
+use super::mixed::mixed_of;
+use super::scales::Layers;
+use super::split;
+use crate::cubic::{Effort, decompose};
+use crate::oracle::Oracle;
+
+/// A first decomposition; mixed terms leave a residual.
+const FIRST: Effort = Effort { starts: 16, mendings: 0, enough: 1e-6 };
+/// The best of the first ones once more.
+pub const MEND: Effort = Effort { starts: 0, mendings: 18, enough: 1e-6 };
+/// At the next base point, and without mixed terms.
+const FOLLOW: Effort = Effort { starts: 0, mendings: 0, enough: 1e-6 };
+/// Every attempt searches twice as long as the one before it, up to so many times.
+const MOST_DOUBLINGS: u64 = 3;
+/// Residual beyond which a decomposition means nothing.
+const HOPELESS: f64 = 0.05;
+/// Cleanings at a base point.
+const CLEANINGS: usize = 12;
+/// A residual that falls less than this is not followed.
+const GAIN: f64 = 0.9;
+/// Base points visited.
+const MOVES: usize = 8;
+/// A move that leaves more of the residual is the last.
+const LAST_GAIN: f64 = 0.8;
+/// Shares of a move that are tried.
+const SHARES: [f64; 3] = [1.0, 0.5, 0.25];
+
+/// Where jets can be measured.
+#[derive(Clone, Copy)]
+pub struct Reach {
+    /// Their step.
+    pub step: JetStep,
+    /// How far from the origin they may be.
+    pub inner: f64,
+}
+
+/// Directions at a base point.
+pub struct Directions {
+    /// What was measured there.
+    pub jet: Jet,
+    /// d x (m0 + m1): the length of a column is the cube root of its weight.
+    pub components: DMatrix<f64>,
+    /// What they leave of the third derivatives.
+    pub residual: f64,
+    /// Between the layers; the likeliest partition first.
+    pub partitions: Vec<(Layers, Attribution)>,
+}
+
+impl Directions {
+    /// `components` at `jet`. Where the layers can be told apart, the mixed terms that follow from them are
+    /// taken out and the rest is decomposed again, as long as that helps.
+    fn settled(
+        jet: Jet,
+        components: DMatrix<f64>,
+        residual: f64,
+        m1: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Directions, Halt> {
+        let partitions = split(&jet, &components, m1, rng)?;
+        let mut at = Directions { jet, components, residual, partitions };
+        for _ in 0..CLEANINGS {
+            let (layers, attribution) = &at.partitions[0];
+            if at.done() || !attribution.decided() {
+                break;
+            }
+            let Some(mixed) = mixed_of(layers) else { break };
+            let cleaned = Jet { cubic: at.jet.cubic.minus(&mixed), ..at.jet.clone() };
+            let (rank, first) = (at.components.ncols(), Some(&at.components));
+            let Some(found) = decompose(&cleaned.cubic, rank, first, FOLLOW, rng) else { break };
+            if found.residual > GAIN * at.residual {
+                break;
+            }
+            at.partitions = split(&cleaned, &found.components, m1, rng)?;
+            (at.components, at.residual) = (found.components, found.residual);
+        }
+        Ok(at)
+    }
+
+    /// Nothing is left to gain, or nothing can be gained.
+    fn done(&self) -> bool {
+        self.residual > HOPELESS || self.residual < 10.0 * self.jet.asymmetry
+    }
+
+    /// The best of the base points where one of the layers should be at its inflection, and which layer that
+    /// is; `None` if none is better than this one.
+    fn moved(
+        &self,
+        f: &mut dyn Oracle,
+        m1: usize,
+        reach: Reach,
+        rng: &mut impl Rng,
+    ) -> Result<Option<(Directions, &'static str)>, Halt> {
+        let layers = &self.partitions[0].0;
+        let mut best: Option<(Directions, &'static str)> = None;
+        for (goal, directions, weights) in [
+            ("second layer", &layers.entangled, &layers.entangled_weights),
+            ("first layer", &layers.first, &layers.first_weights),
+        ] {
+            // Its part of the Hessian, D_i + lambda_i a_i . y, shall vanish.
+            let Some(slopes) = &weights.third else { continue };
+            let rows = DMatrix::from_diagonal(slopes) * directions.transpose();
+            let (b, x) = (&weights.second, &self.jet.point);
+            let Some(y) = inflection::step_in_ball(&rows, b, x, reach.inner) else { continue };
+            if y.norm() < 1e-9 * reach.inner {
+                continue;
+            }
+            for share in SHARES {
+                let jet = jet::measure(f, &(x + &y * share), reach.step)?;
+                let (rank, first) = (self.components.ncols(), Some(&self.components));
+                let Some(found) = decompose(&jet.cubic, rank, first, FOLLOW, rng) else { continue };
+                let next = Directions::settled(jet, found.components, found.residual, m1, rng)?;
+                if next.residual < self.residual {
+                    if best.as_ref().is_none_or(|(b, _)| next.residual < b.residual) {
+                        best = Some((next, goal));
+                    }
+                    break;
+                }
+            }
+        }
+        Ok(best)
+    }
+}
+
+/// Directions from the third derivatives at one of `jets` and at base points that follow from it.
+///
+/// # Errors
+/// Stage `directions`, if no m0 + m1 cubes make up the third derivatives.
+pub fn search(
+    f: &mut dyn Oracle,
+    jets: &[Jet],
+    m1: usize,
+    attempt: u64,
+    reach: Reach,
+    rng: &mut impl Rng,
+    evidence: &mut Evidence,
+) -> Result<Directions, Halt> {
+    let rank = f.input_dim() + m1;
+    // What one search misses a longer one may find.
+    let effort = 1 << attempt.min(MOST_DOUBLINGS);
+    let mut best: Option<(&Jet, DMatrix<f64>, f64)> = None;
+    let mut tried = Vec::new();
+    for jet in jets {
+        let Some(found) = decompose(&jet.cubic, rank, None, FIRST.times(effort), rng) else {
+            continue;
+        };
+        tried.push(json!({"distance": jet.point.norm(), "residual": found.residual,
+            "starts": found.starts, "asymmetry": jet.asymmetry}));
+        if best.as_ref().is_none_or(|b| found.residual < b.2) {
+            best = Some((jet, found.components, found.residual));
+        }
+    }
+    let Some((jet, mut components, mut residual)) = best else {
+        return Err(Failure::new("directions", "the third derivatives vanish").into());
+    };
+    let mend = MEND.times(effort);
+    if let Some(mended) = decompose(&jet.cubic, rank, Some(&components), mend, rng)
+        && mended.residual < residual
+    {
+        (components, residual) = (mended.components, mended.residual);
+    }
+    let mut at = Directions::settled(jet.clone(), components, residual, m1, rng)?;
+    let mut moves = Vec::new();
+    for _ in 0..MOVES {
+        if at.done() {
+            break;
+        }
+        let Some((next, goal)) = at.moved(f, m1, reach, rng)? else { break };
+        let gain = next.residual / at.residual;
+        at = next;
+        moves.push(json!({"goal": goal, "distance": at.jet.point.norm(),
+            "residual": at.residual, "margin": at.partitions[0].1.margin}));
+        if gain > LAST_GAIN {
+            break;
+        }
+    }
+    evidence.add(
+        "directions",
+        json!({"m1": m1, "first": tried, "moves": moves, "residual": at.residual}),
+    );
+    if at.residual > HOPELESS {
+        return Err(Failure::new(
+            "directions",
+            format!(
+                "no {rank} cubes make up the third derivatives (relative residual {:.2e}); a smaller \
+                 domain about another centre, or a larger one, may have a point where they do",
+                at.residual
+            ),
+        )
+        .into());
+    }
+    Ok(at)
+}

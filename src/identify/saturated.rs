@@ -1,0 +1,161 @@
+//! The second layer from values alone: for values too inaccurate for the differences of the peel.
+//!
+//! Where all units of the first layer are saturated, y is a vector of signs, known from the hyperplanes, and
+//! f is a network of one hidden layer of y. It is fitted from random starts, with as few units as
+//! reach the accuracy of the values; there are local minima, and the residual tells them.
+
+use nalgebra::{DMatrix, DVector};
+use rand::RngExt;
+use serde_json::json;
+
+use super::place::Placer;
+use super::probe::Landscape;
+use super::refine::{Sample, refine};
+use super::units::Unit;
+use super::{Evidence, Failure, Halt};
+use crate::draws;
+use crate::linalg::least_squares;
+use crate::model::Model;
+use crate::network::{Activation, Network};
+use crate::oracle::{Deadline, Oracle};
+use crate::shallow::Shallow;
+
+/// Starts for each width.
+const STARTS: usize = 16;
+/// Largest width tried.
+const MOST_UNITS: usize = 8;
+/// Values a parameter.
+const VALUES: usize = 6;
+/// A fit has reached the values if its residual is this many times their accuracy.
+const REACHED: f64 = 1.5;
+/// Norms of the rows that are tried.
+const NORMS: std::ops::Range<f64> = 0.3..3.0;
+
+/// A network with activations g and h, the hyperplanes and widths of `units` and the second layer that fits where they are saturated.
+#[allow(clippy::too_many_arguments)]
+pub fn assemble(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    units: &[Unit],
+    (g, h): (Activation, Activation),
+    seed: u64,
+    attempt: u64,
+    deadline: Option<Deadline>,
+    evidence: &mut Evidence,
+) -> Result<Network, Halt> {
+    let (d, m0) = (f.input_dim(), units.len());
+    let rng = &mut draws::stream(seed, "saturated", attempt);
+    let most = MOST_UNITS.min(m0);
+    let placer = Placer::new(units, land);
+    let count = VALUES * (most * (m0 + 2) + 1);
+    let places: Vec<_> = (0..count).filter_map(|_| placer.saturate(&[], &[], None, rng)).collect();
+    if places.len() < count {
+        return Err(failure("the first layer cannot be saturated as a whole"));
+    }
+    let columns = |of: &dyn Fn(usize) -> DVector<f64>| {
+        DMatrix::from_columns(&(0..count).map(of).collect::<Vec<_>>())
+    };
+    let values = f.values(&columns(&|k| places[k].point.clone()))?;
+    let signs = columns(&|k| DVector::from_column_slice(&places[k].signs));
+    let accuracy = places.iter().map(|p| land.noise_at(p.point.norm())).sum::<f64>() / count as f64;
+
+    let mut tried = Vec::new();
+    for m1 in 1..=most {
+        let used = VALUES * (m1 * (m0 + 2) + 1);
+        let sample = Sample {
+            points: signs.columns(0, used).into_owned(),
+            values: values.rows(0, used).into_owned(),
+        };
+        let mut best: Option<(f64, Shallow)> = None;
+        for _ in 0..STARTS {
+            let Some(start) = start(&sample, m1, h, rng) else { continue };
+            let scratch = &mut Evidence::default();
+            let (fit, _) = refine(&sample, start, accuracy, deadline, "saturated", scratch)?;
+            let sigma = sample.sigma(&fit);
+            if best.as_ref().is_none_or(|b| sigma < b.0) {
+                best = Some((sigma, fit));
+            }
+            if sigma <= REACHED * accuracy {
+                break;
+            }
+        }
+        let Some((sigma, fit)) = best else { continue };
+        tried.push(json!({"m1": m1, "residual": sigma}));
+        if sigma <= REACHED * accuracy {
+            let fit = pruned(&sample, fit, accuracy, deadline)?;
+            tried.push(json!({"m1": fit.c.len(), "residual": sample.sigma(&fit)}));
+            evidence
+                .add("saturated", json!({"values": count, "accuracy": accuracy, "tried": tried}));
+            return Ok(network(d, units, g, fit));
+        }
+    }
+    evidence.add("saturated", json!({"values": count, "accuracy": accuracy, "tried": tried}));
+    Err(failure(format!(
+        "no second layer of up to {most} units fits the values where the first layer is saturated"
+    )))
+}
+
+/// The fit without the units that it does not need: fewer may have missed the values by bad starts alone.
+fn pruned(
+    sample: &Sample,
+    mut fit: Shallow,
+    accuracy: f64,
+    deadline: Option<Deadline>,
+) -> Result<Shallow, Halt> {
+    let mut unit = 0;
+    while unit < fit.c.len() && fit.c.len() > 1 {
+        let Shallow { a, theta, c, .. } = fit.clone();
+        let (a, theta, c) = (a.remove_column(unit), theta.remove_row(unit), c.remove_row(unit));
+        let fewer = Shallow { a, theta, c, ..fit.clone() };
+        let scratch = &mut Evidence::default();
+        let (fewer, _) = refine(sample, fewer, accuracy, deadline, "saturated", scratch)?;
+        if sample.sigma(&fewer) <= REACHED * accuracy {
+            (fit, unit) = (fewer, 0);
+        } else {
+            unit += 1;
+        }
+    }
+    Ok(fit)
+}
+
+/// Random rows and shifts, output weights by least squares.
+fn start(sample: &Sample, m1: usize, phi: Activation, rng: &mut impl rand::Rng) -> Option<Shallow> {
+    let m0 = sample.points.nrows();
+    let norm = NORMS.start * (NORMS.end / NORMS.start).powf(rng.random());
+    let a = draws::gaussian(rng, m0, m1) * (norm / (m0 as f64).sqrt());
+    let theta = draws::gaussian(rng, m1, 1).column(0) * 0.5;
+    let blank = Shallow { a, theta, c: DVector::from_element(m1, 1.0), c0: 0.0, phi };
+    // The derivatives with respect to c and c0 are the last m1 + 1 rows of the Jacobian.
+    let jt = blank.jacobian_transposed(&sample.points);
+    let linear = jt.rows(jt.nrows() - m1 - 1, m1 + 1).transpose();
+    let (weights, _) = least_squares(&linear, &sample.values, 1e-9)?;
+    Some(Shallow { c: weights.rows(0, m1).into_owned(), c0: weights[m1], ..blank })
+}
+
+/// Slopes by the widths of the transitions, shifts by their middles.
+fn network(d: usize, units: &[Unit], g: Activation, second: Shallow) -> Network {
+    let half = half_width(g);
+    let mut a = DMatrix::zeros(d, units.len());
+    for (unit, mut column) in units.iter().zip(a.column_iter_mut()) {
+        column.copy_from(&(&unit.direction * (half / unit.half_width)));
+    }
+    let theta = DVector::from_iterator(
+        units.len(),
+        units.iter().map(|unit| half / unit.half_width * unit.centre),
+    );
+    let Shallow { a: b, theta: tau, c, c0, phi: h } = second;
+    Network { a, theta, b, tau, c, c0, g, h }
+}
+
+/// z at which 99 % of a transition from -1 to 1 is over.
+fn half_width(phi: Activation) -> f64 {
+    match phi {
+        Activation::Tanh => 2.298,
+        Activation::Sigmoid => 4.595,
+        Activation::Erf => 1.645,
+    }
+}
+
+fn failure(reason: impl Into<String>) -> Halt {
+    Failure::new("saturated", reason).into()
+}

@@ -1,0 +1,254 @@
+//! What makes a network of a study harder than those of the ensemble.
+
+use std::f64::consts::PI;
+use std::str::FromStr;
+
+use nalgebra::DMatrix;
+use serde::{Deserialize, Serialize};
+
+use crate::network::{Activation, Network};
+
+/// Norm of the b_l of an almost linear second layer.
+const ALMOST_LINEAR: f64 = 0.1;
+/// The smallest |c_l|; the largest is 1.
+const SMALL_OUTPUT: f64 = 1e-3;
+/// The angle between nearly parallel weights.
+const ANGLE: f64 = 2.0 * PI / 180.0;
+/// The smallest and the largest norm of the columns of A.
+const NORMS: (f64, f64) = (0.05, 20.0);
+/// The quotient of the scales of the inputs.
+const INPUT_SCALES: f64 = 1e3;
+
+/// A change to a network drawn from the ensemble. Units and inputs are counted from 0; what is said of
+/// one unit leaves the others as they were drawn.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Hardness {
+    /// None.
+    #[default]
+    Plain,
+    /// ||b_l|| = 0.1: the second layer's units stay where they are nearly linear.
+    AlmostLinear,
+    /// c_l log-spaced from 1 down to 1e-3.
+    SmallOutputs,
+    /// a_1 is turned to an angle of 2 degrees with a_0.
+    NearParallelFirst,
+    /// b_1 is turned to an angle of 2 degrees with b_0.
+    NearParallelSecond,
+    /// a_1 = a_0, with another shift.
+    SameDirection,
+    /// ||a_i|| log-spaced from 0.05 to 20.
+    SpreadNorms,
+    /// The rows of A times factors log-spaced from 1e1.5 down to 1e-1.5: inputs on scales up to 1e3 apart.
+    SpreadInputs,
+    /// Row 0 of B is zero.
+    DeadUnit,
+    /// c_0 = 0.
+    ZeroOutput,
+    /// Row 0 of A is zero.
+    ConstantInput,
+    /// (a_1, theta_1) = (a_0, theta_0).
+    TwinFirst,
+    /// (a_1, theta_1) = -(a_0, theta_0).
+    MirroredFirst,
+    /// (b_1, tau_1) = (b_0, tau_0).
+    TwinSecond,
+    /// (b_1, tau_1) = -(b_0, tau_0).
+    MirroredSecond,
+    /// The second layer has erf, or tanh where the first has erf. Tanh and sigmoid are each other's
+    /// rewriting: they would be no mixture.
+    MixedActivations,
+}
+
+impl Hardness {
+    /// All of them.
+    pub const ALL: [Hardness; 16] = [
+        Hardness::Plain,
+        Hardness::AlmostLinear,
+        Hardness::SmallOutputs,
+        Hardness::NearParallelFirst,
+        Hardness::NearParallelSecond,
+        Hardness::SameDirection,
+        Hardness::SpreadNorms,
+        Hardness::SpreadInputs,
+        Hardness::DeadUnit,
+        Hardness::ZeroOutput,
+        Hardness::ConstantInput,
+        Hardness::TwinFirst,
+        Hardness::MirroredFirst,
+        Hardness::TwinSecond,
+        Hardness::MirroredSecond,
+        Hardness::MixedActivations,
+    ];
+
+    /// The name in plans and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Hardness::Plain => "plain",
+            Hardness::AlmostLinear => "almost-linear",
+            Hardness::SmallOutputs => "small-outputs",
+            Hardness::NearParallelFirst => "near-parallel-first",
+            Hardness::NearParallelSecond => "near-parallel-second",
+            Hardness::SameDirection => "same-direction",
+            Hardness::SpreadNorms => "spread-norms",
+            Hardness::SpreadInputs => "spread-inputs",
+            Hardness::DeadUnit => "dead-unit",
+            Hardness::ZeroOutput => "zero-output",
+            Hardness::ConstantInput => "constant-input",
+            Hardness::TwinFirst => "twin-first",
+            Hardness::MirroredFirst => "mirrored-first",
+            Hardness::TwinSecond => "twin-second",
+            Hardness::MirroredSecond => "mirrored-second",
+            Hardness::MixedActivations => "mixed-activations",
+        }
+    }
+
+    /// The smallest (d, m0, m1) on which it is more than nothing and leaves a network.
+    pub fn least_dims(self) -> (usize, usize, usize) {
+        match self {
+            Hardness::Plain | Hardness::AlmostLinear | Hardness::MixedActivations => (1, 1, 1),
+            Hardness::SmallOutputs
+            | Hardness::NearParallelSecond
+            | Hardness::ZeroOutput
+            | Hardness::TwinSecond
+            | Hardness::MirroredSecond => (1, 2, 2),
+            Hardness::NearParallelFirst => (2, 2, 1),
+            Hardness::ConstantInput | Hardness::SpreadInputs => (2, 1, 1),
+            Hardness::SameDirection
+            | Hardness::SpreadNorms
+            | Hardness::DeadUnit
+            | Hardness::TwinFirst
+            | Hardness::MirroredFirst => (1, 2, 1),
+        }
+    }
+
+    /// The network so changed, of at least the [least dimensions](Self::least_dims).
+    pub fn applied(self, mut network: Network) -> Network {
+        match self {
+            Hardness::Plain => {}
+            Hardness::AlmostLinear => {
+                for mut b in network.b.column_iter_mut() {
+                    b *= ALMOST_LINEAR / b.norm();
+                }
+            }
+            Hardness::SmallOutputs => {
+                let m1 = network.c.len();
+                for (l, c) in network.c.iter_mut().enumerate() {
+                    *c *= log_spaced(1.0, SMALL_OUTPUT, l, m1);
+                }
+            }
+            Hardness::NearParallelFirst => turn(&mut network.a),
+            Hardness::NearParallelSecond => turn(&mut network.b),
+            Hardness::SameDirection => {
+                let a = network.a.column(0).into_owned();
+                network.a.set_column(1, &a);
+            }
+            Hardness::SpreadNorms => {
+                let m0 = network.a.ncols();
+                for (i, mut a) in network.a.column_iter_mut().enumerate() {
+                    a *= log_spaced(NORMS.0, NORMS.1, i, m0) / a.norm();
+                }
+            }
+            Hardness::SpreadInputs => {
+                let (d, root) = (network.a.nrows(), INPUT_SCALES.sqrt());
+                for (k, mut row) in network.a.row_iter_mut().enumerate() {
+                    row *= log_spaced(root, 1.0 / root, k, d);
+                }
+            }
+            Hardness::DeadUnit => network.b.row_mut(0).fill(0.0),
+            Hardness::ZeroOutput => network.c[0] = 0.0,
+            Hardness::ConstantInput => network.a.row_mut(0).fill(0.0),
+            Hardness::TwinFirst => copy_first(&mut network, 1.0),
+            Hardness::MirroredFirst => copy_first(&mut network, -1.0),
+            Hardness::TwinSecond => copy_second(&mut network, 1.0),
+            Hardness::MirroredSecond => copy_second(&mut network, -1.0),
+            Hardness::MixedActivations => {
+                network.h = match network.g {
+                    Activation::Tanh | Activation::Sigmoid => Activation::Erf,
+                    Activation::Erf => Activation::Tanh,
+                };
+            }
+        }
+        network
+    }
+}
+
+impl FromStr for Hardness {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        Hardness::ALL.into_iter().find(|hardness| hardness.name() == name).ok_or_else(|| {
+            let known = Hardness::ALL.map(Hardness::name).join(", ");
+            format!("unknown hardness {name:?}; known are {known}")
+        })
+    }
+}
+
+/// Number `k` of `n` >= 2 numbers from `first` to `last` with a constant quotient.
+fn log_spaced(first: f64, last: f64, k: usize, n: usize) -> f64 {
+    first * (last / first).powf(k as f64 / (n - 1) as f64)
+}
+
+/// Turns column 1, in the plane of columns 0 and 1, to the small angle with column 0; it keeps its norm.
+fn turn(columns: &mut DMatrix<f64>) {
+    let (first, second) = (columns.column(0).normalize(), columns.column(1).into_owned());
+    let across = (&second - &first * first.dot(&second)).normalize();
+    columns.set_column(1, &((first * ANGLE.cos() + across * ANGLE.sin()) * second.norm()));
+}
+
+fn copy_first(network: &mut Network, sign: f64) {
+    let a = network.a.column(0) * sign;
+    network.a.set_column(1, &a);
+    network.theta[1] = sign * network.theta[0];
+}
+
+fn copy_second(network: &mut Network, sign: f64) {
+    let b = network.b.column(0) * sign;
+    network.b.set_column(1, &b);
+    network.tau[1] = sign * network.tau[0];
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Class;
+
+    fn hard(hardness: Hardness) -> Network {
+        let plain = Network::random((7, 6, 4), Class::Paper, Activation::Tanh, 2).unwrap();
+        let hard = hardness.applied(plain);
+        hard.validate().unwrap();
+        hard
+    }
+
+    #[test]
+    fn nearly_parallel_is_two_degrees() {
+        let angle = |m: &DMatrix<f64>| m.column(0).angle(&m.column(1)).to_degrees();
+        assert!((angle(&hard(Hardness::NearParallelFirst).a) - 2.0).abs() < 1e-9);
+        assert!((angle(&hard(Hardness::NearParallelSecond).b) - 2.0).abs() < 1e-9);
+    }
+
+    #[test]
+    fn spreads_reach_from_end_to_end() {
+        let norms: Vec<f64> =
+            hard(Hardness::SpreadNorms).a.column_iter().map(|a| a.norm()).collect();
+        assert!((norms[0] - 0.05).abs() < 1e-12 && (norms[5] - 20.0).abs() < 1e-12);
+        let (plain, spread) = (hard(Hardness::Plain), hard(Hardness::SpreadInputs));
+        let scale = |k: usize| spread.a[(k, 3)] / plain.a[(k, 3)];
+        assert!((scale(0) / scale(6) - 1e3).abs() < 1e-8);
+        let c = hard(Hardness::SmallOutputs).c;
+        assert!((c[0] - 1.0).abs() < 1e-12 && (c[3] - 1e-3).abs() < 1e-12);
+    }
+
+    #[test]
+    fn every_kind_changes_the_network_where_its_dimensions_allow_it() {
+        for hardness in Hardness::ALL {
+            assert_eq!(hardness.name().parse(), Ok(hardness));
+            let plain = |dims| Network::random(dims, Class::Paper, Activation::Tanh, 2).unwrap();
+            let least = plain(hardness.least_dims());
+            let hard = hardness.applied(least.clone());
+            hard.validate().unwrap();
+            assert_eq!(hard == least, hardness == Hardness::Plain, "{hardness:?}");
+        }
+        assert!("soft".parse::<Hardness>().unwrap_err().contains("plain, almost-linear"));
+    }
+}
