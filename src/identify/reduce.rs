@@ -22,8 +22,10 @@ const TRUNCATION: f64 = 1e-8;
 
 /// Points at which the range is checked.
 const CHECKS: usize = 192;
-/// Changes above this many times the noise count.
+/// Changes above this many times the noise count,
 const CHANGE: f64 = 100.0;
+/// and above this share of the spread: a unit that was missed makes such, the error of the range does not.
+const NOTABLE: f64 = 1e-3;
 /// A gradient of which less is outside of the range tells nothing new.
 const LEAST_SHARE: f64 = 1e-4;
 
@@ -154,8 +156,9 @@ fn completed(
         let within = &basis * basis.tr_mul(&points);
         let change = f.values(&points)? - f.values(&within)?;
         let noise = |k: usize| land.noise_at(points.column(k).norm());
+        let least = |k: usize| (CHANGE * noise(k)).max(NOTABLE * land.spread);
         let Some(k) = (0..CHECKS)
-            .filter(|&k| change[k].abs() > CHANGE * noise(k))
+            .filter(|&k| change[k].abs() > least(k))
             .max_by(|&a, &b| change[a].abs().total_cmp(&change[b].abs()))
         else {
             break;
