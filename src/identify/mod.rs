@@ -6,6 +6,7 @@ mod clipping;
 pub mod entangled;
 mod family;
 mod far;
+mod frame;
 mod hyperplanes;
 mod line;
 pub(crate) mod outcome;
@@ -38,9 +39,10 @@ use crate::oracle::{
 use crate::rank_one::Ascent;
 use certify::Certificate;
 pub(crate) use family::families;
+use frame::Frame;
 use outcome::{Outcome, first_identified};
-use probe::Landscape;
 use reduce::Restricted;
+use refine::Sample;
 
 /// A way from values to a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -388,15 +390,14 @@ impl Run<'_> {
         self.accuracy = Some(land.noise_near);
         self.evidence.add("probe", json!(land));
         self.meter.enter("reduce");
-        let basis = reduce::reduce(&mut self.meter, &land, seed, &mut self.evidence)?;
-
-        let mut f = Restricted::by_values(&mut self.meter, &basis);
-        let far = far::far(&mut f, &land, seed)?;
+        let frame = frame::frame(&mut self.meter, land.clone(), seed, &mut self.evidence)?;
+        let mut f = Restricted::by_values(&mut self.meter, &frame.points);
+        let far = far::far(&mut f, &frame.land, seed)?;
         self.evidence.add("far", json!(far));
 
         let mut best: Option<Outcome> = None;
         for attempt in 0..self.settings.attempts.max(1) {
-            let outcome = match self.attempt(&land, far, &basis, attempt) {
+            let outcome = match self.attempt(&frame, far, attempt) {
                 Ok(outcome) => outcome,
                 Err(Halt::Failed(failure)) => Outcome::none(&failure),
                 // Out of queries, time or the domain: what earlier attempts brought still counts.
@@ -434,14 +435,8 @@ impl Run<'_> {
     }
 
     /// Stages 1 to 8 once.
-    fn attempt(
-        &mut self,
-        land: &Landscape,
-        far: f64,
-        q: &DMatrix<f64>,
-        attempt: u64,
-    ) -> Result<Outcome, Halt> {
-        let noise = land.noise_near / land.spread;
+    fn attempt(&mut self, frame: &Frame, far: f64, attempt: u64) -> Result<Outcome, Halt> {
+        let noise = frame.land.noise_near / frame.land.spread;
         let means: &[Means] = if noise > COARSE {
             &[Means::Values, Means::Differences]
         } else if noise > INACCURATE {
@@ -450,20 +445,15 @@ impl Run<'_> {
             &[Means::Differences]
         };
         first_identified(means, |by| match by {
-            Means::Values => self.by_values(land, q, attempt),
-            Means::Differences => self.by_differences(land, far, q, attempt),
+            Means::Values => self.by_values(frame, attempt),
+            Means::Differences => self.by_differences(frame, far, attempt),
         })
     }
 
     /// Stages 1 to 8 by Hessians and gradients.
-    fn by_differences(
-        &mut self,
-        land: &Landscape,
-        far: f64,
-        q: &DMatrix<f64>,
-        attempt: u64,
-    ) -> Result<Outcome, Halt> {
+    fn by_differences(&mut self, frame: &Frame, far: f64, attempt: u64) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
+        let Frame { points: q, land, .. } = frame;
         self.meter.enter("stack");
         let mut f = Restricted::new(&mut self.meter, q);
         let mut stack = stack::wide_stack(&mut f, land, seed, attempt, &mut self.evidence)?;
@@ -489,23 +479,19 @@ impl Run<'_> {
         self.meter.enter("polish");
         let mut f = Restricted::by_values(&mut self.meter, q);
         units::polish(&mut f, around, &mut units, seed, &mut self.evidence)?;
-        self.found_units(q, &units);
+        self.found_units(frame, &units);
 
         // Several splits: the first that leads to a certified network is as good as any.
         let mut ways: Vec<Way> =
             (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
         ways.insert(1, Way::Whole);
-        first_identified(ways, |way| self.second_layer(land, q, &units, way, attempt))
+        first_identified(ways, |way| self.second_layer(frame, &units, way, attempt))
     }
 
     /// Stages 1 to 8 by values alone, for values too inaccurate for differences.
-    fn by_values(
-        &mut self,
-        land: &Landscape,
-        q: &DMatrix<f64>,
-        attempt: u64,
-    ) -> Result<Outcome, Halt> {
+    fn by_values(&mut self, frame: &Frame, attempt: u64) -> Result<Outcome, Halt> {
         let Settings { seed, deadline, .. } = *self.settings;
+        let Frame { points: q, land, .. } = frame;
         let repeats = (land.noise_near / (AVERAGED * land.spread)).powi(2);
         let repeats = (repeats.ceil() as usize).clamp(1, MOST_REPEATS);
         let rng = draws::stream(seed, "averaged", attempt);
@@ -520,7 +506,7 @@ impl Run<'_> {
         if units.is_empty() {
             return Err(no_units().into());
         }
-        self.found_units(q, &units);
+        self.found_units(frame, &units);
         let (first, second) = self.settings.activations();
         let pairs =
             families(first).iter().flat_map(|&g| families(second).iter().map(move |&h| (g, h)));
@@ -539,26 +525,27 @@ impl Run<'_> {
                 deadline,
                 evidence,
             )?;
-            self.conclude(land, q, start)
+            self.conclude(frame, start)
         })
     }
 
     /// Shows the observer the directions of the first layer.
-    fn found_units(&mut self, q: &DMatrix<f64>, units: &[units::Unit]) {
-        let directions: Vec<_> = units.iter().map(|unit| q * &unit.direction).collect();
+    fn found_units(&mut self, frame: &Frame, units: &[units::Unit]) {
+        let directions: Vec<_> =
+            units.iter().map(|unit| (&frame.weights * &unit.direction).normalize()).collect();
         self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
     }
 
     /// Stages 5 to 8 one way.
     fn second_layer(
         &mut self,
-        land: &Landscape,
-        q: &DMatrix<f64>,
+        frame: &Frame,
         units: &[units::Unit],
         way: Way,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
         let Settings { seed, ascent, .. } = *self.settings;
+        let Frame { points: q, land, .. } = frame;
         self.meter.enter("peel");
         let mut f = Restricted::by_values(&mut self.meter, q);
         let evidence = &mut self.evidence;
@@ -589,19 +576,15 @@ impl Run<'_> {
                     "activation",
                     json!({"layers": [g.activation, h.activation], "margins": [g.margin, h.margin]}),
                 );
-                self.conclude(land, q, g.what.network)
+                self.conclude(frame, g.what.network)
             })
         })
     }
 
     /// Stages 7 and 8 from a first network.
-    fn conclude(
-        &mut self,
-        land: &Landscape,
-        q: &DMatrix<f64>,
-        start: Network,
-    ) -> Result<Outcome, Halt> {
+    fn conclude(&mut self, frame: &Frame, start: Network) -> Result<Outcome, Halt> {
         let Settings { seed, deadline, .. } = *self.settings;
+        let Frame { points: q, weights, land, outside } = frame;
         self.meter.enter("refine");
         let mut f = Restricted::by_values(&mut self.meter, q);
         let count = refine::sample_size(&start);
@@ -616,14 +599,20 @@ impl Run<'_> {
             )
             .into());
         }
-        let mut network = self.settings.as_asked(Network { a: q * &network.a, ..network });
-        let mut sample = if q.ncols() == q.nrows() {
-            sample
+        let mut network = self.settings.as_asked(Network { a: weights * &network.a, ..network });
+        let mut sample = if frame.is_whole() {
+            Sample { points: q * &sample.points, ..sample }
         } else {
             // Back to all d inputs, where the range itself is refined too.
             let count = refine::sample_size(&network);
-            let sample =
-                active::sample(&mut self.meter, land, &network, count, seed, "refine all inputs")?;
+            let sample = active::sample(
+                &mut self.meter,
+                outside,
+                &network,
+                count,
+                seed,
+                "refine all inputs",
+            )?;
             let stage = "refine_all_inputs";
             network =
                 refine::refine(&sample, network, floor, deadline, stage, &mut self.evidence)?.0;
@@ -631,11 +620,18 @@ impl Run<'_> {
         };
 
         self.meter.enter("certify");
-        let mut certificate =
-            certify::certify(&mut self.meter, land, &network, &sample, seed, &mut self.evidence)?;
+        let mut certificate = certify::certify(
+            &mut self.meter,
+            outside,
+            &network,
+            &sample,
+            seed,
+            &mut self.evidence,
+        )?;
         if let Some(count) = self.more_points(&certificate, &sample, &network) {
             self.meter.enter("refine");
-            let more = active::sample(&mut self.meter, land, &network, count, seed, "refine more")?;
+            let more =
+                active::sample(&mut self.meter, outside, &network, count, seed, "refine more")?;
             sample = sample.with(more);
             let stage = "refine_more";
             network =
@@ -643,7 +639,7 @@ impl Run<'_> {
             self.meter.enter("certify");
             certificate = certify::certify(
                 &mut self.meter,
-                land,
+                outside,
                 &network,
                 &sample,
                 seed,
@@ -658,7 +654,7 @@ impl Run<'_> {
     fn more_points(
         &self,
         certificate: &Certificate,
-        sample: &refine::Sample,
+        sample: &Sample,
         network: &Network,
     ) -> Option<usize> {
         let lacks = certificate.error_bound / self.settings.tolerance;

@@ -37,6 +37,9 @@ const NEAR_ERROR: f64 = 100.0;
 const CLEAR_GAP: f64 = 30.0;
 /// Draws of a placement whose pattern of signs is new.
 const REDRAWS: usize = 8;
+/// Why there are no points for the peel.
+const DEPENDENT: &str = "the units of T cannot be saturated with those of S held: their directions are too \
+                         dependent, or too many for the number of inputs";
 /// Score of a rank-one element of an exact subspace.
 const LEAST_SCORE: f64 = 1.0 - 1e-3;
 
@@ -96,30 +99,34 @@ pub fn peel(
     let most = if placer.any_signs() { m0 - 1 } else { (m0 - 1).min(d.saturating_sub(2)) };
     let mut rng = draws::stream(seed, "peel", attempt);
     let mut tried = Vec::new();
-    let mut last = Failure::new(
-        "peel",
-        "no split into S and T: it needs three first-layer units, and four dimensions where there are more \
-         units than dimensions",
-    );
+    let mut last: Option<Failure> = None;
     // Where signs cannot be chosen, T needs many free dimensions for many patterns of saturation.
     let half = if placer.any_signs() { m0.div_ceil(2) } else { d.div_ceil(2) };
     for size in sizes(half, most) {
         match peel_split(f, units, &placer, size, ascent, &mut rng) {
-            Ok((peel, mut row)) => {
+            Ok(Some((peel, mut row))) => {
                 row["attempt"] = json!(attempt);
                 row["failed"] = json!(tried);
                 evidence.add("peel", row);
                 return Ok(peel);
             }
+            // What was seen with other sizes says more.
+            Ok(None) => tried.push(json!({"held": size, "reason": DEPENDENT})),
             Err(Halt::Failed(failure)) => {
                 tried.push(json!({"held": size, "reason": failure.reason}));
-                last = failure;
+                last = Some(failure);
             }
             Err(halt) => return Err(halt),
         }
     }
+    let reason = if tried.is_empty() {
+        "no split into S and T: it needs three first-layer units, and four dimensions where there are more \
+         units than dimensions"
+    } else {
+        DEPENDENT
+    };
     evidence.add("peel", json!({"attempt": attempt, "failed": tried}));
-    Err(last.into())
+    Err(last.unwrap_or_else(|| Failure::new("peel", reason)).into())
 }
 
 /// Sizes of S in the order tried: first `half`, then more.
@@ -214,6 +221,7 @@ fn failure(reason: impl Into<String>) -> Halt {
     Failure::new("peel", reason).into()
 }
 
+/// One split; `None` if its points cannot be placed.
 fn peel_split(
     f: &mut dyn Oracle,
     units: &[Unit],
@@ -221,7 +229,7 @@ fn peel_split(
     size: usize,
     ascent: Ascent,
     rng: &mut ChaCha8Rng,
-) -> Result<(Peel, serde_json::Value), Halt> {
+) -> Result<Option<(Peel, serde_json::Value)>, Halt> {
     let m0 = units.len();
     let held = choose(units, size, rng);
     let free: Vec<usize> = (0..m0).filter(|j| !held.contains(j)).collect();
@@ -252,9 +260,7 @@ fn peel_split(
         }
     }
     let Some(moves) = placer.moves(&held).filter(|_| places.len() > free.len() + 1) else {
-        return Err(failure(
-            "the units of T cannot be saturated with those of S held: directions too dependent",
-        ));
+        return Ok(None);
     };
     let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
     let points = DMatrix::from_columns(&points);
@@ -304,7 +310,7 @@ fn peel_split(
         "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio, "error": noise,
         "step": step.h, "off_diagonal": layer.off_diagonal,
     });
-    Ok((Peel { held, targets, places, values, layer }, row))
+    Ok(Some((Peel { held, targets, places, values, layer }, row)))
 }
 
 fn not_finite() -> Halt {

@@ -70,7 +70,7 @@ fn projection(truth: &Network, frame: &DMatrix<f64>, basis: &DMatrix<f64>) -> f6
         .a
         .column_iter()
         .map(|a| {
-            svec_outer((frame.transpose() * a.normalize()).as_slice(), outer.as_mut_slice());
+            svec_outer((frame.transpose() * a).normalize().as_slice(), outer.as_mut_slice());
             (basis.transpose() * &outer).norm()
         })
         .fold(1.0, f64::min)
