@@ -162,14 +162,18 @@ impl Hardness {
             Hardness::MirroredFirst => copy_first(&mut network, -1.0),
             Hardness::TwinSecond => copy_second(&mut network, 1.0),
             Hardness::MirroredSecond => copy_second(&mut network, -1.0),
-            Hardness::MixedActivations => {
-                network.h = match network.g {
-                    Activation::Tanh | Activation::Sigmoid => Activation::Erf,
-                    Activation::Erf => Activation::Tanh,
-                };
-            }
+            Hardness::MixedActivations => network.h = self.second_activation(network.g),
         }
         network
+    }
+
+    /// The activation of the second layer, where the first has `first`.
+    pub fn second_activation(self, first: Activation) -> Activation {
+        match (self, first) {
+            (Hardness::MixedActivations, Activation::Tanh | Activation::Sigmoid) => Activation::Erf,
+            (Hardness::MixedActivations, Activation::Erf) => Activation::Tanh,
+            _ => first,
+        }
     }
 }
 
@@ -237,6 +241,19 @@ mod tests {
         assert!((scale(0) / scale(6) - 1e3).abs() < 1e-8);
         let c = hard(Hardness::SmallOutputs).c;
         assert!((c[0] - 1.0).abs() < 1e-12 && (c[3] - 1e-3).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_degenerate_shrinks() {
+        for hardness in Hardness::ALL {
+            let widths = match hardness {
+                Hardness::DeadUnit | Hardness::TwinFirst | Hardness::MirroredFirst => (5, 4),
+                Hardness::ZeroOutput | Hardness::TwinSecond | Hardness::MirroredSecond => (6, 3),
+                _ => (6, 4),
+            };
+            let (_, m0, m1) = hard(hardness).minimal().unwrap().dims();
+            assert_eq!((m0, m1), widths, "{hardness:?}");
+        }
     }
 
     #[test]
