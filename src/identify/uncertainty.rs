@@ -129,12 +129,14 @@ fn relative<M: Model>(network: &M, errors: &DVector<f64>) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::linalg::InverseFactor;
     use crate::network::Activation;
 
     /// phi(p . x), phi the identity or tanh.
     #[derive(Clone)]
     struct OneLayer {
-        p: DVector<f64>,
+        /// A single column.
+        p: DMatrix<f64>,
         linear: bool,
     }
 
@@ -147,20 +149,23 @@ mod tests {
         fn widths(&self) -> Vec<usize> {
             vec![1]
         }
-        fn activation(&self) -> Activation {
-            Activation::Tanh
+        fn activations(&self) -> Vec<Activation> {
+            vec![Activation::Tanh]
+        }
+        fn first_layer(&self) -> &DMatrix<f64> {
+            &self.p
         }
         fn parameter_count(&self) -> usize {
             self.p.len()
         }
         fn to_vector(&self) -> DVector<f64> {
-            self.p.clone()
+            self.p.column(0).into_owned()
         }
         fn with_vector(&self, p: &DVector<f64>) -> Self {
-            OneLayer { p: p.clone(), ..*self }
+            OneLayer { p: column(p), ..*self }
         }
         fn values(&self, points: &DMatrix<f64>) -> DVector<f64> {
-            let z = points.tr_mul(&self.p);
+            let z = points.tr_mul(&self.to_vector());
             if self.linear { z } else { z.map(f64::tanh) }
         }
         fn jacobian_transposed(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
@@ -175,6 +180,10 @@ mod tests {
         }
     }
 
+    fn column(p: &DVector<f64>) -> DMatrix<f64> {
+        DMatrix::from_column_slice(p.len(), 1, p.as_slice())
+    }
+
     /// A linear model of `p` parameters, fitted to 40 values with normal errors of size 0.1, and the
     /// largest parameter error.
     fn fitted(p: usize, trial: u64) -> (OneLayer, Sample, f64) {
@@ -185,7 +194,7 @@ mod tests {
         let values = points.tr_mul(&truth) + errors.column(0);
         let fit = InverseFactor::of_rows(&points).unwrap().solve(&(&points * &values));
         let error = (&fit - &truth).amax();
-        (OneLayer { p: fit, linear: true }, Sample { points, values }, error)
+        (OneLayer { p: column(&fit), linear: true }, Sample { points, values }, error)
     }
 
     #[test]
@@ -224,7 +233,7 @@ mod tests {
     #[test]
     fn what_is_not_linear_or_not_determined_has_no_bound() {
         let points = draws::gaussian(&mut draws::stream(1, "test", 0), 1, 30);
-        let model = OneLayer { p: DVector::from_element(1, 1.0), linear: false };
+        let model = OneLayer { p: DMatrix::from_element(1, 1, 1.0), linear: false };
         let with_errors = |size: f64| {
             let errors = draws::gaussian(&mut draws::stream(2, "test", 0), 30, 1) * size;
             Sample { values: model.values(&points) + errors.column(0), points: points.clone() }
@@ -232,7 +241,7 @@ mod tests {
         let bound = |size| Uncertainty::new(&model, &with_errors(size), 0.0, 1).unwrap().bound;
         assert!(bound(1e-3) < 0.1);
         assert!(bound(3.0).is_infinite());
-        let two = OneLayer { p: DVector::from_element(2, 0.5), linear: true };
+        let two = OneLayer { p: DMatrix::from_element(2, 1, 0.5), linear: true };
         let same = DMatrix::from_fn(2, 30, |_, j| j as f64);
         let sample = Sample { values: two.values(&same), points: same };
         assert!(Uncertainty::new(&two, &sample, 1e-3, 1).is_none());
