@@ -53,7 +53,7 @@ pub enum Hardness {
     MirroredFirst,
     /// (b_1, tau_1) = (b_0, tau_0).
     TwinSecond,
-    /// (b_1, tau_1) = -(b_0, tau_0).
+    /// (b_1, tau_1) = -(b_0, tau_0), c_1 = c_0 / 2: with equal c they would cancel.
     MirroredSecond,
     /// The second layer has erf, or tanh where the first has erf. Tanh and sigmoid are each other's
     /// rewriting: they would be no mixture.
@@ -161,7 +161,10 @@ impl Hardness {
             Hardness::TwinFirst => copy_first(&mut network, 1.0),
             Hardness::MirroredFirst => copy_first(&mut network, -1.0),
             Hardness::TwinSecond => copy_second(&mut network, 1.0),
-            Hardness::MirroredSecond => copy_second(&mut network, -1.0),
+            Hardness::MirroredSecond => {
+                copy_second(&mut network, -1.0);
+                network.c[1] = 0.5 * network.c[0];
+            }
             Hardness::MixedActivations => network.h = self.second_activation(network.g),
         }
         network
