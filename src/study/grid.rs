@@ -209,10 +209,6 @@ fn grid(cells: Vec<Cell>, seeds: &[u64]) -> Result<Grid, PlanError> {
             );
             return Err(PlanError::of("deviation", what));
         }
-        if cell.hardness == Hardness::MixedActivations {
-            // There is no way to tell two.
-            cell.activation_told = false;
-        }
         if let Some(reason) = impossible(&cell) {
             skipped.insert(reason);
             continue;

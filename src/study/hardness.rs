@@ -53,7 +53,7 @@ pub enum Hardness {
     MirroredFirst,
     /// (b_1, tau_1) = (b_0, tau_0).
     TwinSecond,
-    /// (b_1, tau_1) = -(b_0, tau_0).
+    /// (b_1, tau_1) = -(b_0, tau_0), c_1 = c_0 / 2: with equal c they would cancel.
     MirroredSecond,
     /// The second layer has erf, or tanh where the first has erf. Tanh and sigmoid are each other's
     /// rewriting: they would be no mixture.
@@ -161,15 +161,22 @@ impl Hardness {
             Hardness::TwinFirst => copy_first(&mut network, 1.0),
             Hardness::MirroredFirst => copy_first(&mut network, -1.0),
             Hardness::TwinSecond => copy_second(&mut network, 1.0),
-            Hardness::MirroredSecond => copy_second(&mut network, -1.0),
-            Hardness::MixedActivations => {
-                network.h = match network.g {
-                    Activation::Tanh | Activation::Sigmoid => Activation::Erf,
-                    Activation::Erf => Activation::Tanh,
-                };
+            Hardness::MirroredSecond => {
+                copy_second(&mut network, -1.0);
+                network.c[1] = 0.5 * network.c[0];
             }
+            Hardness::MixedActivations => network.h = self.second_activation(network.g),
         }
         network
+    }
+
+    /// The activation of the second layer, where the first has `first`.
+    pub fn second_activation(self, first: Activation) -> Activation {
+        match (self, first) {
+            (Hardness::MixedActivations, Activation::Tanh | Activation::Sigmoid) => Activation::Erf,
+            (Hardness::MixedActivations, Activation::Erf) => Activation::Tanh,
+            _ => first,
+        }
     }
 }
 
@@ -237,6 +244,19 @@ mod tests {
         assert!((scale(0) / scale(6) - 1e3).abs() < 1e-8);
         let c = hard(Hardness::SmallOutputs).c;
         assert!((c[0] - 1.0).abs() < 1e-12 && (c[3] - 1e-3).abs() < 1e-12);
+    }
+
+    #[test]
+    fn what_is_degenerate_shrinks() {
+        for hardness in Hardness::ALL {
+            let widths = match hardness {
+                Hardness::DeadUnit | Hardness::TwinFirst | Hardness::MirroredFirst => (5, 4),
+                Hardness::ZeroOutput | Hardness::TwinSecond | Hardness::MirroredSecond => (6, 3),
+                _ => (6, 4),
+            };
+            let (_, m0, m1) = hard(hardness).minimal().unwrap().dims();
+            assert_eq!((m0, m1), widths, "{hardness:?}");
+        }
     }
 
     #[test]

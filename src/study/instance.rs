@@ -2,7 +2,6 @@
 
 use super::cell::Cell;
 use super::deviant::Deviant;
-use super::minimal::minimal;
 use crate::draws;
 use crate::network::{Ensemble, Network};
 use rand::RngExt;
@@ -41,11 +40,11 @@ impl Instance {
         };
         let network = cell.hardness.applied(drawn(seed)?);
         let other = drawn(draws::stream(seed, "another network", 0).random())?;
-        let without = minimal(&network);
+        let without = network.minimal();
         let hidden = cell.deviation.hidden_weight().zip(without);
         let hidden = hidden.map(|(weight, without)| Hidden { weight, without });
         let f = Deviant::new(network, cell.deviation, other, cell.std, seed);
-        let network = minimal(f.network()).ok_or("the network is constant")?;
+        let network = f.network().minimal().ok_or("the network is constant")?;
         Ok(Instance { f, network, hidden })
     }
 

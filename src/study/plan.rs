@@ -204,8 +204,6 @@ mod tests {
                 .unwrap();
         assert_eq!(grid.runs.len(), 3);
         assert_eq!(grid.notes, ["skipped d 4, m0 4, m1 1: too small for twin-second"]);
-        let mixed = grid_of("d = 4\nm1 = 2\nhardness = \"mixed-activations\"\nseeds = 1").unwrap();
-        assert!(!mixed.runs[0].0.activation_told);
     }
 
     #[test]

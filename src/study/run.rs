@@ -29,6 +29,9 @@ fn settings(cell: &Cell, widths: (usize, usize), seed: u64) -> Settings {
         seed,
         pipeline: cell.pipeline,
         activation: cell.activation_told.then_some(cell.activation),
+        second_activation: cell
+            .activation_told
+            .then_some(cell.hardness.second_activation(cell.activation)),
         max_queries: cell.max_queries,
         tolerance: WRONG,
         // The local pipelines are given the widths, as the published one is.
