@@ -125,7 +125,17 @@ pub fn certify_at<M: Model>(
     let residuals = network.values(&points) - &values;
     let sigma = sample.sigma(network);
     let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
-    let accuracy = (expected.sum::<f64>() / sample.values.len() as f64).sqrt();
+    let mut accuracy = (expected.sum::<f64>() / sample.values.len() as f64).sqrt();
+    if sigma > MOST_MISFIT * accuracy {
+        // Perhaps the noise is larger where values are: measure it all over the fitted region.
+        let farthest = sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
+        let inside = (0..points.ncols()).filter(|&k| points.column(k).norm() <= farthest);
+        let some: Vec<usize> = inside.take(SUSPECTS).collect();
+        let mut rng = draws::stream(seed, "accuracy", 0);
+        let noise = noise_here(f, &points.select_columns(&some), land.scale, &mut rng)?;
+        let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len().max(1) as f64;
+        accuracy = accuracy.max(square.sqrt());
+    }
     // Rounding errors are larger where values are: what the fit shows of them holds elsewhere too.
     let usual = if sigma <= MOST_MISFIT * accuracy { sigma } else { 0.0 };
     let uncertainty = Uncertainty::new(network, sample, land.noise_near, seed);
