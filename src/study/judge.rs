@@ -28,7 +28,8 @@ pub struct Judgement {
     /// Identified, and not true, see [`judge`].
     pub wrong: bool,
     /// Largest error of a parameter; `None` without a network of the true widths, or where no parameters
-    /// are the true ones. A hidden unit below the bound may be missing: it counts as one of weight 0.
+    /// are the true ones. A hidden unit below the bound for dependent errors may be missing: it counts as one
+    /// of weight 0.
     pub parameter_error: Option<f64>,
     /// The share of fresh points at which the network found is farther from the black box than the
     /// certificate says; for black boxes that no network explains.
@@ -38,8 +39,9 @@ pub struct Judgement {
 /// An identified network is wrong
 ///
 /// * if there is a true network (the minimal one, with any hidden unit), and the widths are others or
-///   the parameter error is above [`WRONG`]; only a hidden unit whose weight is within the stated bound may
-///   be missing, as one of weight 0;
+///   the parameter error is above [`WRONG`]; only a hidden unit whose weight is within the bound stated for
+///   errors of the values that depend on each other, as what a missing unit leaves does, may be missing, as
+///   one of weight 0;
 /// * if its largest held-out residual is far above what the accuracy of the values and such an error of the
 ///   parameters explain;
 /// * if no network explains the black box, and the network found differs from it by more than that residual
@@ -52,7 +54,7 @@ pub fn judge(cell: &Cell, seed: u64, instance: &Instance, solution: &Solution) -
     let found = solution.network.as_ref();
     let parameter_error = found
         .filter(|_| deviation.has_parameters())
-        .and_then(|found| parameter_error(instance, found, solution.parameter_error_bound));
+        .and_then(|found| parameter_error(instance, found, dependent_bound(solution)));
     let unexplained = found
         .filter(|_| deviation.leaves_the_class())
         .and_then(|found| unexplained(instance, found, solution, seed));
@@ -77,6 +79,11 @@ fn parameter_error(instance: &Instance, found: &Network, bound: Option<f64>) -> 
         let error = hidden.without.matching(found).parameter_error?;
         (hidden.weight <= bound?).then_some(error.max(hidden.weight))
     })
+}
+
+/// The bound that the last certificate of the run states for errors of the values that depend on each other.
+fn dependent_bound(solution: &Solution) -> Option<f64> {
+    solution.evidence.as_json()["certify"].as_array()?.last()?["error_bound_dependent"].as_f64()
 }
 
 /// See [`Judgement::unexplained`]. `None` if the solution does not say where it was certified.
