@@ -60,6 +60,18 @@ pub struct Directions {
 }
 
 impl Directions {
+    /// `components` at `jet`.
+    fn plain(
+        jet: Jet,
+        components: DMatrix<f64>,
+        residual: f64,
+        m1: usize,
+        rng: &mut impl Rng,
+    ) -> Result<Directions, Halt> {
+        let partitions = split(&jet, &components, m1, rng)?;
+        Ok(Directions { jet, components, residual, partitions })
+    }
+
     /// `components` at `jet`. Where the layers can be told apart, the mixed terms that follow from them are
     /// taken out and the rest is decomposed again, as long as that helps.
     fn settled(
@@ -69,8 +81,7 @@ impl Directions {
         m1: usize,
         rng: &mut impl Rng,
     ) -> Result<Directions, Halt> {
-        let partitions = split(&jet, &components, m1, rng)?;
-        let mut at = Directions { jet, components, residual, partitions };
+        let mut at = Directions::plain(jet, components, residual, m1, rng)?;
         for _ in 0..CLEANINGS {
             let (layers, attribution) = &at.partitions[0];
             if at.done() || !attribution.decided() {
@@ -134,7 +145,9 @@ impl Directions {
     }
 }
 
-/// Directions from the third derivatives at one of `jets` and at base points that follow from it.
+/// Directions from the third derivatives at one of `jets` and at base points that follow from it: at first the
+/// one that cubes explain best, in later attempts each in its turn. A small residual is no proof: what was found
+/// on the way comes after the best, for the fit to decide.
 ///
 /// # Errors
 /// Stage `directions`, if no m0 + m1 cubes make up the third derivatives.
@@ -146,32 +159,33 @@ pub fn search(
     reach: Reach,
     rng: &mut impl Rng,
     evidence: &mut Evidence,
-) -> Result<Directions, Halt> {
+) -> Result<Vec<Directions>, Halt> {
     let rank = f.input_dim() + m1;
     // What one search misses a longer one may find.
     let effort = 1 << attempt.min(MOST_DOUBLINGS);
-    let mut best: Option<(&Jet, DMatrix<f64>, f64)> = None;
+    let alone = attempt as usize % jets.len().max(1);
+    let places = if attempt == 0 { jets } else { jets.get(alone..=alone).unwrap_or_default() };
+    let mut found: Vec<(&Jet, DMatrix<f64>, f64)> = Vec::new();
     let mut tried = Vec::new();
-    for jet in jets {
-        let Some(found) = decompose(&jet.cubic, rank, None, FIRST.times(effort), rng) else {
+    for jet in places {
+        let Some(one) = decompose(&jet.cubic, rank, None, FIRST.times(effort), rng) else {
             continue;
         };
-        tried.push(json!({"distance": jet.point.norm(), "residual": found.residual,
-            "starts": found.starts, "asymmetry": jet.asymmetry}));
-        if best.as_ref().is_none_or(|b| found.residual < b.2) {
-            best = Some((jet, found.components, found.residual));
-        }
+        tried.push(json!({"distance": jet.point.norm(), "residual": one.residual,
+            "starts": one.starts, "asymmetry": jet.asymmetry}));
+        found.push((jet, one.components, one.residual));
     }
-    let Some((jet, mut components, mut residual)) = best else {
+    found.sort_by(|a, b| a.2.total_cmp(&b.2));
+    let Some((jet, components, residual)) = found.first_mut() else {
         return Err(Failure::new("directions", "the third derivatives vanish").into());
     };
     let mend = MEND.times(effort);
-    if let Some(mended) = decompose(&jet.cubic, rank, Some(&components), mend, rng)
-        && mended.residual < residual
+    if let Some(mended) = decompose(&jet.cubic, rank, Some(components), mend, rng)
+        && mended.residual < *residual
     {
-        (components, residual) = (mended.components, mended.residual);
+        (*components, *residual) = (mended.components, mended.residual);
     }
-    let mut at = Directions::settled(jet.clone(), components, residual, m1, rng)?;
+    let mut at = Directions::settled((*jet).clone(), components.clone(), *residual, m1, rng)?;
     let mut moves = Vec::new();
     for _ in 0..MOVES {
         if at.done() {
@@ -201,5 +215,11 @@ pub fn search(
         )
         .into());
     }
-    Ok(at)
+    let mut all = vec![at];
+    for (jet, components, residual) in found {
+        if residual <= HOPELESS && residual != all[0].residual {
+            all.push(Directions::plain(jet.clone(), components, residual, m1, rng)?);
+        }
+    }
+    Ok(all)
 }

@@ -174,7 +174,7 @@ impl Run<'_> {
     fn try_width(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Outcome, Halt> {
         self.widths = Some((place.q.ncols(), m1));
         let found = match self.settings.pipeline {
-            Pipeline::Published => self.by_hessians(place, m1, attempt)?,
+            Pipeline::Published => vec![self.by_hessians(place, m1, attempt)?],
             Pipeline::Entangled | Pipeline::Wide => self.by_jets(place, m1, attempt)?,
         };
         let k = place.q.ncols();
@@ -182,11 +182,13 @@ impl Run<'_> {
         self.meter.enter("scales");
         let count = refine::points_for(parameters);
         let sample = self.sample(place, "entangled sample", attempt, count)?;
-        first_identified(families(self.settings.activation), |&phi| {
-            let fitted = self.fit(place, &found.partitions, phi, &sample)?;
-            let fitted = match &found.jet {
+        let activations = families(self.settings.activation);
+        let ways = found.iter().flat_map(|split| activations.iter().map(move |&phi| (split, phi)));
+        first_identified(ways, |(split, phi)| {
+            let fitted = self.fit(place, &split.partitions, phi, &sample)?;
+            let fitted = match &split.jet {
                 Some(jet) => {
-                    self.disentangle(place, jet, &found.components, fitted, &sample, attempt)?
+                    self.disentangle(place, jet, &split.components, fitted, &sample, attempt)?
                 }
                 None => fitted,
             };
@@ -247,8 +249,8 @@ impl Run<'_> {
         Ok(fitted)
     }
 
-    /// Directions from third derivatives.
-    fn by_jets(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Split, Halt> {
+    /// Directions from third derivatives, the likeliest first.
+    fn by_jets(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Vec<Split>, Halt> {
         self.meter.enter("directions");
         let mut f = Centred::new(&mut self.meter, place.centre);
         let f = &mut Restricted::new(&mut f, place.q);
@@ -256,13 +258,16 @@ impl Run<'_> {
         let reach = directions::Reach { step: place.step, inner: place.inner() };
         let found =
             directions::search(f, &place.jets, m1, attempt, reach, rng, &mut self.evidence)?;
-        let directions::Directions { jet, components, mut partitions, .. } = found;
-        // Where neither rule decides, the fit does.
-        if self.attribute(place, &components, &mut partitions, attempt)? {
-            partitions.truncate(1);
+        let mut splits = Vec::new();
+        for directions::Directions { jet, components, mut partitions, .. } in found {
+            // Where neither rule decides, the fit does.
+            if self.attribute(place, &components, &mut partitions, attempt)? {
+                partitions.truncate(1);
+            }
+            let partitions = partitions.into_iter().map(|(layers, _)| layers).collect();
+            splits.push(Split { partitions, jet: Some(jet), components });
         }
-        let partitions = partitions.into_iter().map(|(layers, _)| layers).collect();
-        Ok(Split { partitions, jet: Some(jet), components })
+        Ok(splits)
     }
 
     /// Is the first of the `partitions` of `components` decided? The gradient's margin says so; where far
