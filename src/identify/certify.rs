@@ -125,7 +125,9 @@ pub fn certify_at<M: Model>(
     let residuals = network.values(&points) - &values;
     let sigma = sample.sigma(network);
     let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
-    let mut accuracy = (expected.sum::<f64>() / sample.values.len() as f64).sqrt();
+    // Sums of units are rounded at their largest, wherever the noise was measured.
+    let last_place = f64::EPSILON * sample.values.amax();
+    let mut accuracy = (expected.sum::<f64>() / sample.values.len() as f64).sqrt().max(last_place);
     if sigma > MOST_MISFIT * accuracy {
         // Perhaps the noise is larger where values are: measure it all over the fitted region.
         let farthest = sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
