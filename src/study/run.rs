@@ -236,6 +236,7 @@ mod tests {
         let cell = Cell { deviation, ..cell() };
         let mut evidence = Evidence::default();
         evidence.add("probe", serde_json::json!({"scale": 2.0}));
+        evidence.add("certify", serde_json::json!({"error_bound_dependent": 1e-9}));
         watched(&cell, 1, |_, _, _| {
             let network = Instance::draw(&self::cell(), 1).map(|instance| instance.network).ok();
             let solution = solved(network, Status::Identified);
@@ -259,7 +260,7 @@ mod tests {
         }
         for deviation in [
             Deviation::None,
-            // Within the bound of 1e-9 it is no unit.
+            // Within the bound of 1e-9 for dependent errors it is no unit.
             Deviation::SecondUnit(1e-10),
             // Too small, too far out, too rare to be seen by so many points.
             Deviation::Sine(1e-14),
