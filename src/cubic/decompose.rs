@@ -319,6 +319,24 @@ mod tests {
     }
 
     #[test]
+    fn what_starts_agree_on_replaces_what_one_alone_has() {
+        let rng = &mut draws::stream(6, "decompose", 0);
+        let x = draws::gaussian(rng, 8, 11);
+        let odd = draws::gaussian(rng, 8, 3);
+        let pool: Vec<Climbed> = (0..3)
+            .map(|k| {
+                let mut wrong = x.clone();
+                wrong.column_mut(k).copy_from(&odd.column(k));
+                (wrong, 0.1)
+            })
+            .collect();
+        let mended = agreed(&pool[0].0, &pool, 1).unwrap();
+        assert_eq!(mended, x);
+        // Nothing that more of them have is missing.
+        assert!(agreed(&x, &pool, 1).is_none());
+    }
+
+    #[test]
     fn too_few_components_leave_a_residual() {
         let rng = &mut draws::stream(4, "decompose", 0);
         let t = Cubic::from_components(&draws::gaussian(rng, 6, 8));

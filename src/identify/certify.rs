@@ -27,6 +27,8 @@ const GROUPS: usize = 7;
 const MOST_MEAN: f64 = 1.5;
 /// The residuals of the fit may be this many times what the noise was measured as.
 const MOST_MISFIT: f64 = 3.0;
+/// Noise this many times as large as the residuals of the fit is none.
+const DISPROVED: f64 = 10.0;
 /// Confidence of the statement on the share of deviating points.
 const CONFIDENCE: f64 = 0.95;
 
@@ -138,12 +140,15 @@ pub fn certify_at<M: Model>(
         let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len().max(1) as f64;
         accuracy = accuracy.max(square.sqrt());
     }
+    // One wrong value while the noise was measured makes noise of everything; the fit shows better.
+    let shown = (DISPROVED * sigma / accuracy).min(1.0);
     // Rounding errors are larger where values are: what the fit shows of them holds elsewhere too.
     let usual = if sigma <= MOST_MISFIT * accuracy { sigma } else { 0.0 };
     let uncertainty = Uncertainty::new(network, sample, land.noise_near, seed);
     let prediction = uncertainty.as_ref().map(|u| u.prediction(network, &points));
     let ratio = |k: usize, noise: f64| {
-        let noise = noise.max(usual).max(land.noise_at(points.column(k).norm()));
+        let claimed = shown * land.noise_at(points.column(k).norm());
+        let noise = noise.max(usual).max(claimed);
         let open = prediction.as_ref().map_or(0.0, |variance| variance[k]);
         residuals[k].abs() / (noise * noise + open).sqrt()
     };

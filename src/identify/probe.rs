@@ -169,7 +169,8 @@ fn noise(
 }
 
 /// Noise of the values at each of the columns of `origins` by itself, less certain than that over many
-/// lines: the least over the steps.
+/// lines: the least over the steps but one, so that a wrong value on one of the lines does not make noise where
+/// there is none, nor equal values on one of them an accuracy.
 pub fn noise_here(
     f: &mut dyn Oracle,
     origins: &DMatrix<f64>,
@@ -178,15 +179,13 @@ pub fn noise_here(
 ) -> Result<Vec<f64>, Halt> {
     let tables = difference_tables(f, rng, origins, unit)?;
     let of_line = |line: usize| {
-        tables
-            .levels
-            .iter()
-            .map(|step| extremes(&step[line]).0.sqrt())
-            .filter(|&level| level > 0.0)
-            .fold(f64::INFINITY, f64::min)
+        let mut levels: Vec<f64> =
+            tables.levels.iter().map(|step| extremes(&step[line]).0.sqrt()).collect();
+        levels.sort_by(f64::total_cmp);
+        levels.get(1).copied()
     };
     Ok((0..origins.ncols())
-        .map(|line| Some(of_line(line)).filter(|n| n.is_finite()).unwrap_or(0.0).max(tables.floor))
+        .map(|line| of_line(line).filter(|n| n.is_finite()).unwrap_or(0.0).max(tables.floor))
         .collect())
 }
 
@@ -282,6 +281,20 @@ mod tests {
         let land = probe(&mut exact, 1).unwrap();
         assert!((1e-16..3e-15).contains(&land.noise_near), "{:e}", land.noise_near);
         assert!((0.2..4.0).contains(&land.scale));
+    }
+
+    #[test]
+    fn one_wrong_value_makes_no_noise() {
+        // Constant there, but for one value of the first line.
+        let mut count = 0;
+        let mut saturated = Box(3, move |_: &[f64]| {
+            count += 1;
+            if count == 3 { 1.5 } else { 0.5 }
+        });
+        let origins = DMatrix::from_element(3, 2, 100.0);
+        let rng = &mut draws::stream(1, "test", 0);
+        let noise = noise_here(&mut saturated, &origins, 1.0, rng).unwrap();
+        assert!(noise.iter().all(|&n| n < 1e-15), "{noise:?}");
     }
 
     #[test]
