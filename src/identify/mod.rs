@@ -619,15 +619,7 @@ impl Run<'_> {
             sample
         };
 
-        self.meter.enter("certify");
-        let mut certificate = certify::certify(
-            &mut self.meter,
-            outside,
-            &network,
-            &sample,
-            seed,
-            &mut self.evidence,
-        )?;
+        let mut certificate = self.certified(outside, &network, &sample)?;
         if let Some(count) = self.more_points(&certificate, &sample, &network) {
             self.meter.enter("refine");
             let more =
@@ -636,17 +628,21 @@ impl Run<'_> {
             let stage = "refine_more";
             network =
                 refine::refine(&sample, network, floor, deadline, stage, &mut self.evidence)?.0;
-            self.meter.enter("certify");
-            certificate = certify::certify(
-                &mut self.meter,
-                outside,
-                &network,
-                &sample,
-                seed,
-                &mut self.evidence,
-            )?;
+            certificate = self.certified(outside, &network, &sample)?;
         }
         Ok(self.verdict(network, certificate))
+    }
+
+    /// The certificate of `network`, fitted to `sample`.
+    fn certified(
+        &mut self,
+        land: &probe::Landscape,
+        network: &Network,
+        sample: &refine::Sample,
+    ) -> Result<Certificate, Halt> {
+        self.meter.enter("certify");
+        let (seed, evidence) = (self.settings.seed, &mut self.evidence);
+        certify::certify(&mut self.meter, land, network, sample, seed, evidence)
     }
 
     /// How many more values would bring the bound to the tolerance, where only their accuracy keeps it

@@ -28,7 +28,7 @@ const TRIALS: usize = 4000;
 /// A margin above which a partition is better than a guess.
 const DECIDED: f64 = 3.0;
 /// Partitions remembered.
-pub const MOST: usize = 4;
+const MOST: usize = 4;
 
 /// A partition of directions, and how sure it is.
 #[derive(Clone, Debug)]
