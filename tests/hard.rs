@@ -96,6 +96,16 @@ fn nearly_parallel_units() {
 }
 
 #[test]
+fn units_of_one_direction() {
+    for phi in [Activation::Tanh, Activation::Sigmoid] {
+        let mut truth = network((10, 10, 3), phi, 4);
+        let a = truth.a.column(0).into_owned();
+        truth.a.set_column(1, &a);
+        assert_identified(&truth, phi.name());
+    }
+}
+
+#[test]
 fn faint_and_almost_linear_second_layers() {
     for phi in [Activation::Tanh, Activation::Sigmoid] {
         let mut truth = network((10, 10, 3), phi, 4);

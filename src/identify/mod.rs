@@ -1,8 +1,10 @@
 //! The pipeline, stage by stage: from a black box to a certified network.
 
 mod active;
+mod bundle;
 pub(crate) mod certify;
 mod clipping;
+mod descend;
 pub mod entangled;
 mod family;
 mod far;
@@ -566,12 +568,15 @@ impl Run<'_> {
             let readings = scales::read(&mut f, land, units, &peel, &h.what, seed)?;
             let starts = family::contest(families(first), |g| {
                 let pair = (g, h.activation);
-                let start = scales::assemble(&readings, units, &peel, &h.what, pair)?;
+                let start = scales::assemble(&readings, units, &peel, &h.what, pair, seed)?;
                 Ok((start.misfit, start))
             })?;
             first_identified(starts, |g| {
                 self.evidence.add("second_layer", json!({"affinity": h.what.affinity}));
-                self.evidence.add("scales", json!({"worst_misfit": g.what.worst}));
+                self.evidence.add(
+                    "scales",
+                    json!({"worst_misfit": g.what.worst, "bundles": g.what.bundles}),
+                );
                 self.evidence.add(
                     "activation",
                     json!({"layers": [g.activation, h.activation], "margins": [g.margin, h.margin]}),

@@ -15,7 +15,7 @@ const NEAR: f64 = 1e-4;
 /// Residuals within this many floors are near it.
 const NEAR_FLOOR: f64 = 1e3;
 /// Steps at most.
-const MOST_STEPS: usize = 60;
+const MOST_STEPS: usize = 200;
 
 /// Chord steps at most.
 const MOST_CHORDS: usize = 4;

@@ -1,9 +1,11 @@
 //! Stage 6: slope and shift of every first-layer unit, two parameters along one line each, everything
 //! else known; then all parameters together make a first network.
 
-use nalgebra::{DMatrix, DVector, Matrix2, Vector2};
+use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
+use super::bundle::{self, Part};
+use super::descend::{cost, descend};
 use super::line::values_along;
 use super::peel::Peel;
 use super::place::Placer;
@@ -21,6 +23,14 @@ const LINES: usize = 4;
 const POINTS: usize = 21;
 /// First guesses of the slope times the half width; 2.3 for a linear response of a tanh unit.
 const SLOPES: [f64; 7] = [1.0, 1.4, 1.8, 2.3, 2.9, 3.8, 5.0];
+/// No unit has less.
+const LEAST_SLOPE: f64 = 0.05;
+/// A misfit so many times the median is that of several units of one direction,
+const ODD: f64 = 100.0;
+/// if they lower it by this factor;
+const EXPLAINED: f64 = 30.0;
+/// so many times the median is as good as can be.
+const USUAL: f64 = 5.0;
 
 /// f along lines on which only one first-layer unit changes, with the second layer known as `second`.
 pub fn read(
@@ -86,54 +96,80 @@ pub struct Assembled {
     pub misfit: f64,
     /// The largest of them.
     pub worst: f64,
+    /// Units that turned out to be several of one direction.
+    pub bundles: usize,
 }
 
-/// Fits slopes and shifts to the `readings` for the activations (g, h), and assembles the network.
+/// Fits slopes and shifts to the `readings` for the activations (g, h), and assembles the network. Units that
+/// are several of one direction add columns at its end.
 pub fn assemble(
     readings: &[Reading],
     units: &[Unit],
     peel: &Peel,
     second: &SecondLayer,
     (g, h): (Activation, Activation),
+    seed: u64,
 ) -> Result<Assembled, Halt> {
     let (m0, m1) = (units.len(), second.c.len());
     let ts = positions();
-    let mut b = DMatrix::zeros(m0, m1);
-    for (row, &j) in second.free.iter().enumerate() {
-        b.set_row(j, &second.b_free.row(row));
-    }
-    let fits: Vec<Option<(f64, f64, f64)>> = readings
-        .par_iter()
-        .map(|reading| fit_two(|q, z, out| reading.residuals((q, z), (g, h), second, &ts, out)))
-        .collect();
-    // Per unit: slope times half width, z in the middle of its lines, and where that is.
-    let mut slope = vec![0.0; m0];
-    let mut middle = vec![0.0; m0];
-    let mut at = vec![0.0; m0];
-    let (mut worst, mut logs) = (0.0f64, 0.0);
+    let fits: Vec<Option<(f64, f64, f64)>> =
+        readings.par_iter().map(|reading| fit_two(reading, (g, h), second, &ts)).collect();
+    let mut misfits = Vec::new();
+    let mut columns = Vec::new();
     for (reading, fit) in readings.iter().zip(fits) {
-        let i = reading.unit;
-        let Some((q, z, misfit)) = fit else { return Err(open(i)) };
-        (slope[i], middle[i], at[i]) = (q, z, reading.at);
-        worst = worst.max(misfit);
-        logs += misfit.max(f64::MIN_POSITIVE).ln();
-        b.set_row(i, &reading.row.at(q * g.slope(z)).transpose());
+        let Some((q, z, misfit)) = fit else { return Err(open(reading.unit)) };
+        misfits.push(misfit);
+        let row = reading.row.at(q * g.slope(z));
+        columns.push((reading, vec![Part { q, z, row }]));
+    }
+    let usual = median(&misfits);
+    let mut bundles = 0;
+    for ((reading, parts), misfit) in columns.iter_mut().zip(&mut misfits) {
+        let Row::Known(row) = &reading.row else { continue };
+        if *misfit < ODD * usual {
+            continue;
+        }
+        let (goal, lines) = (USUAL * usual, &reading.lines);
+        let rng = &mut draws::stream(seed, "bundle", reading.unit as u64);
+        let several = bundle::fit(lines, &ts, row, g, |u| second.output(u, h), goal, rng);
+        if let Some(several) = several.filter(|several| several.1 * EXPLAINED < *misfit) {
+            (*parts, *misfit) = several;
+            bundles += 1;
+        }
     }
 
-    let mut a = DMatrix::zeros(units[0].direction.len(), m0);
-    let mut theta = DVector::zeros(m0);
-    for (i, unit) in units.iter().enumerate() {
-        let norm = slope[i] / unit.half_width;
-        a.set_column(i, &(&unit.direction * norm));
-        theta[i] = norm * at[i] - middle[i];
-    }
+    let count = columns.iter().map(|(_, parts)| parts.len()).sum();
+    let mut a = DMatrix::zeros(units[0].direction.len(), count);
+    let mut theta = DVector::zeros(count);
+    let mut b = DMatrix::zeros(count, m1);
     // At the first of the peel's places u = offset + b_T . y_T.
     let mut tau = -&second.offset;
-    for &i in &peel.held {
-        tau += b.row(i).transpose() * g.value(middle[i]);
+    let mut next = m0;
+    for (reading, parts) in columns {
+        let unit = &units[reading.unit];
+        let held = peel.held.contains(&reading.unit);
+        for (k, part) in parts.iter().enumerate() {
+            let column = if k == 0 { reading.unit } else { next };
+            next += usize::from(k > 0);
+            let norm = part.q / unit.half_width;
+            a.set_column(column, &(&unit.direction * norm));
+            theta[column] = norm * reading.at - part.z;
+            b.set_row(column, &part.row.transpose());
+            if held {
+                tau += &part.row * g.value(part.z);
+            }
+        }
     }
     let network = Network { a, theta, b, tau, c: second.c.clone(), c0: second.c0, g, h };
-    Ok(Assembled { network, misfit: (logs / readings.len() as f64).exp(), worst })
+    let worst = misfits.iter().copied().fold(0.0, f64::max);
+    let logs: f64 = misfits.iter().map(|misfit| misfit.max(f64::MIN_POSITIVE).ln()).sum();
+    Ok(Assembled { network, misfit: (logs / misfits.len() as f64).exp(), worst, bundles })
+}
+
+fn median(values: &[f64]) -> f64 {
+    let mut sorted = values.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    sorted[sorted.len() / 2]
 }
 
 /// Positions on a line, in half widths.
@@ -160,10 +196,11 @@ impl Row {
 }
 
 /// f along a line on which only one first-layer unit changes.
-struct Line {
-    /// The second layer's inputs without the unit ([`Row::Known`]) or with it at its middle.
-    inputs: DVector<f64>,
-    values: DVector<f64>,
+pub struct Line {
+    /// The second layer's inputs without the unit (in T) or with it at its middle (in S).
+    pub inputs: DVector<f64>,
+    /// f at the [`positions`].
+    pub values: DVector<f64>,
 }
 
 /// All that was read of one unit.
@@ -193,9 +230,7 @@ impl Reading {
         for line in &self.lines {
             for (&t, &value) in ts.iter().zip(line.values.iter()) {
                 let y = g.value(z + q * t) - included;
-                let units = second.c.iter().zip(line.inputs.iter()).zip(b.iter());
-                let output: f64 = units.map(|((&c, &u), &b)| c * h.value(u + b * y)).sum();
-                out.push(second.c0 + output - value);
+                out.push(second.output(&(&line.inputs + &b * y), h) - value);
             }
         }
     }
@@ -218,62 +253,30 @@ fn open(unit: usize) -> Halt {
     .into()
 }
 
-/// Least squares in two unknowns (q > 0, z) from a grid of starts by damped Gauss-Newton; returns the
-/// root mean square misfit too.
-fn fit_two(residuals: impl Fn(f64, f64, &mut Vec<f64>)) -> Option<(f64, f64, f64)> {
-    let evaluate = |q: f64, z: f64| {
-        let mut out = Vec::new();
-        residuals(q, z, &mut out);
-        out
+/// Slope times half width, z in the middle of the lines, and the root mean square misfit: the best from a grid of
+/// starts.
+fn fit_two(
+    reading: &Reading,
+    activations: (Activation, Activation),
+    second: &SecondLayer,
+    ts: &[f64],
+) -> Option<(f64, f64, f64)> {
+    let residuals = |x: &DVector<f64>| {
+        let mut out = Vec::with_capacity(reading.lines.len() * ts.len());
+        reading.residuals((x[0], x[1]), activations, second, ts, &mut out);
+        if x[0] <= LEAST_SLOPE {
+            out.fill(f64::NAN);
+        }
+        DVector::from_vec(out)
     };
-    let cost = |r: &[f64]| {
-        let sum: f64 = r.iter().map(|v| v * v).sum();
-        if sum.is_finite() { sum } else { f64::INFINITY }
-    };
-    let mut starts: Vec<(f64, f64, f64)> = SLOPES
+    let mut starts: Vec<(f64, DVector<f64>)> = SLOPES
         .iter()
-        .flat_map(|&q| (-6..=6).map(move |k| (q, 0.3 * f64::from(k))))
-        .map(|(q, z)| (q, z, cost(&evaluate(q, z))))
+        .flat_map(|&q| (-6..=6).map(move |k| DVector::from_vec(vec![q, 0.3 * f64::from(k)])))
+        .map(|start| (cost(&residuals(&start)), start))
         .collect();
-    starts.sort_by(|a, b| a.2.total_cmp(&b.2));
-    let mut best: Option<(f64, f64, f64)> = None;
-    for &(q, z, _) in starts.iter().take(4) {
-        let (mut q, mut z) = (q, z);
-        let mut r = evaluate(q, z);
-        let mut now = cost(&r);
-        let mut damping = 1e-3;
-        for _ in 0..60 {
-            let step = 1e-6;
-            let (rq, rz) = (evaluate(q + step, z), evaluate(q, z + step));
-            let (mut normal, mut right) = (Matrix2::zeros(), Vector2::zeros());
-            for k in 0..r.len() {
-                let j = Vector2::new((rq[k] - r[k]) / step, (rz[k] - r[k]) / step);
-                normal += j * j.transpose();
-                right -= j * r[k];
-            }
-            let damped = normal + Matrix2::from_diagonal(&normal.diagonal()) * damping;
-            let Some(change) = damped.try_inverse().map(|inverse| inverse * right) else { break };
-            let (next_q, next_z) = (q + change[0], z + change[1]);
-            let next = evaluate(next_q, next_z);
-            let next_cost = if next_q > 0.05 { cost(&next) } else { f64::INFINITY };
-            if next_cost < now {
-                let done = now - next_cost < 1e-9 * now;
-                (q, z, r, now) = (next_q, next_z, next, next_cost);
-                damping = (0.2 * damping).max(1e-12);
-                if done {
-                    break;
-                }
-            } else {
-                damping *= 10.0;
-                if damping > 1e8 {
-                    break;
-                }
-            }
-        }
-        let misfit = (now / r.len().max(1) as f64).sqrt();
-        if now.is_finite() && best.is_none_or(|b| misfit < b.2) {
-            best = Some((q, z, misfit));
-        }
-    }
-    best
+    starts.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let count = (reading.lines.len() * ts.len()).max(1) as f64;
+    let ends = starts.into_iter().take(4).map(|(_, start)| descend(&residuals, start));
+    let best = ends.filter(|end| end.1.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1));
+    best.map(|(x, cost)| (x[0], x[1], (cost / count).sqrt()))
 }

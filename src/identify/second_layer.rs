@@ -37,6 +37,13 @@ pub struct SecondLayer {
     pub misfit: f64,
 }
 
+impl SecondLayer {
+    /// f, from the inputs u of the second layer, of activation `h`.
+    pub fn output(&self, u: &DVector<f64>, h: Activation) -> f64 {
+        self.c0 + self.c.iter().zip(u.iter()).map(|(c, &u)| c * h.value(u)).sum::<f64>()
+    }
+}
+
 /// Scales, inputs and free rows of the second layer, for its activation h.
 pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     let Resolved { beta, w, curvature, .. } = &peel.layer;
