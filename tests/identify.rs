@@ -162,7 +162,7 @@ fn the_report_has_the_keys_that_programs_read() {
     assert_eq!(json["widths"], serde_json::json!([5, 2]));
     assert_eq!(json["activation"], "tanh");
     assert_eq!(json["backend"]["executed"], "cpu");
-    assert!(json["reason"].is_string());
+    assert!(json["reason"].is_string() && json["remedy"].is_null());
     assert!(json["tolerances"]["parameter_error_bound"].is_number());
     for number in ["residual", "parameter_error_bound", "oracle_accuracy"] {
         assert!(json[number].is_number(), "{number}");
@@ -186,6 +186,7 @@ fn the_limit_on_queries_is_kept_and_named() {
     let report = desk.report();
     assert_eq!(report.status, Status::NotIdentified);
     assert!(report.reason.contains("limit of 1000 queries"), "{}", report.reason);
+    assert!(report.remedy.is_some_and(|remedy| remedy.contains("--max-queries")));
     assert!(report.queries.total <= 1000);
     assert!(!desk.path("found.safetensors").exists());
 }

@@ -12,7 +12,7 @@ use disentangle::files::{check_writable, read_regular};
 use disentangle::gpu::Precision;
 use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
-use disentangle::identify::{Evidence, Pipeline, Settings, Solution, Status, identify};
+use disentangle::identify::{Evidence, Pipeline, Settings, Solution, Status, identify, remedy};
 use disentangle::model::Model;
 use disentangle::network::{FileError, Network, UnknownActivation};
 use disentangle::oracle::{
@@ -209,6 +209,7 @@ impl Identify {
                 let solution: Solution<N, W> = Solution {
                     status: Status::NotIdentified,
                     reason: format!("{}: {}", tally.stage(), limit.unwrap_or_default()),
+                    remedy: Some(remedy::TIME.to_owned()),
                     network: None,
                     widths: None,
                     residual: None,

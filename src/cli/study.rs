@@ -102,6 +102,9 @@ struct Axes {
     /// Queries allowed a run [default: as identify]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     max_queries: Option<Vec<String>>,
+    /// Fresh starts allowed a run [default: as identify]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    attempts: Option<Vec<String>>,
     /// Seeds; 0..20 stands for 0 to 19 [default: 0..10]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     seeds: Option<Vec<String>>,
@@ -112,7 +115,9 @@ impl Axes {
     fn given(self) -> impl Iterator<Item = (&'static str, Vec<String>)> {
         let Axes { pipeline, d, m0, m1, activation, std, condition, radius, .. } = self;
         let Axes { activation_told, hardness, deviation, .. } = self;
-        let Axes { domain_radius, hessians, noise, precision, max_queries, seeds, .. } = self;
+        let Axes {
+            domain_radius, hessians, noise, precision, max_queries, attempts, seeds, ..
+        } = self;
         let axes = [
             ("pipeline", pipeline),
             ("d", d),
@@ -130,6 +135,7 @@ impl Axes {
             ("noise", noise),
             ("precision", precision),
             ("max_queries", max_queries),
+            ("attempts", attempts),
             ("seeds", seeds),
         ];
         axes.into_iter().filter_map(|(name, values)| values.map(|values| (name, values)))

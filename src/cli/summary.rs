@@ -17,6 +17,9 @@ pub fn table<N: Model, W>(solution: &Solution<N, W>, report: &Report) -> String 
         let _ = writeln!(table, "{name:<18}{value}");
     };
     row("verdict", &format!("{} ({})", verdict(solution.status), solution.reason));
+    if let Some(remedy) = &solution.remedy {
+        row("what may help", remedy);
+    }
     if let Some(widths) = &report.widths {
         let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
         row("widths", &widths.join(", "));

@@ -8,7 +8,7 @@
 use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
-use super::line::{locate, values_along};
+use super::line::{locate_in_noise, values_along};
 use super::probe::Landscape;
 use super::units::{Unit, unexplained};
 use super::{Evidence, Failure, Halt};
@@ -28,14 +28,17 @@ const SIGNIFICANT: f64 = 8.0;
 /// Cells of a stretch, and the length of one that holds a single change, in natural scales.
 const CELLS: usize = 32;
 const STRETCH: f64 = 192.0;
-/// Gradients averaged for a first normal.
+/// Gradients averaged for a first normal, at least and, where they are inaccurate, at most.
 const GRADIENTS: usize = 8;
+const MOST_GRADIENTS: f64 = 64.0;
 /// Their step, in half widths along the line: those across are shorter.
 const STEP: f64 = 0.1;
 /// The least angle error that such a normal is taken to have.
 const ROUGH: f64 = 0.05;
-/// Crossings a dimension in a round.
+/// Crossings a dimension in a round,
 const CROSSINGS: usize = 3;
+/// of so many times as many lines: how much a faint unit changes f differs from place to place.
+const TRIES: usize = 4;
 /// Rounds of turning a normal.
 const ROUNDS: usize = 5;
 /// The lever is at most this share of the lines.
@@ -79,12 +82,16 @@ pub fn find_units(
             else {
                 continue;
             };
-            let Some(crossing) = locate(f, &origin, &direction, around, None, floor)? else {
+            let Some(crossing) = locate_in_noise(f, &origin, &direction, around, None, floor)?
+            else {
                 continue;
             };
             let point = &origin + &direction * crossing.centre;
+            let noise = floor / SIGNIFICANT / (STEP * crossing.variation) * (d as f64).sqrt();
+            let gradients = (noise / ROUGH).powi(2).ceil().min(MOST_GRADIENTS) as usize;
+            let gradients = gradients.max(GRADIENTS);
             let mut normal = DVector::zeros(d);
-            for _ in 0..GRADIENTS {
+            for _ in 0..gradients {
                 // Fresh values, hardly elsewhere.
                 let jitter = draws::unit_vector(rng, d) * (0.02 * crossing.half_width);
                 let centre = DMatrix::from_columns(&[&point + jitter]);
@@ -94,8 +101,7 @@ pub fn find_units(
             }
             let half_width = crossing.half_width * normal.dot(&direction).abs() / normal.norm();
             normal.normalize_mut();
-            let noise = floor / SIGNIFICANT / (STEP * crossing.variation);
-            let error = (noise * (d as f64 / GRADIENTS as f64).sqrt()).clamp(ROUGH, 0.3);
+            let error = (noise / (gradients as f64).sqrt()).clamp(ROUGH, 0.3);
             let guess = Unit { centre: normal.dot(&point), direction: normal, half_width, error };
             if let Some(unit) = turn(f, &point, guess, floor, length, rng)?
                 && !units.iter().any(|other| same(other, &unit))
@@ -181,10 +187,14 @@ fn round(
     let frame = complement(&DMatrix::from_columns(std::slice::from_ref(&unit.direction)));
     let reach = 3.0 * unit.half_width + astray.max(2.0 * lever * unit.error);
     let mut found: Vec<(DVector<f64>, f64, f64)> = Vec::new();
-    for _ in 0..CROSSINGS * d {
+    for _ in 0..TRIES * CROSSINGS * d {
+        if found.len() == CROSSINGS * d {
+            break;
+        }
         let sideways = draws::unit_vector(rng, d - 1);
         let origin = at + &frame * &sideways * lever;
-        let crossing = locate(f, &origin, &unit.direction, (-reach, reach), Some(0.0), floor)?;
+        let range = (-reach, reach);
+        let crossing = locate_in_noise(f, &origin, &unit.direction, range, Some(0.0), floor)?;
         found.extend(crossing.map(|c| (sideways, c.centre, c.half_width)));
     }
     // x = at + frame s lever + t n with t = offset + slope . s lies on the hyperplane.
@@ -210,7 +220,7 @@ fn plane(found: &[(DVector<f64>, f64, f64)], d: usize) -> Option<Plane> {
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let least = ((AGREEING * (CROSSINGS * d) as f64) as usize).max(d + 2);
+    let least = ((AGREEING * found.len() as f64) as usize).max(d + 2);
     let mut kept: Vec<&(DVector<f64>, f64, f64)> = found.iter().collect();
     loop {
         if kept.len() < least {

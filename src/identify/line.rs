@@ -6,6 +6,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::descend::descend;
 use crate::oracle::{Oracle, OracleError};
 
 /// Cells a line is cut into at every magnification.
@@ -18,6 +19,17 @@ const QUIET: f64 = 0.005;
 const PAUSE: usize = 3;
 /// Zooms before giving up: 2^-100 of the first range.
 const MOST_ZOOMS: usize = 60;
+/// First guesses of where a faint step is and how wide, as shares of the range.
+const STEP_CENTRES: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
+const STEP_WIDTHS: [f64; 2] = [0.03, 0.15];
+/// A faint step is no wider, as a share of the range.
+const MOST_WIDTH: f64 = 0.4;
+/// The noise is less than this share of the floor,
+const NOISE: f64 = 0.25;
+/// and a step bent by the second layer within this share of it from one of tanh.
+const CURVED: f64 = 0.05;
+/// tanh is at 98 % of its limit.
+const HALF_WIDTH: f64 = 2.298;
 
 /// A place on a line where f passes from one level to another.
 #[derive(Clone, Copy, Debug)]
@@ -47,10 +59,50 @@ pub fn locate(
     f: &mut dyn Oracle,
     origin: &DVector<f64>,
     direction: &DVector<f64>,
-    (mut lo, mut hi): (f64, f64),
+    range: (f64, f64),
     expected: Option<f64>,
     floor: f64,
 ) -> Result<Option<Transition>, OracleError> {
+    Ok(match zoom(f, origin, direction, range, expected, floor)? {
+        Zoomed::Resolved(transition) => Some(transition),
+        Zoomed::Faint(..) | Zoomed::Nothing => None,
+    })
+}
+
+/// The same; also a transition that is larger than `floor` as a whole only.
+pub fn locate_in_noise(
+    f: &mut dyn Oracle,
+    origin: &DVector<f64>,
+    direction: &DVector<f64>,
+    range: (f64, f64),
+    expected: Option<f64>,
+    floor: f64,
+) -> Result<Option<Transition>, OracleError> {
+    Ok(match zoom(f, origin, direction, range, expected, floor)? {
+        Zoomed::Resolved(transition) => Some(transition),
+        Zoomed::Faint(ts, values) => step(&ts, &values, floor),
+        Zoomed::Nothing => None,
+    })
+}
+
+/// How far a transition could be zoomed in on.
+enum Zoomed {
+    /// To many cells.
+    Resolved(Transition),
+    /// Until no cell varied by more than the floor: positions and values there.
+    Faint(Vec<f64>, DVector<f64>),
+    /// None is where it was expected.
+    Nothing,
+}
+
+fn zoom(
+    f: &mut dyn Oracle,
+    origin: &DVector<f64>,
+    direction: &DVector<f64>,
+    (mut lo, mut hi): (f64, f64),
+    expected: Option<f64>,
+    floor: f64,
+) -> Result<Zoomed, OracleError> {
     for _ in 0..MOST_ZOOMS {
         let cell = (hi - lo) / CELLS as f64;
         let ts: Vec<f64> = (0..=CELLS).map(|k| lo + cell * k as f64).collect();
@@ -59,7 +111,7 @@ pub fn locate(
             values.as_slice().windows(2).map(|v| (v[1] - v[0]).abs()).collect();
         let most = variation.iter().copied().fold(0.0, f64::max);
         if most <= floor {
-            return Ok(None);
+            return Ok(Zoomed::Faint(ts, values));
         }
         let segments = segments(&variation, (QUIET * most).max(floor));
         let total: f64 = variation.iter().sum();
@@ -75,14 +127,44 @@ pub fn locate(
             }
             None => segments.iter().max_by(|a, b| a.variation.total_cmp(&b.variation)),
         };
-        let Some(segment) = chosen else { return Ok(None) };
+        let Some(segment) = chosen else { return Ok(Zoomed::Nothing) };
         if segment.last + 1 - segment.first >= RESOLVED || cell <= 1e-14 * lo.abs().max(hi.abs()) {
-            return Ok(Some(resolve(&ts, &variation, segment)));
+            return Ok(Zoomed::Resolved(resolve(&ts, &variation, segment)));
         }
         let (first, last) = (segment.first.saturating_sub(1), (segment.last + 2).min(CELLS));
         (lo, hi) = (ts[first], ts[last]);
     }
-    Ok(None)
+    Ok(Zoomed::Nothing)
+}
+
+/// The step of tanh that `values` are, all but noise; `None` if it is not above `floor` or they are no such step.
+fn step(ts: &[f64], values: &DVector<f64>, floor: f64) -> Option<Transition> {
+    let (lo, hi) = (ts[0], ts[ts.len() - 1]);
+    // In units of the range: level, height, centre and width.
+    let residuals = |x: &DVector<f64>| {
+        let of = |t: f64| x[0] + x[1] * (((t - lo) / (hi - lo) - x[2]) / x[3]).tanh();
+        let bad = x[3] <= 0.0 || !(0.0..=1.0).contains(&x[2]);
+        let entries = ts.iter().zip(values.iter());
+        let residual = |(&t, &v): (&f64, &f64)| if bad { f64::NAN } else { of(t) - v };
+        DVector::from_iterator(ts.len(), entries.map(residual))
+    };
+    let (first, last) = (values[0], values[values.len() - 1]);
+    let starts = STEP_CENTRES.into_iter().flat_map(|c| STEP_WIDTHS.map(|w| (c, w)));
+    let ends = starts.map(|(centre, width)| {
+        let start = vec![0.5 * (first + last), 0.5 * (last - first), centre, width];
+        descend(&residuals, DVector::from_vec(start))
+    });
+    let (x, cost) = ends.min_by(|a, b| a.1.total_cmp(&b.1))?;
+    let variation = 2.0 * x[1].abs();
+    let misfit = (cost / ts.len() as f64).sqrt();
+    let inside = (0.0..=1.0).contains(&x[2]) && x[3] < MOST_WIDTH;
+    (inside && variation > floor && misfit < NOISE * floor + CURVED * variation).then(|| {
+        Transition {
+            centre: lo + x[2] * (hi - lo),
+            half_width: HALF_WIDTH * x[3] * (hi - lo),
+            variation,
+        }
+    })
 }
 
 struct Segment {
@@ -129,6 +211,7 @@ fn resolve(ts: &[f64], variation: &[f64], segment: &Segment) -> Transition {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::draws;
 
     /// Two steps along the first axis: at 3 with slope 5, at 400 with slope 0.5.
     struct Steps;
@@ -155,5 +238,19 @@ mod tests {
         let large = find((-1e4, 1e4), None).unwrap();
         assert!((large.centre - 400.0).abs() < 0.5 && (large.half_width * 0.5 - 2.3).abs() < 0.5);
         assert!(find((500.0, 1e4), None).is_none());
+    }
+
+    #[test]
+    fn a_step_little_above_the_noise_is_placed() {
+        let ts: Vec<f64> = (0..=32).map(f64::from).collect();
+        let noise = draws::gaussian(&mut draws::stream(1, "line", 0), 33, 1) * 1e-3;
+        let values = |height: f64| {
+            let of = |k: usize| height * ((ts[k] - 19.0) / 3.0).tanh() + noise[k];
+            DVector::from_fn(33, |k, _| of(k))
+        };
+        let found = step(&ts, &values(0.01), 8e-3).unwrap();
+        assert!((found.centre - 19.0).abs() < 0.5, "{}", found.centre);
+        assert!((found.half_width - 6.9).abs() < 2.0, "{}", found.half_width);
+        assert!(step(&ts, &values(0.0), 8e-3).is_none());
     }
 }

@@ -17,6 +17,7 @@ mod place;
 pub(crate) mod probe;
 mod reduce;
 pub(crate) mod refine;
+pub mod remedy;
 mod saturated;
 mod scales;
 mod second_layer;
@@ -305,6 +306,8 @@ pub struct Solution<N = Network, W = (usize, usize)> {
     pub status: Status,
     /// Why, in a sentence.
     pub reason: String,
+    /// What may help, in a sentence, unless it is identified.
+    pub remedy: Option<String>,
     /// The network, if there is one.
     pub network: Option<N>,
     /// (m0, m1), as far as they were found; for one hidden layer m.
@@ -625,10 +628,11 @@ impl Run<'_> {
         };
 
         let mut certificate = self.certified(outside, &network, &sample)?;
-        if let Some(count) = self.more_points(&certificate, &sample, &network) {
+        for round in 0..MOST_ROUNDS {
+            let Some(count) = self.more_points(&certificate, &sample, &network) else { break };
             self.meter.enter("refine");
-            let more =
-                active::sample(&mut self.meter, outside, &network, count, seed, "refine more")?;
+            let fresh = format!("refine more {round}");
+            let more = active::sample(&mut self.meter, outside, &network, count, seed, &fresh)?;
             sample = sample.with(more);
             let stage = "refine_more";
             network =
@@ -659,11 +663,13 @@ impl Run<'_> {
         network: &Network,
     ) -> Option<usize> {
         let lacks = certificate.error_bound / self.settings.tolerance;
-        if !certificate.at_accuracy() || !lacks.is_finite() || lacks <= 1.0 {
+        if !certificate.at_accuracy() || lacks <= 1.0 {
             return None;
         }
         let most = refine::affordable(network).min((self.meter.remaining() / 2) as usize);
-        refine::more_points(sample.values.len(), lacks, most)
+        // An error that has no bound may never have one.
+        let spent = if lacks.is_finite() { self.meter.total() as usize } else { 0 };
+        refine::more_points(sample.values.len(), lacks, spent, most)
     }
 
     fn verdict(&self, network: Network, certificate: Certificate) -> Outcome {
@@ -673,6 +679,8 @@ impl Run<'_> {
     }
 }
 
+/// Times that a fit may be given more values.
+const MOST_ROUNDS: usize = 2;
 /// Splits of the first layer tried in an attempt.
 const SPLITS: u64 = 3;
 /// Noise, relative to the spread, from which on values alone are tried too,

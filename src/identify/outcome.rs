@@ -1,7 +1,7 @@
 //! How an attempt ended, the rule for the verdict, and the choice among attempts.
 
 use super::certify::Certificate;
-use super::{Evidence, Failure, Halt, Solution, Status};
+use super::{Evidence, Failure, Halt, Solution, Status, remedy};
 use crate::network::Network;
 use crate::oracle::{OracleError, StageUse};
 
@@ -12,6 +12,8 @@ const MOST_BOUND: f64 = 1.0;
 pub struct Outcome<N = Network> {
     pub status: Status,
     pub reason: String,
+    /// What may help, unless it is identified.
+    pub remedy: Option<&'static str>,
     pub network: Option<N>,
     pub certificate: Option<Certificate>,
 }
@@ -22,6 +24,7 @@ impl<N> Outcome<N> {
         Outcome {
             status: Status::NotIdentified,
             reason: failure.to_string(),
+            remedy: Some(remedy::of_stage(failure.stage)),
             network: None,
             certificate: None,
         }
@@ -31,11 +34,11 @@ impl<N> Outcome<N> {
     /// identified one, and `accepted` says whether its widths are those given.
     pub fn judge(network: N, certificate: Certificate, tolerance: f64, accepted: bool) -> Self {
         let bound = certificate.error_bound;
-        let (status, reason) = if let Some(difference) = difference(&certificate) {
-            (Status::Approximate, difference)
+        let (status, reason, remedy) = if let Some(difference) = difference(&certificate) {
+            (Status::Approximate, difference, Some(remedy::of_difference(&certificate)))
         } else if bound > MOST_BOUND {
             let reason = "the values do not determine the parameters: at their accuracy the Jacobian is singular";
-            (Status::Approximate, reason.to_owned())
+            (Status::Approximate, reason.to_owned(), Some(remedy::OPEN))
         } else if bound > tolerance {
             let reason = format!(
                 "values of an accuracy of {:.1e} allow a parameter error of {bound:.2e}: \
@@ -43,13 +46,14 @@ impl<N> Outcome<N> {
                 certificate.sigma,
                 next_digit(bound)
             );
-            (Status::Approximate, reason)
+            (Status::Approximate, reason, Some(remedy::TOLERANCE))
         } else if !accepted {
-            (Status::NotIdentified, "other widths were found than those given".to_owned())
+            let reason = "other widths were found than those given";
+            (Status::NotIdentified, reason.to_owned(), Some(remedy::WIDTHS))
         } else {
-            (Status::Identified, "held-out residual at the oracle's accuracy".to_owned())
+            (Status::Identified, "held-out residual at the oracle's accuracy".to_owned(), None)
         };
-        Outcome { status, reason, network: Some(network), certificate: Some(certificate) }
+        Outcome { status, reason, remedy, network: Some(network), certificate: Some(certificate) }
     }
 
     /// Would another way through the stages end here too? An identified network, and one that agrees
@@ -84,7 +88,12 @@ impl<N> Outcome<N> {
                 Ok(Outcome::none(&Failure::new("budget", error.to_string())))
             }
             Err(Halt::Oracle(error)) if error.is_limit() => {
-                Ok(Outcome::none(&Failure::new(stage, error.to_string())))
+                let remedy = match error {
+                    OracleError::TimeLimit(_) => remedy::TIME,
+                    _ => remedy::DOMAIN,
+                };
+                let outcome = Outcome::none(&Failure::new(stage, error.to_string()));
+                Ok(Outcome { remedy: Some(remedy), ..outcome })
             }
             Err(Halt::Oracle(error)) => Err(error),
         }
@@ -103,6 +112,7 @@ impl<N> Outcome<N> {
         Solution {
             status: self.status,
             reason: self.reason,
+            remedy: self.remedy.map(str::to_owned),
             residual: certificate.map(|c| c.residual),
             // Where the black box is not this network, how far the parameters are off is undefined.
             parameter_error_bound: certificate
@@ -151,14 +161,14 @@ fn next_digit(x: f64) -> f64 {
     (x / unit).ceil() * unit
 }
 
-/// Tries `choices` in turn until one is final; else the best outcome, else the last failure. A limit
+/// Tries `choices` in turn until one is final; else the best outcome, else the first failure. A limit
 /// that is reached ends the trials, and what was found before it still counts.
 pub fn first_identified<T, N>(
     choices: impl IntoIterator<Item = T>,
     mut outcome_of: impl FnMut(T) -> Result<Outcome<N>, Halt>,
 ) -> Result<Outcome<N>, Halt> {
     let mut best: Option<Outcome<N>> = None;
-    let mut last = Failure::new("start", "nothing was tried");
+    let mut first = None;
     for choice in choices {
         match outcome_of(choice) {
             Ok(outcome) if outcome.is_final() => return Ok(outcome),
@@ -166,12 +176,13 @@ pub fn first_identified<T, N>(
                 best = Some(outcome);
             }
             Ok(_) => {}
-            Err(Halt::Failed(failure)) => last = failure,
+            Err(Halt::Failed(failure)) => first = first.or(Some(failure)),
             Err(Halt::Oracle(error)) if error.is_limit() && best.is_some() => break,
             Err(halt) => return Err(halt),
         }
     }
-    best.ok_or_else(|| last.into())
+    let nothing = || Failure::new("start", "nothing was tried");
+    best.ok_or_else(|| first.unwrap_or_else(nothing).into())
 }
 
 #[cfg(test)]
@@ -182,7 +193,7 @@ mod tests {
 
     fn approximate() -> Outcome<u8> {
         let (status, reason) = (Status::Approximate, "nearly".to_owned());
-        Outcome { status, reason, network: Some(7), certificate: None }
+        Outcome { status, reason, remedy: None, network: Some(7), certificate: None }
     }
 
     fn limits() -> [OracleError; 3] {

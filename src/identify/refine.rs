@@ -13,7 +13,7 @@ pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
 /// Relative residual from which on steps are not damped.
 const NEAR: f64 = 1e-4;
 /// Residuals within this many floors are near it.
-const NEAR_FLOOR: f64 = 1e3;
+const NEAR_FLOOR: f64 = 10.0;
 /// Steps at most.
 const MOST_STEPS: usize = 200;
 
@@ -43,7 +43,8 @@ const MOST_ENTRIES: usize = 20_000_000;
 /// The error of a fit falls with the square root of the number of values; a little more, since the
 /// estimate of how much is needed has an error of its own.
 const MARGIN: f64 = 1.2;
-/// Where the tolerance is out of reach the sample grows by this factor.
+/// Where the tolerance is out of reach the sample grows by this factor, or to as many values as all that came
+/// before took.
 const WORTHWHILE: usize = 10;
 
 /// Points that a fit of `network` can take.
@@ -52,10 +53,11 @@ pub fn affordable<M: Model>(network: &M) -> usize {
 }
 
 /// Points to add to `have` so that an error `lacks` times too large becomes small enough, if that can be had
-/// for `most` points.
-pub fn more_points(have: usize, lacks: f64, most: usize) -> Option<usize> {
+/// for `most` points; otherwise as many as are worth it, after `spent` queries.
+pub fn more_points(have: usize, lacks: f64, spent: usize, most: usize) -> Option<usize> {
     let needed = have as f64 * (MARGIN * lacks).powi(2);
-    let wanted = if needed <= most as f64 { needed as usize } else { most.min(WORTHWHILE * have) };
+    let worth = spent.max(WORTHWHILE * have);
+    let wanted = if needed <= most as f64 { needed as usize } else { most.min(worth) };
     wanted.checked_sub(have).filter(|&more| more > 0)
 }
 

@@ -2,7 +2,9 @@
 //!
 //! Where all units of the first layer are saturated, y is a vector of signs, known from the hyperplanes, and
 //! f is a network of one hidden layer of y. It is fitted from random starts, with as few units as
-//! reach the accuracy of the values; there are local minima, and the residual tells them.
+//! reach the accuracy of the values; there are local minima, and the residual tells them. Every second start
+//! draws its rows from where the second-order terms of f in y say that they are: those are about
+//! sum_l c_l h''(-tau_l) b_l b_l^T off the diagonal.
 
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
@@ -14,14 +16,14 @@ use super::refine::{Sample, refine};
 use super::units::Unit;
 use super::{Evidence, Failure, Halt};
 use crate::draws;
-use crate::linalg::least_squares;
+use crate::linalg::{least_squares, symmetric_eigen};
 use crate::model::Model;
 use crate::network::{Activation, Network};
 use crate::oracle::{Deadline, Oracle};
 use crate::shallow::Shallow;
 
 /// Starts for each width.
-const STARTS: usize = 16;
+const STARTS: usize = 64;
 /// Largest width tried.
 const MOST_UNITS: usize = 8;
 /// Values a parameter.
@@ -30,6 +32,8 @@ const VALUES: usize = 6;
 const REACHED: f64 = 1.5;
 /// Norms of the rows that are tried.
 const NORMS: std::ops::Range<f64> = 0.3..3.0;
+/// Rounds of completing the diagonal of the second-order terms.
+const COMPLETIONS: usize = 100;
 
 /// A network with activations g and h, the hyperplanes and widths of `units` and the second layer that fits where they are saturated.
 #[allow(clippy::too_many_arguments)]
@@ -59,6 +63,7 @@ pub fn assemble(
     let signs = columns(&|k| DVector::from_column_slice(&places[k].signs));
     let accuracy = places.iter().map(|p| land.noise_at(p.point.norm())).sum::<f64>() / count as f64;
 
+    let quadratic = quadratic(&signs, &values);
     let mut tried = Vec::new();
     let mut residuals: Vec<f64> = Vec::new();
     for m1 in 1..=most {
@@ -74,8 +79,10 @@ pub fn assemble(
             values: values.rows(0, used).into_owned(),
         };
         let mut best: Option<(f64, Shallow)> = None;
-        for _ in 0..STARTS {
-            let Some(start) = start(&sample, m1, h, rng) else { continue };
+        let span = quadratic.as_ref().and_then(|terms| row_space(terms, m1));
+        for k in 0..STARTS {
+            let span = span.as_ref().filter(|_| k % 2 == 0);
+            let Some(start) = start(&sample, m1, span, h, rng) else { continue };
             let scratch = &mut Evidence::default();
             let (fit, _) = refine(&sample, start, accuracy, deadline, "saturated", scratch)?;
             let sigma = sample.sigma(&fit);
@@ -126,11 +133,61 @@ fn pruned(
     Ok(fit)
 }
 
-/// Random rows and shifts, output weights by least squares.
-fn start(sample: &Sample, m1: usize, phi: Activation, rng: &mut impl rand::Rng) -> Option<Shallow> {
+/// The second-order terms of f in signs, m0 x m0 with a diagonal of 0, by least squares; `None` if there are too
+/// few values.
+fn quadratic(signs: &DMatrix<f64>, values: &DVector<f64>) -> Option<DMatrix<f64>> {
+    let (m0, count) = signs.shape();
+    let pairs: Vec<(usize, usize)> = (0..m0).flat_map(|i| (0..i).map(move |j| (j, i))).collect();
+    let terms = 1 + m0 + pairs.len();
+    if pairs.is_empty() || count < 2 * terms {
+        return None;
+    }
+    let design = DMatrix::from_fn(count, terms, |k, term| match term {
+        0 => 1.0,
+        _ if term <= m0 => signs[(term - 1, k)],
+        _ => signs[(pairs[term - 1 - m0].0, k)] * signs[(pairs[term - 1 - m0].1, k)],
+    });
+    let (solution, _) = least_squares(&design, values, 1e-9)?;
+    let mut quadratic = DMatrix::zeros(m0, m0);
+    for (&(j, i), &term) in pairs.iter().zip(solution.iter().skip(1 + m0)) {
+        quadratic[(i, j)] = term;
+        quadratic[(j, i)] = term;
+    }
+    Some(quadratic)
+}
+
+/// An orthonormal basis of the range of rank `m1` that has the entries of `terms` off the diagonal, m0 x m1.
+fn row_space(terms: &DMatrix<f64>, m1: usize) -> Option<DMatrix<f64>> {
+    let mut completed = terms.clone();
+    let mut range = None;
+    for _ in 0..COMPLETIONS {
+        let eigen = symmetric_eigen(&completed)?;
+        let mut order: Vec<usize> = (0..terms.nrows()).collect();
+        order.sort_by(|&i, &j| eigen.values[j].abs().total_cmp(&eigen.values[i].abs()));
+        order.truncate(m1);
+        let basis = eigen.vectors.select_columns(&order);
+        let sizes = DVector::from_iterator(m1, order.iter().map(|&k| eigen.values[k]));
+        let low_rank = &basis * DMatrix::from_diagonal(&sizes) * basis.transpose();
+        completed.set_diagonal(&low_rank.diagonal());
+        range = Some(basis);
+    }
+    range
+}
+
+/// Random rows, in `span` if given, and shifts; output weights by least squares.
+fn start(
+    sample: &Sample,
+    m1: usize,
+    span: Option<&DMatrix<f64>>,
+    phi: Activation,
+    rng: &mut impl rand::Rng,
+) -> Option<Shallow> {
     let m0 = sample.points.nrows();
     let norm = NORMS.start * (NORMS.end / NORMS.start).powf(rng.random());
-    let a = draws::gaussian(rng, m0, m1) * (norm / (m0 as f64).sqrt());
+    let a = match span {
+        Some(span) => span * draws::gaussian(rng, m1, m1) * (norm / (m1 as f64).sqrt()),
+        None => draws::gaussian(rng, m0, m1) * (norm / (m0 as f64).sqrt()),
+    };
     let theta = draws::gaussian(rng, m1, 1).column(0) * 0.5;
     let blank = Shallow { a, theta, c: DVector::from_element(m1, 1.0), c0: 0.0, phi };
     // The derivatives with respect to c and c0 are the last m1 + 1 rows of the Jacobian.

@@ -34,6 +34,9 @@ pub struct Report {
     pub status: Status,
     /// Why, in a sentence.
     pub reason: String,
+    /// What may help, unless it is identified; reports of older versions have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub remedy: Option<String>,
     /// Hidden layers that were looked for: 2, or 1.
     #[serde(default = "two_layers")]
     pub depth: usize,
@@ -148,6 +151,7 @@ impl Report {
             seed: settings.seed,
             status: solution.status,
             reason: solution.reason.clone(),
+            remedy: solution.remedy.clone(),
             depth: N::DEPTH,
             widths,
             idle_inputs: idle_inputs(solution),

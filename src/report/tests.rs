@@ -41,6 +41,7 @@ prop_compose! {
             seed,
             status,
             reason,
+            remedy: None,
             depth: 2,
             widths: widths.clone(),
             idle_inputs: widths.clone(),
@@ -73,6 +74,7 @@ fn solution() -> Solution {
     Solution {
         status: Status::NotIdentified,
         reason: "peel: no gap".to_owned(),
+        remedy: Some("more attempts".to_owned()),
         network: None,
         widths: Some((7, 0)),
         residual: Some(f64::INFINITY),

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::deviation::Deviation;
 use super::hardness::Hardness;
 use super::precision::Precision;
-use crate::identify::Pipeline;
+use crate::identify::{Pipeline, Settings};
 use crate::network::Activation;
 
 /// The coordinates of a cell. Those that older records do not have stand for what was then the only
@@ -50,6 +50,13 @@ pub struct Cell {
     pub precision: Precision,
     /// Queries allowed.
     pub max_queries: u64,
+    /// Fresh starts allowed.
+    #[serde(default = "usual_attempts")]
+    pub attempts: u64,
+}
+
+fn usual_attempts() -> u64 {
+    Settings::default().attempts
 }
 
 fn yes() -> bool {
@@ -76,11 +83,12 @@ pub enum Axis {
     Noise,
     Precision,
     MaxQueries,
+    Attempts,
 }
 
 impl Axis {
     /// All of them, in the order of tables.
-    pub const ALL: [Axis; 16] = [
+    pub const ALL: [Axis; 17] = [
         Axis::Pipeline,
         Axis::D,
         Axis::M0,
@@ -97,6 +105,7 @@ impl Axis {
         Axis::Noise,
         Axis::Precision,
         Axis::MaxQueries,
+        Axis::Attempts,
     ];
 
     /// Its name in plans, records and tables.
@@ -118,6 +127,7 @@ impl Axis {
             Axis::Noise => "noise",
             Axis::Precision => "precision",
             Axis::MaxQueries => "max_queries",
+            Axis::Attempts => "attempts",
         }
     }
 
@@ -141,6 +151,7 @@ impl Axis {
             Axis::Noise => number(cell.noise),
             Axis::Precision => cell.precision.to_string(),
             Axis::MaxQueries => cell.max_queries.to_string(),
+            Axis::Attempts => cell.attempts.to_string(),
         }
     }
 
@@ -196,6 +207,7 @@ impl fmt::Display for Cell {
             (Axis::Hessians, self.hessians.is_some()),
             (Axis::Noise, self.noise > 0.0),
             (Axis::Precision, self.precision != Precision::default()),
+            (Axis::Attempts, self.attempts != usual_attempts()),
         ];
         for (axis, _) in unusual.into_iter().filter(|&(_, unusual)| unusual) {
             write!(f, ", {} {}", axis.name(), axis.label(self))?;
@@ -226,6 +238,7 @@ pub(super) mod tests {
             noise: 0.0,
             precision: Precision::F64,
             max_queries: 1000,
+            attempts: usual_attempts(),
         }
     }
 

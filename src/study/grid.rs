@@ -74,6 +74,9 @@ impl Grid {
         let limits = values(given, "max_queries", Some(Settings::default().max_queries), |text| {
             whole(text, 1..=1 << 53)
         })?;
+        let attempts = values(given, "attempts", Some(Settings::default().attempts), |text| {
+            whole(text, 1..=1000)
+        })?;
         let seeds = seeds(given)?;
 
         let sizes = [
@@ -93,6 +96,7 @@ impl Grid {
             noises.len(),
             precisions.len(),
             limits.len(),
+            attempts.len(),
             seeds.len(),
         ];
         let count = sizes.into_iter().try_fold(1usize, usize::checked_mul);
@@ -123,6 +127,7 @@ impl Grid {
             noise: 0.0,
             precision: Precision::default(),
             max_queries: 1,
+            attempts: 1,
         }];
         along(&mut cells, &pipelines, |cell, &value| cell.pipeline = value);
         along(&mut cells, &ds, |cell, &value| cell.d = value);
@@ -140,6 +145,7 @@ impl Grid {
         along(&mut cells, &noises, |cell, &value| cell.noise = value);
         along(&mut cells, &precisions, |cell, &value| cell.precision = value);
         along(&mut cells, &limits, |cell, &value| cell.max_queries = value);
+        along(&mut cells, &attempts, |cell, &value| cell.attempts = value);
         grid(cells, &seeds)
     }
 }

@@ -33,6 +33,7 @@ fn settings(cell: &Cell, widths: (usize, usize), seed: u64) -> Settings {
             .activation_told
             .then_some(cell.hardness.second_activation(cell.activation)),
         max_queries: cell.max_queries,
+        attempts: cell.attempts,
         tolerance: WRONG,
         // The local pipelines are given the widths, as the published one is.
         widths: local.then_some(widths),
@@ -159,6 +160,7 @@ mod tests {
         Solution {
             status,
             reason: String::new(),
+            remedy: None,
             network,
             widths: None,
             residual: Some(1e-13),
