@@ -513,18 +513,23 @@ impl Run<'_> {
         }
         self.found_units(frame, &units);
         let (first, second) = self.settings.activations();
-        let pairs =
-            families(first).iter().flat_map(|&g| families(second).iter().map(move |&h| (g, h)));
-        first_identified(pairs, |(g, h)| {
+        // Rounded values have one error each wherever f is constant, which no mean lowers: different places do.
+        let means = [(repeats, saturated::VALUES), (1, SINGLE * saturated::VALUES)];
+        let means = &means[..if repeats > 1 { 2 } else { 1 }];
+        let ways = families(first).iter().flat_map(|&g| {
+            families(second).iter().flat_map(move |&h| means.iter().map(move |&mean| (g, h, mean)))
+        });
+        first_identified(ways, |(g, h, (repeats, values_each))| {
             self.meter.enter("saturated");
             let mut f = Restricted::by_values(&mut self.meter, q);
             let mut f = Averaged::new(&mut f, repeats, apart, rng.clone());
             let evidence = &mut self.evidence;
             let start = saturated::assemble(
                 &mut f,
-                land_of_means,
+                &land.averaged(repeats),
                 &units,
                 (g, h),
+                values_each,
                 seed,
                 attempt,
                 deadline,
@@ -691,6 +696,8 @@ const COARSE: f64 = 1e-8;
 const AVERAGED: f64 = 3e-4;
 /// of so many values at most,
 const MOST_REPEATS: usize = 64;
+/// or so many times as many single values as means,
+const SINGLE: usize = 4;
 /// at points so far apart, in natural scales.
 const APART: f64 = 1e-3;
 

@@ -23,11 +23,11 @@ use crate::oracle::{Deadline, Oracle};
 use crate::shallow::Shallow;
 
 /// Starts for each width.
-const STARTS: usize = 64;
+const STARTS: usize = 24;
 /// Largest width tried.
 const MOST_UNITS: usize = 8;
 /// Values a parameter.
-const VALUES: usize = 6;
+pub const VALUES: usize = 6;
 /// A fit has reached the values if its residual is this many times their accuracy.
 const REACHED: f64 = 1.5;
 /// Norms of the rows that are tried.
@@ -35,13 +35,15 @@ const NORMS: std::ops::Range<f64> = 0.3..3.0;
 /// Rounds of completing the diagonal of the second-order terms.
 const COMPLETIONS: usize = 100;
 
-/// A network with activations g and h, the hyperplanes and widths of `units` and the second layer that fits where they are saturated.
+/// A network with activations g and h, the hyperplanes and widths of `units` and the second layer that fits where they
+/// are saturated, to `values_each` values a parameter.
 #[allow(clippy::too_many_arguments)]
 pub fn assemble(
     f: &mut dyn Oracle,
     land: &Landscape,
     units: &[Unit],
     (g, h): (Activation, Activation),
+    values_each: usize,
     seed: u64,
     attempt: u64,
     deadline: Option<Deadline>,
@@ -51,7 +53,7 @@ pub fn assemble(
     let rng = &mut draws::stream(seed, "saturated", attempt);
     let most = MOST_UNITS.min(m0);
     let placer = Placer::new(units, land);
-    let count = VALUES * (most * (m0 + 2) + 1);
+    let count = values_each * (most * (m0 + 2) + 1);
     let places: Vec<_> = (0..count).filter_map(|_| placer.saturate(&[], &[], None, rng)).collect();
     if places.len() < count {
         return Err(failure("the first layer cannot be saturated as a whole"));
@@ -73,7 +75,7 @@ pub fn assemble(
             // More units bring nothing: it is not their number that is wrong.
             break;
         }
-        let used = VALUES * (m1 * (m0 + 2) + 1);
+        let used = values_each * (m1 * (m0 + 2) + 1);
         let sample = Sample {
             points: signs.columns(0, used).into_owned(),
             values: values.rows(0, used).into_owned(),
@@ -249,7 +251,8 @@ mod tests {
             let evidence = &mut Evidence::default();
             let tanh = Activation::Tanh;
             let found =
-                assemble(&mut f, &land, &units, (tanh, tanh), seed, 0, None, evidence).unwrap();
+                assemble(&mut f, &land, &units, (tanh, tanh), VALUES, seed, 0, None, evidence)
+                    .unwrap();
             let error = truth.matching(&found).parameter_error.expect("two units");
             assert!(error < 300.0 * sigma, "{sigma:e}: {error:e}");
         }
