@@ -32,7 +32,7 @@
 //! | units | m0 and the directions a_i | rank-one matrices in that span ([`rank_one`]), and steps of f along lines |
 //! | polish | the directions to rounding | gradients where one unit alone is active |
 //! | peel | m1 and B up to scales | saturated patterns of some units make gradients and Hessians in the others an exact low-rank problem |
-//! | scales | theta, tau, c, c0 and all scales | least squares |
+//! | scales | theta, tau, c, c0 and all scales; units that share a direction | least squares |
 //! | refine | all parameters to rounding | Levenberg-Marquardt |
 //! | certify | residual and error bound | fresh values; the covariance of the fit |
 //!
