@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use disentangle::draws;
 use disentangle::identify::{Settings, Solution, Status, identify};
+use disentangle::network::{Activation, Class, Network};
 use disentangle::oracle::{Oracle, OracleError, Silent};
 use nalgebra::{DMatrix, DVector, DVectorView};
 
@@ -119,4 +120,21 @@ fn a_network_of_three_hidden_layers() {
 fn sine_units() {
     let a = weights(5, 4);
     assert_honest(move |x| a.tr_mul(&x).map(f64::sin).sum());
+}
+
+/// Within the box of its inputs such a black box is a network, which is found; it is none beyond.
+#[test]
+fn inputs_clipped_to_a_box() {
+    let truth = Network::random((5, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
+    let network = truth.clone();
+    let clipped = move |x: DVectorView<f64>| {
+        let inside: Vec<f64> = x.iter().map(|x| x.clamp(-30.0, 30.0)).collect();
+        network.value(&inside)
+    };
+    let solution = outcome(clipped).unwrap();
+    assert_eq!(solution.status, Status::Approximate, "{}", solution.reason);
+    assert!(solution.reason.contains("clipped: input"), "{}", solution.reason);
+    let bound = solution.parameter_error_bound.expect("a bound within the box");
+    let matching = truth.matching(&solution.network.expect("the network within the box"));
+    assert!(matching.parameter_error.is_some_and(|error| error <= bound && bound < 1e-10));
 }

@@ -349,16 +349,20 @@ pub fn identify(
     };
     let mut run = Run {
         meter: Meter::new(oracle, observer, settings.max_queries).until(settings.deadline),
-        settings,
+        settings: settings.clone(),
         evidence: Evidence::default(),
         accuracy: None,
         widths: None,
+        inputs_box: None,
     };
     let result = match settings.pipeline {
         Pipeline::Wide => run.wide(),
         Pipeline::Entangled | Pipeline::Published => run.local(),
     };
-    let outcome = Outcome::settle(result, run.meter.stage())?;
+    let mut outcome = Outcome::settle(result, run.meter.stage())?;
+    if let Some(inputs) = run.inputs_box.take() {
+        outcome = run.within(&inputs, outcome)?;
+    }
     let widths = outcome.network.as_ref().map(|n| (n.a.ncols(), n.b.ncols())).or(run.widths);
     let (queries, stages) = (run.meter.total(), run.meter.stages());
     Ok(outcome.into_solution(widths, run.accuracy, queries, stages, run.evidence))
@@ -366,10 +370,22 @@ pub fn identify(
 
 struct Run<'a> {
     meter: Meter<'a>,
-    settings: &'a Settings,
+    settings: Settings,
     evidence: Evidence,
     accuracy: Option<f64>,
     widths: Option<(usize, usize)>,
+    /// The box to which inputs are clipped, if they are seen to be.
+    inputs_box: Option<InputBox>,
+}
+
+/// Inputs beyond it have no effect.
+struct InputBox {
+    /// The input whose edge is nearest to the origin, of those looked at.
+    input: usize,
+    /// Where that is.
+    edge: f64,
+    /// The natural scale of f.
+    scale: f64,
 }
 
 impl Run<'_> {
@@ -419,23 +435,51 @@ impl Run<'_> {
             if best.as_ref().is_none_or(|b| outcome.better_than(b)) {
                 best = Some(outcome);
             }
-            if done {
+            if !done && attempt == 0 {
+                self.inputs_box = self.find_box(&land)?;
+            }
+            if done || self.inputs_box.is_some() {
                 break;
             }
         }
-        let mut best = best.ok_or_else(|| Failure::new("start", "no attempt was made"))?;
-        if !best.is_final() {
-            self.meter.enter("clipping");
-            match clipping::edge(&mut self.meter, &land, seed, &mut self.evidence) {
-                Ok(Some((input, edge))) => best.reason.push_str(&format!(
-                    "; the inputs seem to be clipped: input {input} has no effect beyond {edge:.4}, and the \
-                     entangled pipeline can stay within a domain"
-                )),
-                Ok(None) => {}
-                Err(error) if error.is_limit() => {}
-                Err(error) => return Err(error.into()),
-            }
+        best.ok_or_else(|| Failure::new("start", "no attempt was made").into())
+    }
+
+    /// Are the inputs clipped to a box? Where a limit leaves that open, they are not known to be.
+    fn find_box(&mut self, land: &probe::Landscape) -> Result<Option<InputBox>, Halt> {
+        self.meter.enter("clipping");
+        match clipping::edge(&mut self.meter, land, self.settings.seed, &mut self.evidence) {
+            Ok(edge) => Ok(edge.map(|(input, edge)| InputBox { input, edge, scale: land.scale })),
+            Err(error) if error.is_limit() => Ok(None),
+            Err(error) => Err(error.into()),
         }
+    }
+
+    /// The black box within the box to which it clips its inputs, by the pipeline that stays near a point;
+    /// `outside` is what came of the wide one.
+    fn within(&mut self, inputs: &InputBox, outside: Outcome) -> Result<Outcome, OracleError> {
+        let InputBox { input, edge, scale } = inputs;
+        let radius = (0.99 * edge).min(entangled::natural_radius(*scale, self.meter.input_dim()));
+        let anywhere = self.settings.clone();
+        self.settings.pipeline = Pipeline::Entangled;
+        self.settings.domain_radius = Some(radius);
+        self.settings.attempts = 1;
+        let result = self.local();
+        self.settings = anywhere;
+        let inside = Outcome::settle(result, self.meter.stage())?;
+        let clipped =
+            format!("the inputs are clipped: input {input} has no effect beyond {edge:.4}");
+        let (mut best, note) = if inside.better_than(&outside) {
+            (inside, format!("; that is within {radius:.4} of the origin: {clipped}"))
+        } else {
+            (outside, format!("; {clipped}, and within {radius:.4}: {}", inside.reason))
+        };
+        if best.status == Status::Identified {
+            // The network and its bound are right, but f is that network in the box only.
+            best.status = Status::Approximate;
+            best.remedy = Some(remedy::CLIPPED);
+        }
+        best.reason.push_str(&note);
         Ok(best)
     }
 
@@ -457,7 +501,7 @@ impl Run<'_> {
 
     /// Stages 1 to 8 by Hessians and gradients.
     fn by_differences(&mut self, frame: &Frame, far: f64, attempt: u64) -> Result<Outcome, Halt> {
-        let Settings { seed, ascent, .. } = *self.settings;
+        let Settings { seed, ascent, .. } = self.settings;
         let Frame { points: q, land, .. } = frame;
         self.meter.enter("stack");
         let mut f = Restricted::new(&mut self.meter, q);
@@ -495,7 +539,7 @@ impl Run<'_> {
 
     /// Stages 1 to 8 by values alone, for values too inaccurate for differences.
     fn by_values(&mut self, frame: &Frame, attempt: u64) -> Result<Outcome, Halt> {
-        let Settings { seed, deadline, .. } = *self.settings;
+        let Settings { seed, deadline, .. } = self.settings;
         let Frame { points: q, land, .. } = frame;
         let repeats = (land.noise_near / (AVERAGED * land.spread)).powi(2);
         let repeats = (repeats.ceil() as usize).clamp(1, MOST_REPEATS);
@@ -554,7 +598,7 @@ impl Run<'_> {
         way: Way,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
-        let Settings { seed, ascent, .. } = *self.settings;
+        let Settings { seed, ascent, .. } = self.settings;
         let Frame { points: q, land, .. } = frame;
         self.meter.enter("peel");
         let mut f = Restricted::by_values(&mut self.meter, q);
@@ -596,7 +640,7 @@ impl Run<'_> {
 
     /// Stages 7 and 8 from a first network.
     fn conclude(&mut self, frame: &Frame, start: Network) -> Result<Outcome, Halt> {
-        let Settings { seed, deadline, .. } = *self.settings;
+        let Settings { seed, deadline, .. } = self.settings;
         let Frame { points: q, weights, land, outside } = frame;
         self.meter.enter("refine");
         let mut f = Restricted::by_values(&mut self.meter, q);

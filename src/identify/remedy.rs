@@ -41,6 +41,8 @@ pub const TIME: &str =
     "allow more time (--time-limit), or continue from a checkpoint: --checkpoint, then --resume";
 /// After a query outside the domain.
 pub(crate) const DOMAIN: &str = "allow a larger domain: --domain-radius";
+/// Inputs are clipped beyond the domain.
+pub(crate) const CLIPPED: &str = "within the box the network is identified: --pipeline entangled --domain-radius says so of the domain alone";
 /// Other widths than those given.
 pub(crate) const WIDTHS: &str = "leave the widths out, or correct them";
 /// The values leave parameters open.

@@ -92,10 +92,15 @@ struct Fitted {
     rms: f64,
 }
 
+/// The radius that is asked where nothing bounds it.
+pub(super) fn natural_radius(scale: f64, d: usize) -> f64 {
+    NATURAL_RADIUS * scale * (d as f64).sqrt()
+}
+
 impl Run<'_> {
     /// The entangled pipeline: attempts by width m1 and by fresh starts until one is certified.
     pub(super) fn entangled(&mut self) -> Result<Outcome, Halt> {
-        let Settings { seed, widths, domain_radius, attempts, .. } = *self.settings;
+        let Settings { seed, widths, domain_radius, attempts, .. } = self.settings;
         let d = self.meter.input_dim();
         let centre = self.settings.local.centre(d);
         self.meter.enter("probe");
@@ -104,7 +109,7 @@ impl Run<'_> {
             Some(radius) => (probe::probe_within(&mut f, radius, seed)?, radius),
             None => {
                 let land = probe::probe(&mut f, seed)?;
-                let radius = NATURAL_RADIUS * land.scale * (d as f64).sqrt();
+                let radius = natural_radius(land.scale, d);
                 (land, radius)
             }
         };
@@ -325,7 +330,7 @@ impl Run<'_> {
     /// Directions as published.
     fn by_hessians(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Split, Halt> {
         self.meter.enter("directions");
-        let Settings { seed, ascent, .. } = *self.settings;
+        let Settings { seed, ascent, .. } = self.settings;
         let local = &self.settings.local;
         let most = place.inner();
         let plan = hessians::Plan {
@@ -406,7 +411,7 @@ impl Run<'_> {
         sample: &Sample,
         attempt: u64,
     ) -> Result<Outcome, Halt> {
-        let Settings { seed, tolerance, deadline, .. } = *self.settings;
+        let Settings { seed, tolerance, deadline, .. } = self.settings;
         let Fitted { network, rms } = fitted;
         if rms > 0.05 * place.land.spread {
             return Err(Failure::new(
