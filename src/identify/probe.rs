@@ -15,6 +15,8 @@ const EXPONENTS: std::ops::RangeInclusive<i32> = -10..=14;
 const OCTAVES_WITHIN: i32 = 12;
 /// Points a scale.
 const POINTS: usize = 64;
+/// Points at the two scales that decide whether f grows, where fewer say so.
+const MORE_POINTS: usize = 1024;
 /// A bounded function's spread settles; over the last two octaves it may not grow by more.
 const MOST_GROWTH: f64 = 1.5;
 /// Points on a line in the difference table of the noise estimate.
@@ -60,8 +62,8 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
         spreads.push(f.values(&points)?.variance().sqrt());
     }
     let spread = spreads.iter().copied().fold(0.0, f64::max);
-    let last = spreads[spreads.len() - 1];
-    let before = spreads[spreads.len() - 3];
+    let mut last = spreads[spreads.len() - 1];
+    let mut before = spreads[spreads.len() - 3];
     if spread == 0.0 {
         return Err(constant().into());
     }
@@ -78,6 +80,14 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
     }
     if noise_near > MOST_NOISE * spread {
         return Err(noisy(noise_near, spread).into());
+    }
+    if last > MOST_GROWTH * before {
+        // Perhaps by chance: few points show little of a function that is large in few places.
+        let mut again = |exponent: i32| -> Result<f64, Halt> {
+            let points = draws::gaussian(&mut rng, d, MORE_POINTS) * 2f64.powi(exponent);
+            Ok(f.values(&points)?.variance().sqrt())
+        };
+        (before, last) = (again(EXPONENTS.end() - 2)?, again(*EXPONENTS.end())?);
     }
     if last > MOST_GROWTH * before {
         return Err(Failure::new(
@@ -281,6 +291,19 @@ mod tests {
         let land = probe(&mut exact, 1).unwrap();
         assert!((1e-16..3e-15).contains(&land.noise_near), "{:e}", land.noise_near);
         assert!((0.2..4.0).contains(&land.scale));
+    }
+
+    #[test]
+    fn growth_by_chance_is_measured_again() {
+        let mut seen = 0;
+        let mut bounded = Box(2, move |x: &[f64]| {
+            // Larger at the first points that far out alone.
+            let far = x[0].hypot(x[1]) > 8192.0;
+            seen += usize::from(far);
+            let size = if far && seen < 100 { 5.0 } else { 1.0 };
+            size * (x[0].tanh() + x[1].tanh())
+        });
+        assert!(probe(&mut bounded, 1).is_ok());
     }
 
     #[test]
