@@ -10,7 +10,7 @@ use crate::oracle::Deadline;
 
 /// Scales of the queries, in natural scales.
 pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
-/// Relative residual from which on steps are not damped.
+/// Relative residual from which on steps are not damped; nor are they within the floor.
 const NEAR: f64 = 1e-4;
 /// Residuals within this many floors are near it.
 const NEAR_FLOOR: f64 = 10.0;
@@ -116,7 +116,8 @@ pub fn refine<M: Model>(
         let (mut improved, mut settled) = (false, false);
         // Near the solution the undamped step converges quadratically; damping would leave the
         // directions of small singular values behind.
-        let mut lambda: f64 = if before < NEAR * size { 0.0 } else { damping };
+        let near = before < NEAR * size || before < floor;
+        let mut lambda: f64 = if near { 0.0 } else { damping };
         for _ in 0..20 {
             let undamped = (lambda == 0.0).then(|| equilibrated.inverse_factor()).flatten();
             let step = match &undamped {
