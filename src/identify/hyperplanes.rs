@@ -99,6 +99,10 @@ pub fn find_units(
                 normal +=
                     f.gradients(&centre, &axes, scheme, STEP * crossing.half_width)?.column(0);
             }
+            if normal.norm() == 0.0 {
+                // Rounded values that do not change over such a step.
+                continue;
+            }
             let half_width = crossing.half_width * normal.dot(&direction).abs() / normal.norm();
             normal.normalize_mut();
             let error = (noise / (gradients as f64).sqrt()).clamp(ROUGH, 0.3);
@@ -304,6 +308,26 @@ pub(super) mod tests {
                 assert!((centre - theta).abs() < 0.6 * unit.half_width, "{centre} {theta}");
                 assert!((1.0..5.0).contains(&unit.half_width), "{}", unit.half_width);
             }
+        }
+    }
+
+    /// Values rounded so coarsely that gradients vanish: whatever is found, no point is asked that is not finite.
+    #[test]
+    fn rounded_values_make_no_directions_of_nothing() {
+        struct Rounded(Network);
+        impl Oracle for Rounded {
+            fn input_dim(&self) -> usize {
+                self.0.a.nrows()
+            }
+            fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+                assert!(points.iter().all(|x| x.is_finite()));
+                Ok(self.0.values(points).map(|v| (v / 0.3).round() * 0.3))
+            }
+        }
+        for seed in 0..6 {
+            let (f, land) = noisy(seed, 1e-3);
+            let f = &mut Rounded(f.network);
+            find_units(f, &land, seed, 0, &mut Evidence::default()).unwrap();
         }
     }
 
