@@ -13,7 +13,7 @@ use super::probe::Landscape;
 use super::units::{Unit, unexplained};
 use super::{Evidence, Failure, Halt};
 use crate::draws;
-use crate::linalg::{complement, least_squares};
+use crate::linalg::{complement, least_squares, median};
 use crate::oracle::{Oracle, OracleError};
 use crate::stencil::GradientScheme;
 
@@ -220,10 +220,6 @@ struct Plane {
 
 /// t = offset + slope . s through most of the crossings (s, t, half width).
 fn plane(found: &[(DVector<f64>, f64, f64)], d: usize) -> Option<Plane> {
-    let median = |mut values: Vec<f64>| {
-        values.sort_by(f64::total_cmp);
-        values[values.len() / 2]
-    };
     let least = ((AGREEING * found.len() as f64) as usize).max(d + 2);
     let mut kept: Vec<&(DVector<f64>, f64, f64)> = found.iter().collect();
     loop {
@@ -235,8 +231,9 @@ fn plane(found: &[(DVector<f64>, f64, f64)], d: usize) -> Option<Plane> {
         let target = DVector::from_iterator(kept.len(), kept.iter().map(|c| c.1));
         let (solution, _) = least_squares(&design, &target, 1e-9)?;
         let off: Vec<f64> = (&target - &design * &solution).iter().map(|r| r.abs()).collect();
-        let half_width = median(kept.iter().map(|c| c.2).collect());
-        let typical = median(off.clone()).max(1e-3 * half_width);
+        let widths: Vec<f64> = kept.iter().map(|c| c.2).collect();
+        let half_width = median(&widths)?;
+        let typical = median(&off)?.max(1e-3 * half_width);
         let agreeing: Vec<_> = kept
             .iter()
             .zip(&off)

@@ -7,6 +7,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::descend::descend;
+use crate::network::Activation;
 use crate::oracle::{Oracle, OracleError};
 
 /// Cells a line is cut into at every magnification.
@@ -28,8 +29,6 @@ const MOST_WIDTH: f64 = 0.4;
 const NOISE: f64 = 0.25;
 /// and a step bent by the second layer within this share of it from one of tanh.
 const CURVED: f64 = 0.05;
-/// tanh is at 98 % of its limit.
-const HALF_WIDTH: f64 = 2.298;
 
 /// A place on a line where f passes from one level to another.
 #[derive(Clone, Copy, Debug)]
@@ -137,6 +136,15 @@ fn zoom(
     Ok(Zoomed::Nothing)
 }
 
+/// z at which 99 % of a transition from -1 to 1 is over.
+pub fn half_width(phi: Activation) -> f64 {
+    match phi {
+        Activation::Tanh => 2.298,
+        Activation::Sigmoid => 4.595,
+        Activation::Erf => 1.645,
+    }
+}
+
 /// The step of tanh that `values` are, all but noise; `None` if it is not above `floor` or they are no such step.
 fn step(ts: &[f64], values: &DVector<f64>, floor: f64) -> Option<Transition> {
     let (lo, hi) = (ts[0], ts[ts.len() - 1]);
@@ -161,7 +169,7 @@ fn step(ts: &[f64], values: &DVector<f64>, floor: f64) -> Option<Transition> {
     (inside && variation > floor && misfit < NOISE * floor + CURVED * variation).then(|| {
         Transition {
             centre: lo + x[2] * (hi - lo),
-            half_width: HALF_WIDTH * x[3] * (hi - lo),
+            half_width: half_width(Activation::Tanh) * x[3] * (hi - lo),
             variation,
         }
     })

@@ -10,6 +10,7 @@ use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use serde_json::json;
 
+use super::line::half_width;
 use super::place::Placer;
 use super::probe::Landscape;
 use super::refine::{Sample, refine};
@@ -212,15 +213,6 @@ fn network(d: usize, units: &[Unit], g: Activation, second: Shallow) -> Network 
     );
     let Shallow { a: b, theta: tau, c, c0, phi: h } = second;
     Network { a, theta, b, tau, c, c0, g, h }
-}
-
-/// z at which 99 % of a transition from -1 to 1 is over.
-fn half_width(phi: Activation) -> f64 {
-    match phi {
-        Activation::Tanh => 2.298,
-        Activation::Sigmoid => 4.595,
-        Activation::Erf => 1.645,
-    }
 }
 
 fn failure(reason: impl Into<String>) -> Halt {

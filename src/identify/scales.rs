@@ -14,6 +14,7 @@ use super::second_layer::SecondLayer;
 use super::units::Unit;
 use super::{Failure, Halt};
 use crate::draws;
+use crate::linalg::median;
 use crate::network::{Activation, Network};
 use crate::oracle::Oracle;
 
@@ -122,7 +123,7 @@ pub fn assemble(
         let row = reading.row.at(q * g.slope(z));
         columns.push((reading, vec![Part { q, z, row }]));
     }
-    let usual = median(&misfits);
+    let usual = median(&misfits).unwrap_or(f64::INFINITY);
     let mut bundles = 0;
     for ((reading, parts), misfit) in columns.iter_mut().zip(&mut misfits) {
         let Row::Known(row) = &reading.row else { continue };
@@ -164,12 +165,6 @@ pub fn assemble(
     let worst = misfits.iter().copied().fold(0.0, f64::max);
     let logs: f64 = misfits.iter().map(|misfit| misfit.max(f64::MIN_POSITIVE).ln()).sum();
     Ok(Assembled { network, misfit: (logs / misfits.len() as f64).exp(), worst, bundles })
-}
-
-fn median(values: &[f64]) -> f64 {
-    let mut sorted = values.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted[sorted.len() / 2]
 }
 
 /// Positions on a line, in half widths.

@@ -8,6 +8,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::scales::Layers;
 use crate::cubic::Cubic;
+use crate::linalg::median;
 use crate::network::Network;
 
 /// Ratios of small weights are noise: beyond this many times their median they are cut.
@@ -40,7 +41,8 @@ pub fn mixed_of(layers: &Layers) -> Option<Cubic> {
     let a = &layers.first;
     let beta = a.clone().lu().solve(&layers.entangled)?;
     let ratios = layers.first_weights.second.component_div(&layers.first_weights.first);
-    let rho = within(&ratios, LARGEST_RATIO * median(&ratios.abs()));
+    let usual = median(ratios.abs().as_slice()).filter(|m| m.is_finite()).unwrap_or(0.0);
+    let rho = within(&ratios, LARGEST_RATIO * usual);
     let terms = layers.entangled.column_iter().zip(layers.entangled_weights.second.iter());
     Some(sum(terms.enumerate().map(|(l, (v, weight))| {
         let inner = DMatrix::from_diagonal(&(rho.component_mul(&beta.column(l)) * *weight));
@@ -65,13 +67,6 @@ fn sum(pairs: impl Iterator<Item = (DVector<f64>, DMatrix<f64>)>) -> Cubic {
 /// Entries beyond +-`most` cut to it; what is not finite is 0.
 fn within(values: &DVector<f64>, most: f64) -> DVector<f64> {
     values.map(|v| if v.is_finite() { v.clamp(-most, most) } else { 0.0 })
-}
-
-/// The middle entry; 0 of none or where that is not finite.
-fn median(values: &DVector<f64>) -> f64 {
-    let mut sorted = values.as_slice().to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.get(sorted.len() / 2).copied().filter(|m| m.is_finite()).unwrap_or(0.0)
 }
 
 #[cfg(test)]
