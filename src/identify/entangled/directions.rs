@@ -20,7 +20,7 @@ use crate::oracle::Oracle;
 /// A first decomposition; mixed terms leave a residual.
 const FIRST: Effort = Effort { starts: 16, mendings: 0, enough: 1e-6 };
 /// The best of the first ones once more.
-pub const MEND: Effort = Effort { starts: 0, mendings: 18, enough: 1e-6 };
+const MEND: Effort = Effort { starts: 0, mendings: 18, enough: 1e-6 };
 /// At the next base point, and without mixed terms.
 const FOLLOW: Effort = Effort { starts: 0, mendings: 0, enough: 1e-6 };
 /// Every attempt searches twice as long as the one before it, up to so many times.

@@ -1,7 +1,7 @@
-//! What the layers share in the third derivatives, once a network is at hand that is nearly right.
+//! What the layers share in the third derivatives.
 //!
 //! The mixed terms 3 sym sum_l c_l h''(u_l) v_l (x) (A diag(phi''(z) b_l) A^T) are no cubes: they limit what the
-//! decomposition finds wherever neither layer is at an inflection. Taken from the network fitted so far and
+//! decomposition finds wherever neither layer is at an inflection. Told by the directions found so far and
 //! subtracted, they leave an error of second order, and small units appear that drowned in them.
 
 use nalgebra::{DMatrix, DVector};
@@ -9,24 +9,9 @@ use nalgebra::{DMatrix, DVector};
 use super::scales::Layers;
 use crate::cubic::Cubic;
 use crate::linalg::median;
-use crate::network::Network;
 
 /// Ratios of small weights are noise: beyond this many times their median they are cut.
 const LARGEST_RATIO: f64 = 4.0;
-
-/// The mixed terms of `network` at `point` (length d).
-pub fn mixed_terms(network: &Network, point: &DVector<f64>) -> Cubic {
-    let z = network.a.transpose() * point - &network.theta;
-    let u = network.b.transpose() * z.map(|z| network.g.value(z)) - &network.tau;
-    let slopes = z.map(|z| network.g.slope(z));
-    let curvatures = z.map(|z| network.g.curvature(z));
-    sum(network.b.column_iter().enumerate().map(|(l, b)| {
-        let weight = network.c[l] * network.h.curvature(u[l]);
-        let v = &network.a * slopes.component_mul(&b) * weight;
-        let inner = DMatrix::from_diagonal(&curvatures.component_mul(&b));
-        (v, &network.a * inner * network.a.transpose())
-    }))
-}
 
 /// The mixed terms at the point of `layers` from the directions and their weights alone, whatever the
 /// activations: with unit columns a_i and v_l, w_l the weight of v_l in the Hessian, rho_i the weight of a_i in
@@ -74,7 +59,21 @@ mod tests {
     use super::super::scales::Weights;
     use super::*;
     use crate::draws;
-    use crate::network::{Activation, Class};
+    use crate::network::{Activation, Class, Network};
+
+    /// The mixed terms of `network` at `point` (length d).
+    pub fn mixed_terms(network: &Network, point: &DVector<f64>) -> Cubic {
+        let z = network.a.transpose() * point - &network.theta;
+        let u = network.b.transpose() * z.map(|z| network.g.value(z)) - &network.tau;
+        let slopes = z.map(|z| network.g.slope(z));
+        let curvatures = z.map(|z| network.g.curvature(z));
+        sum(network.b.column_iter().enumerate().map(|(l, b)| {
+            let weight = network.c[l] * network.h.curvature(u[l]);
+            let v = &network.a * slopes.component_mul(&b) * weight;
+            let inner = DMatrix::from_diagonal(&curvatures.component_mul(&b));
+            (v, &network.a * inner * network.a.transpose())
+        }))
+    }
 
     #[test]
     fn without_the_mixed_terms_only_cubes_are_left() {

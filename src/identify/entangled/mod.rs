@@ -8,8 +8,8 @@
 //! | probe, reduce | accuracy of f in the domain; its m0 dimensions | differences of values; gradients |
 //! | directions | a_i and v_l | by jets: the third derivatives at a point are a sum of m0 + m1 cubes (`jet`); or as published, in the span of Hessians (`hessians`) |
 //! | attribution | which is which | the gradient is made of the v_l alone; far out, where that may be asked, only an a_i is parallel to it and survives in the Hessians (`attribution`) |
-//! | base point | exactness | a steep gradient, then towards the inflection of either layer (`inflection`); mixed terms of the directions so far are taken out (`directions`) |
-//! | disentangling | small units | mixed terms of the network so far are taken out of the third derivatives (`mixed`) |
+//! | base point | exactness | a steep gradient, then towards the inflection of either layer (`inflection`); mixed terms of the directions so far are taken out (`directions`, `mixed`) |
+//! | repair | units that leave no trace in the jet | one more is fitted, then a superfluous one taken away (`repair`) |
 //! | scales | all scalars | ratios of the weights in the jet, then a fit (`scales`) |
 //! | refine, certify | | as in the wide pipeline, within the domain |
 
@@ -19,7 +19,9 @@ mod hessians;
 mod inflection;
 mod jet;
 mod mixed;
+mod repair;
 mod scales;
+mod spare;
 
 use nalgebra::{DMatrix, DVector};
 use serde_json::{Value, json};
@@ -29,7 +31,6 @@ use super::probe::{self, Landscape};
 use super::reduce::{self, Restricted};
 use super::refine::{self, Sample};
 use super::{Failure, Halt, Pipeline, Run, Settings, Status, certify, families, stack};
-use crate::cubic::decompose;
 use crate::draws;
 use crate::hessian::{svec, svec_outer};
 use crate::linalg::least_squares;
@@ -49,9 +50,7 @@ const RIM: f64 = 0.02;
 const SAMPLING: f64 = 1.0 / 3.0;
 /// Where every unit but those of interest is saturated, in radii.
 const FAR: f64 = 300.0;
-/// Rounds of taking out the mixed terms.
-const ROUNDS: usize = 5;
-/// A fit within this many times the noise needs none.
+/// A fit within this many times the noise needs no repair.
 const AT_FLOOR: f64 = 100.0;
 /// Shares of the radius at which points for the fit and the certificate lie.
 const SHELLS: [f64; 4] = [1.0, 0.5, 1.0, 0.8];
@@ -74,16 +73,6 @@ impl Place<'_> {
     fn inner(&self) -> f64 {
         self.radius - self.step.reach()
     }
-}
-
-/// Directions, split between the layers.
-struct Split {
-    /// The likeliest partition first.
-    partitions: Vec<Layers>,
-    /// Where third derivatives were decomposed, if they were.
-    jet: Option<Jet>,
-    /// All directions, with the lengths that the search gave them.
-    components: DMatrix<f64>,
 }
 
 /// A network in the coordinates y, and its root mean square residual.
@@ -179,7 +168,7 @@ impl Run<'_> {
     fn try_width(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Outcome, Halt> {
         self.widths = Some((place.q.ncols(), m1));
         let found = match self.settings.pipeline {
-            Pipeline::Published => vec![self.by_hessians(place, m1, attempt)?],
+            Pipeline::Published => vec![vec![self.by_hessians(place, m1, attempt)?]],
             Pipeline::Entangled | Pipeline::Wide => self.by_jets(place, m1, attempt)?,
         };
         let k = place.q.ncols();
@@ -188,74 +177,64 @@ impl Run<'_> {
         let count = refine::points_for(parameters);
         let sample = self.sample(place, "entangled sample", attempt, count)?;
         let activations = families(self.settings.activation);
-        let ways = found.iter().flat_map(|split| activations.iter().map(move |&phi| (split, phi)));
-        first_identified(ways, |(split, phi)| {
-            let fitted = self.fit(place, &split.partitions, phi, &sample)?;
-            let fitted = match &split.jet {
-                Some(jet) => {
-                    self.disentangle(place, jet, &split.components, fitted, &sample, attempt)?
+        let mut fits = Vec::new();
+        let mut failure = None;
+        for (partitions, &phi) in found.iter().flat_map(|p| activations.iter().map(move |a| (p, a)))
+        {
+            match self.fit(place, partitions, phi, &sample) {
+                Ok(fitted) => {
+                    let arrived = fitted.rms < AT_FLOOR * place.land.noise_near;
+                    fits.push(fitted);
+                    if arrived {
+                        break;
+                    }
                 }
-                None => fitted,
+                Err(Halt::Failed(one)) => failure = failure.or(Some(one)),
+                Err(halt) => return Err(halt),
+            }
+        }
+        if let (true, Some(failure)) = (fits.is_empty(), failure) {
+            return Err(failure.into());
+        }
+        // The better the fit, the fewer units are wrong.
+        fits.sort_by(|a, b| a.rms.total_cmp(&b.rms));
+        first_identified(fits, |fitted| {
+            let fitted = match self.settings.pipeline {
+                Pipeline::Published => fitted,
+                Pipeline::Entangled | Pipeline::Wide => {
+                    self.repair(place, fitted, &sample, attempt)?
+                }
             };
             self.finish(place, fitted, &sample, attempt)
         })
     }
 
-    /// The mixed terms of a network that is nearly right are taken out of the third derivatives, which
-    /// are decomposed anew and fitted again, as long as that helps.
-    fn disentangle(
+    /// Units that are not right are exchanged, as long as the fit improves.
+    fn repair(
         &mut self,
         place: &Place<'_>,
-        jet: &Jet,
-        components: &DMatrix<f64>,
-        mut fitted: Fitted,
+        fitted: Fitted,
         sample: &Sample,
         attempt: u64,
     ) -> Result<Fitted, Halt> {
-        let m1 = fitted.network.b.ncols();
-        let rng = &mut draws::stream(self.settings.seed, "disentangle", attempt);
-        let mut components = components.clone();
-        for round in 0..ROUNDS {
-            if fitted.rms < AT_FLOOR * place.land.noise_near {
-                break;
-            }
-            self.meter.enter("directions");
-            let mixed = mixed::mixed_terms(&fitted.network, &jet.point);
-            let cleaned = Jet { cubic: jet.cubic.minus(&mixed), ..jet.clone() };
-            let rank = components.ncols();
-            let Some(found) =
-                decompose(&cleaned.cubic, rank, Some(&components), directions::MEND, rng)
-            else {
-                break;
-            };
-            let mut partitions = split(&cleaned, &found.components, m1, rng)?;
-            if partitions[0].1.decided() {
-                partitions.truncate(1);
-            }
-            let margin = partitions[0].1.margin;
-            let partitions: Vec<Layers> =
-                partitions.into_iter().map(|(layers, _)| layers).collect();
-            let next = self.fit(place, &partitions, fitted.network.g, sample);
-            let rms = next.as_ref().map_or(f64::NAN, |next| next.rms);
-            self.evidence.add(
-                "disentangle",
-                json!({"round": round, "residual": found.residual, "margin": margin,
-                    "from": fitted.rms, "to": rms}),
-            );
-            match next {
-                Ok(next) if next.rms < fitted.rms => {
-                    fitted = next;
-                    components = found.components;
-                }
-                Ok(_) | Err(Halt::Failed(_)) => break,
-                Err(halt) => return Err(halt),
-            }
+        if fitted.rms < AT_FLOOR * place.land.noise_near {
+            return Ok(fitted);
         }
-        Ok(fitted)
+        self.meter.enter("repair");
+        let Settings { seed, deadline, .. } = self.settings;
+        let noise = place.land.noise_near;
+        let floor = repair::Floor { least: 4.0 * noise, enough: AT_FLOOR * noise };
+        let rng = &mut draws::stream(seed, "repair", attempt);
+        repair::repair(sample, fitted, floor, deadline, rng, &mut self.evidence)
     }
 
-    /// Directions from third derivatives, the likeliest first.
-    fn by_jets(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Vec<Split>, Halt> {
+    /// Directions from third derivatives, each set with its likeliest partitions between the layers.
+    fn by_jets(
+        &mut self,
+        place: &Place<'_>,
+        m1: usize,
+        attempt: u64,
+    ) -> Result<Vec<Vec<Layers>>, Halt> {
         self.meter.enter("directions");
         let mut f = Centred::new(&mut self.meter, place.centre);
         let f = &mut Restricted::new(&mut f, place.q);
@@ -263,16 +242,15 @@ impl Run<'_> {
         let reach = directions::Reach { step: place.step, inner: place.inner() };
         let found =
             directions::search(f, &place.jets, m1, attempt, reach, rng, &mut self.evidence)?;
-        let mut splits = Vec::new();
-        for directions::Directions { jet, components, mut partitions, .. } in found {
+        let mut all = Vec::new();
+        for directions::Directions { components, mut partitions, .. } in found {
             // Where neither rule decides, the fit does.
             if self.attribute(place, &components, &mut partitions, attempt)? {
                 partitions.truncate(1);
             }
-            let partitions = partitions.into_iter().map(|(layers, _)| layers).collect();
-            splits.push(Split { partitions, jet: Some(jet), components });
+            all.push(partitions.into_iter().map(|(layers, _)| layers).collect());
         }
-        Ok(splits)
+        Ok(all)
     }
 
     /// Is the first of the `partitions` of `components` decided? The gradient's margin says so; where far
@@ -327,8 +305,8 @@ impl Run<'_> {
         Ok(decided)
     }
 
-    /// Directions as published.
-    fn by_hessians(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Split, Halt> {
+    /// Directions and their partition as published.
+    fn by_hessians(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Layers, Halt> {
         self.meter.enter("directions");
         let Settings { seed, ascent, .. } = self.settings;
         let local = &self.settings.local;
@@ -360,8 +338,7 @@ impl Run<'_> {
         let layers = &mut partitions[0].0;
         layers.first_weights.third = None;
         layers.entangled_weights.third = None;
-        let partitions = vec![layers.clone()];
-        Ok(Split { partitions, jet: None, components: found.directions })
+        Ok(layers.clone())
     }
 
     /// Scales and refinement with one activation, from the partition that fits best.

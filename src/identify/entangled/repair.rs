@@ -1,0 +1,133 @@
+//! The way out of a fit that stops with all units right but a few.
+//!
+//! A first-layer unit whose weights in f nearly cancel leaves hardly a trace in the third derivatives, and neither does a
+//! second-layer unit at its flattest; the direction found in its place leads to a minimum of the fit that is only
+//! local. With one unit to spare such minima are none: a unit is added where it explains most of the residual, all
+//! are fitted, and the one that has become superfluous (constant, or another's double) is taken away.
+
+use rand::Rng;
+use serde_json::json;
+
+use super::super::refine::{self, Sample};
+use super::super::{Evidence, Halt};
+use super::Fitted;
+use super::spare::{Layer, grown, shrunk};
+use crate::network::Network;
+use crate::oracle::Deadline;
+
+/// What is exchanged at once; the next if this is of no use, then the first again.
+const EXCHANGES: [&[Layer]; 3] =
+    [&[Layer::First], &[Layer::Second], &[Layer::First, Layer::Second]];
+/// Exchanges at most.
+const MOST: usize = 16;
+/// Units whose removal is tried.
+const REMOVALS: usize = 3;
+/// A residual above this share of the last one is no gain.
+const GAIN: f64 = 0.7;
+
+/// How small residuals (root mean square) can become, and which is small enough.
+#[derive(Clone, Copy)]
+pub struct Floor {
+    /// That of the fit.
+    pub least: f64,
+    /// Exchanges end here.
+    pub enough: f64,
+}
+
+/// Exchanges units of `fitted` as long as the fit improves.
+pub fn repair(
+    sample: &Sample,
+    mut fitted: Fitted,
+    floor: Floor,
+    deadline: Option<Deadline>,
+    rng: &mut impl Rng,
+    evidence: &mut Evidence,
+) -> Result<Fitted, Halt> {
+    let mut idle = 0;
+    for _ in 0..MOST {
+        let Some(layers) = EXCHANGES.get(idle).filter(|_| fitted.rms > floor.enough) else { break };
+        let network = fitted.network.clone();
+        let next = exchanged(sample, network, layers, floor, deadline, rng, evidence)?;
+        let Some(next) = next else { break };
+        let names: Vec<String> = layers.iter().map(|layer| format!("{layer:?}")).collect();
+        evidence.add("repair", json!({"units": names, "from": fitted.rms, "to": next.rms}));
+        idle = if next.rms < GAIN * fitted.rms { 0 } else { idle + 1 };
+        if next.rms < fitted.rms {
+            fitted = next;
+        }
+    }
+    Ok(fitted)
+}
+
+/// The best network found with one unit of each of `layers` exchanged; `None` if none can be added.
+fn exchanged(
+    sample: &Sample,
+    mut network: Network,
+    layers: &[Layer],
+    floor: Floor,
+    deadline: Option<Deadline>,
+    rng: &mut impl Rng,
+    evidence: &mut Evidence,
+) -> Result<Option<Fitted>, Halt> {
+    let mut fit = |start| -> Result<Fitted, Halt> {
+        let stage = "refine_exchanged";
+        let (network, rms) = refine::refine(sample, start, floor.least, deadline, stage, evidence)?;
+        Ok(Fitted { network, rms })
+    };
+    for &layer in layers {
+        let Some(more) = grown(sample, &network, layer, rng) else { return Ok(None) };
+        network = more;
+    }
+    let mut at = fit(network)?;
+    for &layer in layers {
+        let mut best: Option<Fitted> = None;
+        for less in shrunk(sample, &at.network, layer).into_iter().take(REMOVALS) {
+            let next = fit(less)?;
+            if best.as_ref().is_none_or(|best| next.rms < best.rms) {
+                best = Some(next);
+            }
+            if best.as_ref().is_some_and(|best| best.rms < floor.enough) {
+                break;
+            }
+        }
+        let Some(best) = best else { return Ok(None) };
+        at = best;
+    }
+    Ok(Some(at))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws;
+    use crate::network::{Activation, Class};
+
+    #[test]
+    fn wrong_units_are_exchanged() {
+        let truth = Network::random((6, 6, 2), Class::General, Activation::Tanh, 5).unwrap();
+        let points = draws::gaussian(&mut draws::stream(2, "repair", 0), 6, 300);
+        let sample = Sample { values: truth.values(&points), points };
+        let floor = Floor { least: 1e-15, enough: 1e-13 };
+        let evidence = &mut Evidence::default();
+        let mut minima = 0;
+        for seed in 0..8 {
+            // Where the fit from a wrong start stops short, the exchange goes on.
+            let rng = &mut draws::stream(seed, "repair", 1);
+            let mut wrong = truth.clone();
+            wrong.a.set_column(2, &(draws::unit_vector(rng, 6) * truth.a.column(2).norm()));
+            wrong.b.set_column(0, &(draws::unit_vector(rng, 6) * truth.b.column(0).norm()));
+            let (network, rms) =
+                refine::refine(&sample, wrong, floor.least, None, "refine", evidence).unwrap();
+            if rms < floor.enough {
+                continue;
+            }
+            minima += 1;
+            let found =
+                repair(&sample, Fitted { network, rms }, floor, None, rng, evidence).unwrap();
+            assert!(found.rms < floor.enough, "{seed}: {rms} {}", found.rms);
+            let error = truth.matching(&found.network).parameter_error.unwrap();
+            assert!(error < 1e-9, "{error}");
+        }
+        assert!(minima > 0);
+    }
+}
