@@ -219,6 +219,11 @@ impl Cholesky {
         view(matrix).llt(Side::Lower).ok().map(Cholesky)
     }
 
+    /// Solves the linear system for all columns of `rhs`.
+    pub fn solve_columns(&self, rhs: &DMatrix<f64>) -> DMatrix<f64> {
+        owned(self.0.solve(view(rhs)).as_ref())
+    }
+
     /// Solves the linear system.
     pub fn solve(&self, rhs: &DVector<f64>) -> DVector<f64> {
         let x: Mat<f64> =

@@ -130,6 +130,7 @@ pub fn refine<M: Model>(
         // directions of small singular values behind.
         let near = before < floor || (quadratic && before < NEAR * size);
         let mut lambda: f64 = if near { 0.0 } else { damping };
+        let tried = lambda.max(damping);
         while lambda <= MOST_DAMPING {
             let undamped = (lambda == 0.0).then(|| equilibrated.inverse_factor()).flatten();
             let step = match &undamped {
@@ -145,7 +146,8 @@ pub fn refine<M: Model>(
                     network = trial;
                     residual = next;
                     improved = true;
-                    damping = (lambda * 0.1).max(1e-12);
+                    // Lower only where the first one will do: each costs a factorisation.
+                    damping = if lambda > tried { lambda } else { (lambda * 0.1).max(1e-12) };
                     if let Some(factor) = undamped.filter(|_| rms(&residual) < floor) {
                         (network, residual) =
                             settle(sample, network, residual, &equilibrated, &factor);

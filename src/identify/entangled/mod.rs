@@ -52,6 +52,8 @@ const SAMPLING: f64 = 1.0 / 3.0;
 const FAR: f64 = 300.0;
 /// A fit within this many times the noise needs no repair.
 const AT_FLOOR: f64 = 100.0;
+/// A fit that leaves more than this share of the spread is mended after all others.
+const POOR: f64 = 1e-3;
 /// Shares of the radius at which points for the fit and the certificate lie.
 const SHELLS: [f64; 4] = [1.0, 0.5, 1.0, 0.8];
 
@@ -177,36 +179,41 @@ impl Run<'_> {
         let count = refine::points_for(parameters);
         let sample = self.sample(place, "entangled sample", attempt, count)?;
         let activations = families(self.settings.activation);
-        let mut fits = Vec::new();
-        let mut failure = None;
-        for (partitions, &phi) in found.iter().flat_map(|p| activations.iter().map(move |a| (p, a)))
-        {
-            match self.fit(place, partitions, phi, &sample) {
-                Ok(fitted) => {
-                    let arrived = fitted.rms < AT_FLOOR * place.land.noise_near;
-                    fits.push(fitted);
-                    if arrived {
-                        break;
-                    }
-                }
-                Err(Halt::Failed(one)) => failure = failure.or(Some(one)),
-                Err(halt) => return Err(halt),
+        let ways = found.iter().flat_map(|split| activations.iter().map(move |&phi| (split, phi)));
+        // The better the fit, the fewer units are wrong: poor ones wait.
+        let mut poor = Vec::new();
+        let good = first_identified(ways, |(partitions, phi)| {
+            let fitted = self.fit(place, partitions, phi, &sample)?;
+            if fitted.rms > POOR * place.land.spread {
+                poor.push(fitted);
+                return Err(Failure::new("scales", "no partition fits well").into());
             }
+            self.complete(place, fitted, &sample, attempt)
+        });
+        let settled =
+            good.as_ref().map_or_else(|halt| !matches!(halt, Halt::Failed(_)), Outcome::is_final);
+        if settled || poor.is_empty() {
+            return good;
         }
-        if let (true, Some(failure)) = (fits.is_empty(), failure) {
-            return Err(failure.into());
-        }
-        // The better the fit, the fewer units are wrong.
-        fits.sort_by(|a, b| a.rms.total_cmp(&b.rms));
-        first_identified(fits, |fitted| {
-            let fitted = match self.settings.pipeline {
-                Pipeline::Published => fitted,
-                Pipeline::Entangled | Pipeline::Wide => {
-                    self.repair(place, fitted, &sample, attempt)?
-                }
-            };
-            self.finish(place, fitted, &sample, attempt)
-        })
+        poor.sort_by(|a, b| a.rms.total_cmp(&b.rms));
+        let mended =
+            first_identified(poor, |fitted| self.complete(place, fitted, &sample, attempt));
+        first_identified([good, mended], |outcome| outcome)
+    }
+
+    /// From a fit to the certificate.
+    fn complete(
+        &mut self,
+        place: &Place<'_>,
+        fitted: Fitted,
+        sample: &Sample,
+        attempt: u64,
+    ) -> Result<Outcome, Halt> {
+        let fitted = match self.settings.pipeline {
+            Pipeline::Published => fitted,
+            Pipeline::Entangled | Pipeline::Wide => self.repair(place, fitted, sample, attempt)?,
+        };
+        self.finish(place, fitted, sample, attempt)
     }
 
     /// Units that are not right are exchanged, as long as the fit improves.

@@ -70,29 +70,40 @@ pub fn grown(
         Layer::Second => &network.b,
     };
     let length = median(&lengths(like))?;
-    let mut best: Option<(f64, Unit)> = None;
-    for _ in 0..CANDIDATES {
+    let points = sample.points.ncols();
+    // Each has as many features as outgoing weights: what f changes by with these.
+    let width = match layer {
+        Layer::First => network.c.len(),
+        Layer::Second => 1,
+    };
+    let mut units = Vec::new();
+    let mut features = DMatrix::zeros(points, CANDIDATES * width);
+    for k in 0..CANDIDATES {
         let incoming = draws::unit_vector(rng, like.nrows()) * length;
-        let (shift, mut beyond) = match layer {
+        let mut of_unit = features.columns_mut(k * width, width);
+        let shift = match layer {
             Layer::First => {
                 let y = sample.points.tr_mul(&incoming).map(|z| network.g.value(z));
-                let mut features = outputs.weights.transpose();
-                features.column_iter_mut().for_each(|mut w| w.component_mul_assign(&y));
-                (0.0, features)
+                of_unit.copy_from(&outputs.weights.transpose());
+                of_unit.column_iter_mut().for_each(|mut w| w.component_mul_assign(&y));
+                0.0
             }
             Layer::Second => {
                 let u = outputs.first.tr_mul(&incoming);
                 let middle = u.mean();
-                let values = u.map(|u| network.h.value(u - middle));
-                (middle, DMatrix::from_column_slice(values.len(), 1, values.as_slice()))
+                of_unit.set_column(0, &u.map(|u| network.h.value(u - middle)));
+                middle
             }
         };
-        for mut column in beyond.column_iter_mut() {
-            let explained = tangent.solve(&(&jacobian.jt * &column));
-            column -= jacobian.jt.tr_mul(&explained);
-        }
-        let Some((outgoing, _)) = least_squares(&beyond, &-&residual, 1e-10) else { continue };
-        let rest = (&residual + &beyond * &outgoing).norm();
+        units.push((incoming, shift));
+    }
+    let explained = tangent.solve_columns(&(&jacobian.jt * &features));
+    let beyond = features - jacobian.jt.transpose() * explained;
+    let mut best: Option<(f64, Unit)> = None;
+    for (k, (incoming, shift)) in units.into_iter().enumerate() {
+        let of_unit = beyond.columns(k * width, width).into_owned();
+        let Some((outgoing, _)) = least_squares(&of_unit, &-&residual, 1e-10) else { continue };
+        let rest = (&residual + of_unit * &outgoing).norm();
         if best.as_ref().is_none_or(|best| rest < best.0) {
             best = Some((rest, Unit { incoming, shift, outgoing }));
         }
