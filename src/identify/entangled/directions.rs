@@ -26,7 +26,7 @@ const FOLLOW: Effort = Effort { starts: 0, mendings: 0, enough: 1e-6 };
 /// Every attempt searches twice as long as the one before it, up to so many times.
 const MOST_DOUBLINGS: u64 = 3;
 /// Residual beyond which a decomposition means nothing.
-const HOPELESS: f64 = 0.05;
+const HOPELESS: f64 = 0.2;
 /// Cleanings at a base point.
 const CLEANINGS: usize = 12;
 /// A residual that falls less than this is not followed.

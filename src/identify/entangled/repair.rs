@@ -16,8 +16,11 @@ use crate::network::Network;
 use crate::oracle::Deadline;
 
 /// What is exchanged at once; the next if this is of no use, then the first again.
-const EXCHANGES: [&[Layer]; 3] =
-    [&[Layer::First], &[Layer::Second], &[Layer::First, Layer::Second]];
+const EXCHANGES: [&[Layer]; 5] = {
+    const F: Layer = Layer::First;
+    const S: Layer = Layer::Second;
+    [&[F], &[S], &[F, S], &[F, F, S], &[F, F, F, S]]
+};
 /// Exchanges at most.
 const MOST: usize = 16;
 /// Units whose removal is tried.
