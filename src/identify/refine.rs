@@ -129,10 +129,16 @@ pub fn refine<M: Model>(
         // Near the solution the undamped step converges quadratically; damping would leave the
         // directions of small singular values behind.
         let near = before < floor || (quadratic && before < NEAR * size);
+        // The slow factorisation pays once that is seen.
+        let converges = before < floor || steps > 1;
         let mut lambda: f64 = if near { 0.0 } else { damping };
         let tried = lambda.max(damping);
         while lambda <= MOST_DAMPING {
-            let undamped = (lambda == 0.0).then(|| equilibrated.inverse_factor()).flatten();
+            let undamped = match lambda {
+                0.0 if converges => equilibrated.inverse_factor(),
+                0.0 => equilibrated.quick_factor(),
+                _ => None,
+            };
             let step = match &undamped {
                 Some(factor) => Some(factor.solve(&gradient)),
                 None if lambda == 0.0 => None,
@@ -248,10 +254,15 @@ impl Equilibrated {
     /// the slower factorisation of the Jacobian itself decides, which sees down to n eps. `None` if it is
     /// singular to working precision.
     pub fn inverse_factor(&self) -> Option<InverseFactor> {
+        self.quick_factor().or_else(|| InverseFactor::of_rows(&self.jt))
+    }
+
+    /// The same by the Gram matrix alone.
+    fn quick_factor(&self) -> Option<InverseFactor> {
         let rounding = 4.0 * self.gram.nrows() as f64 * f64::EPSILON;
         let mut gram = self.gram.clone();
         (0..gram.nrows()).for_each(|k| gram[(k, k)] -= rounding);
-        InverseFactor::of_gram(&gram).or_else(|| InverseFactor::of_rows(&self.jt))
+        InverseFactor::of_gram(&gram)
     }
 
     /// Cholesky factor of gram + lambda I.
