@@ -70,6 +70,27 @@ fn networks_are_identified_within_the_domain() {
 }
 
 #[test]
+fn wrong_units_are_exchanged_until_the_network_is_right() {
+    // With shifts this large third derivatives show some of the units only.
+    let mut exchanged = 0;
+    for seed in 0..4 {
+        let truth = paper((10, 10, 3), Activation::Tanh, 0.5, seed);
+        let settings = Settings {
+            widths: Some((10, 3)),
+            ..local(Pipeline::Entangled, Activation::Tanh, seed)
+        };
+        let solution =
+            identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).unwrap();
+        if solution.status != Status::Identified {
+            continue;
+        }
+        assert_right(&truth, &solution);
+        exchanged += usize::from(solution.evidence.as_json()["repair"].is_array());
+    }
+    assert!(exchanged >= 2, "{exchanged}");
+}
+
+#[test]
 fn widths_and_activation_need_not_be_told() {
     let truth = paper((9, 9, 2), Activation::Tanh, 0.05, 1);
     let settings = Settings { activation: None, ..local(Pipeline::Entangled, Activation::Tanh, 1) };
