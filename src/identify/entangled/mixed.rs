@@ -62,7 +62,7 @@ mod tests {
     use crate::network::{Activation, Class, Network};
 
     /// The mixed terms of `network` at `point` (length d).
-    pub fn mixed_terms(network: &Network, point: &DVector<f64>) -> Cubic {
+    fn mixed_terms(network: &Network, point: &DVector<f64>) -> Cubic {
         let z = network.a.transpose() * point - &network.theta;
         let u = network.b.transpose() * z.map(|z| network.g.value(z)) - &network.tau;
         let slopes = z.map(|z| network.g.slope(z));

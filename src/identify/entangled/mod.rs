@@ -180,7 +180,7 @@ impl Run<'_> {
         let sample = self.sample(place, "entangled sample", attempt, count)?;
         let activations = families(self.settings.activation);
         let ways = found.iter().flat_map(|split| activations.iter().map(move |&phi| (split, phi)));
-        // The better the fit, the fewer units are wrong: poor ones wait.
+        // The better the fit, the fewer units are wrong: poor ones wait; where m1 is a guess, for the next attempt.
         let mut poor = Vec::new();
         let good = first_identified(ways, |(partitions, phi)| {
             let fitted = self.fit(place, partitions, phi, &sample)?;
@@ -192,13 +192,14 @@ impl Run<'_> {
         });
         let settled =
             good.as_ref().map_or_else(|halt| !matches!(halt, Halt::Failed(_)), Outcome::is_final);
-        if settled || poor.is_empty() {
+        let guessed = self.settings.widths.is_none() && attempt == 0;
+        if settled || guessed || poor.is_empty() {
             return good;
         }
         poor.sort_by(|a, b| a.rms.total_cmp(&b.rms));
         let mended =
             first_identified(poor, |fitted| self.complete(place, fitted, &sample, attempt));
-        first_identified([good, mended], |outcome| outcome)
+        first_identified(good.into_iter().map(Ok).chain([mended]), |outcome| outcome)
     }
 
     /// From a fit to the certificate.
@@ -342,10 +343,10 @@ impl Run<'_> {
             )
             .into());
         }
-        let layers = &mut partitions[0].0;
+        let mut layers = partitions.swap_remove(0).0;
         layers.first_weights.third = None;
         layers.entangled_weights.third = None;
-        Ok(layers.clone())
+        Ok(layers)
     }
 
     /// Scales and refinement with one activation, from the partition that fits best.

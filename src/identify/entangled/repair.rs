@@ -52,8 +52,7 @@ pub fn repair(
         let network = fitted.network.clone();
         let next = exchanged(sample, network, layers, floor, deadline, rng, evidence)?;
         let Some(next) = next else { break };
-        let names: Vec<String> = layers.iter().map(|layer| format!("{layer:?}")).collect();
-        evidence.add("repair", json!({"units": names, "from": fitted.rms, "to": next.rms}));
+        evidence.add("repair", json!({"layers": layers, "from": fitted.rms, "to": next.rms}));
         idle = if next.rms < GAIN * fitted.rms { 0 } else { idle + 1 };
         if next.rms < fitted.rms {
             fitted = next;

@@ -2,6 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
+use serde::Serialize;
 
 use super::super::refine::{Equilibrated, Sample};
 use super::rms_of;
@@ -15,7 +16,8 @@ const CANDIDATES: usize = 100;
 const DAMPING: f64 = 1e-12;
 
 /// Where a unit is added or taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Layer {
     /// A column of A.
     First,
