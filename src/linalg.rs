@@ -113,15 +113,15 @@ pub fn real_eigenvectors(matrix: &DMatrix<f64>) -> Option<DMatrix<f64>> {
     Some(real)
 }
 
-/// Blocks of columns in [`gram`], fixed so that rounding is.
-const GRAM_BLOCK: usize = 256;
-
 /// The middle one of the sorted `values`, the upper one of two; `None` of none.
 pub fn median(values: &[f64]) -> Option<f64> {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     sorted.get(sorted.len() / 2).copied()
 }
+
+/// Blocks of columns in [`gram`], fixed so that rounding is.
+const GRAM_BLOCK: usize = 256;
 
 /// M M^T (both triangles) of a wide matrix, in parallel over blocks of columns of the result.
 pub fn gram(matrix: &DMatrix<f64>) -> DMatrix<f64> {

@@ -9,7 +9,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::peel::{Peel, Resolved, part_way};
 use super::{Failure, Halt};
-use crate::linalg::{least_squares, thin_svd};
+use crate::linalg::{least_squares, median, thin_svd};
 use crate::network::Activation;
 
 /// Condition number up to which the patterns tell the rows of B apart.
@@ -117,12 +117,11 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
             solution = x;
             // Readings far off the common rule are broken ones.
             let fit = &design * &solution;
-            let mut off: Vec<f64> = (0..count)
+            let off: Vec<f64> = (0..count)
                 .filter(|&k| weights[k] > 0.0)
                 .map(|k| weights[k] * (u[k] - fit[k]).abs())
                 .collect();
-            off.sort_by(f64::total_cmp);
-            let typical = off.get(off.len() / 2).copied().unwrap_or(0.0);
+            let typical = median(&off).unwrap_or(0.0);
             for k in 0..count {
                 if weights[k] > 0.0 && weights[k] * (u[k] - fit[k]).abs() > 30.0 * typical + 1e-12 {
                     weights[k] = 0.0;

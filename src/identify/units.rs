@@ -14,6 +14,7 @@ use super::stack::Stack;
 use super::{Evidence, Halt};
 use crate::draws;
 use crate::hessian::{smat, svec_outer};
+use crate::linalg::median;
 use crate::oracle::{Oracle, OracleError};
 use crate::rank_one::{self, Ascent, Candidate};
 use crate::stencil::GradientScheme;
@@ -248,14 +249,12 @@ fn consensus(
     }
     mean.normalize_mut();
     let error = agreeing.iter().map(|s| angle(&s.direction, &mean)).fold(0.0, f64::max);
-    let mut centres: Vec<f64> = agreeing.iter().map(|s| mean.dot(&s.point)).collect();
-    let mut widths: Vec<f64> = agreeing.iter().map(|s| s.half_width).collect();
-    centres.sort_by(f64::total_cmp);
-    widths.sort_by(f64::total_cmp);
+    let centres: Vec<f64> = agreeing.iter().map(|s| mean.dot(&s.point)).collect();
+    let widths: Vec<f64> = agreeing.iter().map(|s| s.half_width).collect();
     Some(Unit {
         direction: mean,
-        centre: centres[centres.len() / 2],
-        half_width: widths[widths.len() / 2],
+        centre: median(&centres)?,
+        half_width: median(&widths)?,
         error: error.max(1e-15),
     })
 }

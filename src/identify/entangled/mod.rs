@@ -9,9 +9,10 @@
 //! | directions | a_i and v_l | by jets: the third derivatives at a point are a sum of m0 + m1 cubes (`jet`); or as published, in the span of Hessians (`hessians`) |
 //! | attribution | which is which | the gradient is made of the v_l alone; far out, where that may be asked, only an a_i is parallel to it and survives in the Hessians (`attribution`) |
 //! | base point | exactness | a steep gradient, then towards the inflection of either layer (`inflection`); mixed terms of the directions so far are taken out (`directions`, `mixed`) |
-//! | repair | units that leave no trace in the jet | one more is fitted, then a superfluous one taken away (`repair`) |
 //! | scales | all scalars | ratios of the weights in the jet, then a fit (`scales`) |
-//! | refine, certify | | as in the wide pipeline, within the domain |
+//! | refine | all parameters | as in the wide pipeline, within the domain |
+//! | repair | units that leave no trace in the jet | one more is fitted, then a superfluous one taken away (`repair`) |
+//! | certify | | as in the wide pipeline, within the domain |
 
 mod attribution;
 mod directions;
@@ -39,6 +40,7 @@ use crate::oracle::{Found, Oracle};
 use crate::region::{Centred, shift};
 use attribution::Attribution;
 use jet::{Jet, JetStep};
+use repair::Floor;
 pub use scales::Descent;
 use scales::{Layers, Weights};
 
@@ -71,6 +73,12 @@ struct Place<'a> {
 }
 
 impl Place<'_> {
+    /// Residuals that a fit can end at.
+    fn floor(&self) -> Floor {
+        let noise = self.land.noise_near;
+        Floor { least: 4.0 * noise, enough: AT_FLOOR * noise }
+    }
+
     /// The ball in which jets can be measured.
     fn inner(&self) -> f64 {
         self.radius - self.step.reach()
@@ -225,13 +233,12 @@ impl Run<'_> {
         sample: &Sample,
         attempt: u64,
     ) -> Result<Fitted, Halt> {
-        if fitted.rms < AT_FLOOR * place.land.noise_near {
+        let floor = place.floor();
+        if fitted.rms < floor.enough {
             return Ok(fitted);
         }
         self.meter.enter("repair");
         let Settings { seed, deadline, .. } = self.settings;
-        let noise = place.land.noise_near;
-        let floor = repair::Floor { least: 4.0 * noise, enough: AT_FLOOR * noise };
         let rng = &mut draws::stream(seed, "repair", attempt);
         repair::repair(sample, fitted, floor, deadline, rng, &mut self.evidence)
     }
@@ -376,7 +383,7 @@ impl Run<'_> {
         })?;
         self.meter.found(Found::FirstLayer(&(place.q * &layers.first)));
         self.meter.enter("refine");
-        let floor = 4.0 * place.land.noise_near;
+        let floor = place.floor().least;
         let (network, rms) = refine::refine(
             sample,
             start,
@@ -408,7 +415,7 @@ impl Run<'_> {
             )
             .into());
         }
-        let floor = 4.0 * place.land.noise_near;
+        let floor = place.floor().least;
         let mut network = self.settings.as_asked(back(network, place));
         let d = place.centre.len();
         let mut sample =

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Failure;
 use super::super::refine::Sample;
-use crate::linalg::dual;
+use crate::linalg::{dual, median};
 use crate::network::{Activation, Network};
 
 /// How the scalars are fitted.
@@ -118,11 +118,10 @@ fn units(phi: Activation, weights: &Weights) -> (DVector<f64>, DVector<f64>, usi
             unit(phi, weights.second[k] / weights.first[k], third)
         })
         .collect();
-    let mut scales: Vec<f64> = found.iter().flatten().map(|f| f.0).collect();
-    scales.sort_by(f64::total_cmp);
-    let median = scales.get(scales.len() / 2).copied().unwrap_or(1.0);
+    let scales: Vec<f64> = found.iter().flatten().map(|f| f.0).collect();
+    let usual = median(&scales).unwrap_or(1.0);
     let silent = found.iter().filter(|f| f.is_none()).count();
-    let of = |k: usize| found[k].unwrap_or((median, 0.0));
+    let of = |k: usize| found[k].unwrap_or((usual, 0.0));
     (DVector::from_fn(n, |k, _| of(k).0), DVector::from_fn(n, |k, _| of(k).1), silent)
 }
 
