@@ -105,6 +105,9 @@ struct Axes {
     /// Fresh starts allowed a run [default: as identify]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     attempts: Option<Vec<String>>,
+    /// Seconds allowed a run [default: none]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    time_limit: Option<Vec<String>>,
     /// Seeds; 0..20 stands for 0 to 19 [default: 0..10]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     seeds: Option<Vec<String>>,
@@ -116,7 +119,15 @@ impl Axes {
         let Axes { pipeline, d, m0, m1, activation, std, condition, radius, .. } = self;
         let Axes { activation_told, hardness, deviation, .. } = self;
         let Axes {
-            domain_radius, hessians, noise, precision, max_queries, attempts, seeds, ..
+            domain_radius,
+            hessians,
+            noise,
+            precision,
+            max_queries,
+            attempts,
+            time_limit,
+            seeds,
+            ..
         } = self;
         let axes = [
             ("pipeline", pipeline),
@@ -136,6 +147,7 @@ impl Axes {
             ("precision", precision),
             ("max_queries", max_queries),
             ("attempts", attempts),
+            ("time_limit", time_limit),
             ("seeds", seeds),
         ];
         axes.into_iter().filter_map(|(name, values)| values.map(|values| (name, values)))

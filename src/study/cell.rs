@@ -53,6 +53,9 @@ pub struct Cell {
     /// Fresh starts allowed.
     #[serde(default = "usual_attempts")]
     pub attempts: u64,
+    /// Seconds allowed; `None`: there is no such limit. What a run that reaches it comes to depends on the machine.
+    #[serde(default)]
+    pub time_limit: Option<f64>,
 }
 
 fn usual_attempts() -> u64 {
@@ -84,11 +87,12 @@ pub enum Axis {
     Precision,
     MaxQueries,
     Attempts,
+    TimeLimit,
 }
 
 impl Axis {
     /// All of them, in the order of tables.
-    pub const ALL: [Axis; 17] = [
+    pub const ALL: [Axis; 18] = [
         Axis::Pipeline,
         Axis::D,
         Axis::M0,
@@ -106,6 +110,7 @@ impl Axis {
         Axis::Precision,
         Axis::MaxQueries,
         Axis::Attempts,
+        Axis::TimeLimit,
     ];
 
     /// Its name in plans, records and tables.
@@ -128,6 +133,7 @@ impl Axis {
             Axis::Precision => "precision",
             Axis::MaxQueries => "max_queries",
             Axis::Attempts => "attempts",
+            Axis::TimeLimit => "time_limit",
         }
     }
 
@@ -152,6 +158,7 @@ impl Axis {
             Axis::Precision => cell.precision.to_string(),
             Axis::MaxQueries => cell.max_queries.to_string(),
             Axis::Attempts => cell.attempts.to_string(),
+            Axis::TimeLimit => or(cell.time_limit.map(number), NONE),
         }
     }
 
@@ -208,6 +215,7 @@ impl fmt::Display for Cell {
             (Axis::Noise, self.noise > 0.0),
             (Axis::Precision, self.precision != Precision::default()),
             (Axis::Attempts, self.attempts != usual_attempts()),
+            (Axis::TimeLimit, self.time_limit.is_some()),
         ];
         for (axis, _) in unusual.into_iter().filter(|&(_, unusual)| unusual) {
             write!(f, ", {} {}", axis.name(), axis.label(self))?;
@@ -239,6 +247,7 @@ pub(super) mod tests {
             precision: Precision::F64,
             max_queries: 1000,
             attempts: usual_attempts(),
+            time_limit: None,
         }
     }
 

@@ -77,6 +77,7 @@ impl Grid {
         let attempts = values(given, "attempts", Some(Settings::default().attempts), |text| {
             whole(text, 1..=1000)
         })?;
+        let times = values(given, "time_limit", Some(None), |text| unless(NONE, text, positive))?;
         let seeds = seeds(given)?;
 
         let sizes = [
@@ -97,6 +98,7 @@ impl Grid {
             precisions.len(),
             limits.len(),
             attempts.len(),
+            times.len(),
             seeds.len(),
         ];
         let count = sizes.into_iter().try_fold(1usize, usize::checked_mul);
@@ -128,6 +130,7 @@ impl Grid {
             precision: Precision::default(),
             max_queries: 1,
             attempts: 1,
+            time_limit: None,
         }];
         along(&mut cells, &pipelines, |cell, &value| cell.pipeline = value);
         along(&mut cells, &ds, |cell, &value| cell.d = value);
@@ -146,6 +149,7 @@ impl Grid {
         along(&mut cells, &precisions, |cell, &value| cell.precision = value);
         along(&mut cells, &limits, |cell, &value| cell.max_queries = value);
         along(&mut cells, &attempts, |cell, &value| cell.attempts = value);
+        along(&mut cells, &times, |cell, &value| cell.time_limit = value);
         grid(cells, &seeds)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use super::black_box::BlackBox;
 use super::cell::Cell;
@@ -11,7 +11,7 @@ use super::judge::{WRONG, judge};
 use super::record::{Ending, Record};
 use super::witness::Witness;
 use crate::identify::{LocalSampling, Pipeline, Settings, Solution, identify};
-use crate::oracle::OracleError;
+use crate::oracle::{Deadline, OracleError};
 
 /// Whether a pipeline samples near a point: the coordinates `radius`, `domain_radius` and `hessians`
 /// are for such pipelines.
@@ -34,6 +34,7 @@ fn settings(cell: &Cell, widths: (usize, usize), seed: u64) -> Settings {
             .then_some(cell.hardness.second_activation(cell.activation)),
         max_queries: cell.max_queries,
         attempts: cell.attempts,
+        deadline: cell.time_limit.map(Duration::from_secs_f64).map(Deadline::after),
         tolerance: WRONG,
         // The local pipelines are given the widths, as the published one is.
         widths: local.then_some(widths),
@@ -195,6 +196,14 @@ mod tests {
         assert_eq!(record.status, Ending::NotIdentified);
         assert!(record.reason.contains("limit of 1000 queries"), "{}", record.reason);
         assert!(record.queries <= 1000);
+    }
+
+    #[test]
+    fn out_of_time_is_no_error() {
+        let cell = Cell { max_queries: 20_000_000, time_limit: Some(1e-9), ..cell() };
+        let record = run(&cell, 1);
+        assert_eq!(record.status, Ending::NotIdentified);
+        assert!(record.reason.contains("time"), "{}", record.reason);
     }
 
     #[test]

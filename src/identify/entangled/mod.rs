@@ -20,6 +20,7 @@ mod hessians;
 mod inflection;
 mod jet;
 mod mixed;
+mod outputs;
 mod repair;
 mod scales;
 mod spare;

@@ -17,7 +17,8 @@ use serde::{Deserialize, Serialize};
 
 use super::super::Failure;
 use super::super::refine::Sample;
-use crate::linalg::{dual, median};
+use super::outputs::Outputs;
+use crate::linalg::{dual, gram, median};
 use crate::network::{Activation, Network};
 
 /// How the scalars are fitted.
@@ -149,12 +150,15 @@ impl Layers {
         nu: &DVector<f64>,
         phi: Activation,
     ) -> Result<DMatrix<f64>, Failure> {
+        let slopes = alpha.zip_map(z, |alpha, z| 1.0 / (alpha * phi.slope(z)));
+        Ok(DMatrix::from_diagonal(&slopes) * self.unscaled()? * DMatrix::from_diagonal(nu))
+    }
+
+    /// B but for the scales: the entangled directions in terms of the first layer's.
+    fn unscaled(&self) -> Result<DMatrix<f64>, Failure> {
         let (dual, _) = dual(&self.first)
             .ok_or_else(|| Failure::new("scales", "the first layer's directions are dependent"))?;
-        let slopes = alpha.zip_map(z, |alpha, z| 1.0 / (alpha * phi.slope(z)));
-        Ok(DMatrix::from_diagonal(&slopes)
-            * (dual.transpose() * &self.entangled)
-            * DMatrix::from_diagonal(nu))
+        Ok(dual.transpose() * &self.entangled)
     }
 
     /// Fits the scalars of `start` to `sample`, the directions held. Returns the network and its root
@@ -165,55 +169,21 @@ impl Layers {
         sample: &Sample,
         descent: Descent,
     ) -> Result<(Network, f64), Failure> {
-        let phi = start.g;
-        let (d, m1) = (self.first.ncols(), self.entangled.ncols());
-        let (dual, _) = dual(&self.first)
-            .ok_or_else(|| Failure::new("scales", "the first layer's directions are dependent"))?;
-        let rows = dual.transpose() * &self.entangled;
-        let places = self.first.transpose() * &self.point;
-        let network = |s: &DVector<f64>| -> Network {
-            let (alpha, theta) = (s.rows(0, d), s.rows(d, d));
-            let z = alpha.component_mul(&places) - theta;
-            let slopes = alpha.zip_map(&z, |alpha, z| 1.0 / (alpha * phi.slope(z)));
-            let b = DMatrix::from_fn(d, m1, |i, l| slopes[i] * rows[(i, l)] * s[2 * d + l]);
-            Network {
-                a: DMatrix::from_fn(d, d, |i, j| self.first[(i, j)] * alpha[j]),
-                theta: theta.into_owned(),
-                b,
-                tau: s.rows(2 * d + m1, m1).into_owned(),
-                c: s.rows(2 * d + 2 * m1, m1).into_owned(),
-                c0: s[2 * d + 3 * m1],
-                g: phi,
-                h: phi,
-            }
+        let held = Held {
+            directions: &self.first,
+            rows: self.unscaled()?,
+            places: self.first.transpose() * &self.point,
+            phi: start.g,
         };
-        let mut s = DVector::zeros(2 * d + 3 * m1 + 1);
-        for i in 0..d {
-            s[i] = start.a.column(i).norm();
-            s[d + i] = start.theta[i];
-        }
-        for l in 0..m1 {
-            // nu from any row of B; the largest is the safest.
-            let i = start.b.column(l).iamax();
-            let z = s[i] * places[i] - s[d + i];
-            s[2 * d + l] = start.b[(i, l)] * s[i] * phi.slope(z) / rows[(i, l)];
-            s[2 * d + m1 + l] = start.tau[l];
-            s[2 * d + 2 * m1 + l] = start.c[l];
-        }
-        s[2 * d + 3 * m1] = start.c0;
-        let mut residual = sample.residual(&network(&s));
+        let along = self.first.tr_mul(&sample.points);
+        let mut s = held.scalars(start);
+        let mut residual = sample.residual(&held.network(&s));
         let mut damping: f64 = 1e-3;
         let mut rate: f64 = 1.0;
         for _ in 0..descent.steps() {
-            let mut jacobian = DMatrix::zeros(residual.len(), s.len());
-            for (k, mut column) in jacobian.column_iter_mut().enumerate() {
-                let h = 1e-6 * s[k].abs().max(1.0);
-                let mut moved = s.clone();
-                moved[k] += h;
-                column.copy_from(&((sample.residual(&network(&moved)) - &residual) / h));
-            }
-            let gradient = jacobian.transpose() * &residual;
-            let normal = jacobian.transpose() * &jacobian;
+            let jt = held.jacobian_transposed(&s, sample, &along);
+            let gradient = &jt * &residual;
+            let normal = gram(&jt);
             let before = residual.norm();
             for _ in 0..TRIALS {
                 let step = match descent {
@@ -227,7 +197,7 @@ impl Layers {
                     Descent::Gradient => Some(&gradient * rate),
                 };
                 let trial = step.map(|step| &s - step);
-                let next = trial.as_ref().map(|trial| sample.residual(&network(trial)));
+                let next = trial.as_ref().map(|trial| sample.residual(&held.network(trial)));
                 if let (Some(trial), Some(next)) = (trial, next)
                     && next.norm() < before
                 {
@@ -244,7 +214,105 @@ impl Layers {
             }
         }
         let rms = residual.norm() / (residual.len() as f64).sqrt();
-        Ok((network(&s), rms))
+        Ok((held.network(&s), rms))
+    }
+}
+
+/// What is held while the scalars s = (alpha, theta, nu, tau, c, c0) are fitted.
+struct Held<'a> {
+    /// Unit columns a_i / |a_i|, d x d.
+    directions: &'a DMatrix<f64>,
+    /// B but for the scales, d x m1.
+    rows: DMatrix<f64>,
+    /// The point along these directions, length d.
+    places: DVector<f64>,
+    phi: Activation,
+}
+
+impl Held<'_> {
+    fn scalars(&self, network: &Network) -> DVector<f64> {
+        let (d, m1) = self.rows.shape();
+        let mut s = DVector::zeros(2 * d + 3 * m1 + 1);
+        for i in 0..d {
+            s[i] = network.a.column(i).norm();
+            s[d + i] = network.theta[i];
+        }
+        for l in 0..m1 {
+            // nu from any row of B; the largest is the safest.
+            let i = network.b.column(l).iamax();
+            let z = s[i] * self.places[i] - s[d + i];
+            s[2 * d + l] = network.b[(i, l)] * s[i] * self.phi.slope(z) / self.rows[(i, l)];
+            s[2 * d + m1 + l] = network.tau[l];
+            s[2 * d + 2 * m1 + l] = network.c[l];
+        }
+        s[2 * d + 3 * m1] = network.c0;
+        s
+    }
+
+    /// z at the point, length d.
+    fn arguments(&self, s: &DVector<f64>) -> DVector<f64> {
+        let d = self.places.len();
+        s.rows(0, d).component_mul(&self.places) - s.rows(d, d)
+    }
+
+    /// B but for nu, d x m1.
+    fn sloped(&self, s: &DVector<f64>) -> DMatrix<f64> {
+        let z = self.arguments(s);
+        DMatrix::from_fn(self.rows.nrows(), self.rows.ncols(), |i, l| {
+            self.rows[(i, l)] / (s[i] * self.phi.slope(z[i]))
+        })
+    }
+
+    fn network(&self, s: &DVector<f64>) -> Network {
+        let (d, m1) = self.rows.shape();
+        let mut b = self.sloped(s);
+        for (l, mut column) in b.column_iter_mut().enumerate() {
+            column *= s[2 * d + l];
+        }
+        Network {
+            a: DMatrix::from_fn(d, d, |i, j| self.directions[(i, j)] * s[j]),
+            theta: s.rows(d, d).into_owned(),
+            b,
+            tau: s.rows(2 * d + m1, m1).into_owned(),
+            c: s.rows(2 * d + 2 * m1, m1).into_owned(),
+            c0: s[2 * d + 3 * m1],
+            g: self.phi,
+            h: self.phi,
+        }
+    }
+
+    /// Derivatives of f at the points of `sample`, which lie at `along` along the directions, with respect to the
+    /// scalars: scalars x points.
+    fn jacobian_transposed(
+        &self,
+        s: &DVector<f64>,
+        sample: &Sample,
+        along: &DMatrix<f64>,
+    ) -> DMatrix<f64> {
+        let (d, m1) = self.rows.shape();
+        let network = self.network(s);
+        let at = Outputs::new(&network, &sample.points);
+        let p = &network.b * &at.weights;
+        let by_nu = self.sloped(s).tr_mul(&at.first);
+        // b_il goes with sigma_i = 1 / (alpha_i phi'(z_i)), z_i at the point; relative derivatives of it.
+        let ratio = self.arguments(s).map(|z| self.phi.curvature_ratio(z));
+        let by_alpha = DVector::from_fn(d, |i, _| -1.0 / s[i] - ratio[i] * self.places[i]);
+        let mut jt = DMatrix::zeros(s.len(), sample.points.ncols());
+        for (k, mut column) in jt.column_iter_mut().enumerate() {
+            for i in 0..d {
+                let inner = self.phi.slope(at.arguments[(i, k)]) * p[(i, k)];
+                let outer = at.first[(i, k)] * p[(i, k)];
+                column[i] = inner * along[(i, k)] + outer * by_alpha[i];
+                column[d + i] = -inner + outer * ratio[i];
+            }
+            for l in 0..m1 {
+                column[2 * d + l] = at.weights[(l, k)] * by_nu[(l, k)];
+                column[2 * d + m1 + l] = -at.weights[(l, k)];
+                column[2 * d + 2 * m1 + l] = at.second[(l, k)];
+            }
+            column[2 * d + 3 * m1] = 1.0;
+        }
+        jt
     }
 }
 
@@ -298,6 +366,37 @@ mod tests {
             assert_eq!(silent, 0);
             let error = truth.matching(&found).parameter_error.unwrap();
             assert!(error < 1e-3, "{phi:?}: {error}");
+        }
+    }
+
+    #[test]
+    fn derivatives_by_the_scalars_are_those_of_differences() {
+        for phi in [Activation::Tanh, Activation::Sigmoid, Activation::Erf] {
+            let truth = Network::random((6, 6, 2), Class::General, phi, 5).unwrap();
+            let point = draws::unit_vector(&mut draws::stream(1, "scales", 0), 6);
+            let layers = layers(&truth, &point);
+            let held = Held {
+                directions: &layers.first,
+                rows: layers.unscaled().unwrap(),
+                places: layers.first.transpose() * &point,
+                phi,
+            };
+            let points = draws::gaussian(&mut draws::stream(2, "scales", 0), 6, 20);
+            let sample = Sample { values: truth.values(&points), points };
+            let s = held.scalars(&truth);
+            assert!(sample.residual(&held.network(&s)).norm() < 1e-12);
+            let along = layers.first.tr_mul(&sample.points);
+            let jt = held.jacobian_transposed(&s, &sample, &along);
+            for k in 0..s.len() {
+                let at = |h: f64| {
+                    let mut moved = s.clone();
+                    moved[k] += h;
+                    sample.residual(&held.network(&moved))
+                };
+                let differences = (at(1e-5) - at(-1e-5)) / 2e-5;
+                let error = (jt.row(k).transpose() - &differences).norm();
+                assert!(error < 1e-7 * (1.0 + differences.norm()), "{phi:?} {k}: {error}");
+            }
         }
     }
 

@@ -5,6 +5,7 @@ use rand::Rng;
 use serde::Serialize;
 
 use super::super::refine::{Equilibrated, Sample};
+use super::outputs::Outputs;
 use super::rms_of;
 use crate::draws;
 use crate::linalg::{least_squares, median};
@@ -23,29 +24,6 @@ pub enum Layer {
     First,
     /// A column of B.
     Second,
-}
-
-/// Outputs of the units at the points of a sample.
-struct Outputs {
-    /// y = g(A^T x - theta), m0 x n.
-    first: DMatrix<f64>,
-    /// h(B^T y - tau), m1 x n.
-    second: DMatrix<f64>,
-    /// c h'(B^T y - tau), m1 x n: the weights of the second layer's arguments in f.
-    weights: DMatrix<f64>,
-}
-
-impl Outputs {
-    fn new(network: &Network, points: &DMatrix<f64>) -> Outputs {
-        let mut first = network.a.tr_mul(points);
-        first.column_iter_mut().for_each(|mut z| z -= &network.theta);
-        first.apply(|z| *z = network.g.value(*z));
-        let mut u = network.b.tr_mul(&first);
-        u.column_iter_mut().for_each(|mut u| u -= &network.tau);
-        let mut weights = u.map(|u| network.h.slope(u));
-        weights.column_iter_mut().for_each(|mut w| w.component_mul_assign(&network.c));
-        Outputs { first, second: u.map(|u| network.h.value(u)), weights }
-    }
 }
 
 /// A unit to be added: its incoming weights and shift, and its outgoing weights.

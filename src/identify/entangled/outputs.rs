@@ -1,0 +1,31 @@
+//! What the units of a network put out at the points of a sample.
+
+use nalgebra::DMatrix;
+
+use crate::network::Network;
+
+/// Outputs of the units at n points.
+pub struct Outputs {
+    /// z = A^T x - theta, m0 x n.
+    pub arguments: DMatrix<f64>,
+    /// y = g(z), m0 x n.
+    pub first: DMatrix<f64>,
+    /// h(B^T y - tau), m1 x n.
+    pub second: DMatrix<f64>,
+    /// c h'(B^T y - tau), m1 x n: the weights of the second layer's arguments in f.
+    pub weights: DMatrix<f64>,
+}
+
+impl Outputs {
+    /// At the columns of `points`.
+    pub fn new(network: &Network, points: &DMatrix<f64>) -> Outputs {
+        let mut arguments = network.a.tr_mul(points);
+        arguments.column_iter_mut().for_each(|mut z| z -= &network.theta);
+        let first = arguments.map(|z| network.g.value(z));
+        let mut u = network.b.tr_mul(&first);
+        u.column_iter_mut().for_each(|mut u| u -= &network.tau);
+        let mut weights = u.map(|u| network.h.slope(u));
+        weights.column_iter_mut().for_each(|mut w| w.component_mul_assign(&network.c));
+        Outputs { arguments, first, second: u.map(|u| network.h.value(u)), weights }
+    }
+}
