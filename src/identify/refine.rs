@@ -20,6 +20,9 @@ const MOST_STEPS: usize = 200;
 /// The factor between dampings tried in a step, and the largest one (the normal equations have diagonal 1).
 const RAISE: f64 = 3.0;
 const MOST_DAMPING: f64 = 100.0;
+/// A row of the Jacobian is faint that is shorter than this share of the longest; squares of the inverse share stay finite.
+const FAINT: f64 = 1e-6;
+const MOST_FAINT: f64 = 1e100;
 /// The part of a step that its curvature is measured on.
 const AHEAD: f64 = 0.1;
 /// An acceleration longer than this, relative to the step, is no small correction of it.
@@ -265,12 +268,39 @@ impl Equilibrated {
         InverseFactor::of_gram(&gram)
     }
 
-    /// Cholesky factor of gram + lambda I.
+    /// Cholesky factor of gram + lambda D with D = I, but for rows that were shorter than [`FAINT`] of the longest: they
+    /// are damped as if they were that long. A step would move their parameters, those of a saturated unit, by more
+    /// than all digits.
     pub fn damped(&self, lambda: f64) -> Option<Cholesky> {
+        let longest =
+            1.0 / self.scale.iter().filter(|&&s| s > 0.0).fold(f64::INFINITY, |m, &s| m.min(s));
         let mut damped = self.gram.clone();
         for k in 0..damped.nrows() {
-            damped[(k, k)] += lambda;
+            let faint = (FAINT * longest * self.scale[k]).clamp(1.0, MOST_FAINT);
+            damped[(k, k)] += lambda * faint * faint;
         }
         Cholesky::new(&damped)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws;
+    use crate::network::{Activation, Class, Network};
+
+    #[test]
+    fn a_saturated_unit_does_not_stop_the_fit() {
+        let truth = Network::random((6, 6, 2), Class::General, Activation::Tanh, 5).unwrap();
+        let points = draws::gaussian(&mut draws::stream(2, "refine", 0), 6, 300);
+        let sample = Sample { values: truth.values(&points), points };
+        // All other units are right but for their scales; this one's slope is 1e-30 and less everywhere.
+        let mut start = truth.clone();
+        start.a *= 1.1;
+        start.theta[2] = 40.0;
+        let evidence = &mut Evidence::default();
+        let from = sample.residual(&start).norm() / 300f64.sqrt();
+        let (_, rms) = refine(&sample, start, 1e-15, None, "refine", evidence).unwrap();
+        assert!(rms < 0.2 * from, "{from} {rms}");
     }
 }
