@@ -120,6 +120,11 @@ pub fn median(values: &[f64]) -> Option<f64> {
     sorted.get(sorted.len() / 2).copied()
 }
 
+/// Root mean square of the entries.
+pub fn rms(v: &DVector<f64>) -> f64 {
+    v.norm() / (v.len() as f64).sqrt()
+}
+
 /// Blocks of columns in [`gram`], fixed so that rounding is.
 const GRAM_BLOCK: usize = 256;
 

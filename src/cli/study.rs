@@ -117,17 +117,9 @@ impl Axes {
     /// Those that were given, by their names in a plan.
     fn given(self) -> impl Iterator<Item = (&'static str, Vec<String>)> {
         let Axes { pipeline, d, m0, m1, activation, std, condition, radius, .. } = self;
-        let Axes { activation_told, hardness, deviation, .. } = self;
+        let Axes { activation_told, hardness, deviation, time_limit, .. } = self;
         let Axes {
-            domain_radius,
-            hessians,
-            noise,
-            precision,
-            max_queries,
-            attempts,
-            time_limit,
-            seeds,
-            ..
+            domain_radius, hessians, noise, precision, max_queries, attempts, seeds, ..
         } = self;
         let axes = [
             ("pipeline", pipeline),

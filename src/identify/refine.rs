@@ -4,7 +4,7 @@ use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
 use super::{Evidence, Halt};
-use crate::linalg::{Cholesky, InverseFactor, gram};
+use crate::linalg::{Cholesky, InverseFactor, gram, rms};
 use crate::model::Model;
 use crate::oracle::Deadline;
 
@@ -110,7 +110,6 @@ pub fn refine<M: Model>(
     stage: &'static str,
     evidence: &mut Evidence,
 ) -> Result<(M, f64), Halt> {
-    let rms = |r: &DVector<f64>| r.norm() / (r.len() as f64).sqrt();
     let mut network = start;
     let mut residual = sample.residual(&network);
     let first = rms(&residual);
@@ -272,11 +271,10 @@ impl Equilibrated {
     /// are damped as if they were that long. A step would move their parameters, those of a saturated unit, by more
     /// than all digits.
     pub fn damped(&self, lambda: f64) -> Option<Cholesky> {
-        let longest =
-            1.0 / self.scale.iter().filter(|&&s| s > 0.0).fold(f64::INFINITY, |m, &s| m.min(s));
+        let least = self.scale.iter().copied().filter(|&s| s > 0.0).fold(f64::INFINITY, f64::min);
         let mut damped = self.gram.clone();
         for k in 0..damped.nrows() {
-            let faint = (FAINT * longest * self.scale[k]).clamp(1.0, MOST_FAINT);
+            let faint = (FAINT * self.scale[k] / least).clamp(1.0, MOST_FAINT);
             damped[(k, k)] += lambda * faint * faint;
         }
         Cholesky::new(&damped)
@@ -299,7 +297,7 @@ mod tests {
         start.a *= 1.1;
         start.theta[2] = 40.0;
         let evidence = &mut Evidence::default();
-        let from = sample.residual(&start).norm() / 300f64.sqrt();
+        let from = rms(&sample.residual(&start));
         let (_, rms) = refine(&sample, start, 1e-15, None, "refine", evidence).unwrap();
         assert!(rms < 0.2 * from, "{from} {rms}");
     }

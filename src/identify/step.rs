@@ -2,6 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use crate::linalg::rms;
 use crate::oracle::{Oracle, OracleError};
 
 /// Steps tried: `largest` times 2^-k, k = 0 .. this.
@@ -47,7 +48,6 @@ pub fn second_difference(
             near + (near - far) / 3.0
         }));
     }
-    let rms = |v: &DVector<f64>| v.norm() / (n as f64).sqrt();
     let best = (0..HALVINGS)
         .map(|k| Step {
             h: largest * 0.5f64.powi(k as i32),

@@ -35,7 +35,7 @@ use super::refine::{self, Sample};
 use super::{Failure, Halt, Pipeline, Run, Settings, Status, certify, families, stack};
 use crate::draws;
 use crate::hessian::{svec, svec_outer};
-use crate::linalg::least_squares;
+use crate::linalg::{least_squares, rms};
 use crate::network::{Activation, Network};
 use crate::oracle::{Found, Oracle};
 use crate::region::{Centred, shift};
@@ -467,7 +467,7 @@ impl Run<'_> {
 const MOST_ENTANGLED: usize = 16;
 
 fn rms_of(sample: &Sample, network: &Network) -> f64 {
-    sample.residual(network).norm() / (sample.values.len() as f64).sqrt()
+    rms(&sample.residual(network))
 }
 
 /// `count` points on spheres about the origin, up to `radius`.

@@ -18,7 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::super::Failure;
 use super::super::refine::Sample;
 use super::outputs::Outputs;
-use crate::linalg::{dual, gram, median};
+use crate::linalg::{dual, gram, median, rms};
 use crate::network::{Activation, Network};
 
 /// How the scalars are fitted.
@@ -134,24 +134,13 @@ impl Layers {
         let mut c = self.entangled_weights.first.component_div(&nu);
         c.zip_apply(&u, |c, u| *c /= phi.slope(u));
         let y = z.map(|z| phi.value(z));
-        let b = self.rows(&alpha, &z, &nu, phi)?;
+        // B = G^-1 A^-1 V.
+        let b = sloped(&self.unscaled()?, &alpha, &z, phi) * DMatrix::from_diagonal(&nu);
         let theta = alpha.component_mul(&(self.first.transpose() * &self.point)) - &z;
         let tau = b.transpose() * &y - &u;
         let c0 = self.value - c.dot(&u.map(|u| phi.value(u)));
         let a = &self.first * DMatrix::from_diagonal(&alpha);
         Ok((Network { a, theta, b, tau, c, c0, g: phi, h: phi }, silent_first + silent_second))
-    }
-
-    /// B = G^-1 A^-1 V.
-    fn rows(
-        &self,
-        alpha: &DVector<f64>,
-        z: &DVector<f64>,
-        nu: &DVector<f64>,
-        phi: Activation,
-    ) -> Result<DMatrix<f64>, Failure> {
-        let slopes = alpha.zip_map(z, |alpha, z| 1.0 / (alpha * phi.slope(z)));
-        Ok(DMatrix::from_diagonal(&slopes) * self.unscaled()? * DMatrix::from_diagonal(nu))
     }
 
     /// B but for the scales: the entangled directions in terms of the first layer's.
@@ -213,9 +202,18 @@ impl Layers {
                 break;
             }
         }
-        let rms = residual.norm() / (residual.len() as f64).sqrt();
-        Ok((held.network(&s), rms))
+        Ok((held.network(&s), rms(&residual)))
     }
+}
+
+/// `rows` by the scales alpha and the slopes at z of the first layer: B but for nu, d x m1.
+fn sloped(
+    rows: &DMatrix<f64>,
+    alpha: &DVector<f64>,
+    z: &DVector<f64>,
+    phi: Activation,
+) -> DMatrix<f64> {
+    DMatrix::from_fn(rows.nrows(), rows.ncols(), |i, l| rows[(i, l)] / (alpha[i] * phi.slope(z[i])))
 }
 
 /// What is held while the scalars s = (alpha, theta, nu, tau, c, c0) are fitted.
@@ -257,10 +255,7 @@ impl Held<'_> {
 
     /// B but for nu, d x m1.
     fn sloped(&self, s: &DVector<f64>) -> DMatrix<f64> {
-        let z = self.arguments(s);
-        DMatrix::from_fn(self.rows.nrows(), self.rows.ncols(), |i, l| {
-            self.rows[(i, l)] / (s[i] * self.phi.slope(z[i]))
-        })
+        sloped(&self.rows, &s.rows(0, self.places.len()).into_owned(), &self.arguments(s), self.phi)
     }
 
     fn network(&self, s: &DVector<f64>) -> Network {
