@@ -68,8 +68,6 @@ pub struct Identify {
     /// derivatives, `published` from the span of Hessians, as the paper does
     #[arg(long, default_value = "wide", value_parser = pipelines())]
     pipeline: Pipeline,
-    #[command(flatten)]
-    region: RegionOptions,
     /// Write the network here, if one is found (identified or approximate)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -79,6 +77,9 @@ pub struct Identify {
     /// Show no progress
     #[arg(long)]
     quiet: bool,
+    // Last: its heading holds for all that follow.
+    #[command(flatten)]
+    region: RegionOptions,
 }
 
 /// How to talk to the process.

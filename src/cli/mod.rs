@@ -40,11 +40,12 @@ pub type Outcome = Result<ExitCode, Box<dyn Error>>;
 #[derive(Debug, Parser)]
 #[command(
     version,
-    after_help = "Exit codes:\n    0  success: identified, or the networks are the same\n  \
-  1  it ran, but the network is not identified, the networks differ, or a study\n       \
-                  saw a wrong answer\n    \
-                  2  bad usage, bad input or a broken black box; one line on stderr says what\n  \
-                  130  interrupted by Ctrl-C or SIGTERM"
+    after_help = "Exit codes:
+  0    success: identified, or the networks are the same
+  1    it ran, but the network is not identified, the networks differ, or a study saw a
+       wrong answer
+  2    bad usage, bad input or a broken black box; one line on stderr says what
+  130  interrupted by Ctrl-C or SIGTERM"
 )]
 pub struct Cli {
     #[command(subcommand)]
