@@ -2,6 +2,8 @@
 //! they call nothing identified which is not.
 
 use disentangle::draws;
+use disentangle::hessian::design::Design;
+use disentangle::identify::entangled::Descent;
 use disentangle::identify::{LocalSampling, Pipeline, Settings, Solution, Status, identify};
 use disentangle::network::{Activation, Ensemble, Network};
 use disentangle::oracle::{NetworkOracle, Oracle, OracleError, Silent};
@@ -65,6 +67,8 @@ fn networks_are_identified_within_the_domain() {
             let solution = identify(&mut watched, &settings, &mut Silent).unwrap();
             assert_right(&truth, &solution);
             assert!(watched.farthest <= 3.0, "{}", watched.farthest);
+            let said = solution.evidence.as_json()["domain"][0]["farthest_query"].as_f64().unwrap();
+            assert!((watched.farthest..=3.0).contains(&said), "{said} {}", watched.farthest);
         }
     }
 }
@@ -132,7 +136,11 @@ fn without_a_domain_the_saturation_rule_is_heard() {
     let evidence = solution.evidence.as_json();
     let said = evidence["attribution"].as_array().unwrap();
     assert!(
-        said.iter().any(|a| a["far_out"]["saturation"]["first"].as_u64() >= Some(7)),
+        said.iter().any(|a| {
+            let saturation = &a["far_out"]["saturation"];
+            saturation["layers"]["first"].as_u64() >= Some(7)
+                && saturation["margin"].as_f64() > Some(0.3)
+        }),
         "{said:?}"
     );
     assert!(
@@ -154,16 +162,118 @@ fn the_published_search_reports_its_conditions_and_is_never_wrong() {
         };
         let solution =
             identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).unwrap();
-        let ascent = &solution.evidence.as_json()["ascent"][0];
+        let evidence = solution.evidence.as_json();
+        let ascent = evidence["ascent"].as_array().unwrap().last().unwrap();
         assert_eq!(ascent["dimension"], 11);
-        let conditions = ascent["conditions"].as_array().unwrap();
-        assert!(conditions.iter().all(|c| c["spectral_norm"].as_f64().unwrap() <= 1.0 + 1e-12));
+        assert!(ascent["whitening"]["condition"].as_f64() >= Some(1.0), "{ascent}");
+        if solution.status == Status::Identified {
+            assert_right(&truth, &solution);
+            identified += 1;
+            let conditions = ascent["conditions"].as_array().unwrap();
+            assert_eq!(conditions.len(), 11);
+            for condition in conditions {
+                let of = |name: &str| condition[name].as_f64().unwrap();
+                assert!(of("distance") < 0.1 && of("second_order") < 0.0, "{condition}");
+                assert!(of("separation") > 0.0 && of("spectral_norm") > 0.94, "{condition}");
+            }
+        }
+    }
+    assert!(identified >= 1);
+}
+
+#[test]
+fn every_design_and_descent_serves_the_published_search() {
+    for (design, descent) in [
+        (Design::Sphere, Descent::GaussNewton),
+        (Design::Ball, Descent::GaussNewton),
+        (Design::Gaussian, Descent::GaussNewton),
+        (Design::Sphere, Descent::Gradient),
+    ] {
+        let identified = (0..6).any(|seed| {
+            let truth = paper((8, 8, 1), Activation::Tanh, 0.05, seed);
+            let radius = Some(0.3);
+            let settings = Settings {
+                widths: Some((8, 1)),
+                local: LocalSampling { radius, design, descent, hessians: Some(60), centre: None },
+                ..local(Pipeline::Published, Activation::Tanh, seed)
+            };
+            let solution =
+                identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).unwrap();
+            assert_eq!(solution.evidence.as_json()["ascent"][0]["hessians"], 60);
+            let identified = solution.status == Status::Identified;
+            if identified {
+                assert_right(&truth, &solution);
+            }
+            identified
+        });
+        assert!(identified, "{} {}", design.name(), descent.name());
+    }
+}
+
+/// How many of some networks of 8-8-1 are identified whose A has this condition number.
+fn identified_of_condition(condition: f64, seeds: u64, settings: &Settings) -> u64 {
+    let ensemble = Ensemble { shift_spread: 0.05, condition: Some(condition) };
+    let mut identified = 0;
+    for seed in 0..seeds {
+        let truth = Network::of_ensemble((8, 8, 1), ensemble, Activation::Tanh, seed).unwrap();
+        let settings = Settings { seed, ..settings.clone() };
+        let solution =
+            identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).unwrap();
+        if solution.status == Status::Identified {
+            assert_right(&truth, &solution);
+            identified += 1;
+        }
+    }
+    identified
+}
+
+#[test]
+fn first_layers_far_from_orthonormal() {
+    let entangled =
+        Settings { widths: Some((8, 1)), ..local(Pipeline::Entangled, Activation::Tanh, 0) };
+    assert_eq!(identified_of_condition(100.0, 3, &entangled), 3);
+    // Whitened; without that none of ten is.
+    let published = Settings {
+        local: LocalSampling { radius: Some(0.3), ..LocalSampling::default() },
+        pipeline: Pipeline::Published,
+        ..entangled
+    };
+    assert!(identified_of_condition(100.0, 10, &published) >= 1);
+}
+
+#[test]
+fn the_published_search_takes_its_dimension_from_the_gap() {
+    let mut identified = 0;
+    for seed in 0..4 {
+        let truth = paper((10, 10, 1), Activation::Tanh, 0.05, seed);
+        let settings = Settings {
+            local: LocalSampling { radius: Some(0.3), ..LocalSampling::default() },
+            attempts: 1,
+            ..local(Pipeline::Published, Activation::Tanh, seed)
+        };
+        let solution =
+            identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).unwrap();
+        let gaps = solution.evidence.as_json()["widths_by_gap"][0]["gaps"].clone();
+        assert_eq!(gaps.as_array().map(Vec::len), Some(7));
         if solution.status == Status::Identified {
             assert_right(&truth, &solution);
             identified += 1;
         }
     }
     assert!(identified >= 1);
+}
+
+#[test]
+fn a_second_layer_wider_than_the_first_is_refused_at_once() {
+    let truth = paper((6, 6, 1), Activation::Tanh, 0.05, 0);
+    for pipeline in [Pipeline::Entangled, Pipeline::Published] {
+        let settings =
+            Settings { widths: Some((6, 1_000_000)), ..local(pipeline, Activation::Tanh, 0) };
+        let solution =
+            identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).unwrap();
+        assert_eq!(solution.status, Status::NotIdentified);
+        assert!(solution.reason.contains("at most m0 = 6"), "{}", solution.reason);
+    }
 }
 
 #[test]

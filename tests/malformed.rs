@@ -237,6 +237,8 @@ fn hostile_records_are_refused_or_counted() {
         vec![("units_found", json!(u64::MAX)), ("false_candidates", json!(u64::MAX))],
         vec![("parameter_error", json!(-1.0)), ("bound", json!(0))],
         vec![("reason", json!("a\nb\u{1b}[2J"))],
+        vec![("false_candidates", json!(u64::MAX)), ("false_attributions", json!(u64::MAX))],
+        vec![("false_candidates", json!(1)), ("false_attributions", json!(1))],
     ];
     let mut all = record(&[]);
     for (seed, mut edits) in strange.into_iter().enumerate() {
@@ -248,6 +250,15 @@ fn hostile_records_are_refused_or_counted() {
     }
     assert_eq!(summarise(all.as_bytes()).status.code(), Some(0));
     assert_eq!(summarise(&all.as_bytes()[..all.len() - 2]).status.code(), Some(0));
+    // Wrong without being identified: no success, which is no less than none.
+    let edits = [("status", json!("not_identified")), ("wrong", json!(true)), ("m1", json!(1))];
+    for std in [0.1, 0.2] {
+        let wrong = record(&edits) + &record(&[("std", json!(std)), ("m1", json!(3))]);
+        let output = summarise((record(&[]) + &wrong).as_bytes());
+        let stderr = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{stderr}");
+        assert!(String::from_utf8_lossy(&output.stdout).contains("1 WRONG"), "{stderr}");
+    }
 }
 
 #[test]

@@ -163,6 +163,8 @@ fn options_that_do_not_fit_are_refused() {
         &["--depth", "1", "--center", "1,2"][..],
         &["--depth", "1", "--widths", "4,2"],
         &["--depth", "1", "--backend", "gpu"],
+        &["--depth", "1", "--hessians", "50"],
+        &["--depth", "1", "--descent", "gradient"],
         &["--depth", "2", "--widths", "4"],
         &["--depth", "2", "--radius", "1"],
         &["--depth", "2", "--center", "0,0,0,0,0"],
@@ -175,7 +177,30 @@ fn options_that_do_not_fit_are_refused() {
     }
     let deep = desk.path("deep.safetensors");
     Network::random((5, 4, 2), Class::Paper, Activation::Tanh, 1).unwrap().save(&deep).unwrap();
+    for options in [
+        ["--pipeline", "entangled", "--radius", "1"],
+        ["--pipeline", "entangled", "--design", "ball"],
+        ["--pipeline", "entangled", "--hessians", "50"],
+        ["--pipeline", "entangled", "--ascent", "spectral"],
+        ["--pipeline", "published", "--hessians", "100001"],
+        ["--pipeline", "wide", "--descent", "gradient"],
+    ] {
+        let run = desk.run(&[&["identify", "--network", &deep], &options[..]].concat()).code(2);
+        assert!(!run.get_output().stderr.is_empty(), "{options:?}");
+    }
     desk.run(&["verify", &truth, &deep]).code(2);
+}
+
+#[test]
+fn the_published_experiment_has_all_its_cells() {
+    let desk = Desk::new();
+    let run = desk.run(&["shallow-baseline", "--runs", "1", "--json"]).success();
+    let report: Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
+    let cells = report["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 42);
+    for cell in cells {
+        assert_eq!(cell["pencil"], 1.0, "{cell}");
+    }
 }
 
 /// A black box of four inputs.

@@ -82,6 +82,72 @@ fn a_study_killed_and_resumed_is_the_whole_study() {
     let more = ["--d", "8", "--m1", "2", "--std", "0", "--noise", "0,1e-7", "--seeds", "0,1"];
     program().args(["study", "--out"]).arg(&cut).args(more).assert().code(0);
     assert_eq!(lines(&cut).len(), RUNS + 2);
+
+    // Runs of other versions are kept, with a word about them.
+    let version = |version: &str| format!("\"version\":\"{version}\"");
+    let (this, other) = (version(env!("CARGO_PKG_VERSION")), version("0.0.9"));
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replacen(&this, &other, 2)).unwrap();
+    let mixed = program().args(["study", "--out"]).arg(&cut).args(more).assert().code(0);
+    let warned = String::from_utf8(mixed.get_output().stderr.clone()).unwrap();
+    let warning = "warning: the records hold runs of other versions: 2 of 0.0.9";
+    assert!(warned.lines().any(|line| line == warning), "{warned}");
+    assert!(!stderr.contains("version"), "{stderr}");
+    assert_eq!(lines(&cut).len(), RUNS + 2);
+}
+
+#[test]
+fn pipelines_that_stay_near_a_point_are_compared() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out");
+    let axes = ["--pipeline", "entangled,published", "--d", "6", "--m1", "1", "--std", "0.05"];
+    let near = ["--domain-radius", "3", "--seeds", "0..1"];
+    program().args(["study", "--out"]).arg(&out).args(axes).args(near).assert().code(0);
+    let runs: Vec<Value> =
+        lines(&out).iter().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(runs.len(), 2);
+    for run in &runs {
+        assert!(run["status"] != "error" && run["wrong"] == false, "{run}");
+        assert!(run["domain_radius"] == 3.0 && run["queries"].as_u64() > Some(0), "{run}");
+    }
+    let of = |name: &str| runs.iter().find(|run| run["pipeline"] == name).unwrap();
+    let entangled = of("entangled");
+    assert_eq!(entangled["status"], "identified", "{entangled}");
+    assert_eq!((&entangled["m0_found"], &entangled["m1_found"]), (&6.into(), &1.into()));
+    assert_eq!(entangled["bound_violated"], false, "{entangled}");
+    assert_eq!(of("published")["m0_found"], 6);
+}
+
+#[cfg(unix)]
+#[test]
+fn a_record_that_cannot_be_written_leaves_whole_lines() {
+    let folder = tempfile::tempdir().unwrap();
+    let study = |limit: &str| {
+        let program = assert_cmd::cargo::cargo_bin!("disentangle");
+        let study = ["study", "--out", "out", "--d", "3", "--m1", "1", "--max-queries", "100"];
+        Process::new("sh")
+            .args(["-c", &format!("{limit} exec \"$@\""), "sh"])
+            .arg(program)
+            .args(study)
+            .args(["--seeds", "0..20", "--jobs", "4", "--quiet"])
+            .current_dir(folder.path())
+            .output()
+            .unwrap()
+    };
+    // A few KiB a file: the line that goes beyond is written in part.
+    let cut = study("trap '' XFSZ; ulimit -f 4;");
+    let stderr = String::from_utf8(cut.stderr).unwrap();
+    assert_eq!(cut.status.code(), Some(2), "{stderr}");
+    assert!(stderr.starts_with("error: cannot write out/runs.jsonl: "), "{stderr}");
+    assert_eq!(stderr.lines().count(), 1, "{stderr}");
+    let out = folder.path().join("out");
+    let text = fs::read_to_string(out.join("runs.jsonl")).unwrap();
+    assert!(text.ends_with('\n') && (1..20).contains(&text.lines().count()), "{text}");
+
+    let whole = study("");
+    let stderr = String::from_utf8(whole.stderr).unwrap();
+    assert_eq!((whole.status.code(), stderr.as_str()), (Some(0), ""));
+    assert_eq!(results(&out).len(), 20);
 }
 
 #[test]
@@ -164,10 +230,19 @@ fn kinds_of_several_grids_make_a_table_in_a_document() {
     study().assert().code(0);
     assert_eq!(fs::read_to_string(&path).unwrap().lines().count(), 3);
 
+    // A document that does not take the table is refused before anything is run.
+    fs::write(&path, "").unwrap();
+    let refused = || {
+        let refused = study().assert().code(2).stdout("");
+        assert_eq!(fs::read_to_string(&path).unwrap(), "");
+        String::from_utf8(refused.get_output().stderr.clone()).unwrap()
+    };
     fs::write(&document, "no place for it\n").unwrap();
-    let refused = study().assert().code(2);
-    let stderr = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    let stderr = refused();
     assert!(stderr.lines().last().unwrap().contains("<!-- study kinds -->"), "{stderr}");
+    fs::remove_file(&document).unwrap();
+    let stderr = refused();
+    assert!(stderr.lines().last().unwrap().contains("cannot read"), "{stderr}");
 }
 
 #[test]

@@ -133,8 +133,9 @@ struct Limits {
     max_queries: u64,
     /// Search for rank-one matrices: projected spectral-norm ascent, the same with steps that double
     /// the top eigenvalue, or the subspace power method
-    #[arg(long, default_value = "spectral", value_parser = ascents())]
-    ascent: Ascent,
+    /// [default: spectral]
+    #[arg(long, value_parser = ascents())]
+    ascent: Option<Ascent>,
     /// Widths that the network must have, with --depth 1 one width; never needed
     #[arg(long, value_name = "M0,M1", value_parser = parse_widths)]
     widths: Option<Units>,
@@ -290,7 +291,19 @@ impl Identify {
                         .into(),
                 );
             }
+            if self.pipeline == Pipeline::Entangled
+                && (self.region.samples_hessians() || self.limits.ascent.is_some())
+            {
+                return Err(
+                    "--radius, --design, --hessians and --ascent are not for --pipeline entangled, which \
+                            finds its directions at points of its own: --pipeline published"
+                        .into(),
+                );
+            }
             return Ok(());
+        }
+        if self.region.searches_two_layers() {
+            return Err("--hessians and --descent are for two hidden layers".into());
         }
         if self.limits.widths.is_some_and(|Units(_, m1)| m1.is_some()) {
             return Err("--widths needs one number for one hidden layer, such as 20".into());
@@ -381,7 +394,7 @@ impl Limits {
             seed: self.seed,
             activation: activations.map(|Layers(g, _)| g),
             second_activation: activations.map(|Layers(_, h)| h),
-            ascent: self.ascent,
+            ascent: self.ascent.unwrap_or_default(),
             max_queries: self.max_queries,
             widths: self.widths.and_then(|Units(m0, m1)| Some((m0, m1?))),
             width: self.widths.filter(|Units(_, m1)| m1.is_none()).map(|Units(m, _)| m),

@@ -1,10 +1,9 @@
 //! Where a black box is sampled, and where it may be asked at all.
 
-use std::num::NonZeroUsize;
 use std::path::Path;
 
-use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, value_parser};
 use disentangle::files::read_regular;
 use disentangle::hessian::design::Design;
 use disentangle::identify::entangled::Descent;
@@ -20,15 +19,16 @@ pub struct RegionOptions {
     #[arg(long, value_name = "X1,X2,...|FILE", value_parser = parse_centre,
         allow_hyphen_values = true)]
     center: Option<Centre>,
-    /// Radius of local sampling. Without it: by the measured natural scale of the black box
+    /// Radius of local sampling. Without it: by the measured natural scale of the black box; with
+    /// --pipeline published a third of the domain's, or of where f bends
     #[arg(long, value_name = "R", value_parser = parse_radius)]
     radius: Option<f64>,
     /// How the points of local sampling are spread; a sphere without it
     #[arg(long, value_parser = designs())]
     design: Option<Design>,
     /// Hessians taken near the centre by the published pipeline. Without it: six a dimension
-    #[arg(long, value_name = "N")]
-    hessians: Option<NonZeroUsize>,
+    #[arg(long, value_name = "N", value_parser = value_parser!(u32).range(1..=100_000))]
+    hessians: Option<u32>,
     /// How the local pipelines of two hidden layers fit scales and shifts; gauss-newton without it
     #[arg(long, value_parser = descents())]
     descent: Option<Descent>,
@@ -41,11 +41,17 @@ impl RegionOptions {
     /// Is there an option that only sampling near a point obeys? A centre may also be the domain's.
     pub fn samples_locally(&self) -> bool {
         let centre_of_nothing = self.center.is_some() && self.domain_radius.is_none();
-        centre_of_nothing
-            || self.radius.is_some()
-            || self.design.is_some()
-            || self.hessians.is_some()
-            || self.descent.is_some()
+        centre_of_nothing || self.samples_hessians() || self.searches_two_layers()
+    }
+
+    /// Is there an option that only a stack of Hessians near a point obeys?
+    pub fn samples_hessians(&self) -> bool {
+        self.radius.is_some() || self.design.is_some() || self.hessians.is_some()
+    }
+
+    /// Is there an option that only two hidden layers found near a point obey?
+    pub fn searches_two_layers(&self) -> bool {
+        self.hessians.is_some() || self.descent.is_some()
     }
 
     /// Puts the options into the settings of a run.
@@ -54,7 +60,7 @@ impl RegionOptions {
             centre: self.center.as_ref().map(|Centre(point)| point.clone()),
             radius: self.radius,
             design: self.design.unwrap_or_default(),
-            hessians: self.hessians.map(NonZeroUsize::get),
+            hessians: self.hessians.and_then(|count| usize::try_from(count).ok()),
             descent: self.descent.unwrap_or_default(),
         };
         settings.domain_radius = self.domain_radius;

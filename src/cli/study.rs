@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
@@ -84,13 +84,13 @@ struct Axes {
     /// How the black box departs from the network, with its size: sine:1e-4 [default: none]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     deviation: Option<Vec<String>>,
-    /// Radius of the sample of pipelines that stay near a point [default: default]
+    /// Radius of the sample of Hessians of the published pipeline [default: default]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     radius: Option<Vec<String>>,
-    /// Distance beyond which such pipelines may not ask [default: none]
+    /// Distance beyond which pipelines that stay near a point may not ask [default: none]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     domain_radius: Option<Vec<String>>,
-    /// Hessians that such pipelines take [default: default]
+    /// Hessians that the published pipeline takes [default: default]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     hessians: Option<Vec<String>>,
     /// Standard deviation of the error of each value [default: 0]
@@ -165,9 +165,7 @@ impl Study {
         summary.save(&folder)?;
         plot::save(&summary, plot_axes, &folder)?;
         if let Some(document) = document {
-            let name = folder.canonicalize()?;
-            let name = name.file_name().unwrap_or_default().to_string_lossy();
-            study::insert(&document, &name, &summary.kinds())?;
+            study::insert(&document, &name_of(&folder)?, &summary.kinds())?;
         }
         super::print(&summary.table())?;
         Ok(if summary.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
@@ -189,6 +187,15 @@ impl Study {
         if stored.torn > 0 {
             super::warn("the last line of the records was cut off: its run is done again");
         }
+        let count = |(version, runs): (&str, usize)| format!("{runs} of {version}");
+        let others: Vec<String> = stored.other_versions().into_iter().map(count).collect();
+        if !others.is_empty() {
+            super::warn(&format!("the records hold runs of other versions: {}", others.join(", ")));
+        }
+        // A sweep may take hours: what would spoil its end is said now.
+        if let Some(document) = &self.insert {
+            study::check_insert(document, &name_of(&folder)?)?;
+        }
         let known: HashSet<Key> = stored.records.iter().map(Record::key).collect();
         let mut runs = grid.runs;
         let planned = runs.len();
@@ -202,6 +209,12 @@ impl Study {
         records.extend(fresh);
         Ok((folder, records))
     }
+}
+
+/// What a document calls the study in a folder.
+fn name_of(folder: &Path) -> io::Result<String> {
+    let folder = folder.canonicalize()?;
+    Ok(folder.file_name().unwrap_or_default().to_string_lossy().into_owned())
 }
 
 /// What is shown of a sweep while it lasts, on stderr: a bar on a terminal, else a line a run.

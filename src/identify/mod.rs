@@ -339,14 +339,21 @@ pub fn identify(
 ) -> Result<Solution, OracleError> {
     let d = oracle.input_dim();
     settings.validate(d)?;
-    let mut domain;
-    let oracle: &mut dyn Oracle = match settings.domain_radius {
-        Some(radius) => {
-            domain = Domain::new(oracle, settings.local.centre(d), radius);
-            &mut domain
-        }
-        None => oracle,
+    let Some(radius) = settings.domain_radius else {
+        return identify_anywhere(oracle, settings, observer);
     };
+    let mut domain = Domain::new(oracle, settings.local.centre(d), radius);
+    let mut solution = identify_anywhere(&mut domain, settings, observer)?;
+    solution.evidence.add("domain", json!({"farthest_query": domain.farthest()}));
+    Ok(solution)
+}
+
+/// What `oracle` answers may be asked.
+fn identify_anywhere(
+    oracle: &mut dyn Oracle,
+    settings: &Settings,
+    observer: &mut dyn Observer,
+) -> Result<Solution, OracleError> {
     let mut run = Run {
         meter: Meter::new(oracle, observer, settings.max_queries).until(settings.deadline),
         settings: settings.clone(),
@@ -587,7 +594,8 @@ impl Run<'_> {
     fn found_units(&mut self, frame: &Frame, units: &[units::Unit]) {
         let directions: Vec<_> =
             units.iter().map(|unit| (&frame.weights * &unit.direction).normalize()).collect();
-        self.meter.found(Found::FirstLayer(&DMatrix::from_columns(&directions)));
+        let directions = DMatrix::from_columns(&directions);
+        self.meter.found(Found::FirstLayer { directions: &directions, about: None });
     }
 
     /// Stages 5 to 8 one way.

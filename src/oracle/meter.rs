@@ -35,8 +35,13 @@ pub enum Found<'a> {
         /// The ratio of the singular values on both sides of the r-th place.
         gap: f64,
     },
-    /// Unit vectors, d x n, taken for directions a_i of the first layer.
-    FirstLayer(&'a DMatrix<f64>),
+    /// What is taken for directions a_i of the first layer.
+    FirstLayer {
+        /// Unit vectors, d x n.
+        directions: &'a DMatrix<f64>,
+        /// The point about which they were told from entangled ones, length d; `None` where that was far out.
+        about: Option<&'a DVector<f64>>,
+    },
 }
 
 /// Someone who watches a run.

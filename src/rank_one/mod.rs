@@ -6,12 +6,14 @@
 mod conditions;
 mod power;
 mod spectral;
+mod whitening;
 
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
 pub use conditions::Conditions;
 pub use spectral::{Climb, Limit, StepSize, ascend, random_starts};
+pub use whitening::Whitening;
 
 use crate::hessian::svec_outer;
 
@@ -94,6 +96,33 @@ pub fn search(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> Ve
     merge(&ends, &scores)
 }
 
+/// Where the ascent ends from the matrices with the coordinates `starts` (r x k, none of them zero) in the subspace
+/// with the orthonormal basis `basis` (n(n+1)/2 x r): one limit for each direction, largest spectral norm first. The
+/// power method starts from the top eigenvectors.
+pub fn limits(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> Vec<Limit> {
+    let climb = ascent.climb().map(|climb| Climb { most_steps: 200, arrived: 1e-13, ..climb });
+    let mut ends = match climb {
+        Some(climb) => ascend(basis, starts, climb),
+        None => {
+            let nowhere = Climb { step: StepSize::Doubling, most_steps: 0, arrived: 0.0 };
+            let tops = ascend(basis, starts, nowhere);
+            let tops: Vec<_> = tops.into_iter().map(|limit| limit.direction).collect();
+            let mut ends = DMatrix::from_columns(&tops);
+            power::climb(basis, &mut ends);
+            ascend(basis, &projections(basis, &ends), nowhere)
+        }
+    };
+    // The sort is stable, so that of equal ends the first stays first.
+    ends.sort_by(|a, b| b.spectral_norm.total_cmp(&a.spectral_norm));
+    let mut distinct: Vec<Limit> = Vec::new();
+    for end in ends {
+        if !distinct.iter().any(|l| l.direction.dot(&end.direction).abs() > SAME) {
+            distinct.push(end);
+        }
+    }
+    distinct
+}
+
 /// |P_W(u u^T)|_F^2 for one unit vector.
 pub fn score(basis: &DMatrix<f64>, direction: &DVector<f64>) -> f64 {
     let mut outer = DVector::zeros(basis.nrows());
@@ -139,12 +168,21 @@ pub(super) mod tests {
     pub(super) fn planted(n: usize, m: usize, seed: u64) -> (DMatrix<f64>, DMatrix<f64>) {
         let mut rng = draws::stream(seed, "planted", 0);
         let mut a = draws::gaussian(&mut rng, n, m);
-        let mut stack = DMatrix::zeros(n * (n + 1) / 2, m);
-        for i in 0..m {
-            a.column_mut(i).normalize_mut();
-            svec_outer(a.column(i).as_slice(), stack.column_mut(i).as_mut_slice());
+        a.column_iter_mut().for_each(|mut u| {
+            u.normalize_mut();
+        });
+        let basis = span_of(&a);
+        (a, basis)
+    }
+
+    /// The same for the columns of `a`.
+    pub(super) fn span_of(a: &DMatrix<f64>) -> DMatrix<f64> {
+        let n = a.nrows();
+        let mut stack = DMatrix::zeros(n * (n + 1) / 2, a.ncols());
+        for (u, mut outer) in a.column_iter().zip(stack.column_iter_mut()) {
+            svec_outer(u.into_owned().as_slice(), outer.as_mut_slice());
         }
-        (a, thin_svd(&stack).unwrap().u)
+        thin_svd(&stack).unwrap().u
     }
 
     #[test]

@@ -38,11 +38,11 @@ pub struct Cell {
     /// How the black box departs from that network.
     #[serde(default)]
     pub deviation: Deviation,
-    /// Radius of the local sample; `None`: the pipeline's own choice, or none is taken.
+    /// Radius of the sample of Hessians; `None`: the pipeline's own choice, or none is taken.
     pub radius: Option<f64>,
     /// Distance from the centre beyond which no query is answered; `None`: there is no such limit.
     pub domain_radius: Option<f64>,
-    /// Hessians of the local sample; `None`: as `radius`.
+    /// Hessians of that sample; `None`: as `radius`.
     pub hessians: Option<usize>,
     /// Standard deviation of the error of a value, absolute.
     pub noise: f64,

@@ -13,7 +13,7 @@ use super::hardness::Hardness;
 use super::plan::PlanError;
 use super::precision::Precision;
 use super::record::Key;
-use super::run::is_local;
+use super::run::{is_local, takes_hessians};
 use crate::identify::{Pipeline, Settings};
 use crate::network::Activation;
 
@@ -105,11 +105,12 @@ impl Grid {
         if count.is_none_or(|count| count > MOST_RUNS) {
             return Err(PlanError(format!("the axes span more than {MOST_RUNS} runs")));
         }
-        let local = ["radius", "domain_radius", "hessians"];
-        if let Some(axis) = local.into_iter().find(|&axis| given.contains_key(axis))
-            && !pipelines.iter().copied().any(is_local)
-        {
-            return Err(PlanError::of(axis, "no pipeline of the plan samples near a point"));
+        let heeding: [(&str, fn(Pipeline) -> bool); 3] =
+            [("radius", takes_hessians), ("domain_radius", is_local), ("hessians", takes_hessians)];
+        for (axis, heeds) in heeding {
+            if given.contains_key(axis) && !pipelines.iter().copied().any(heeds) {
+                return Err(PlanError::of(axis, "no pipeline of the plan heeds it"));
+            }
         }
 
         let mut cells = vec![Cell {
@@ -209,9 +210,12 @@ fn grid(cells: Vec<Cell>, seeds: &[u64]) -> Result<Grid, PlanError> {
     let mut runs = Vec::new();
     let mut seen = HashSet::new();
     for mut cell in cells {
+        // What a pipeline does not heed is none of its coordinates: one cell whatever these axes say.
+        if !takes_hessians(cell.pipeline) {
+            (cell.radius, cell.hessians) = (None, None);
+        }
         if !is_local(cell.pipeline) {
-            // Where it samples is the pipeline's own business: one cell whatever these axes say.
-            (cell.radius, cell.domain_radius, cell.hessians) = (None, None, None);
+            cell.domain_radius = None;
         } else if cell.deviation.leaves_the_class() {
             let what = format!(
                 "{} is for the wide pipeline, only the wide is judged on it",

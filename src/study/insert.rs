@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use crate::files::{read_regular, write_atomically};
+use crate::files::{check_writable, read_regular, write_atomically};
 
 /// A document that does not take a table.
 #[derive(Debug, thiserror::Error)]
@@ -43,13 +43,27 @@ const END: &str = "<!-- end of study -->";
 /// # Errors
 /// [`InsertError`].
 pub fn insert(path: &Path, name: &str, table: &str) -> Result<(), InsertError> {
+    let text = with_table(path, name, table)?;
+    write_atomically(path, text.as_bytes())
+        .map_err(|source| InsertError::Write { path: path.to_owned(), source })
+}
+
+/// Whether [`insert`] can do its work, as far as can be told beforehand.
+///
+/// # Errors
+/// Those that it would have.
+pub fn check_insert(path: &Path, name: &str) -> Result<(), InsertError> {
+    with_table(path, name, "")?;
+    check_writable(path).map_err(|source| InsertError::Write { path: path.to_owned(), source })
+}
+
+/// The document with the table in its place.
+fn with_table(path: &Path, name: &str, table: &str) -> Result<String, InsertError> {
     let owned = || path.to_owned();
     let begin = format!("<!-- study {name} -->");
     let bytes = read_regular(path).map_err(|source| InsertError::Read { path: owned(), source })?;
     let text = str::from_utf8(&bytes).ok().and_then(|text| inserted(text, &begin, table));
-    let text = text.ok_or_else(|| InsertError::NoPlace { path: owned(), begin })?;
-    write_atomically(path, text.as_bytes())
-        .map_err(|source| InsertError::Write { path: owned(), source })
+    text.ok_or_else(|| InsertError::NoPlace { path: owned(), begin })
 }
 
 fn inserted(text: &str, begin: &str, table: &str) -> Option<String> {

@@ -32,7 +32,7 @@ pub use deviant::Deviant;
 pub use deviation::Deviation;
 pub use grid::Grid;
 pub use hardness::Hardness;
-pub use insert::{InsertError, insert};
+pub use insert::{InsertError, check_insert, insert};
 pub use instance::{Hidden, Instance};
 pub use judge::{Judgement, WRONG, judge};
 pub use plan::{Plan, PlanError, axes};

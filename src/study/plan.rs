@@ -155,6 +155,7 @@ impl Plan {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identify::Pipeline;
 
     fn grid_of(text: &str) -> Result<Grid, PlanError> {
         text.parse::<Plan>()?.grid()
@@ -213,6 +214,19 @@ mod tests {
     }
 
     #[test]
+    fn what_a_pipeline_does_not_heed_makes_no_cells() {
+        let grid = grid_of(
+            "d = 4\nm1 = 2\npipeline = [\"wide\", \"entangled\", \"published\"]\nradius = [0.5, 1]\n\
+             domain_radius = [2, 3]\nhessians = [10, 20]\nseeds = 1",
+        )
+        .unwrap();
+        let cells =
+            |pipeline: Pipeline| grid.runs.iter().filter(|run| run.0.pipeline == pipeline).count();
+        let counts = [Pipeline::Wide, Pipeline::Entangled, Pipeline::Published].map(cells);
+        assert_eq!(counts, [1, 2, 8]);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_one_line() {
         for (text, part) in [
             ("d = 4", "m1: no value"),
@@ -230,6 +244,7 @@ mod tests {
             ("d = 4\nm1 = 2\npipeline = \"deep\"", "unknown pipeline \"deep\""),
             ("d = 4\nm1 = 2\ncondition = 0.5", "or \"gaussian\""),
             ("d = 4\nm1 = 2\nradius = 1", "radius: no pipeline"),
+            ("d = 4\nm1 = 2\npipeline = \"entangled\"\nhessians = 9", "hessians: no pipeline"),
             ("d = 4\nm1 = 2\nseeds = \"5..5\"", "is empty"),
             ("d = 4\nm1 = 2\nseeds = \"0..99999999\"", "seeds: the range"),
             ("d = 4\nm1 = 2\nwidth = 3", "unknown axis \"width\""),

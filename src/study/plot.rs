@@ -195,7 +195,7 @@ fn heat_map(panel: &Panel<'_, '_>, content: &Content<'_>, x: Axis, y: Axis) -> D
         }
         let ink = if share < 0.6 { WHITE } else { BLACK };
         let style = (FONT, 15).into_font().color(&ink).pos(Pos::new(HPos::Center, VPos::Center));
-        let text = format!("{}/{}", cell.identified - cell.wrong, cell.runs);
+        let text = format!("{}/{}", cell.right, cell.runs);
         chart.draw_series([Text::new(text, (i, j), style)])?;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! Finished runs on disk: `runs.jsonl`, a line a run.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -162,6 +162,17 @@ pub struct Stored {
     pub torn: usize,
 }
 
+impl Stored {
+    /// Runs by other versions of the program than this one, counted by version.
+    pub fn other_versions(&self) -> BTreeMap<&str, usize> {
+        let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+        for record in self.records.iter().filter(|run| run.version != env!("CARGO_PKG_VERSION")) {
+            *counts.entry(record.version.as_str()).or_default() += 1;
+        }
+        counts
+    }
+}
+
 /// The records in a folder.
 ///
 /// # Errors
@@ -223,17 +234,28 @@ impl Store {
         Ok((Store { file, path }, stored))
     }
 
-    /// Adds a run. Whoever reads sees all of its line or, after a crash, a torn end.
+    /// Adds a run. Whoever reads sees all of its line or, after a crash, a torn end. A store that failed is
+    /// gone: nothing must follow a part of a line.
     ///
     /// # Errors
     /// [`RecordError::Write`].
-    pub fn append(&mut self, record: &Record) -> Result<(), RecordError> {
-        let written = serde_json::to_vec(record).map_err(io::Error::from).and_then(|mut line| {
-            line.push(b'\n');
-            self.file.write_all(&line)?;
-            self.file.flush()
-        });
-        written.map_err(|source| RecordError::Write { path: self.path.clone(), source })
+    pub fn append(mut self, record: &Record) -> Result<Store, RecordError> {
+        match self.write(record) {
+            Ok(()) => Ok(self),
+            Err(source) => Err(RecordError::Write { path: self.path, source }),
+        }
+    }
+
+    fn write(&mut self, record: &Record) -> io::Result<()> {
+        let mut line = serde_json::to_vec(record)?;
+        line.push(b'\n');
+        let length = self.file.metadata()?.len();
+        let written = self.file.write_all(&line).and_then(|()| self.file.flush());
+        if written.is_err() {
+            // If this fails too, the next to open the file takes the torn end away.
+            let _ = self.file.set_len(length);
+        }
+        written
     }
 }
 
@@ -271,20 +293,18 @@ pub(super) mod tests {
     fn a_torn_end_is_dropped_and_the_rest_kept() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join(FILE);
-        let (mut store, stored) = Store::open(folder.path()).unwrap();
+        let (store, stored) = Store::open(folder.path()).unwrap();
         assert!(stored.records.is_empty());
-        store.append(&record(1)).unwrap();
-        store.append(&record(2)).unwrap();
+        let store = store.append(&record(1)).unwrap().append(&record(2)).unwrap();
         assert!(matches!(Store::open(folder.path()), Err(RecordError::InUse(_))));
         drop(store);
         let whole = fs::read(&path).unwrap();
         fs::write(&path, &whole[..whole.len() - 1]).unwrap();
 
-        let (mut store, stored) = Store::open(folder.path()).unwrap();
+        let (store, stored) = Store::open(folder.path()).unwrap();
         assert_eq!(stored.records, [record(1)]);
         assert!(stored.torn > 0);
-        store.append(&record(3)).unwrap();
-        drop(store);
+        drop(store.append(&record(3)).unwrap());
         let stored = load(folder.path()).unwrap();
         assert_eq!((stored.records, stored.torn), (vec![record(1), record(3)], 0));
     }

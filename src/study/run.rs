@@ -13,12 +13,20 @@ use super::witness::Witness;
 use crate::identify::{LocalSampling, Pipeline, Settings, Solution, identify};
 use crate::oracle::{Deadline, OracleError};
 
-/// Whether a pipeline samples near a point: the coordinates `radius`, `domain_radius` and `hessians`
-/// are for such pipelines.
+/// Whether a pipeline stays near a point: the coordinate `domain_radius` is for such pipelines.
 pub(super) fn is_local(pipeline: Pipeline) -> bool {
     match pipeline {
         Pipeline::Wide => false,
         Pipeline::Entangled | Pipeline::Published => true,
+    }
+}
+
+/// Whether a pipeline takes Hessians near a point: the coordinates `radius` and `hessians` are for such
+/// pipelines.
+pub(super) fn takes_hessians(pipeline: Pipeline) -> bool {
+    match pipeline {
+        Pipeline::Wide | Pipeline::Entangled => false,
+        Pipeline::Published => true,
     }
 }
 

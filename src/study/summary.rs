@@ -57,6 +57,8 @@ pub struct CellSummary {
     pub runs: usize,
     /// Identified, rightly or wrongly.
     pub identified: usize,
+    /// Identified rightly.
+    pub right: usize,
     /// The share of runs identified and right.
     pub success: Interval,
     /// Approximate.
@@ -293,23 +295,24 @@ impl CellSummary {
     fn of(cell: &Cell, runs: &[&Record]) -> CellSummary {
         let ended = |ending| runs.iter().filter(|run| run.status == ending).count();
         let sum = |figure: fn(&Record) -> Option<usize>| {
-            let some: Vec<usize> = runs.iter().filter_map(|run| figure(run)).collect();
-            (!some.is_empty()).then(|| some.iter().sum())
+            // A file may say anything.
+            runs.iter().filter_map(|run| figure(run)).reduce(usize::saturating_add)
         };
         let middle = |figure: fn(&Record) -> Option<f64>| {
             median(runs.iter().filter_map(|run| figure(run)).collect())
         };
-        let identified = ended(Ending::Identified);
-        let wrong = runs.iter().filter(|run| run.wrong).count();
+        let right =
+            runs.iter().filter(|run| run.status == Ending::Identified && !run.wrong).count();
         CellSummary {
             cell: cell.clone(),
             runs: runs.len(),
-            identified,
-            success: Interval::wilson(identified - wrong, runs.len()),
+            identified: ended(Ending::Identified),
+            right,
+            success: Interval::wilson(right, runs.len()),
             approximate: ended(Ending::Approximate),
             not_identified: ended(Ending::NotIdentified),
             errors: ended(Ending::Error),
-            wrong,
+            wrong: runs.iter().filter(|run| run.wrong).count(),
             bounds: runs.iter().filter(|run| run.bound_violated.is_some()).count(),
             bounds_violated: runs.iter().filter(|run| run.bound_violated == Some(true)).count(),
             parameter_error: middle(|run| run.parameter_error),
@@ -423,6 +426,7 @@ pub(super) mod tests {
         assert_eq!((summary.bounds, summary.bounds_violated), (5, 0));
         assert!((summary.bound_over_error.unwrap().least - 10.0).abs() < 1e-9);
         // A wrong answer is no success.
+        assert_eq!((low.right, high.right), (3, 0));
         assert_eq!(high.success, Interval::wilson(0, 2));
     }
 

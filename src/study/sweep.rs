@@ -37,7 +37,7 @@ pub fn sweep(
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let jobs = jobs.clamp(1, runs.len().max(1));
     let next = AtomicUsize::new(0);
-    let done = Mutex::new((store, Vec::new()));
+    let done = Mutex::new((Some(store), Vec::new()));
     let job = || -> Result<(), SweepError> {
         let pool = rayon::ThreadPoolBuilder::new().num_threads((cores / jobs).max(1));
         let pool = pool.build().map_err(|error| SweepError::Threads(io::Error::other(error)))?;
@@ -46,7 +46,9 @@ pub fn sweep(
             // Nobody panics while holding it.
             let mut done = done.lock().unwrap_or_else(|poison| poison.into_inner());
             let (store, records) = &mut *done;
-            store.append(&record)?;
+            // Another job could not store its run, and says so.
+            let Some(open) = store.take() else { return Ok(()) };
+            *store = Some(open.append(&record)?);
             watch(&record);
             records.push(record);
         }

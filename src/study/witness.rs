@@ -29,7 +29,7 @@ pub struct Witness<'a> {
 pub struct Directions {
     /// True a_i among them.
     pub units: usize,
-    /// Those that are no a_i but an entangled weight v_l at the origin: attributed to the wrong layer.
+    /// Those that are no a_i but an entangled weight v_l where they were found: attributed to the wrong layer.
     pub false_attributions: usize,
     /// Those that are neither.
     pub false_candidates: usize,
@@ -57,8 +57,8 @@ impl Observer for Witness<'_> {
                 self.gap = Some(gap);
                 self.projection = Some(projection(self.truth, frame, basis));
             }
-            Found::FirstLayer(directions) => {
-                self.first_layer = Some(Directions::of(self.truth, directions));
+            Found::FirstLayer { directions, about } => {
+                self.first_layer = Some(Directions::of(self.truth, directions, about));
             }
         }
     }
@@ -77,15 +77,15 @@ fn projection(truth: &Network, frame: &DMatrix<f64>, basis: &DMatrix<f64>) -> f6
 }
 
 impl Directions {
-    fn of(truth: &Network, directions: &DMatrix<f64>) -> Directions {
+    fn of(truth: &Network, found: &DMatrix<f64>, about: Option<&DVector<f64>>) -> Directions {
         let alike = |unit: &DVector<f64>, direction: &DVector<f64>| {
             unit.dot(direction).abs() > SAME * unit.norm() * direction.norm()
         };
         let columns = |matrix: &DMatrix<f64>| -> Vec<DVector<f64>> {
             matrix.column_iter().map(|column| column.into_owned()).collect()
         };
-        let (first, entangled) = (columns(&truth.a), columns(&entangled(truth)));
-        let directions = columns(directions);
+        let (first, entangled) = (columns(&truth.a), columns(&entangled(truth, about)));
+        let directions = columns(found);
         let others = || directions.iter().filter(|v| !first.iter().any(|unit| alike(unit, v)));
         let false_attributions =
             others().filter(|v| entangled.iter().any(|unit| alike(unit, v))).count();
@@ -97,23 +97,24 @@ impl Directions {
     }
 }
 
-/// v_l = A G b_l at the origin.
-fn entangled(truth: &Network) -> DMatrix<f64> {
-    let slopes = truth.theta.map(|theta| truth.g.slope(-theta));
-    &truth.a * DMatrix::from_diagonal(&slopes) * &truth.b
+/// v_l = A G b_l at a point, without one at the origin.
+fn entangled(truth: &Network, at: Option<&DVector<f64>>) -> DMatrix<f64> {
+    let z = at.map_or_else(|| -&truth.theta, |x| truth.a.tr_mul(x) - &truth.theta);
+    &truth.a * DMatrix::from_diagonal(&z.map(|z| truth.g.slope(z))) * &truth.b
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::linalg;
     use crate::network::{Activation, Class};
+    use crate::{draws, linalg};
 
     #[test]
     fn directions_are_told_apart_up_to_sign_and_length() {
         let truth = Network::random((9, 6, 2), Class::Paper, Activation::Tanh, 4).unwrap();
         let a = &truth.a;
-        let v = entangled(&truth);
+        let at = draws::unit_vector(&mut draws::stream(1, "about", 0), 9) * 2.0;
+        let v = entangled(&truth, Some(&at));
         let stray = DVector::from_fn(9, |k, _| if k == 0 { 1.0 } else { 0.0 });
         let directions = DMatrix::from_columns(&[
             -a.column(0).into_owned(),
@@ -122,9 +123,12 @@ mod tests {
             v.column(1).into_owned(),
             stray,
         ]);
-        let counted = Directions::of(&truth, &directions);
+        let counted = Directions::of(&truth, &directions, Some(&at));
         let expected = Directions { units: 2, false_attributions: 1, false_candidates: 1 };
         assert_eq!(counted, expected);
+        // v_1 moves with the point: at the origin it is no entangled weight.
+        let counted = Directions::of(&truth, &directions, None);
+        assert_eq!((counted.false_attributions, counted.false_candidates), (0, 2));
     }
 
     #[test]

@@ -152,9 +152,19 @@ const PARALLEL: f64 = 0.9;
 /// Share of the points that must do so; below the other share the direction is entangled.
 const SHARES: (f64, f64) = (0.6, 0.2);
 
-/// The layer of each of the unit `directions` (d x r) by the saturation rule: `Some(true)` for the first,
-/// `Some(false)` for entangled, `None` undecided. Asks gradients (step `h`, noise `noise`) at distance `far`
-/// from the origin in the directions' orthogonal complements.
+/// What the saturation rule says of directions.
+#[derive(Clone, Debug)]
+pub struct Saturation {
+    /// `Some(true)`: of the first layer, `Some(false)`: entangled, `None`: undecided.
+    pub layers: Vec<Option<bool>>,
+    /// The least share of points at which the gradient is parallel, of those called first-layer, less the
+    /// largest share of those called entangled; `None` unless there are both.
+    pub margin: Option<f64>,
+}
+
+/// The layer of each of the unit `directions` (d x r) by the saturation rule. Asks gradients (step `h`, noise
+/// `noise`) at distance `far` from the origin in the directions' orthogonal complements. A gradient that
+/// vanishes speaks for an entangled direction, but not if none at all stands above the noise.
 pub fn by_saturation(
     f: &mut dyn Oracle,
     directions: &DMatrix<f64>,
@@ -162,10 +172,11 @@ pub fn by_saturation(
     h: f64,
     noise: f64,
     rng: &mut impl Rng,
-) -> Result<Vec<Option<bool>>, Halt> {
+) -> Result<Saturation, Halt> {
     let d = directions.nrows();
     let identity = DMatrix::identity(d, d);
-    let mut layers = Vec::new();
+    let mut shares = Vec::new();
+    let mut loud = false;
     for u in directions.column_iter() {
         let mut points = DMatrix::zeros(d, FAR_POINTS);
         for mut x in points.column_iter_mut() {
@@ -174,18 +185,25 @@ pub fn by_saturation(
             x.copy_from(&(across.normalize() * far));
         }
         let gradients = f.gradients(&points, &identity, GradientScheme::Central4, h)?;
-        let parallel = gradients
-            .column_iter()
-            .filter(|g| g.norm() > 100.0 * noise && g.dot(&u).abs() > PARALLEL * g.norm())
-            .count();
-        let share = parallel as f64 / FAR_POINTS as f64;
-        layers.push(match share {
-            s if s >= SHARES.0 => Some(true),
-            s if s <= SHARES.1 => Some(false),
-            _ => None,
-        });
+        let seen = || gradients.column_iter().filter(|g| g.norm() > 100.0 * noise);
+        let parallel = seen().filter(|g| g.dot(&u).abs() > PARALLEL * g.norm()).count();
+        loud |= seen().next().is_some();
+        shares.push(parallel as f64 / FAR_POINTS as f64);
     }
-    Ok(layers)
+    let layer = |&share: &f64| match share {
+        _ if !loud => None,
+        s if s >= SHARES.0 => Some(true),
+        s if s <= SHARES.1 => Some(false),
+        _ => None,
+    };
+    let layers: Vec<Option<bool>> = shares.iter().map(layer).collect();
+    let called = |first: bool| {
+        let of =
+            move |(&share, &layer): (&f64, &Option<bool>)| (layer == Some(first)).then_some(share);
+        shares.iter().zip(&layers).filter_map(of)
+    };
+    let margin = called(true).reduce(f64::min).zip(called(false).reduce(f64::max));
+    Ok(Saturation { layers, margin: margin.map(|(first, entangled)| first - entangled) })
 }
 
 #[cfg(test)]
@@ -221,10 +239,15 @@ mod tests {
         }
         let mut f = NetworkOracle::new(network);
         let rng = &mut draws::stream(3, "saturation", 0);
-        let layers = by_saturation(&mut f, &directions, 300.0, 1e-3, 1e-12, rng).unwrap();
+        let Saturation { layers, margin } =
+            by_saturation(&mut f, &directions, 300.0, 1e-3, 1e-12, rng).unwrap();
+        assert!(margin >= Some(SHARES.0 - SHARES.1), "{margin:?}");
         assert!(layers[..9].iter().all(|&layer| layer != Some(false)), "{layers:?}");
         assert!(layers[..9].iter().filter(|&&layer| layer == Some(true)).count() >= 7);
         assert!(layers[9..].iter().all(|&layer| layer == Some(false)), "{layers:?}");
+        // Where noise hides every gradient, that they do not show says nothing.
+        let hidden = by_saturation(&mut f, &directions, 300.0, 1e-3, 1e3, rng).unwrap();
+        assert!(hidden.layers.iter().all(Option::is_none) && hidden.margin.is_none(), "{hidden:?}");
     }
 
     #[test]

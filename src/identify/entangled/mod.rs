@@ -39,7 +39,7 @@ use crate::linalg::{least_squares, rms};
 use crate::network::{Activation, Network};
 use crate::oracle::{Found, Oracle};
 use crate::region::{Centred, shift};
-use attribution::Attribution;
+use attribution::{Attribution, Saturation};
 use jet::{Jet, JetStep};
 use repair::Floor;
 pub use scales::Descent;
@@ -137,6 +137,10 @@ impl Run<'_> {
             )
             .into());
         }
+        if let Some((_, m1)) = widths.filter(|&(_, m1)| m1 > k) {
+            let reason = format!("{m1} second-layer units: at most m0 = {k} are found");
+            return Err(Failure::new("start", reason).into());
+        }
         let (jets, survivors) = (Vec::new(), None);
         let mut place =
             Place { centre: &centre, q: &q, radius, land: &land, step, jets, survivors };
@@ -160,7 +164,17 @@ impl Run<'_> {
         let place = place;
 
         let most = (k / 2 + 2).min(MOST_ENTANGLED);
-        let candidates: Vec<usize> = widths.map_or((1..=most).collect(), |(_, m1)| vec![m1]);
+        let candidates: Vec<usize> = match widths {
+            Some((_, m1)) => vec![m1],
+            None if self.settings.pipeline == Pipeline::Published => {
+                self.meter.enter("directions");
+                let plan = self.hessians_plan(&place);
+                let mut f = Centred::new(&mut self.meter, &centre);
+                let mut f = Restricted::new(&mut f, &q);
+                hessians::widths_by_gap(&mut f, plan, most, step, seed, &mut self.evidence)?
+            }
+            None => (1..=most).collect(),
+        };
         let tries = (0..attempts.max(1)).flat_map(|a| candidates.iter().map(move |&m1| (a, m1)));
         first_identified(tries, |(attempt, m1)| {
             let outcome = self.try_width(&place, m1, attempt);
@@ -288,12 +302,13 @@ impl Run<'_> {
             let mut f = Centred::new(&mut self.meter, place.centre);
             let f = &mut Restricted::by_values(&mut f, place.q);
             let directions = units(components);
-            let mut layers = attribution::by_saturation(f, &directions, far, h, noise, rng)?;
+            let Saturation { mut layers, margin } =
+                attribution::by_saturation(f, &directions, far, h, noise, rng)?;
             let tally = |layers: &[Option<bool>]| {
                 let count = |of| layers.iter().filter(|&&layer| layer == of).count();
                 json!({"first": count(Some(true)), "entangled": count(Some(false)), "undecided": count(None)})
             };
-            let saturated = tally(&layers);
+            let saturated = json!({"layers": tally(&layers), "margin": margin});
             let survival = place.survivors.as_ref().map(|basis| {
                 let survival = attribution::by_survival(&directions, basis);
                 layers = attribution::together(&layers, &survival.layers);
@@ -321,25 +336,30 @@ impl Run<'_> {
         Ok(decided)
     }
 
+    /// How Hessians are sampled for the published search.
+    fn hessians_plan(&self, place: &Place<'_>) -> hessians::Plan {
+        let local = &self.settings.local;
+        let limit = place.inner();
+        hessians::Plan {
+            design: local.design,
+            radius: local.radius.unwrap_or(SAMPLING * place.radius).min(limit),
+            limit,
+            count: local.hessians,
+            ascent: self.settings.ascent,
+        }
+    }
+
     /// Directions and their partition as published.
     fn by_hessians(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Layers, Halt> {
         self.meter.enter("directions");
-        let Settings { seed, ascent, .. } = self.settings;
-        let local = &self.settings.local;
-        let most = place.inner();
-        let plan = hessians::Plan {
-            design: local.design,
-            radius: local.radius.unwrap_or(SAMPLING * place.radius).min(most),
-            count: local.hessians,
-            m1,
-            ascent,
-        };
+        let seed = self.settings.seed;
+        let plan = self.hessians_plan(place);
         let mut f = Centred::new(&mut self.meter, place.centre);
         let f = &mut Restricted::new(&mut f, place.q);
-        let found =
-            hessians::search_directions(f, plan, place.step, seed, attempt, &mut self.evidence);
+        let draw = (seed, attempt);
+        let evidence = &mut self.evidence;
+        let found = hessians::search_directions(f, plan, m1, place.step, draw, evidence)?;
         let jet = jet::measure(f, &DVector::zeros(place.q.ncols()), place.step)?;
-        let found = found?;
         self.meter.found(Found::Subspace { frame: place.q, basis: &found.basis, gap: found.gap });
         let rng = &mut draws::stream(seed, "attribution", attempt);
         let mut partitions = split(&jet, &found.directions, m1, rng)?;
@@ -382,7 +402,10 @@ impl Run<'_> {
         let (start, _, layers) = best.ok_or_else(|| {
             Failure::new("scales", "the first layer's directions are linearly dependent")
         })?;
-        self.meter.found(Found::FirstLayer(&(place.q * &layers.first)));
+        self.meter.found(Found::FirstLayer {
+            directions: &(place.q * &layers.first),
+            about: Some(&(place.q * &layers.point + place.centre)),
+        });
         self.meter.enter("refine");
         let floor = place.floor().least;
         let (network, rms) = refine::refine(
