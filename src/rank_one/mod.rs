@@ -206,6 +206,22 @@ pub(super) mod tests {
     }
 
     #[test]
+    fn every_ascent_from_random_matrices_ends_at_every_planted_element() {
+        let (a, basis) = planted(8, 8, 7);
+        let starts = random_starts(&mut draws::stream(7, "matrices", 0), 8, 100);
+        for ascent in Ascent::ALL {
+            let held: Vec<Limit> = limits(&basis, &starts, ascent)
+                .into_iter()
+                .filter(|limit| Conditions::at(&basis, limit).hold(1e-9))
+                .collect();
+            assert_eq!(held.len(), 8, "{ascent:?}");
+            for limit in held {
+                assert!(a.tr_mul(&limit.direction).amax() > 1.0 - 1e-8, "{ascent:?}");
+            }
+        }
+    }
+
+    #[test]
     fn the_score_is_one_inside_and_less_outside() {
         let (a, basis) = planted(6, 4, 5);
         assert!((score(&basis, &a.column(0).into_owned()) - 1.0).abs() < 1e-12);

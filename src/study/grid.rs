@@ -105,9 +105,8 @@ impl Grid {
         if count.is_none_or(|count| count > MOST_RUNS) {
             return Err(PlanError(format!("the axes span more than {MOST_RUNS} runs")));
         }
-        let heeding: [(&str, fn(Pipeline) -> bool); 3] =
-            [("radius", takes_hessians), ("domain_radius", is_local), ("hessians", takes_hessians)];
-        for (axis, heeds) in heeding {
+        for axis in ["radius", "domain_radius", "hessians"] {
+            let heeds = if axis == "domain_radius" { is_local } else { takes_hessians };
             if given.contains_key(axis) && !pipelines.iter().copied().any(heeds) {
                 return Err(PlanError::of(axis, "no pipeline of the plan heeds it"));
             }

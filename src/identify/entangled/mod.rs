@@ -6,7 +6,7 @@
 //! | stage | what it finds | how |
 //! |---|---|---|
 //! | probe, reduce | accuracy of f in the domain; its m0 dimensions | differences of values; gradients |
-//! | directions | a_i and v_l | by jets: the third derivatives at a point are a sum of m0 + m1 cubes (`jet`); or as published, in the span of Hessians (`hessians`) |
+//! | directions | a_i and v_l | by jets: the third derivatives at a point are a sum of m0 + m1 cubes (`jet`); or as published, in the whitened span of Hessians (`hessians`) |
 //! | attribution | which is which | the gradient is made of the v_l alone; far out, where that may be asked, only an a_i is parallel to it and survives in the Hessians (`attribution`) |
 //! | base point | exactness | a steep gradient, then towards the inflection of either layer (`inflection`); mixed terms of the directions so far are taken out (`directions`, `mixed`) |
 //! | scales | all scalars | ratios of the weights in the jet, then a fit (`scales`) |
