@@ -131,7 +131,7 @@ pub fn score(basis: &DMatrix<f64>, direction: &DVector<f64>) -> f64 {
 }
 
 /// Coordinates (r x k) of P_W(u u^T) for the columns u.
-fn projections(basis: &DMatrix<f64>, directions: &DMatrix<f64>) -> DMatrix<f64> {
+pub fn projections(basis: &DMatrix<f64>, directions: &DMatrix<f64>) -> DMatrix<f64> {
     let mut outer = DMatrix::zeros(basis.nrows(), directions.ncols());
     for (u, mut outer) in directions.column_iter().zip(outer.column_iter_mut()) {
         svec_outer(u.as_slice(), outer.as_mut_slice());

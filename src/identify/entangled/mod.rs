@@ -55,6 +55,8 @@ const SAMPLING: f64 = 1.0 / 3.0;
 const FAR: f64 = 300.0;
 /// A fit within this many times the noise needs no repair.
 const AT_FLOOR: f64 = 100.0;
+/// Searches with entangled vectors held still, at most.
+const ROUNDS: u64 = 6;
 /// A fit that leaves more than this share of the spread is mended after all others.
 const POOR: f64 = 1e-3;
 /// Shares of the radius at which points for the fit and the certificate lie.
@@ -193,7 +195,7 @@ impl Run<'_> {
     fn try_width(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Outcome, Halt> {
         self.widths = Some((place.q.ncols(), m1));
         let found = match self.settings.pipeline {
-            Pipeline::Published => vec![vec![self.by_hessians(place, m1, attempt)?]],
+            Pipeline::Published => vec![vec![self.by_hessians(place, m1, None, attempt)?]],
             Pipeline::Entangled | Pipeline::Wide => self.by_jets(place, m1, attempt)?,
         };
         let k = place.q.ncols();
@@ -234,10 +236,37 @@ impl Run<'_> {
         attempt: u64,
     ) -> Result<Outcome, Halt> {
         let fitted = match self.settings.pipeline {
-            Pipeline::Published => fitted,
+            Pipeline::Published => self.hold_still(place, fitted, sample, attempt)?,
             Pipeline::Entangled | Pipeline::Wide => self.repair(place, fitted, sample, attempt)?,
         };
         self.finish(place, fitted, sample, attempt)
+    }
+
+    /// The published search again, with the motion of the entangled vectors taken out of the Hessians by the network
+    /// fitted so far, as long as the fit improves.
+    fn hold_still(
+        &mut self,
+        place: &Place<'_>,
+        mut fitted: Fitted,
+        sample: &Sample,
+        attempt: u64,
+    ) -> Result<Fitted, Halt> {
+        let m1 = fitted.network.b.ncols();
+        for round in 1..=ROUNDS {
+            if fitted.rms < place.floor().enough {
+                break;
+            }
+            let draw = attempt + (round << 32);
+            let next = self
+                .by_hessians(place, m1, Some(&fitted.network), draw)
+                .and_then(|layers| self.fit(place, &[layers], fitted.network.g, sample));
+            match next {
+                Ok(next) if next.rms < fitted.rms => fitted = next,
+                Ok(_) | Err(Halt::Failed(_)) => break,
+                Err(halt) => return Err(halt),
+            }
+        }
+        Ok(fitted)
     }
 
     /// Units that are not right are exchanged, as long as the fit improves.
@@ -350,7 +379,13 @@ impl Run<'_> {
     }
 
     /// Directions and their partition as published.
-    fn by_hessians(&mut self, place: &Place<'_>, m1: usize, attempt: u64) -> Result<Layers, Halt> {
+    fn by_hessians(
+        &mut self,
+        place: &Place<'_>,
+        m1: usize,
+        estimate: Option<&Network>,
+        attempt: u64,
+    ) -> Result<Layers, Halt> {
         self.meter.enter("directions");
         let seed = self.settings.seed;
         let plan = self.hessians_plan(place);
@@ -358,7 +393,7 @@ impl Run<'_> {
         let f = &mut Restricted::new(&mut f, place.q);
         let draw = (seed, attempt);
         let evidence = &mut self.evidence;
-        let found = hessians::search_directions(f, plan, m1, place.step, draw, evidence)?;
+        let found = hessians::search_directions(f, plan, m1, place.step, estimate, draw, evidence)?;
         let jet = jet::measure(f, &DVector::zeros(place.q.ncols()), place.step)?;
         self.meter.found(Found::Subspace { frame: place.q, basis: &found.basis, gap: found.gap });
         let rng = &mut draws::stream(seed, "attribution", attempt);
