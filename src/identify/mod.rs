@@ -348,7 +348,7 @@ pub fn identify(
     Ok(solution)
 }
 
-/// What `oracle` answers may be asked.
+/// [`identify`] where every point may be asked for that the `oracle` answers.
 fn identify_anywhere(
     oracle: &mut dyn Oracle,
     settings: &Settings,

@@ -69,11 +69,11 @@ fn span(
     let identity = DMatrix::identity(d, d);
     let mut stack = f.hessians(&points, &identity, HessianScheme::Richardson, step.h)?;
     if let Some(network) = estimate {
-        let origin = entangled(network, &origin).0;
+        let (still, _) = entangled(network, &origin);
         for (mut hessian, x) in stack.column_iter_mut().zip(points.column_iter()) {
             let (v, weights) = entangled(network, &x.into_owned());
             let weights = DMatrix::from_diagonal(&weights);
-            let motion = &v * &weights * v.transpose() - &origin * &weights * origin.transpose();
+            let motion = &v * &weights * v.transpose() - &still * &weights * still.transpose();
             hessian -= DVector::from_vec(svec(&motion));
         }
     }
@@ -117,10 +117,9 @@ pub fn widths_by_gap(
 /// first in the whitened subspace, if it has a definite element, whose condition number is the second result; then in
 /// itself, so that errors of the subspace are not weighed by the whitening.
 fn climb(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> (Vec<Limit>, Option<f64>) {
-    let Some(whitening) = Whitening::of(basis) else {
-        return (limits(basis, starts, ascent), None);
-    };
-    let Some(white) = whitening.basis(basis) else { return (limits(basis, starts, ascent), None) };
+    let white =
+        Whitening::of(basis).and_then(|whitening| Some((whitening.basis(basis)?, whitening)));
+    let Some((white, whitening)) = white else { return (limits(basis, starts, ascent), None) };
     let ends: Vec<DVector<f64>> =
         limits(&white, starts, ascent).iter().map(|end| whitening.back(&end.direction)).collect();
     let ends = projections(basis, &DMatrix::from_columns(&ends));
