@@ -4,14 +4,14 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+use disentangle::algebra::linalg::thin_svd;
+use disentangle::algebra::rank_one::{self, Ascent};
+use disentangle::algebra::svec::svec_outer;
 use disentangle::draws;
-use disentangle::hessian::svec_outer;
 use disentangle::identify::{Settings, Status, identify};
-use disentangle::linalg::thin_svd;
 use disentangle::network::{Activation, Class, Network};
+use disentangle::oracle::stencil::HessianScheme;
 use disentangle::oracle::{NetworkOracle, Oracle, Silent};
-use disentangle::rank_one::{self, Ascent};
-use disentangle::stencil::HessianScheme;
 use nalgebra::DMatrix;
 
 /// (d, m0, m1)

@@ -7,9 +7,9 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use disentangle::hessian::fused::{hessian_stack_f32, hessian_stack_f64};
+use disentangle::fused::{hessian_stack_f32, hessian_stack_f64};
 use disentangle::network::{Activation, Class, Network};
-use disentangle::stencil::{self, HessianScheme};
+use disentangle::oracle::stencil::{self, HessianScheme};
 use nalgebra::DMatrix;
 
 const SHAPES: [(usize, usize, usize); 3] = [(32, 32, 6), (64, 64, 8), (100, 100, 10)];

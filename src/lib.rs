@@ -91,30 +91,23 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
-pub mod cubic;
+pub mod algebra;
 pub mod draws;
 pub mod files;
+pub mod fused;
 pub mod gpu;
-pub mod hessian;
 pub mod identify;
-pub mod linalg;
-pub mod model;
 pub mod network;
 pub mod oracle;
-pub mod rank_one;
-mod region;
 pub mod report;
-pub mod shallow;
-pub mod stencil;
 pub mod study;
-pub mod subspace;
 
+pub use algebra::rank_one::Ascent;
 pub use identify::{Settings, Solution, Status, identify};
 pub use network::{Activation, Class, Matching, Network};
 pub use oracle::{
     NetworkOracle, Observer, Oracle, OracleError, ProcessOracle, ProcessSettings, Silent,
 };
-pub use rank_one::Ascent;
 pub use report::Report;
 
 /// The README's example is compiled and run with the others.

@@ -4,8 +4,9 @@
 use std::sync::LazyLock;
 
 use disentangle::network::{Activation, Class, Network};
-use disentangle::oracle::protocol::Decoder;
-use disentangle::oracle::{ProcessFormat, serve};
+use disentangle::oracle::process::protocol::Decoder;
+use disentangle::oracle::ProcessFormat;
+use disentangle::oracle::process::serve;
 use libfuzzer_sys::fuzz_target;
 
 static NETWORK: LazyLock<Network> = LazyLock::new(|| {

@@ -2,7 +2,7 @@
 #![no_main]
 
 use disentangle::network::{Activation, Network};
-use disentangle::shallow::Shallow;
+use disentangle::network::shallow::Shallow;
 use libfuzzer_sys::fuzz_target;
 
 fuzz_target!(|bytes: &[u8]| {

@@ -6,20 +6,20 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use clap::Args;
+use disentangle::algebra::rank_one::{self, Ascent};
+use disentangle::algebra::svec::svec_outer;
 use disentangle::draws;
+use disentangle::fused::{hessian_stack_f32, hessian_stack_f64};
 use disentangle::gpu::increments::Increments;
 use disentangle::gpu::oracle::Backend;
 use disentangle::gpu::self_test::double_f32_test;
 use disentangle::gpu::{
     Gpu, GpuError, GpuOracle, Precision, Real, Stack, adapters, forward, forward_double,
 };
-use disentangle::hessian::fused::{hessian_stack_f32, hessian_stack_f64};
-use disentangle::hessian::svec_outer;
 use disentangle::identify;
 use disentangle::network::{Activation, Class, Network};
+use disentangle::oracle::stencil::HessianScheme;
 use disentangle::oracle::{NetworkOracle, Oracle, Silent};
-use disentangle::rank_one::{self, Ascent};
-use disentangle::stencil::HessianScheme;
 use nalgebra::DMatrix;
 use serde::Serialize;
 use serde_json::json;

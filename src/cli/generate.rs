@@ -5,9 +5,9 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use disentangle::model::Model;
+use disentangle::network::model::Model;
+use disentangle::network::shallow::Shallow;
 use disentangle::network::{Class, Network};
-use disentangle::shallow::Shallow;
 
 use super::{Layers, Outcome};
 

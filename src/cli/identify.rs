@@ -8,20 +8,22 @@ use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
+use disentangle::algebra::rank_one::Ascent;
 use disentangle::files::{check_writable, read_regular};
 use disentangle::gpu::Precision;
 use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
-use disentangle::identify::{Evidence, Pipeline, Settings, Solution, Status, identify, remedy};
-use disentangle::model::Model;
+use disentangle::identify::shallow;
+use disentangle::identify::verdict::remedy;
+use disentangle::identify::{Evidence, Pipeline, Settings, Solution, Status, identify};
+use disentangle::network::model::Model;
+use disentangle::network::shallow::{Shallow, ShallowOracle, is_shallow};
 use disentangle::network::{FileError, Network, UnknownActivation};
 use disentangle::oracle::{
     Checkpoint, Deadline, Leash, Observer, Oracle, OracleError, ProcessFormat, ProcessOracle,
     ProcessSettings, Recorded, Stencils, fingerprint,
 };
-use disentangle::rank_one::Ascent;
 use disentangle::report::{Report, Widths};
-use disentangle::shallow::{self, Shallow, ShallowOracle, is_shallow};
 use indicatif::HumanBytes;
 
 use super::attend::{Ending, attend};

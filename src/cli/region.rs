@@ -5,9 +5,9 @@ use std::path::Path;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
 use disentangle::files::read_regular;
-use disentangle::hessian::design::Design;
 use disentangle::identify::entangled::Descent;
 use disentangle::identify::{LocalSampling, Settings};
+use disentangle::oracle::design::Design;
 use nalgebra::DVector;
 
 /// The region of local sampling, and the domain.

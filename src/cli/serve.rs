@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use disentangle::network::shallow::{Shallow, is_shallow};
 use disentangle::network::{Activation, Network};
-use disentangle::oracle::{ProcessFormat, ServeError, serve};
-use disentangle::shallow::{Shallow, is_shallow};
+use disentangle::oracle::process::serve;
+use disentangle::oracle::{ProcessFormat, ServeError};
 
 use super::Outcome;
 

@@ -4,7 +4,7 @@ use std::fmt::Write;
 use std::process::ExitCode;
 
 use clap::Args;
-use disentangle::shallow::baseline::{Cell, HESSIANS, SPREADS, cell};
+use disentangle::study::shallow_baseline::{Cell, HESSIANS, SPREADS, cell};
 use serde::Serialize;
 
 use super::Outcome;

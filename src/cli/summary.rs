@@ -3,8 +3,8 @@
 use std::fmt::{Display, Write};
 
 use disentangle::identify::{Solution, Status};
-use disentangle::model::Model;
 use disentangle::network::Activation;
+use disentangle::network::model::Model;
 use disentangle::report::Report;
 use indicatif::HumanCount;
 use serde_json::Value;

@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
+use disentangle::network::shallow::{Shallow, is_shallow};
 use disentangle::network::{Activation, Matching, Network};
-use disentangle::shallow::{Shallow, is_shallow};
 use serde::Serialize;
 
 use super::{DIFFERENT, Outcome};

@@ -9,7 +9,7 @@ use super::pace::{Pace, first_piece, pipelined};
 use super::shader::Source;
 use super::stencil::{self, Scheme, Stencil};
 use crate::network::Network;
-use crate::stencil::GradientScheme;
+use crate::oracle::stencil::GradientScheme;
 
 /// Bindings of the kernel.
 pub const BINDINGS: [Access; 7] = stencil::bindings(&[Access::Write]);
@@ -79,7 +79,7 @@ pub fn twin(
     h: f64,
 ) -> DMatrix<f64> {
     let mut values = |x: &DMatrix<f64>| Ok(network.values(x));
-    match crate::stencil::gradients(&mut values, centres, directions, scheme, h) {
+    match crate::oracle::stencil::gradients(&mut values, centres, directions, scheme, h) {
         Ok(gradients) => gradients,
         Err(_) => unreachable!("a network always answers"),
     }

@@ -20,7 +20,7 @@ use super::pace::{Pace, first_piece, pipelined};
 use super::shader::Source;
 use super::stencil::{self, Scheme, Stencil, Units};
 use crate::network::Network;
-use crate::stencil::HessianScheme;
+use crate::oracle::stencil::HessianScheme;
 
 /// Bindings of both entry points.
 pub const BINDINGS: [Access; 9] = stencil::bindings(&[Access::Read, Access::Write, Access::Write]);
@@ -211,7 +211,7 @@ pub fn twin(
     h: f64,
 ) -> DMatrix<f64> {
     let mut values = |x: &DMatrix<f64>| Ok(network.values(x));
-    match crate::stencil::hessians(&mut values, centres, directions, scheme, h) {
+    match crate::oracle::stencil::hessians(&mut values, centres, directions, scheme, h) {
         Ok(hessians) => hessians,
         Err(_) => unreachable!("a network always answers"),
     }

@@ -11,11 +11,11 @@ use super::oracle_stack::{OracleStack, Recipe};
 use super::self_test::{double_f32_test, self_test};
 use super::worker::Worker;
 use super::{Precision, Real, forward_double, gradient, hessian_stack};
-use crate::hessian::fused;
-use crate::hessian::stack::{HessianStack, HostStack};
+use crate::fused;
 use crate::network::{Activation, Network};
+use crate::oracle::hessian_stack::{HessianStack, HostStack};
+use crate::oracle::stencil::{self, GradientScheme, HessianScheme};
 use crate::oracle::{Oracle, OracleError};
-use crate::stencil::{self, GradientScheme, HessianScheme};
 
 /// Relative error of a Hessian of the stencil kernels, in roundings. *Measured* by the parity tests.
 const HESSIAN_ROUNDINGS: f64 = 16.0;

@@ -12,10 +12,10 @@ use nalgebra::DMatrix;
 use super::stack::Stack;
 use super::worker::Worker;
 use super::{Gpu, GpuError, normalise};
-use crate::hessian::stack::HessianStack;
-use crate::linalg::thin_svd;
+use crate::algebra::linalg::thin_svd;
 use crate::oracle::OracleError;
-use crate::stencil::HessianScheme;
+use crate::oracle::hessian_stack::HessianStack;
+use crate::oracle::stencil::HessianScheme;
 
 /// Error of an entry of the Gram matrix of unit vectors, in roundings. *Measured* by the parity tests: at
 /// most 3.5.

@@ -1,51 +1,40 @@
 //! The pipeline, stage by stage: from a black box to a certified network.
 
-mod active;
-mod bundle;
-pub(crate) mod certify;
-mod clipping;
-mod descend;
 pub mod entangled;
-mod family;
-mod far;
-mod frame;
-mod hyperplanes;
-mod line;
-pub(crate) mod outcome;
-mod peel;
-mod place;
-pub(crate) mod probe;
-mod reduce;
-pub(crate) mod refine;
-pub mod remedy;
-mod saturated;
-mod scales;
-mod second_layer;
-mod stack;
-pub(crate) mod step;
-pub(crate) mod uncertainty;
-mod units;
-mod whole;
+pub(crate) mod first_layer;
+pub(crate) mod fit;
+pub(crate) mod scalars;
+pub(crate) mod second_layer;
+pub mod shallow;
+pub(crate) mod survey;
+pub mod verdict;
 
 use std::str::FromStr;
 
+use first_layer::wide_stack as stack;
+use first_layer::{hyperplanes, units};
+use fit::{active, refine};
 use nalgebra::{DMatrix, DVector};
+use scalars::{family, scales};
+use second_layer::{peel, rows, saturated, whole};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
+use survey::{clipping, far, frame, probe};
+use verdict::{certify, remedy};
 
+use crate::algebra::rank_one::Ascent;
 use crate::draws;
-use crate::hessian::design::Design;
 use crate::network::{Activation, Network};
+use crate::oracle::design::Design;
 use crate::oracle::{
     Averaged, Deadline, Domain, Found, Meter, Observer, Oracle, OracleError, StageUse,
 };
-use crate::rank_one::Ascent;
-use certify::Certificate;
-pub(crate) use family::families;
-use frame::Frame;
-use outcome::{Outcome, first_identified};
-use reduce::Restricted;
-use refine::Sample;
+use fit::refine::Sample;
+pub(crate) use scalars::family::families;
+use survey::frame::Frame;
+use survey::reduce::Restricted;
+use verdict::certify::Certificate;
+use verdict::outcome::{Outcome, first_identified};
 
 /// A way from values to a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -620,7 +609,7 @@ impl Run<'_> {
         // What is seen of each layer orders the activations, and drops those that surely are not.
         let (first, second) = self.settings.activations();
         let seconds = family::contest(families(second), |h| {
-            second_layer::second_layer(&peel, h).map(|layer| (layer.misfit, layer))
+            rows::second_layer(&peel, h).map(|layer| (layer.misfit, layer))
         })?;
         first_identified(&seconds, |h| {
             self.meter.enter("scales");

@@ -7,7 +7,7 @@ use rand_distr::StandardNormal;
 
 use super::Network;
 use super::assignment::assign;
-use crate::model::Model;
+use crate::network::model::Model;
 
 /// Standard deviations of the points on which outputs are compared.
 const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];

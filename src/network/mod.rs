@@ -12,7 +12,9 @@ mod file;
 pub(crate) mod format;
 pub(crate) mod matching;
 mod minimal;
+pub mod model;
 mod random;
+pub mod shallow;
 mod symmetry;
 
 use nalgebra::{DMatrix, DVector};

@@ -5,8 +5,8 @@ use std::time::Instant;
 use nalgebra::{DMatrix, DVector};
 
 use super::{Deadline, Oracle, OracleError, finite};
-use crate::hessian::stack::HessianStack;
-use crate::stencil::{GradientScheme, HessianScheme};
+use crate::oracle::hessian_stack::HessianStack;
+use crate::oracle::stencil::{GradientScheme, HessianScheme};
 
 /// What an [`Observer`] is told.
 #[derive(Clone, Copy, Debug)]

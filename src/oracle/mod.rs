@@ -1,35 +1,34 @@
 //! The black box: something that answers values of f, and nothing else is known of it.
 
-mod averaged;
 mod checkpoint;
-mod child;
 mod deadline;
-mod domain;
+pub mod design;
+pub mod hessian_stack;
 mod meter;
 mod network;
-mod process;
-pub mod protocol;
+pub mod process;
 mod recorded;
-mod serve;
+pub mod stencil;
+pub mod views;
 
 use std::time::Duration;
 
 use nalgebra::{DMatrix, DVector};
 
-pub use averaged::Averaged;
 pub use checkpoint::{Checkpoint, CheckpointError, fingerprint};
-pub use child::Leash;
 pub use deadline::Deadline;
-pub use domain::Domain;
 pub use meter::{Found, Meter, Observer, Progress, Silent, StageUse};
 pub use network::NetworkOracle;
+pub use process::Leash;
+pub use process::protocol::ProcessFormat;
 pub use process::{ProcessError, ProcessOracle, ProcessSettings, StderrTail};
-pub use protocol::ProcessFormat;
+pub use process::{ServeError, serve};
 pub use recorded::{Recorded, Stencils};
-pub use serve::{ServeError, serve};
+pub use views::averaged::Averaged;
+pub use views::domain::Domain;
 
-use crate::hessian::stack::{HessianStack, HostStack};
-use crate::stencil::{self, GradientScheme, HessianScheme};
+use crate::oracle::hessian_stack::{HessianStack, HostStack};
+use stencil::{GradientScheme, HessianScheme};
 
 /// Why an oracle gave no answer. Fatal for the run, but for the [limits](OracleError::is_limit), which
 /// end it with a result.
@@ -145,7 +144,7 @@ pub trait Oracle: Send {
     }
 
     /// Hessians in the coordinates of `directions` (d x k) at the columns of `centres` (d x n), step
-    /// `h`: svec's as the columns of a k(k+1)/2 x n matrix, see [`crate::hessian::svec`].
+    /// `h`: svec's as the columns of a k(k+1)/2 x n matrix, see [`crate::algebra::svec::svec`].
     fn hessians(
         &mut self,
         centres: &DMatrix<f64>,

@@ -10,8 +10,8 @@ use serde_json::Value;
 use crate::files::{read_regular, write_atomically};
 use crate::gpu::oracle::BackendRecord;
 use crate::identify::{Settings, Solution, Status};
-use crate::model::Model;
 use crate::network::Activation;
+use crate::network::model::Model;
 
 /// The value of [`Report::schema`] in this version. It changes when a field is taken away or changes
 /// its meaning, not when one is added.
@@ -130,7 +130,7 @@ pub enum ReportError {
 
 impl Report {
     /// The report of a run of [`identify`](crate::identify::identify), or of that on
-    /// [one hidden layer](crate::shallow::identify), with these settings on this back end.
+    /// [one hidden layer](crate::identify::shallow::identify), with these settings on this back end.
     pub fn new<N: Model, W: Copy + Into<Widths>>(
         solution: &Solution<N, W>,
         settings: &Settings,

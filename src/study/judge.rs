@@ -3,7 +3,7 @@
 use super::cell::Cell;
 use super::instance::Instance;
 use crate::draws;
-use crate::identify::certify::{POINTS, SCALES};
+use crate::identify::verdict::certify::{POINTS, SCALES};
 use crate::identify::{Solution, Status};
 use crate::network::Network;
 

@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::hessian::svec_outer;
+use crate::algebra::svec::svec_outer;
 use crate::network::Network;
 use crate::oracle::{Found, Observer, Progress};
 
@@ -106,8 +106,9 @@ fn entangled(truth: &Network, at: Option<&DVector<f64>>) -> DMatrix<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::algebra::linalg;
+    use crate::draws;
     use crate::network::{Activation, Class};
-    use crate::{draws, linalg};
 
     #[test]
     fn directions_are_told_apart_up_to_sign_and_length() {

@@ -15,12 +15,12 @@ use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rand::seq::index::sample;
 
-use super::super::Halt;
+use crate::algebra::linalg::{complement, thin_svd};
+use crate::algebra::svec::svec_outer;
 use crate::draws;
-use crate::hessian::svec_outer;
-use crate::linalg::{complement, thin_svd};
+use crate::identify::Halt;
 use crate::oracle::Oracle;
-use crate::stencil::GradientScheme;
+use crate::oracle::stencil::GradientScheme;
 
 /// Trials: with 9 of 24 entangled one in a hundred succeeds.
 const TRIALS: usize = 4000;

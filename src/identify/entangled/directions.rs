@@ -7,14 +7,14 @@ use nalgebra::DMatrix;
 use rand::Rng;
 use serde_json::json;
 
-use super::super::{Evidence, Failure, Halt};
 use super::attribution::Attribution;
 use super::inflection;
 use super::jet::{self, Jet, JetStep};
 use super::mixed::mixed_of;
 use super::scales::Layers;
 use super::split;
-use crate::cubic::{Effort, decompose};
+use crate::algebra::symmetric_tensor::{Effort, decompose};
+use crate::identify::{Evidence, Failure, Halt};
 use crate::oracle::Oracle;
 
 /// A first decomposition; mixed terms leave a residual.

@@ -9,16 +9,18 @@
 use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
-use super::super::{Evidence, Failure, Halt};
 use super::jet::JetStep;
+use crate::algebra::rank_one::{
+    Ascent, Conditions, Limit, Whitening, limits, projections, random_starts,
+};
+use crate::algebra::subspace::{Subspace, largest_gap, leading};
+use crate::algebra::svec::svec;
 use crate::draws;
-use crate::hessian::design::Design;
-use crate::hessian::svec;
+use crate::identify::{Evidence, Failure, Halt};
 use crate::network::Network;
 use crate::oracle::Oracle;
-use crate::rank_one::{Ascent, Conditions, Limit, Whitening, limits, projections, random_starts};
-use crate::stencil::HessianScheme;
-use crate::subspace::{Subspace, largest_gap, leading};
+use crate::oracle::design::Design;
+use crate::oracle::stencil::HessianScheme;
 
 /// Hessians for each dimension of the subspace, where their number is not given.
 const PER_DIMENSION: usize = 6;

@@ -6,12 +6,12 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::super::Halt;
 use super::jet::{self, Jet, JetStep};
-use crate::hessian::{smat, svec};
-use crate::linalg::thin_svd;
+use crate::algebra::linalg::thin_svd;
+use crate::algebra::svec::{smat, svec};
+use crate::identify::Halt;
 use crate::oracle::Oracle;
-use crate::stencil::{GradientScheme, HessianScheme};
+use crate::oracle::stencil::{GradientScheme, HessianScheme};
 
 /// Newton steps towards a small Hessian.
 const STEPS: usize = 8;

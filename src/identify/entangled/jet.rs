@@ -12,12 +12,12 @@
 use nalgebra::{DMatrix, DVector};
 use serde::Serialize;
 
-use super::super::Halt;
-use crate::cubic::Cubic;
+use crate::algebra::svec::smat;
+use crate::algebra::symmetric_tensor::Cubic;
 use crate::draws;
-use crate::hessian::smat;
+use crate::identify::Halt;
 use crate::oracle::Oracle;
-use crate::stencil::{GradientScheme, HessianScheme};
+use crate::oracle::stencil::{GradientScheme, HessianScheme};
 
 /// Steps tried: the largest, and so many halvings.
 const HALVINGS: usize = 9;

@@ -7,8 +7,8 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::scales::Layers;
-use crate::cubic::Cubic;
-use crate::linalg::median;
+use crate::algebra::linalg::median;
+use crate::algebra::symmetric_tensor::Cubic;
 
 /// Ratios of small weights are noise: beyond this many times their median they are cut.
 const LARGEST_RATIO: f64 = 4.0;
@@ -56,9 +56,9 @@ fn within(values: &DVector<f64>, most: f64) -> DVector<f64> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::scales::Weights;
     use super::*;
     use crate::draws;
+    use crate::identify::entangled::scales::Weights;
     use crate::network::{Activation, Class, Network};
 
     /// The mixed terms of `network` at `point` (length d).

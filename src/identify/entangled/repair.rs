@@ -8,10 +8,10 @@
 use rand::Rng;
 use serde_json::json;
 
-use super::super::refine::{self, Sample};
-use super::super::{Evidence, Halt};
 use super::Fitted;
 use super::spare::{Layer, grown, shrunk};
+use crate::identify::fit::refine::{self, Sample};
+use crate::identify::{Evidence, Halt};
 use crate::network::Network;
 use crate::oracle::Deadline;
 

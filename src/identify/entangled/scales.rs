@@ -15,10 +15,10 @@
 use nalgebra::{DMatrix, DVector};
 use serde::{Deserialize, Serialize};
 
-use super::super::Failure;
-use super::super::refine::Sample;
 use super::outputs::Outputs;
-use crate::linalg::{dual, gram, median, rms};
+use crate::algebra::linalg::{dual, gram, median, rms};
+use crate::identify::Failure;
+use crate::identify::fit::refine::Sample;
 use crate::network::{Activation, Network};
 
 /// How the scalars are fitted.

@@ -4,11 +4,11 @@ use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use serde::Serialize;
 
-use super::super::refine::{Equilibrated, Sample};
 use super::outputs::Outputs;
 use super::rms_of;
+use crate::algebra::linalg::{least_squares, median};
 use crate::draws;
-use crate::linalg::{least_squares, median};
+use crate::identify::fit::refine::{Equilibrated, Sample};
 use crate::network::Network;
 
 /// Units tried where one is added.

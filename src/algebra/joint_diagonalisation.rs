@@ -1,0 +1,102 @@
+//! Up to d units: any two generic Hessians determine all directions.
+//!
+//! H_k = A D_k A^T with D_k diagonal, so that H_1 x = mu H_2 x is solved by the columns x_i of A^-T, and H_2 x_i is
+//! a multiple of a_i. With more than two Hessians random combinations take their place, and the best of
+//! several is the one whose directions make all Hessians most nearly diagonal.
+
+use nalgebra::DMatrix;
+use rand::Rng;
+
+use crate::algebra::linalg::real_eigenvectors;
+use crate::algebra::svec::smat;
+use crate::draws;
+
+/// Pairs of combinations tried.
+const PAIRS: usize = 8;
+
+/// Directions that diagonalise a stack, and how well.
+#[derive(Clone, Debug)]
+pub struct Pencil {
+    /// Unit columns, d x m.
+    pub directions: DMatrix<f64>,
+    /// Share (Frobenius norm) of the stack that they leave off the diagonals; 0 is exact.
+    pub off_diagonal: f64,
+}
+
+/// The `m` directions, 1 <= m <= d, that diagonalise all Hessians (svec's as columns, at least two).
+/// `None` if the Hessians do not span m dimensions.
+pub fn pencil(hessians: &DMatrix<f64>, m: usize, rng: &mut impl Rng) -> Option<Pencil> {
+    if hessians.ncols() < 2 {
+        return None;
+    }
+    let all: Vec<DMatrix<f64>> =
+        hessians.column_iter().map(|h| smat(h.into_owned().as_slice())).collect();
+    // The range of A: the leading eigenvectors of sum H_k^2.
+    let eigen = all.iter().map(|h| h * h).sum::<DMatrix<f64>>().symmetric_eigen();
+    let mut order: Vec<usize> = (0..eigen.eigenvalues.len()).collect();
+    order.sort_by(|&i, &j| eigen.eigenvalues[j].total_cmp(&eigen.eigenvalues[i]));
+    let range = eigen.eigenvectors.select_columns(&order[..m.min(order.len())]);
+    let small: Vec<DMatrix<f64>> = all.iter().map(|h| range.transpose() * h * &range).collect();
+
+    let mut best: Option<Pencil> = None;
+    for _ in 0..PAIRS {
+        let weights = draws::gaussian(rng, small.len(), 2);
+        let combine = |column: usize| {
+            small.iter().enumerate().map(|(k, h)| h * weights[(k, column)]).sum::<DMatrix<f64>>()
+        };
+        let (first, second) = (combine(0), combine(1));
+        let found = second.clone().lu().solve(&first).and_then(|q| real_eigenvectors(&q));
+        let Some(dual) = found else { continue };
+        let mut directions = &second * dual;
+        directions.column_iter_mut().for_each(|mut v| {
+            v.normalize_mut();
+        });
+        let Some(inverse) = directions.clone().try_inverse() else { continue };
+        let (mut off, mut total) = (0.0, 0.0);
+        for h in &small {
+            let core = &inverse * h * inverse.transpose();
+            total += core.norm_squared();
+            off += core.norm_squared() - core.diagonal().norm_squared();
+        }
+        let off_diagonal = (off / total).max(0.0).sqrt();
+        // A comparison that is false for NaN.
+        if off_diagonal <= best.as_ref().map_or(f64::MAX, |b| b.off_diagonal) {
+            best = Some(Pencil { directions: &range * directions, off_diagonal });
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::svec::svec;
+    use nalgebra::DVector;
+
+    #[test]
+    fn two_hessians_give_all_directions() {
+        for (d, m) in [(6, 6), (9, 4), (3, 1)] {
+            let rng = &mut draws::stream(4, "pencil", m as u64);
+            let a = draws::gaussian(rng, d, m);
+            let columns: Vec<DVector<f64>> = (0..2)
+                .map(|_| {
+                    let core = DMatrix::from_diagonal(&draws::unit_vector(rng, m));
+                    DVector::from_vec(svec(&(&a * core * a.transpose())))
+                })
+                .collect();
+            let found = pencil(&DMatrix::from_columns(&columns), m, rng).unwrap();
+            assert!(found.off_diagonal < 1e-6);
+            for v in a.column_iter() {
+                let cosines = found.directions.tr_mul(&(v / v.norm())).abs();
+                assert!(cosines.max() > 1.0 - 1e-10, "{d} {m}: {cosines}");
+            }
+        }
+    }
+
+    #[test]
+    fn hessians_with_nothing_in_common_stay_off_diagonal() {
+        let rng = &mut draws::stream(5, "pencil", 0);
+        let found = pencil(&draws::gaussian(rng, 21, 30), 6, rng);
+        assert!(found.is_none_or(|found| found.off_diagonal > 0.3));
+    }
+}

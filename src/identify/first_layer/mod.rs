@@ -1,0 +1,6 @@
+//! The directions of the first layer.
+
+pub(crate) mod hyperplanes;
+pub(crate) mod place;
+pub(crate) mod units;
+pub(crate) mod wide_stack;

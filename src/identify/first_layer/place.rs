@@ -1,0 +1,197 @@
+//! Where to ask: points that hold some units at chosen places and saturate all others.
+
+use nalgebra::{DMatrix, DVector};
+use rand::{Rng, RngExt};
+
+use super::units::{SATURATED, Unit};
+use crate::algebra::linalg::{complement, dual};
+use crate::draws;
+use crate::identify::survey::probe::Landscape;
+
+/// Condition number of the directions up to which their dual basis is used.
+const MOST_CONDITION: f64 = 1e6;
+/// Random directions tried for a placement, one of these numbers: the best of many is near, but would be
+/// the same few again and again.
+const DRAWS: [usize; 4] = [3, 6, 12, 24];
+/// Farthest placement, in natural scales.
+const FARTHEST: f64 = 1e7;
+
+/// A point, and on which side each unit is saturated there (0 for the units held).
+#[derive(Clone, Debug)]
+pub struct Placement {
+    /// Where.
+    pub point: DVector<f64>,
+    /// +1 or -1 for a saturated unit, 0 for a held one, in the sign of its direction.
+    pub signs: Vec<f64>,
+}
+
+/// Places points by the directions, centres and widths of all units.
+pub struct Placer {
+    /// d x m0.
+    directions: DMatrix<f64>,
+    centres: Vec<f64>,
+    half_widths: Vec<f64>,
+    /// Dual basis of all directions, where m0 <= d and they are independent.
+    all_dual: Option<DMatrix<f64>>,
+    farthest: f64,
+}
+
+impl Placer {
+    /// Prepares placements for `units`.
+    pub fn new(units: &[Unit], land: &Landscape) -> Self {
+        let columns: Vec<DVector<f64>> = units.iter().map(|u| u.direction.clone()).collect();
+        let directions = DMatrix::from_columns(&columns);
+        let all_dual =
+            dual(&directions).filter(|(_, condition)| *condition < MOST_CONDITION).map(|(d, _)| d);
+        Placer {
+            directions,
+            centres: units.iter().map(|u| u.centre).collect(),
+            half_widths: units.iter().map(|u| u.half_width).collect(),
+            all_dual,
+            farthest: FARTHEST * land.scale,
+        }
+    }
+
+    /// Can every pattern of saturated signs be had?
+    pub fn any_signs(&self) -> bool {
+        self.all_dual.is_some()
+    }
+
+    /// Directions (d x |held|) along which unit held_i moves by its half width and no other held unit
+    /// moves; where all units have a dual basis, no other unit at all.
+    pub fn moves(&self, held: &[usize]) -> Option<DMatrix<f64>> {
+        let mut moves = match &self.all_dual {
+            Some(dual) => dual.select_columns(held),
+            None => dual(&self.directions.select_columns(held))?.0,
+        };
+        for (mut column, &i) in moves.column_iter_mut().zip(held) {
+            column *= self.half_widths[i];
+        }
+        Some(moves)
+    }
+
+    /// A point with direction_i . x = targets_i for the units `held` and all others saturated, on the
+    /// sides `signs` (length m0) where given and attainable, else on random ones.
+    pub fn saturate(
+        &self,
+        held: &[usize],
+        targets: &[f64],
+        signs: Option<&[f64]>,
+        rng: &mut impl Rng,
+    ) -> Option<Placement> {
+        match &self.all_dual {
+            Some(dual) => Some(self.by_dual(dual, held, targets, signs, rng)),
+            None => self.by_search(held, targets, rng),
+        }
+    }
+
+    fn by_dual(
+        &self,
+        dual: &DMatrix<f64>,
+        held: &[usize],
+        targets: &[f64],
+        signs: Option<&[f64]>,
+        rng: &mut impl Rng,
+    ) -> Placement {
+        let mut sides: Vec<f64> = (0..self.centres.len())
+            .map(|j| match signs {
+                Some(signs) => signs[j],
+                None if rng.random::<bool>() => 1.0,
+                None => -1.0,
+            })
+            .collect();
+        // A margin over bare saturation, different for every unit and point.
+        let mut levels = DVector::from_fn(sides.len(), |j, _| {
+            self.centres[j]
+                + sides[j] * (1.2 + 0.3 * rng.random::<f64>()) * SATURATED * self.half_widths[j]
+        });
+        for (&i, &target) in held.iter().zip(targets) {
+            levels[i] = target;
+            sides[i] = 0.0;
+        }
+        Placement { point: dual * levels, signs: sides }
+    }
+
+    /// More units than dimensions: go far in a direction orthogonal to the held units, the best of
+    /// many random ones.
+    fn by_search(&self, held: &[usize], targets: &[f64], rng: &mut impl Rng) -> Option<Placement> {
+        let d = self.directions.nrows();
+        if held.len() >= d {
+            return None;
+        }
+        let fixed = self.directions.select_columns(held);
+        let base = if held.is_empty() {
+            DVector::zeros(d)
+        } else {
+            dual(&fixed)?.0 * DVector::from_column_slice(targets)
+        };
+        let free = complement(&fixed);
+        let at_base = self.directions.tr_mul(&base);
+        let mut best: Option<(f64, DVector<f64>)> = None;
+        for _ in 0..DRAWS[rng.random_range(0..DRAWS.len())] {
+            let w = &free * draws::unit_vector(rng, free.ncols());
+            let speeds = self.directions.tr_mul(&w);
+            let radius = (0..self.centres.len())
+                .filter(|j| !held.contains(j))
+                .map(|j| {
+                    let needed = 1.2 * SATURATED * self.half_widths[j];
+                    let behind = (self.centres[j] - at_base[j]) * speeds[j].signum();
+                    (needed + behind).max(0.0) / speeds[j].abs()
+                })
+                .fold(0.0, f64::max);
+            if best.as_ref().is_none_or(|(r, _)| radius < *r) {
+                best = Some((radius, w));
+            }
+        }
+        let (radius, w) = best.filter(|(radius, _)| *radius <= self.farthest)?;
+        let point = base + w * radius;
+        let levels = self.directions.tr_mul(&point);
+        let signs = (0..self.centres.len())
+            .map(|j| if held.contains(&j) { 0.0 } else { (levels[j] - self.centres[j]).signum() })
+            .collect();
+        Some(Placement { point, signs })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn setting(d: usize, m0: usize) -> (Vec<Unit>, Landscape) {
+        let mut rng = draws::stream(5, "place", 0);
+        let units = (0..m0)
+            .map(|i| Unit {
+                direction: draws::unit_vector(&mut rng, d),
+                centre: 0.1 * i as f64,
+                half_width: 1.0 + 0.2 * i as f64,
+                error: 0.0,
+            })
+            .collect();
+        (units, Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 })
+    }
+
+    #[test]
+    fn held_units_are_held_and_others_saturated() {
+        for (d, m0) in [(8, 6), (8, 8), (8, 14)] {
+            let (units, land) = setting(d, m0);
+            let placer = Placer::new(&units, &land);
+            assert_eq!(placer.any_signs(), m0 <= d);
+            let mut rng = draws::stream(5, "draw", 0);
+            let place = placer.saturate(&[1, 4], &[0.7, -0.3], None, &mut rng).unwrap();
+            for (j, unit) in units.iter().enumerate() {
+                let level = unit.direction.dot(&place.point);
+                match j {
+                    1 => assert!((level - 0.7).abs() < 1e-9),
+                    4 => assert!((level + 0.3).abs() < 1e-9),
+                    _ => assert!(
+                        (level - unit.centre) * place.signs[j] >= SATURATED * unit.half_width
+                    ),
+                }
+            }
+            let moves = placer.moves(&[1, 4]).unwrap();
+            let change = placer.directions.select_columns(&[1, 4]).tr_mul(&moves);
+            assert!((change[(0, 0)] - units[1].half_width).abs() < 1e-12);
+            assert!(change[(0, 1)].abs() < 1e-12);
+        }
+    }
+}

@@ -1,0 +1,488 @@
+//! Stages 3 and 4: first-layer units, found as rank-one elements, proved and polished by gradients.
+//!
+//! A unit is real if, wherever all others are saturated, the gradient at its transition is parallel to
+//! one and the same direction. That test needs neither its slope nor its shift, nor the activation.
+
+use nalgebra::{DMatrix, DVector};
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+use super::place::Placer;
+use super::wide_stack::Stack;
+use crate::algebra::linalg::median;
+use crate::algebra::rank_one::{self, Ascent, Candidate};
+use crate::algebra::svec::{smat, svec_outer};
+use crate::draws;
+use crate::identify::survey::line::{Transition, locate};
+use crate::identify::survey::probe::Landscape;
+use crate::identify::{Evidence, Halt};
+use crate::oracle::stencil::GradientScheme;
+use crate::oracle::{Oracle, OracleError};
+
+/// Length of the first step of a walk away from the other units' hyperplanes: in natural scales and in
+/// distances at which the units are saturated, the longer of the two. Short steps fail: within a few
+/// hundred scales some other unit is nearly always in its active range.
+const STRIDE: (f64, f64) = (1000.0, 4.0);
+/// The steps of a walk, in lengths of the first.
+const STRIDES: [f64; 2] = [1.0, 4.0];
+/// Walks tried, and walks wanted, for each candidate.
+const WALKS: usize = 12;
+const WALKS_WANTED: usize = 3;
+/// A candidate's direction and the first gradient may differ by this angle.
+const FIRST_ANGLE: f64 = 0.6;
+/// The ends of the walks must agree to this angle.
+const AGREEMENT: f64 = 1e-4;
+/// Placements a unit in the polish.
+const TRIALS: usize = 4;
+/// Candidates under this score are not worth a query.
+const LEAST_SCORE: f64 = 0.5;
+/// Lines on which all transitions must be explained before the search for units ends.
+const CLEAN_LINES: usize = 4;
+/// Lines scanned at most.
+const MOST_LINES: usize = 96;
+/// Length of those lines, in first steps of a walk: long against the widths, short against 1/angle
+/// error.
+const LINE_LENGTH: f64 = 64.0;
+/// Half widths (98 % of a transition) after which a unit counts as saturated: tanh is then within
+/// 1e-17 of 1, and so are sigmoid and erf.
+pub const SATURATED: f64 = 9.0;
+
+/// One first-layer unit as far as it is known before its slope and shift are.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    /// a_i / |a_i| up to sign.
+    pub direction: DVector<f64>,
+    /// direction . x at the middle of the transition.
+    pub centre: f64,
+    /// Half the width holding 98 % of the transition: about 2.3 / |a_i| for tanh.
+    pub half_width: f64,
+    /// Estimated angle error of the direction.
+    pub error: f64,
+}
+
+/// What is known of f from afar.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// Scale and noise.
+    pub land: &'a Landscape,
+    /// The distance from which on f is constant between hyperplanes.
+    pub far: f64,
+}
+
+impl Surroundings<'_> {
+    /// Length of the first step of a walk.
+    fn stride(&self) -> f64 {
+        (STRIDE.0 * self.land.scale).max(STRIDE.1 * self.far)
+    }
+}
+
+/// Everything the search needs.
+struct Search<'a> {
+    f: &'a mut dyn Oracle,
+    land: &'a Landscape,
+    /// Length of the first step of a walk.
+    stride: f64,
+    rng: ChaCha8Rng,
+}
+
+/// Finds the first-layer units of the stack's subspace, then what it missed on random lines.
+pub fn find_units(
+    f: &mut dyn Oracle,
+    around: Surroundings<'_>,
+    stack: &mut Stack,
+    ascent: Ascent,
+    seed: u64,
+    attempt: u64,
+    evidence: &mut Evidence,
+) -> Result<Vec<Unit>, Halt> {
+    let candidates = candidates(stack, ascent, seed)?;
+    let anchors = anchors(stack, &candidates)?;
+    let rng = draws::stream(seed, "units", attempt);
+    let mut search = Search { f, land: around.land, stride: around.stride(), rng };
+    let mut units: Vec<Unit> = Vec::new();
+    let mut dropped = Vec::new();
+    let others: Vec<DVector<f64>> = candidates.iter().map(|c| c.direction.clone()).collect();
+    for (candidate, anchor) in candidates.iter().zip(&anchors) {
+        let outcome = match search.settle(anchor, &candidate.direction, &others)? {
+            None => "no transition of its own",
+            Some(unit) if known(&units, &unit) => "found before",
+            Some(unit) => {
+                units.push(unit);
+                continue;
+            }
+        };
+        dropped.push(json!({"score": candidate.score, "hits": candidate.hits, "reason": outcome}));
+    }
+    let from_ascent = units.len();
+    let lines = search.complete(&mut units)?;
+    evidence.add(
+        "units",
+        json!({
+            "candidates": candidates.len(), "dropped": dropped, "from_ascent": from_ascent,
+            "from_lines": units.len() - from_ascent, "lines": lines,
+            "lowest_score": candidates.iter().take(from_ascent).map(|c| c.score).fold(1.0, f64::min),
+        }),
+    );
+    Ok(units)
+}
+
+/// Takes every unit's direction and transition once more with all others surely saturated.
+pub fn polish(
+    f: &mut dyn Oracle,
+    around: Surroundings<'_>,
+    units: &mut [Unit],
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<(), Halt> {
+    let placer = Placer::new(units, around.land);
+    let rng = draws::stream(seed, "polish", 0);
+    let mut search = Search { f, land: around.land, stride: around.stride(), rng };
+    let mut polished = Vec::new();
+    for (i, unit) in units.iter().enumerate() {
+        let mut sightings = Vec::new();
+        for _ in 0..TRIALS {
+            let Some(place) = placer.saturate(&[i], &[unit.centre], None, &mut search.rng) else {
+                continue;
+            };
+            let reach = 2.0 * unit.half_width + 3.0 * place.point.norm() * unit.error;
+            if let Some(s) = search.sight(&place.point, (&unit.direction, unit.error), reach)? {
+                sightings.push(s);
+            }
+        }
+        let tolerance = 10.0 * unit.error + 1e-9;
+        polished.push(consensus(&sightings, &unit.direction, tolerance, tolerance));
+    }
+    let mut worst = 0.0f64;
+    for (unit, polished) in units.iter_mut().zip(polished) {
+        if let Some(polished) = polished.filter(|p| p.error <= 3.0 * unit.error + 1e-12) {
+            *unit = polished;
+        }
+        worst = worst.max(unit.error);
+    }
+    evidence.add("polish", json!({"worst_angle_error": worst}));
+    Ok(())
+}
+
+/// Rank-one candidates of the stack's subspace, by score.
+fn candidates(stack: &mut Stack, ascent: Ascent, seed: u64) -> Result<Vec<Candidate>, OracleError> {
+    let rank = stack.gap.rank;
+    // Wide Hessians are often nearly rank one themselves: their top eigenvectors are good starts.
+    let mut starts: Vec<DVector<f64>> = Vec::new();
+    for hessian in stack.hessians.representatives(rank)?.column_iter() {
+        let eigen = smat(hessian.as_slice()).symmetric_eigen();
+        let top = eigen.eigenvectors.column(eigen.eigenvalues.iamax());
+        if starts.iter().all(|s| s.dot(&top).abs() < 0.99) {
+            starts.push(top.into_owned());
+        }
+    }
+    let random =
+        draws::gaussian(&mut draws::stream(seed, "ascent", 0), stack.points.nrows(), 2 * rank);
+    starts.extend(random.column_iter().map(|c| c.into_owned()));
+    let mut found = rank_one::search(&stack.basis, &DMatrix::from_columns(&starts), ascent);
+    found.retain(|c| c.score >= LEAST_SCORE);
+    Ok(found)
+}
+
+/// For every candidate u the point of the stack whose Hessian is most nearly u u^T.
+fn anchors(stack: &mut Stack, candidates: &[Candidate]) -> Result<Vec<DVector<f64>>, OracleError> {
+    let d = stack.points.nrows();
+    let mut outers = DMatrix::zeros(d * (d + 1) / 2, candidates.len());
+    for (candidate, mut outer) in candidates.iter().zip(outers.column_iter_mut()) {
+        svec_outer(candidate.direction.as_slice(), outer.as_mut_slice());
+    }
+    let inner = stack.hessians.inner(&outers)?;
+    let nearest =
+        inner.column_iter().map(|column| stack.points.column(column.iamax()).into_owned());
+    Ok(nearest.collect())
+}
+
+/// The same hyperplane as one found before?
+fn known(units: &[Unit], unit: &Unit) -> bool {
+    units.iter().any(|other| {
+        let cos = other.direction.dot(&unit.direction);
+        let centre = unit.centre * cos.signum();
+        1.0 - cos.abs() < 1e-8 && (centre - other.centre).abs() < other.half_width + unit.half_width
+    })
+}
+
+/// One gradient seen at a transition.
+#[derive(Clone)]
+struct Sighting {
+    direction: DVector<f64>,
+    point: DVector<f64>,
+    half_width: f64,
+}
+
+/// Angle between two lines through the origin, given by unit vectors.
+fn angle(a: &DVector<f64>, b: &DVector<f64>) -> f64 {
+    (a - b * a.dot(b).signum()).norm()
+}
+
+/// Mean of the directions that agree best; `None` unless two within `tolerance` of `before` agree to
+/// `agreement`.
+fn consensus(
+    sightings: &[Sighting],
+    before: &DVector<f64>,
+    tolerance: f64,
+    agreement: f64,
+) -> Option<Unit> {
+    let near: Vec<&Sighting> =
+        sightings.iter().filter(|s| angle(&s.direction, before) <= tolerance).collect();
+    let nearest = |s: &Sighting| {
+        near.iter()
+            .filter(|o| !std::ptr::eq(**o, s))
+            .map(|o| angle(&s.direction, &o.direction))
+            .fold(f64::INFINITY, f64::min)
+    };
+    let medoid = near.iter().min_by(|a, b| nearest(a).total_cmp(&nearest(b)))?;
+    let spread = nearest(medoid);
+    if spread > agreement {
+        return None;
+    }
+    let agreeing: Vec<&&Sighting> = near
+        .iter()
+        .filter(|s| angle(&s.direction, &medoid.direction) <= 4.0 * spread + 1e-13)
+        .collect();
+    let mut mean = DVector::zeros(before.len());
+    for s in &agreeing {
+        mean += &s.direction * s.direction.dot(before).signum();
+    }
+    mean.normalize_mut();
+    let error = agreeing.iter().map(|s| angle(&s.direction, &mean)).fold(0.0, f64::max);
+    let centres: Vec<f64> = agreeing.iter().map(|s| mean.dot(&s.point)).collect();
+    let widths: Vec<f64> = agreeing.iter().map(|s| s.half_width).collect();
+    Some(Unit {
+        direction: mean,
+        centre: median(&centres)?,
+        half_width: median(&widths)?,
+        error: error.max(1e-15),
+    })
+}
+
+/// The reflection (d x d) that takes the unit vector `direction`, up to sign, to (1, ..., 1) / sqrt(d).
+fn even_frame(direction: &DVector<f64>) -> DMatrix<f64> {
+    let d = direction.len();
+    // Of the two signs the one that does not cancel.
+    let even = (d as f64).powf(-0.5).copysign(-direction.sum());
+    let normal = direction.map(|x| x - even).normalize();
+    DMatrix::identity(d, d) - &normal * normal.transpose() * 2.0
+}
+
+impl Search<'_> {
+    /// Gradient at a transition, unit length, where it is expected along the unit vector `direction` up
+    /// to an angle of about `error`, with a step that balances truncation and noise.
+    ///
+    /// Differences are taken along a frame that the gradient divides evenly: their truncation is then the
+    /// same in all of them and leaves the direction as it is, but for a share `error` of it.
+    fn gradient(
+        &mut self,
+        x: &DVector<f64>,
+        transition: &Transition,
+        direction: &DVector<f64>,
+        error: f64,
+    ) -> Result<Option<DVector<f64>>, OracleError> {
+        let d = x.len();
+        let noise = self.land.noise_at(x.norm());
+        let balance = (noise / (transition.variation * error.clamp(1e-9, 1.0))).powf(0.2);
+        // Along the frame the unit moves by 1 / sqrt(d) of the step.
+        let h = transition.half_width * balance.clamp(1e-3, 0.1) * (d as f64).sqrt();
+        let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
+        let frame = even_frame(direction);
+        let g = &frame * self.f.gradients(&centre, &frame, GradientScheme::Central4, h)?;
+        let norm = g.norm();
+        Ok((norm > 30.0 * noise / h).then(|| g.column(0) / norm))
+    }
+
+    /// Looks for the transition nearest to `origin` along `direction`, known up to an angle of about
+    /// `error`, and takes the gradient there.
+    fn sight(
+        &mut self,
+        origin: &DVector<f64>,
+        (direction, error): (&DVector<f64>, f64),
+        reach: f64,
+    ) -> Result<Option<Sighting>, OracleError> {
+        let floor = 100.0 * self.land.noise_at(origin.norm());
+        let found = locate(self.f, origin, direction, (-reach, reach), Some(0.0), floor)?;
+        let Some(transition) = found else { return Ok(None) };
+        let point = origin + direction * transition.centre;
+        let gradient = self.gradient(&point, &transition, direction, error)?;
+        Ok(gradient.map(|g| {
+            // Widths are measured along `direction`; the unit's own is that times the cosine.
+            let half_width = transition.half_width * g.dot(direction).abs();
+            Sighting { direction: g, point, half_width }
+        }))
+    }
+
+    /// Turns a guessed direction, active near the point `anchor`, into a unit, or finds it false.
+    ///
+    /// Walks along the unit's hyperplane, away from those of `others` (unit vectors), to where they are
+    /// saturated and the gradient is parallel to a_i. A walk may end at another unit; it shows by the
+    /// turn of the gradient.
+    fn settle(
+        &mut self,
+        anchor: &DVector<f64>,
+        guess: &DVector<f64>,
+        others: &[DVector<f64>],
+    ) -> Result<Option<Unit>, OracleError> {
+        let first = self.sight(anchor, (guess, 1.0), 4.0 * self.land.scale)?;
+        let Some(first) = first.filter(|s| angle(&s.direction, guess) < FIRST_ANGLE) else {
+            return Ok(None);
+        };
+        let error = angle(&first.direction, guess).max(1e-3);
+        let mut ends = Vec::new();
+        for _ in 0..WALKS {
+            ends.extend(self.walk(&first, error, others)?);
+            if ends.len() == WALKS_WANTED {
+                break;
+            }
+        }
+        Ok(consensus(&ends, guess, FIRST_ANGLE, AGREEMENT))
+    }
+
+    /// One walk from a sighting of known angle error; `None` if the unit is lost on the way.
+    fn walk(
+        &mut self,
+        first: &Sighting,
+        mut error: f64,
+        others: &[DVector<f64>],
+    ) -> Result<Option<Sighting>, OracleError> {
+        let mut at = first.clone();
+        let mut w = self.away(&at.direction, others);
+        for stride in STRIDES {
+            let stride = stride * self.stride;
+            let origin = &at.point + &w * stride;
+            let reach = 4.0 * at.half_width + 2.0 * stride * error;
+            let Some(next) = self.sight(&origin, (&at.direction, error), reach)? else {
+                return Ok(None);
+            };
+            let turned = angle(&next.direction, &at.direction);
+            if turned > 3.0 * error + 1e-9 {
+                return Ok(None);
+            }
+            // What the direction turned by was the error before; the new one is smaller.
+            error = (2.0 * turned).clamp(0.02 * error, error).max(1e-12);
+            at = next;
+            w -= &at.direction * w.dot(&at.direction);
+            w.normalize_mut();
+        }
+        Ok(Some(at))
+    }
+
+    /// A unit vector orthogonal to `direction`, along which the other units change fast.
+    fn away(&mut self, direction: &DVector<f64>, others: &[DVector<f64>]) -> DVector<f64> {
+        let mut best = (f64::NEG_INFINITY, direction.clone());
+        for _ in 0..32 {
+            let mut w = draws::unit_vector(&mut self.rng, direction.len());
+            w -= direction * w.dot(direction);
+            if w.normalize_mut() < 1e-6 {
+                continue;
+            }
+            let least = others
+                .iter()
+                .filter(|o| o.dot(direction).abs() < 0.98)
+                .map(|o| o.dot(&w).abs())
+                .fold(f64::INFINITY, f64::min);
+            if least > best.0 {
+                best = (least, w);
+            }
+            if others.is_empty() {
+                break;
+            }
+        }
+        best.1
+    }
+
+    /// Scans random lines far out: between the transitions that known units explain, f must not
+    /// change. Whatever else is found is followed up. Returns the number of lines scanned.
+    fn complete(&mut self, units: &mut Vec<Unit>) -> Result<usize, OracleError> {
+        let d = self.f.input_dim();
+        let length = LINE_LENGTH * self.stride;
+        let mut clean = 0;
+        for line in 0..MOST_LINES {
+            if clean == CLEAN_LINES {
+                return Ok(line);
+            }
+            let origin = draws::unit_vector(&mut self.rng, d) * (0.25 * length);
+            let direction = draws::unit_vector(&mut self.rng, d);
+            clean += 1;
+            for (from, to) in unexplained(units, &origin, &direction, length) {
+                let noise = self.land.noise_at(length);
+                let ends = crate::identify::survey::line::values_along(
+                    self.f,
+                    &origin,
+                    &direction,
+                    &[from, to],
+                )?;
+                if (ends[1] - ends[0]).abs() <= 100.0 * noise {
+                    continue;
+                }
+                clean = 0;
+                let found = locate(self.f, &origin, &direction, (from, to), None, 100.0 * noise)?;
+                let Some(transition) = found else { continue };
+                let point = &origin + &direction * transition.centre;
+                let Some(gradient) = self.gradient(&point, &transition, &direction, 1.0)? else {
+                    continue;
+                };
+                let others: Vec<_> = units.iter().map(|u| u.direction.clone()).collect();
+                if let Some(unit) = self.settle(&point, &gradient, &others)?
+                    && !known(units, &unit)
+                {
+                    units.push(unit);
+                    break;
+                }
+            }
+        }
+        Ok(MOST_LINES)
+    }
+}
+
+/// The stretches of a line, |t| <= length, on which no known unit is between its saturated ends.
+pub fn unexplained(
+    units: &[Unit],
+    origin: &DVector<f64>,
+    direction: &DVector<f64>,
+    length: f64,
+) -> Vec<(f64, f64)> {
+    let mut zones: Vec<(f64, f64)> = units
+        .iter()
+        .map(|unit| {
+            let speed = unit.direction.dot(direction);
+            let t = (unit.centre - unit.direction.dot(origin)) / speed;
+            // The crossing is uncertain by the angle error times the distance.
+            let reach =
+                (1.5 * SATURATED * unit.half_width + 4.0 * unit.error * length) / speed.abs();
+            (t - reach, t + reach)
+        })
+        .filter(|zone| zone.0.is_finite() && zone.1.is_finite())
+        .collect();
+    zones.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let mut stretches = Vec::new();
+    let mut at = -length;
+    for (from, to) in zones {
+        if from > at && at < length {
+            stretches.push((at, from.min(length)));
+        }
+        at = at.max(to);
+    }
+    if at < length {
+        stretches.push((at, length));
+    }
+    stretches
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_direction_is_divided_evenly() {
+        let mut rng = draws::stream(1, "frame", 0);
+        for direction in [draws::unit_vector(&mut rng, 7), DVector::repeat(4, 0.5)] {
+            let d = direction.len();
+            let frame = even_frame(&direction);
+            assert!((&frame * &frame - DMatrix::identity(d, d)).amax() < 1e-14);
+            let parts = &frame * &direction;
+            assert!((parts.amax() - parts.amin()).abs() < 1e-14, "{parts}");
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! Points for the fit, half of them where the first layer's units are active one by one.
+//!
+//! Of random points few are in the transition of a steep unit, and few are far enough out for that of a
+//! flat one; such units would hardly show.
+
+use nalgebra::DMatrix;
+use rand::{Rng, RngExt};
+
+use super::refine::{SCALES, Sample};
+use crate::draws;
+use crate::identify::Halt;
+use crate::identify::survey::probe::Landscape;
+use crate::network::Network;
+use crate::oracle::Oracle;
+
+/// The units' arguments z lie within this of 0.
+const REACH: f64 = 2.5;
+
+/// `count` fresh points and their values: N(0, s^2 I) with s through [`SCALES`], every second of them moved
+/// along a_i, i by turns, into the transition of that unit of `network`, which is nearly the black box.
+pub fn sample(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    network: &Network,
+    count: usize,
+    seed: u64,
+    stage: &str,
+) -> Result<Sample, Halt> {
+    let points = points(network, land.scale, count, &mut draws::stream(seed, stage, 0));
+    let values = f.values(&points)?;
+    Ok(Sample { points, values })
+}
+
+fn points(network: &Network, scale: f64, count: usize, rng: &mut impl Rng) -> DMatrix<f64> {
+    let (d, m0, _) = network.dims();
+    let mut points = draws::gaussian(rng, d, count);
+    for (k, mut x) in points.column_iter_mut().enumerate() {
+        // The scale changes after every pair of points, so that both kinds have all scales.
+        x *= scale * SCALES[k / 2 % SCALES.len()];
+        if k % 2 == 0 {
+            continue;
+        }
+        let i = k / 2 / SCALES.len() % m0;
+        let a = network.a.column(i);
+        let z = a.dot(&x) - network.theta[i];
+        let change = (rng.random_range(-REACH..REACH) - z) / a.norm_squared();
+        if change.is_finite() {
+            x.axpy(change, &a, 1.0);
+        }
+    }
+    points
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Activation, Class};
+
+    #[test]
+    fn every_unit_is_active_somewhere() {
+        let mut network = Network::random((5, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
+        network.a.column_mut(1).scale_mut(1e4);
+        network.a.column_mut(4).scale_mut(1e-4);
+        let points = points(&network, 1.0, 400, &mut draws::stream(1, "active", 0));
+        for i in 0..6 {
+            let z = points.tr_mul(&network.a.column(i)).add_scalar(-network.theta[i]);
+            let active = z.iter().filter(|z| z.abs() <= REACH + 1e-6 && z.abs() > 1e-2).count();
+            assert!(active >= 30, "unit {i}: {active}");
+        }
+    }
+}

@@ -1,0 +1,4 @@
+//! All parameters to the accuracy of the values.
+
+pub(crate) mod active;
+pub(crate) mod refine;

@@ -1,0 +1,277 @@
+//! Stage 6: slope and shift of every first-layer unit, two parameters along one line each, everything
+//! else known; then all parameters together make a first network.
+
+use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
+
+use super::bundle::{self, Part};
+use super::descend::{cost, descend};
+use crate::algebra::linalg::median;
+use crate::draws;
+use crate::identify::first_layer::place::Placer;
+use crate::identify::first_layer::units::Unit;
+use crate::identify::second_layer::peel::Peel;
+use crate::identify::second_layer::rows::SecondLayer;
+use crate::identify::survey::line::values_along;
+use crate::identify::survey::probe::Landscape;
+use crate::identify::{Failure, Halt};
+use crate::network::{Activation, Network};
+use crate::oracle::Oracle;
+
+/// Lines a unit, with the others saturated differently.
+const LINES: usize = 4;
+/// Points a line, over +-3 half widths.
+const POINTS: usize = 21;
+/// First guesses of the slope times the half width; 2.3 for a linear response of a tanh unit.
+const SLOPES: [f64; 7] = [1.0, 1.4, 1.8, 2.3, 2.9, 3.8, 5.0];
+/// No unit has less.
+const LEAST_SLOPE: f64 = 0.05;
+/// A misfit so many times the median is that of several units of one direction,
+const ODD: f64 = 100.0;
+/// if they lower it by this factor;
+const EXPLAINED: f64 = 30.0;
+/// so many times the median is as good as can be.
+const USUAL: f64 = 5.0;
+
+/// f along lines on which only one first-layer unit changes, with the second layer known as `second`.
+pub fn read(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    units: &[Unit],
+    peel: &Peel,
+    second: &SecondLayer,
+    seed: u64,
+) -> Result<Vec<Reading>, Halt> {
+    let placer = Placer::new(units, land);
+    let mut rng = draws::stream(seed, "scales", 0);
+    let ts = positions();
+    let mut readings = Vec::new();
+
+    // Units of S: the lines run through the places of the peel, where the row of B is known times
+    // phi'(z) and the second layer's inputs include the unit at its middle.
+    let moves = placer.moves(&peel.held).ok_or_else(dependent)?;
+    for (index, &unit) in peel.held.iter().enumerate() {
+        let direction = moves.column(index).into_owned();
+        let mut lines = Vec::new();
+        let level = |k: usize| peel.places[k].signs[unit];
+        let alike: Vec<usize> = (0..peel.places.len()).filter(|&k| level(k) == level(0)).collect();
+        for k in spread_out(alike.len(), LINES).into_iter().map(|n| alike[n]) {
+            let values = values_along(f, &peel.places[k].point, &direction, &ts)?;
+            lines.push(Line { inputs: second.u.column(k).into_owned(), values });
+        }
+        let row = Row::TimesSlope(second.beta.row(index).transpose());
+        readings.push(Reading { unit, at: peel.targets[index], row, lines });
+    }
+
+    // Units of T: hold S and the unit, saturate the rest.
+    for (row, &unit) in second.free.iter().enumerate() {
+        let held: Vec<usize> = peel.held.iter().copied().chain([unit]).collect();
+        let targets: Vec<f64> = peel.targets.iter().copied().chain([units[unit].centre]).collect();
+        let moves = placer.moves(&held).ok_or_else(dependent)?;
+        let direction = moves.column(held.len() - 1).into_owned();
+        let mut lines = Vec::new();
+        for _ in 0..LINES {
+            let Some(place) = placer.saturate(&held, &targets, None, &mut rng) else { continue };
+            // The inputs of the second layer without the unit.
+            let mut inputs = second.offset.clone();
+            for (other, &j) in second.free.iter().enumerate() {
+                inputs += second.b_free.row(other).transpose() * place.signs[j];
+            }
+            lines.push(Line { inputs, values: values_along(f, &place.point, &direction, &ts)? });
+        }
+        if lines.is_empty() {
+            return Err(dependent());
+        }
+        let (at, row) = (units[unit].centre, Row::Known(second.b_free.row(row).transpose()));
+        readings.push(Reading { unit, at, row, lines });
+    }
+    Ok(readings)
+}
+
+/// A first network in the coordinates of the units' directions.
+pub struct Assembled {
+    /// The network.
+    pub network: Network,
+    /// Root mean square misfits of the units' lines: their geometric mean over the units, so that those
+    /// that show their activation decide.
+    pub misfit: f64,
+    /// The largest of them.
+    pub worst: f64,
+    /// Units that turned out to be several of one direction.
+    pub bundles: usize,
+}
+
+/// Fits slopes and shifts to the `readings` for the activations (g, h), and assembles the network. Units that
+/// are several of one direction add columns at its end.
+pub fn assemble(
+    readings: &[Reading],
+    units: &[Unit],
+    peel: &Peel,
+    second: &SecondLayer,
+    (g, h): (Activation, Activation),
+    seed: u64,
+) -> Result<Assembled, Halt> {
+    let (m0, m1) = (units.len(), second.c.len());
+    let ts = positions();
+    let fits: Vec<Option<(f64, f64, f64)>> =
+        readings.par_iter().map(|reading| fit_two(reading, (g, h), second, &ts)).collect();
+    let mut misfits = Vec::new();
+    let mut columns = Vec::new();
+    for (reading, fit) in readings.iter().zip(fits) {
+        let Some((q, z, misfit)) = fit else { return Err(open(reading.unit)) };
+        misfits.push(misfit);
+        let row = reading.row.at(q * g.slope(z));
+        columns.push((reading, vec![Part { q, z, row }]));
+    }
+    let usual = median(&misfits).unwrap_or(f64::INFINITY);
+    let mut bundles = 0;
+    for ((reading, parts), misfit) in columns.iter_mut().zip(&mut misfits) {
+        let Row::Known(row) = &reading.row else { continue };
+        if *misfit < ODD * usual {
+            continue;
+        }
+        let (goal, lines) = (USUAL * usual, &reading.lines);
+        let rng = &mut draws::stream(seed, "bundle", reading.unit as u64);
+        let several = bundle::fit(lines, &ts, row, g, |u| second.output(u, h), goal, rng);
+        if let Some(several) = several.filter(|several| several.1 * EXPLAINED < *misfit) {
+            (*parts, *misfit) = several;
+            bundles += 1;
+        }
+    }
+
+    let count = columns.iter().map(|(_, parts)| parts.len()).sum();
+    let mut a = DMatrix::zeros(units[0].direction.len(), count);
+    let mut theta = DVector::zeros(count);
+    let mut b = DMatrix::zeros(count, m1);
+    // At the first of the peel's places u = offset + b_T . y_T.
+    let mut tau = -&second.offset;
+    let mut next = m0;
+    for (reading, parts) in columns {
+        let unit = &units[reading.unit];
+        let held = peel.held.contains(&reading.unit);
+        for (k, part) in parts.iter().enumerate() {
+            let column = if k == 0 { reading.unit } else { next };
+            next += usize::from(k > 0);
+            let norm = part.q / unit.half_width;
+            a.set_column(column, &(&unit.direction * norm));
+            theta[column] = norm * reading.at - part.z;
+            b.set_row(column, &part.row.transpose());
+            if held {
+                tau += &part.row * g.value(part.z);
+            }
+        }
+    }
+    let network = Network { a, theta, b, tau, c: second.c.clone(), c0: second.c0, g, h };
+    let worst = misfits.iter().copied().fold(0.0, f64::max);
+    let logs: f64 = misfits.iter().map(|misfit| misfit.max(f64::MIN_POSITIVE).ln()).sum();
+    Ok(Assembled { network, misfit: (logs / misfits.len() as f64).exp(), worst, bundles })
+}
+
+/// Positions on a line, in half widths.
+fn positions() -> Vec<f64> {
+    (0..POINTS).map(|k| 6.0 * k as f64 / (POINTS - 1) as f64 - 3.0).collect()
+}
+
+/// What is known of a unit's row of B.
+enum Row {
+    /// The row itself.
+    Known(DVector<f64>),
+    /// The row times the slope of the activation, per half width.
+    TimesSlope(DVector<f64>),
+}
+
+impl Row {
+    /// The row, if the activation's slope per half width is `slope`.
+    fn at(&self, slope: f64) -> DVector<f64> {
+        match self {
+            Row::Known(b) => b.clone(),
+            Row::TimesSlope(beta) => beta / slope,
+        }
+    }
+}
+
+/// f along a line on which only one first-layer unit changes.
+pub struct Line {
+    /// The second layer's inputs without the unit (in T) or with it at its middle (in S).
+    pub inputs: DVector<f64>,
+    /// f at the [`positions`].
+    pub values: DVector<f64>,
+}
+
+/// All that was read of one unit.
+pub struct Reading {
+    unit: usize,
+    /// direction . x in the middle of the lines.
+    at: f64,
+    row: Row,
+    lines: Vec<Line>,
+}
+
+impl Reading {
+    /// Model minus values, for a unit of slope q per half width that is at z in its middle.
+    fn residuals(
+        &self,
+        (q, z): (f64, f64),
+        (g, h): (Activation, Activation),
+        second: &SecondLayer,
+        ts: &[f64],
+        out: &mut Vec<f64>,
+    ) {
+        let b = self.row.at(q * g.slope(z));
+        let included = match self.row {
+            Row::Known(_) => 0.0,
+            Row::TimesSlope(_) => g.value(z),
+        };
+        for line in &self.lines {
+            for (&t, &value) in ts.iter().zip(line.values.iter()) {
+                let y = g.value(z + q * t) - included;
+                out.push(second.output(&(&line.inputs + &b * y), h) - value);
+            }
+        }
+    }
+}
+
+/// `count` indices spread over 0..n.
+fn spread_out(n: usize, count: usize) -> Vec<usize> {
+    (0..count.min(n)).map(|k| k * n / count.min(n)).collect()
+}
+
+fn dependent() -> Halt {
+    Failure::new("scales", "a unit depends on those held: its line cannot be drawn").into()
+}
+
+fn open(unit: usize) -> Halt {
+    Failure::new(
+        "scales",
+        format!("slope and shift of first-layer unit {unit} could not be fitted"),
+    )
+    .into()
+}
+
+/// Slope times half width, z in the middle of the lines, and the root mean square misfit: the best from a grid of
+/// starts.
+fn fit_two(
+    reading: &Reading,
+    activations: (Activation, Activation),
+    second: &SecondLayer,
+    ts: &[f64],
+) -> Option<(f64, f64, f64)> {
+    let residuals = |x: &DVector<f64>| {
+        let mut out = Vec::with_capacity(reading.lines.len() * ts.len());
+        reading.residuals((x[0], x[1]), activations, second, ts, &mut out);
+        if x[0] <= LEAST_SLOPE {
+            out.fill(f64::NAN);
+        }
+        DVector::from_vec(out)
+    };
+    let mut starts: Vec<(f64, DVector<f64>)> = SLOPES
+        .iter()
+        .flat_map(|&q| (-6..=6).map(move |k| DVector::from_vec(vec![q, 0.3 * f64::from(k)])))
+        .map(|start| (cost(&residuals(&start)), start))
+        .collect();
+    starts.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let count = (reading.lines.len() * ts.len()).max(1) as f64;
+    let ends = starts.into_iter().take(4).map(|(_, start)| descend(&residuals, start));
+    let best = ends.filter(|end| end.1.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1));
+    best.map(|(x, cost)| (x[0], x[1], (cost / count).sqrt()))
+}

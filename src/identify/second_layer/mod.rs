@@ -1,0 +1,6 @@
+//! The second layer, from gradients and Hessians, or from values alone.
+
+pub(crate) mod peel;
+pub(crate) mod rows;
+pub(crate) mod saturated;
+pub(crate) mod whole;

@@ -1,0 +1,248 @@
+//! Stage 5 for wide second layers, m1 up to m0: no unit is saturated, so that the whole of B is seen.
+//!
+//! The peel holds m1 units or more and needs as many others for its patterns. Here all units are in their
+//! active range: those of S at one place, those of T at one of a few levels. With G(k) = diag(phi'(z(k)))
+//!
+//! ```text
+//! p(k) = G(k) B (c * h'(u(k)))                                          gradient, m0
+//! K(k) = G(k) B diag(c * h''(u(k))) B^T G(k) + diag(kappa(k) * p(k))    Hessian, m0 x m0
+//! ```
+//!
+//! and G(k), kappa(k) are constant for S and depend on the level alone for T. Off the diagonal K has no
+//! kappa: those entries of S, for all k, have rank m1, and their row space is that of h''(u_l(k)). The
+//! entries (i, t), i in S, are the same combinations of it at every level of t, times phi'(z_t): so the levels'
+//! slopes come out, and what of the diagonal is not in the row space is kappa * p.
+
+use nalgebra::{DMatrix, DVector};
+use rand::seq::SliceRandom;
+use rand_chacha::ChaCha8Rng;
+use serde_json::json;
+
+use super::peel::{Derivatives, Peel, choose, derivatives, resolve};
+use crate::algebra::linalg::{least_squares, thin_svd};
+use crate::algebra::rank_one::Ascent;
+use crate::algebra::subspace::largest_gap;
+use crate::draws;
+use crate::identify::first_layer::place::{Placement, Placer};
+use crate::identify::first_layer::units::Unit;
+use crate::identify::survey::probe::Landscape;
+use crate::identify::{Evidence, Failure, Halt};
+use crate::oracle::Oracle;
+
+/// Levels lie within so many half widths of the middle.
+const FARTHEST: f64 = 0.6;
+/// Patterns a unit, and at least.
+const PATTERNS: (usize, usize) = (8, 64);
+/// Errors of second differences count so many times.
+const ERROR: f64 = 10.0;
+/// Singular values that fall by this factor show m1.
+const CLEAR_GAP: f64 = 10.0;
+
+/// All units' rows of the second layer; `attempt` varies S and T.
+pub fn whole(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    units: &[Unit],
+    ascent: Ascent,
+    seed: u64,
+    attempt: u64,
+    evidence: &mut Evidence,
+) -> Result<Peel, Halt> {
+    let placer = Placer::new(units, land);
+    let result = all_rows(f, units, &placer, ascent, seed, attempt);
+    let seen = match &result {
+        Ok((_, row)) => row.clone(),
+        Err(Halt::Failed(failure)) => json!({"failed": failure.reason}),
+        Err(Halt::Oracle(_)) => return result.map(|(peel, _)| peel),
+    };
+    evidence.add("whole", seen);
+    result.map(|(peel, _)| peel)
+}
+
+fn all_rows(
+    f: &mut dyn Oracle,
+    units: &[Unit],
+    placer: &Placer,
+    ascent: Ascent,
+    seed: u64,
+    attempt: u64,
+) -> Result<(Peel, serde_json::Value), Halt> {
+    let m0 = units.len();
+    let rng = &mut draws::stream(seed, "whole", attempt);
+    // m1 shows in the entries off the diagonal of S if there are more of them: in any case if they are more
+    // than m0; less often, but from more patterns, if S is smaller.
+    let most = m0.saturating_sub(2);
+    let mut sizes: Vec<usize> =
+        (m0.div_ceil(2)..=most).filter(|&size| pairs_of(size) > 1).collect();
+    sizes.sort_by_key(|&size| (pairs_of(size) <= m0, size));
+    if sizes.is_empty() || !placer.any_signs() {
+        return Err(failure(
+            "to tell a second layer this wide, five first-layer units are needed, and no more of them than \
+             dimensions",
+        ));
+    }
+    let size = sizes[attempt as usize % sizes.len()];
+    let fixed = choose(units, size, rng);
+    let varied: Vec<usize> = (0..m0).filter(|j| !fixed.contains(j)).collect();
+    let wanted = PATTERNS.1.max(PATTERNS.0 * m0);
+    let places = places(units, placer, &varied, wanted, rng)?;
+    let all: Vec<usize> = (0..m0).collect();
+    let moves = placer.moves(&all).ok_or_else(|| failure("the directions are dependent"))?;
+    let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
+    let points = DMatrix::from_columns(&points);
+    let Derivatives { mut p, mut hessians, values, step, .. } = derivatives(f, &points, &moves)?;
+
+    // The entries of S off the diagonal.
+    let pairs: Vec<(usize, usize)> = fixed
+        .iter()
+        .flat_map(|&i| fixed.iter().map(move |&j| (i, j)))
+        .filter(|(i, j)| i < j)
+        .collect();
+    let entries = DMatrix::from_fn(pairs.len(), hessians.len(), |row, k| hessians[k][pairs[row]]);
+    let svd = thin_svd(&entries).ok_or_else(|| failure("second differences are not finite"))?;
+    let error = ERROR * step.error * (entries.len() as f64).sqrt();
+    let gap = largest_gap(&svd.s, 1..=m0.min(pairs.len() - 1), error);
+    let Some(gap) = gap.filter(|gap| gap.ratio > CLEAR_GAP) else {
+        return Err(failure(format!(
+            "no width m1 up to {m0} shows in the second differences (singular values {:.2e} to {:.2e}, error \
+             {error:.2e}): it is larger, or the values are too inaccurate",
+            svd.s[0],
+            svd.s[svd.s.len() - 1]
+        )));
+    };
+    let m1 = gap.rank;
+    let space = svd.v.columns(0, m1).into_owned();
+
+    // The slope at each level of T, relative to that of the first place.
+    let mut slopes = DMatrix::from_element(m0, hessians.len(), 1.0);
+    for &t in &varied {
+        let levels = by_level(&places, t);
+        let mut base: Option<DMatrix<f64>> = None;
+        for at in &levels {
+            let inputs = space.select_rows(at);
+            let mut rows = DMatrix::zeros(m1, fixed.len());
+            for (mut row, &i) in rows.column_iter_mut().zip(&fixed) {
+                let entries =
+                    DVector::from_iterator(at.len(), at.iter().map(|&k| hessians[k][(i, t)]));
+                row.copy_from(&fit(&inputs, &entries)?);
+            }
+            let base = base.get_or_insert_with(|| rows.clone());
+            let slope = base.dot(&rows) / base.norm_squared();
+            if !(slope.is_finite() && slope > 0.0) {
+                return Err(failure("the slopes of the first layer could not be told"));
+            }
+            at.iter().for_each(|&k| slopes[(t, k)] = slope);
+        }
+    }
+    // As if every unit were where it is at the first place.
+    p.component_div_assign(&slopes);
+    for (hessian, slopes) in hessians.iter_mut().zip(slopes.column_iter()) {
+        hessian.component_div_assign(&(slopes * slopes.transpose()));
+    }
+    // kappa, one for S and one a level for T: K_jj = a . h'' + kappa p_j.
+    for j in 0..m0 {
+        let levels = by_level(&places, j);
+        let mut design = DMatrix::zeros(hessians.len(), m1 + levels.len());
+        design.columns_mut(0, m1).copy_from(&space);
+        for (level, at) in levels.iter().enumerate() {
+            at.iter().for_each(|&k| design[(k, m1 + level)] = p[(j, k)]);
+        }
+        let diagonal = DVector::from_iterator(hessians.len(), hessians.iter().map(|h| h[(j, j)]));
+        let solution = fit(&design, &diagonal)?;
+        for (level, at) in levels.iter().enumerate() {
+            at.iter().for_each(|&k| hessians[k][(j, j)] -= solution[m1 + level] * p[(j, k)]);
+        }
+    }
+
+    let svd = thin_svd(&p).ok_or_else(|| failure("gradients are not finite"))?;
+    let range = svd.u.columns(0, m1).into_owned();
+    let inner: Vec<DMatrix<f64>> =
+        hessians.iter().map(|hessian| range.transpose() * hessian * &range).collect();
+    let layer = resolve(&range, &inner, &p, ascent, rng)?;
+    let row = json!({
+        "fixed": size, "varied": varied.len(), "patterns": places.len(), "m1": m1, "gap": gap.ratio,
+        "error": error, "step": step.h, "off_diagonal": layer.off_diagonal,
+    });
+    let targets =
+        all.iter().map(|&j| units[j].centre + places[0].signs[j] * units[j].half_width).collect();
+    Ok((Peel { held: all, targets, places, values, layer }, row))
+}
+
+/// Pairs of so many units.
+fn pairs_of(units: usize) -> usize {
+    units * (units - 1) / 2
+}
+
+/// Points with the units `varied` at different levels, in all patterns of them or, where these are many, in
+/// `wanted` of them, and the others at their middles.
+fn places(
+    units: &[Unit],
+    placer: &Placer,
+    varied: &[usize],
+    wanted: usize,
+    rng: &mut ChaCha8Rng,
+) -> Result<Vec<Placement>, Halt> {
+    let exponent = varied.len() as u32;
+    // Enough patterns, and enough of them at each level of a unit to tell m1 <= m0 combinations apart.
+    let enough = |levels: &usize| {
+        levels.saturating_pow(exponent) >= wanted
+            && levels.saturating_pow(exponent - 1) >= 2 * units.len()
+    };
+    let count = (2usize..).find(enough).unwrap_or(2);
+    let level = |index: usize| FARTHEST * (2.0 * index as f64 / (count - 1) as f64 - 1.0);
+    let total = count.saturating_pow(exponent);
+    let patterns: Vec<Vec<usize>> = if total <= 4 * wanted {
+        (0..total).map(|k| (0..exponent).map(|t| k / count.pow(t) % count).collect()).collect()
+    } else {
+        // A level each by turns, in an order of its own for each unit: all levels come equally often.
+        let mut orders = Vec::new();
+        for _ in varied {
+            let mut order: Vec<usize> = (0..wanted).map(|k| k % count).collect();
+            order.shuffle(rng);
+            orders.push(order);
+        }
+        (0..wanted).map(|k| orders.iter().map(|order| order[k]).collect()).collect()
+    };
+    let all: Vec<usize> = (0..units.len()).collect();
+    let mut places: Vec<Placement> = Vec::new();
+    for pattern in patterns {
+        let mut signs = vec![0.0; units.len()];
+        for (&j, &index) in varied.iter().zip(&pattern) {
+            signs[j] = level(index);
+        }
+        let targets: Vec<f64> = units
+            .iter()
+            .zip(&signs)
+            .map(|(unit, sign)| unit.centre + sign * unit.half_width)
+            .collect();
+        let place = placer.saturate(&all, &targets, None, rng);
+        let place = place.ok_or_else(|| failure("the directions are dependent"))?;
+        if places.iter().all(|known| known.signs != signs) {
+            places.push(Placement { signs, ..place });
+        }
+    }
+    Ok(places)
+}
+
+/// The places by the level that unit `j` has there, beginning with that of the first place.
+fn by_level(places: &[Placement], j: usize) -> Vec<Vec<usize>> {
+    let mut levels: Vec<(f64, Vec<usize>)> = Vec::new();
+    for (k, place) in places.iter().enumerate() {
+        match levels.iter_mut().find(|(level, _)| *level == place.signs[j]) {
+            Some((_, at)) => at.push(k),
+            None => levels.push((place.signs[j], vec![k])),
+        }
+    }
+    levels.into_iter().map(|(_, at)| at).collect()
+}
+
+/// Least squares with more rows than columns.
+fn fit(design: &DMatrix<f64>, target: &DVector<f64>) -> Result<DVector<f64>, Halt> {
+    let solution = (design.nrows() >= design.ncols()).then(|| least_squares(design, target, 1e-14));
+    let solution = solution.flatten().map(|(solution, _)| solution);
+    solution.ok_or_else(|| failure("too few patterns tell the units of the second layer apart"))
+}
+
+fn failure(reason: impl Into<String>) -> Halt {
+    Failure::new("whole", reason).into()
+}

@@ -1,0 +1,105 @@
+//! Why a black box may be no network far out: it clips its inputs to a box.
+//!
+//! Along an axis a saturated network stops changing where its last unit has saturated, which depends on the
+//! other inputs. A clipped one stops at the edge of the box, wherever the line runs.
+
+use nalgebra::DMatrix;
+use serde_json::json;
+
+use super::probe::Landscape;
+use crate::draws;
+use crate::identify::Evidence;
+use crate::oracle::{Oracle, OracleError};
+
+/// Axes looked at, and lines along each.
+const AXES: usize = 8;
+const LINES: usize = 3;
+/// Positions on a line: 2^k natural scales, k in this range.
+const EXPONENTS: std::ops::RangeInclusive<i32> = -3..=14;
+/// Halvings of the stretch in which the values stop changing.
+const HALVINGS: usize = 40;
+/// The lines agree on where it is to this share of it.
+const AGREEMENT: f64 = 1e-6;
+/// Just inside f must differ from its value outside by this share of its spread: the edge is a kink.
+const KINK: f64 = 1e-6;
+
+/// The nearest edge of a box to which the inputs are clipped, (axis, coordinate), if there is one. Values with
+/// random errors never stop changing, and show none.
+pub fn edge(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<Option<(usize, f64)>, OracleError> {
+    let d = f.input_dim();
+    let rng = &mut draws::stream(seed, "clipping", 0);
+    let mut nearest: Option<(usize, f64)> = None;
+    for axis in 0..d.min(AXES) {
+        let lines = draws::gaussian(rng, d, LINES) * (0.3 * land.scale);
+        let mut ends = Vec::new();
+        for base in lines.column_iter() {
+            let mut along = |ts: &[f64]| {
+                let points =
+                    DMatrix::from_fn(d, ts.len(), |i, k| if i == axis { ts[k] } else { base[i] });
+                f.values(&points)
+            };
+            let ts: Vec<f64> = EXPONENTS.map(|k| 2f64.powi(k) * land.scale).collect();
+            let values = along(&ts)?;
+            let last = values[ts.len() - 1];
+            let Some(inside) = values.iter().rposition(|&v| v != last) else { break };
+            if inside + 2 >= ts.len() {
+                break;
+            }
+            let (mut low, mut high) = (ts[inside], ts[inside + 1]);
+            for _ in 0..HALVINGS {
+                let middle = 0.5 * (low + high);
+                if along(&[middle])?[0] == last { high = middle } else { low = middle }
+            }
+            ends.push((high, (along(&[0.99 * high])?[0] - last).abs()));
+        }
+        let Some(&(first, _)) = ends.first().filter(|_| ends.len() == LINES) else { continue };
+        let agree = ends.iter().all(|end| (end.0 - first).abs() <= AGREEMENT * first);
+        let kink = ends.iter().any(|end| end.1 > KINK * land.spread);
+        if agree && kink && nearest.is_none_or(|(_, edge)| first < edge) {
+            nearest = Some((axis, first));
+        }
+    }
+    if let Some((axis, edge)) = nearest {
+        evidence.add("clipping", json!({"input": axis, "edge": edge}));
+    }
+    Ok(nearest)
+}
+
+#[cfg(test)]
+mod tests {
+    use nalgebra::DVector;
+
+    use super::*;
+    use crate::network::{Activation, Class, Network};
+
+    struct Clipped(Network, f64);
+
+    impl Oracle for Clipped {
+        fn input_dim(&self) -> usize {
+            self.0.a.nrows()
+        }
+        fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+            Ok(self.0.values(&points.map(|x| x.clamp(-self.1, self.1))))
+        }
+    }
+
+    #[test]
+    fn a_box_is_seen_and_saturation_is_not_taken_for_one() {
+        let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 0.0 };
+        for seed in 0..3 {
+            let network = Network::random((5, 5, 2), Class::Paper, Activation::Tanh, seed).unwrap();
+            let look = |size: f64| {
+                let mut f = Clipped(network.clone(), size);
+                edge(&mut f, &land, seed, &mut Evidence::default()).unwrap()
+            };
+            let (_, at) = look(2.5).expect("an edge");
+            assert!((at - 2.5).abs() < 1e-9, "{at}");
+            assert_eq!(look(f64::INFINITY), None);
+        }
+    }
+}

@@ -1,0 +1,121 @@
+//! The coordinates in which the wide pipeline works: inputs of even influence, and of them as many
+//! dimensions as f depends on.
+//!
+//! A sphere in inputs of which one counts a thousand times as much as another shows little of the other.
+
+use nalgebra::{DMatrix, DVector};
+use serde_json::json;
+
+use super::probe::{self, Landscape};
+use super::reduce::{self, Restricted};
+use crate::draws;
+use crate::identify::{Evidence, Halt};
+use crate::oracle::Oracle;
+use crate::oracle::stencil::{self, GradientScheme};
+
+/// Gradients from which the influence of the inputs is told.
+const GRADIENTS: usize = 24;
+/// Influences that differ by less are left as they are.
+const EVEN: f64 = 30.0;
+/// An input is stretched by this at most.
+const MOST: f64 = 1e6;
+/// Derivatives under this many times their noise show nothing.
+const SHOWN: f64 = 10.0;
+
+/// Coordinates y of length k, and what is known of f in them.
+pub struct Frame {
+    /// d x k: x = points y.
+    pub points: DMatrix<f64>,
+    /// d x k: b . y = (weights b) . x.
+    pub weights: DMatrix<f64>,
+    /// Scale and noise in the coordinates y.
+    pub land: Landscape,
+    /// The same in the inputs themselves.
+    pub outside: Landscape,
+}
+
+impl Frame {
+    /// Are the coordinates all inputs, at most stretched?
+    pub fn is_whole(&self) -> bool {
+        self.points.is_square()
+    }
+}
+
+/// The frame of a black box that looks like `land`.
+pub fn frame(
+    f: &mut dyn Oracle,
+    land: Landscape,
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<Frame, Halt> {
+    let stretches = stretches(f, &land, seed)?;
+    if stretches.max() < EVEN * stretches.min() {
+        let points = reduce::reduce(f, &land, seed, evidence)?;
+        let (weights, outside) = (points.clone(), land.clone());
+        return Ok(Frame { points, weights, land, outside });
+    }
+    evidence.add("frame", json!({"stretches": stretches.as_slice()}));
+    let stretch = DMatrix::from_diagonal(&stretches);
+    let f = &mut Restricted::by_values(f, &stretch);
+    let within = probe::probe(f, seed)?;
+    evidence.add("probe", json!(within));
+    let basis = reduce::reduce(f, &within, seed, evidence)?;
+    let weights = DMatrix::from_diagonal(&stretches.map(f64::recip)) * &basis;
+    Ok(Frame { points: stretch * basis, weights, land: within, outside: land })
+}
+
+/// By how much each input is to be stretched for all to have the same root mean square derivative: powers of
+/// 2, so that nothing is rounded, and 1 for inputs that show none.
+fn stretches(f: &mut dyn Oracle, land: &Landscape, seed: u64) -> Result<DVector<f64>, Halt> {
+    let d = f.input_dim();
+    let mut rng = draws::stream(seed, "frame", 0);
+    let centres = draws::gaussian(&mut rng, d, GRADIENTS) * land.scale;
+    // Truncation h^4 against noise / h, for a function of this scale and spread.
+    let h = land.scale * (land.noise_near / land.spread).powf(0.2);
+    let scheme = GradientScheme::Central4;
+    let identity = DMatrix::identity(d, d);
+    let gradients = stencil::gradients(&mut |x| f.values(x), &centres, &identity, scheme, h)?;
+    let influence = DVector::from_iterator(
+        d,
+        gradients.row_iter().map(|row| row.norm() / (GRADIENTS as f64).sqrt()),
+    );
+    let shown = SHOWN * land.noise_near / h;
+    let most = influence.max();
+    Ok(influence.map(|influence| {
+        let stretch = if influence > shown { (most / influence).min(MOST) } else { 1.0 };
+        stretch.log2().round().exp2()
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Activation, Class, Network};
+    use crate::oracle::NetworkOracle;
+
+    #[test]
+    fn inputs_of_uneven_influence_are_stretched() {
+        let mut network = Network::random((6, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
+        let see = |network: &Network| {
+            let mut f = NetworkOracle::new(network.clone());
+            let land = probe::probe(&mut f, 1).unwrap();
+            frame(&mut f, land, 1, &mut Evidence::default()).unwrap()
+        };
+        let even = see(&network);
+        assert!((even.points.tr_mul(&even.points) - DMatrix::identity(5, 5)).amax() < 1e-12);
+        network.a.row_mut(0).scale_mut(1e-3);
+        network.a.row_mut(3).scale_mut(1e3);
+        let uneven = see(&network);
+        assert_eq!(uneven.points.shape(), (6, 5));
+        // Weights and points belong together, and the range holds the first layer.
+        assert!((uneven.weights.tr_mul(&uneven.points) - DMatrix::identity(5, 5)).amax() < 1e-12);
+        let back = &uneven.weights * uneven.points.tr_mul(&network.a);
+        for (back, a) in back.column_iter().zip(network.a.column_iter()) {
+            assert!((back - a).norm() < 1e-6 * a.norm());
+        }
+        let inner = uneven.points.tr_mul(&network.a);
+        let norms: Vec<f64> = inner.row_iter().map(|row| row.norm()).collect();
+        let most = norms.iter().copied().fold(0.0, f64::max);
+        assert!(norms.iter().all(|norm| *norm > 1e-2 * most), "{norms:?}");
+    }
+}

@@ -1,0 +1,336 @@
+//! Before stage 1: what the black box looks like from afar. Its natural scale, its spread, and the
+//! accuracy of its values, all measured.
+
+use nalgebra::{DMatrix, DVector};
+use serde::Serialize;
+
+use crate::draws;
+use crate::identify::{Failure, Halt};
+use crate::oracle::Oracle;
+use crate::oracle::design::Design;
+
+/// Scales tried: 2^-10 ..= 2^14.
+const EXPONENTS: std::ops::RangeInclusive<i32> = -10..=14;
+/// In a bounded region: octaves down from its radius.
+const OCTAVES_WITHIN: i32 = 12;
+/// Points a scale.
+const POINTS: usize = 64;
+/// Points at the two scales that decide whether f grows, where fewer say so.
+const MORE_POINTS: usize = 1024;
+/// A bounded function's spread settles; over the last two octaves it may not grow by more.
+const MOST_GROWTH: f64 = 1.5;
+/// Points on a line in the difference table of the noise estimate.
+const TABLE: usize = 9;
+/// Lines in the noise estimate.
+const LINES: usize = 16;
+/// Noise above this share of the spread leaves nothing to identify.
+const MOST_NOISE: f64 = 0.02;
+
+/// What the probe measured.
+#[derive(Clone, Debug, Serialize)]
+pub struct Landscape {
+    /// Natural scale s1: the smallest s at which the standard deviation of f over x ~ N(0, s^2 I)
+    /// reaches half its largest value.
+    pub scale: f64,
+    /// The largest standard deviation over the scales.
+    pub spread: f64,
+    /// Accuracy (standard deviation of the noise) of values near the origin.
+    pub noise_near: f64,
+    /// What the accuracy loses per unit of |x|: a point far out is itself rounded.
+    pub noise_growth: f64,
+}
+
+impl Landscape {
+    /// Expected noise of a value at distance `radius` from the origin.
+    pub fn noise_at(&self, radius: f64) -> f64 {
+        self.noise_near + self.noise_growth * radius
+    }
+
+    /// The landscape of means of `repeats` values.
+    pub fn averaged(&self, repeats: usize) -> Landscape {
+        Landscape { noise_near: self.noise_near / (repeats as f64).sqrt(), ..self.clone() }
+    }
+}
+
+/// Measures the [`Landscape`]; fails on a black box that is constant, unbounded or mere noise.
+pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
+    let d = f.input_dim();
+    let mut rng = draws::stream(seed, "probe", 0);
+    let mut spreads = Vec::new();
+    for exponent in EXPONENTS {
+        let points = draws::gaussian(&mut rng, d, POINTS) * 2f64.powi(exponent);
+        spreads.push(f.values(&points)?.variance().sqrt());
+    }
+    let spread = spreads.iter().copied().fold(0.0, f64::max);
+    let mut last = spreads[spreads.len() - 1];
+    let mut before = spreads[spreads.len() - 3];
+    if spread == 0.0 {
+        return Err(constant().into());
+    }
+    let first = spreads.iter().position(|&s| s >= 0.5 * spread).unwrap_or(0);
+    let scale = 2f64.powi(EXPONENTS.start() + first as i32);
+    // The far lines come from where the wide stack will be sampled.
+    let far = 64.0 * scale;
+    let near = draws::gaussian(&mut rng, d, LINES) * scale;
+    let noise_near = noise(f, &mut rng, &near, scale)?;
+    if spread <= 10.0 * noise_near {
+        // The spread of mere noise is the same at every scale.
+        let reason = if spreads[0] > 0.2 * spread { noisy(noise_near, spread) } else { constant() };
+        return Err(reason.into());
+    }
+    if noise_near > MOST_NOISE * spread {
+        return Err(noisy(noise_near, spread).into());
+    }
+    if last > MOST_GROWTH * before {
+        // Perhaps by chance: few points show little of a function that is large in few places.
+        let mut again = |exponent: i32| -> Result<f64, Halt> {
+            let points = draws::gaussian(&mut rng, d, MORE_POINTS) * 2f64.powi(exponent);
+            Ok(f.values(&points)?.variance().sqrt())
+        };
+        (before, last) = (again(EXPONENTS.end() - 2)?, again(*EXPONENTS.end())?);
+    }
+    if last > MOST_GROWTH * before {
+        return Err(Failure::new(
+            "probe",
+            format!(
+                "the values keep growing (standard deviation {before:.3e} at scale 2^{}, {last:.3e} at 2^{}): \
+                 sigmoidal layers are bounded; rescale the inputs if its weights are below 1e-4",
+                EXPONENTS.end() - 2,
+                EXPONENTS.end()
+            ),
+        )
+        .into());
+    }
+    let distant = draws::gaussian(&mut rng, d, LINES) * far;
+    let noise_far = noise(f, &mut rng, &distant, scale)?;
+    // A point of norm r is itself rounded, by r eps / 2; f sees that through its slope, at most about
+    // spread / scale. Most far lines cross no transition and show nothing of it.
+    let rounding = f64::EPSILON * spread / scale;
+    // Both are estimates: what random errors differ by is no growth.
+    let grown = (noise_far - 2.0 * noise_near) / (far * (d as f64).sqrt());
+    let noise_growth = grown.max(rounding);
+    Ok(Landscape { scale, spread, noise_near, noise_growth })
+}
+
+fn constant() -> Failure {
+    Failure::new("probe", "the black box is constant at every scale".to_owned())
+}
+
+fn noisy(noise: f64, spread: f64) -> Failure {
+    Failure::new(
+        "probe",
+        format!("the values are mostly noise: accuracy {noise:.2e}, spread {spread:.2e}"),
+    )
+}
+
+/// The same within the ball of radius `radius` around the origin. Nothing is asked outside, so that a
+/// function unbounded farther out is not found out.
+pub fn probe_within(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<Landscape, Halt> {
+    let d = f.input_dim();
+    let mut rng = draws::stream(seed, "probe within", 0);
+    let centre = DVector::zeros(d);
+    // Uniform in a ball of radius r, a coordinate has a standard deviation of about r / sqrt(d).
+    let radii: Vec<f64> = (0..=OCTAVES_WITHIN).map(|k| radius * 0.5f64.powi(k)).collect();
+    let mut spreads = Vec::new();
+    for &radius in &radii {
+        let points = Design::Ball.points(&mut rng, &centre, radius, radius, POINTS);
+        // A ball is closed; its rounding is not.
+        spreads.push(f.values(&(points * (1.0 - 1e-12)))?.variance().sqrt());
+    }
+    let spread = spreads.iter().copied().fold(0.0, f64::max);
+    if spread == 0.0 {
+        return Err(constant().into());
+    }
+    let least = spreads.iter().rposition(|&s| s >= 0.5 * spread).unwrap_or(0);
+    let scale = radii[least] / (d as f64).sqrt();
+    let near = Design::Ball.points(&mut rng, &centre, 0.5 * radius, 0.5 * radius, LINES);
+    let noise_near = noise(f, &mut rng, &near, scale)?;
+    if spread <= 10.0 * noise_near {
+        let smallest = spreads[spreads.len() - 1];
+        let reason = if smallest > 0.2 * spread { noisy(noise_near, spread) } else { constant() };
+        return Err(reason.into());
+    }
+    if noise_near > MOST_NOISE * spread {
+        return Err(noisy(noise_near, spread).into());
+    }
+    let noise_growth = f64::EPSILON * spread / scale;
+    Ok(Landscape { scale, spread, noise_near, noise_growth })
+}
+
+/// Noise of values around the columns of `origins`: the root mean square over lines. Never less than
+/// half a unit in the last place of the largest value.
+fn noise(
+    f: &mut dyn Oracle,
+    rng: &mut impl rand::Rng,
+    origins: &DMatrix<f64>,
+    unit: f64,
+) -> Result<f64, Halt> {
+    let tables = difference_tables(f, rng, origins, unit)?;
+    for levels in &tables.levels {
+        let rms = |order: usize| {
+            (levels.iter().map(|line| line[order]).sum::<f64>() / LINES as f64).sqrt()
+        };
+        let (largest, smallest) = extremes(&[rms(0), rms(1), rms(2)]);
+        if smallest > 0.0 && largest < 3.0 * smallest {
+            return Ok(largest.max(tables.floor));
+        }
+    }
+    Ok(tables.floor)
+}
+
+/// Noise of the values at each of the columns of `origins` by itself, less certain than that over many
+/// lines: the least over the steps but one, so that a wrong value on one of the lines does not make noise where
+/// there is none, nor equal values on one of them an accuracy.
+pub fn noise_here(
+    f: &mut dyn Oracle,
+    origins: &DMatrix<f64>,
+    unit: f64,
+    rng: &mut impl rand::Rng,
+) -> Result<Vec<f64>, Halt> {
+    let tables = difference_tables(f, rng, origins, unit)?;
+    let of_line = |line: usize| {
+        let mut levels: Vec<f64> =
+            tables.levels.iter().map(|step| extremes(&step[line]).0.sqrt()).collect();
+        levels.sort_by(f64::total_cmp);
+        levels.get(1).copied()
+    };
+    Ok((0..origins.ncols())
+        .map(|line| of_line(line).filter(|n| n.is_finite()).unwrap_or(0.0).max(tables.floor))
+        .collect())
+}
+
+fn extremes(levels: &[f64; 3]) -> (f64, f64) {
+    let largest = levels.iter().copied().fold(0.0, f64::max);
+    (largest, levels.iter().copied().fold(f64::INFINITY, f64::min))
+}
+
+/// Difference tables on short lines.
+struct Tables {
+    /// By step, from the largest, and line: mean squares of the 4th, 5th and 6th differences.
+    levels: Vec<Vec<[f64; 3]>>,
+    /// Half a unit in the last place of the largest value.
+    floor: f64,
+}
+
+/// Difference tables (Hamming; More and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33,
+/// 2011): on a fine enough line the k-th differences of a smooth function vanish and those of the
+/// noise do not. The step is right where differences of orders 4, 5 and 6 give the same level.
+fn difference_tables(
+    f: &mut dyn Oracle,
+    rng: &mut impl rand::Rng,
+    origins: &DMatrix<f64>,
+    unit: f64,
+) -> Result<Tables, Halt> {
+    let (d, lines) = origins.shape();
+    let directions: Vec<DVector<f64>> = (0..lines).map(|_| draws::unit_vector(rng, d)).collect();
+    let mut tables = Tables { levels: Vec::new(), floor: 0.0 };
+    for step in [1e-2, 1e-3, 1e-4, 1e-5, 1e-6].map(|h| h * unit) {
+        let mut points = DMatrix::zeros(d, lines * TABLE);
+        for (k, mut point) in points.column_iter_mut().enumerate() {
+            point.copy_from(&origins.column(k / TABLE));
+            point.axpy((k % TABLE + 1) as f64 * step, &directions[k / TABLE], 1.0);
+        }
+        let values = f.values(&points)?;
+        tables.floor = tables.floor.max(0.5 * f64::EPSILON * values.amax());
+        let of_line = |line: &[f64]| [4, 5, 6].map(|order| difference_level(line, order));
+        tables.levels.push(values.as_slice().chunks_exact(TABLE).map(of_line).collect());
+    }
+    Ok(tables)
+}
+
+/// Mean square of the `order`-th differences, scaled so that independent noise of variance v gives v.
+fn difference_level(values: &[f64], order: usize) -> f64 {
+    let mut table = values.to_vec();
+    for level in 0..order {
+        for k in 0..table.len() - 1 - level {
+            table[k] = table[k + 1] - table[k];
+        }
+    }
+    let count = table.len() - order;
+    // Binomial(2k, k) is the variance of a k-th difference of unit noise.
+    let binomial = (1..=order).fold(1.0, |b, k| b * (order + k) as f64 / k as f64);
+    table[..count].iter().map(|t| t * t).sum::<f64>() / (count as f64 * binomial)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::oracle::OracleError;
+    use rand_distr::{Distribution, StandardNormal};
+
+    struct Box<F: FnMut(&[f64]) -> f64 + Send>(usize, F);
+
+    impl<F: FnMut(&[f64]) -> f64 + Send> Oracle for Box<F> {
+        fn input_dim(&self) -> usize {
+            self.0
+        }
+        fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+            Ok(DVector::from_iterator(
+                points.ncols(),
+                points.column_iter().map(|x| (self.1)(x.as_slice())),
+            ))
+        }
+    }
+
+    #[test]
+    fn noise_of_known_size_is_measured() {
+        let mut rng = draws::stream(7, "test", 0);
+        let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
+        for sigma in [1e-12, 1e-8, 1e-4] {
+            let mut noisy =
+                Box(3, |x: &[f64]| (x[0] + 0.5 * x[1]).tanh() + x[2].tanh() + sigma * normal());
+            let land = probe(&mut noisy, 1).unwrap();
+            let ratio = land.noise_near / sigma;
+            assert!((0.5..2.0).contains(&ratio), "{sigma}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn rounding_is_found_where_values_are_exact() {
+        let mut exact = Box(3, |x: &[f64]| 3.0 + (x[0] + 0.5 * x[1]).tanh() + x[2].tanh());
+        let land = probe(&mut exact, 1).unwrap();
+        assert!((1e-16..3e-15).contains(&land.noise_near), "{:e}", land.noise_near);
+        assert!((0.2..4.0).contains(&land.scale));
+    }
+
+    #[test]
+    fn growth_by_chance_is_measured_again() {
+        let mut seen = 0;
+        let mut bounded = Box(2, move |x: &[f64]| {
+            // Larger at the first points that far out alone.
+            let far = x[0].hypot(x[1]) > 8192.0;
+            seen += usize::from(far);
+            let size = if far && seen < 100 { 5.0 } else { 1.0 };
+            size * (x[0].tanh() + x[1].tanh())
+        });
+        assert!(probe(&mut bounded, 1).is_ok());
+    }
+
+    #[test]
+    fn one_wrong_value_makes_no_noise() {
+        // Constant there, but for one value of the first line.
+        let mut count = 0;
+        let mut saturated = Box(3, move |_: &[f64]| {
+            count += 1;
+            if count == 3 { 1.5 } else { 0.5 }
+        });
+        let origins = DMatrix::from_element(3, 2, 100.0);
+        let rng = &mut draws::stream(1, "test", 0);
+        let noise = noise_here(&mut saturated, &origins, 1.0, rng).unwrap();
+        assert!(noise.iter().all(|&n| n < 1e-15), "{noise:?}");
+    }
+
+    #[test]
+    fn hopeless_boxes_are_told_apart() {
+        let reason = |f: &mut dyn Oracle| match probe(f, 1) {
+            Err(Halt::Failed(failure)) => failure.reason,
+            _ => panic!("must fail"),
+        };
+        assert!(reason(&mut Box(2, |_: &[f64]| 4.0)).contains("constant"));
+        assert!(reason(&mut Box(2, |x: &[f64]| x[0] - 3.0 * x[1])).contains("growing"));
+        assert!(reason(&mut Box(2, |x: &[f64]| x[0].max(0.0))).contains("growing"));
+        let mut rng = draws::stream(7, "test", 0);
+        let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
+        assert!(reason(&mut Box(2, move |_: &[f64]| normal())).contains("noise"));
+    }
+}

@@ -1,0 +1,260 @@
+//! Fewer dimensions first: f depends on x through A^T x alone, so for d > m0 every gradient lies in
+//! the m0-dimensional range of A, and all later stages run there.
+
+use nalgebra::{DMatrix, DVector};
+use serde_json::json;
+
+use super::line;
+use super::probe::Landscape;
+use crate::algebra::linalg::thin_svd;
+use crate::algebra::subspace::largest_gap;
+use crate::draws;
+use crate::identify::{Evidence, Halt};
+use crate::oracle::hessian_stack::{HessianStack, HostStack};
+use crate::oracle::stencil::{self, GradientScheme, HessianScheme};
+use crate::oracle::{Oracle, OracleError};
+
+/// A fall of the singular values of the gradients by this factor, down to near the noise, is a rank.
+const CLEAR_GAP: f64 = 30.0;
+/// Near the noise: this many times it.
+const NOISE: f64 = 30.0;
+/// Or this share of the largest singular value, for what the differences truncate.
+const TRUNCATION: f64 = 1e-8;
+
+/// Points at which the range is checked.
+const CHECKS: usize = 192;
+/// Changes above this many times the noise count,
+const CHANGE: f64 = 100.0;
+/// and above this share of the spread: a unit that was missed makes such, the error of the range does not.
+const NOTABLE: f64 = 1e-3;
+/// A gradient of which less is outside of the range tells nothing new.
+const LEAST_SHARE: f64 = 1e-4;
+
+/// A black box seen on a subspace: y -> f(Q y).
+pub struct Restricted<'a> {
+    inner: &'a mut dyn Oracle,
+    basis: &'a DMatrix<f64>,
+    by_values: bool,
+}
+
+impl<'a> Restricted<'a> {
+    /// `basis` is Q, d x k with orthonormal columns. Derivatives are the oracle's own, at the accuracy
+    /// that it has for them.
+    pub fn new(inner: &'a mut dyn Oracle, basis: &'a DMatrix<f64>) -> Self {
+        Restricted { inner, basis, by_values: false }
+    }
+
+    /// The same, but derivatives are differences of values: for the stages where accuracy decides.
+    pub fn by_values(inner: &'a mut dyn Oracle, basis: &'a DMatrix<f64>) -> Self {
+        Restricted { inner, basis, by_values: true }
+    }
+}
+
+impl Oracle for Restricted<'_> {
+    fn input_dim(&self) -> usize {
+        self.basis.ncols()
+    }
+
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        self.inner.values(&(self.basis * points))
+    }
+
+    fn gradients(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: GradientScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        let (centres, directions) = (self.basis * centres, self.basis * directions);
+        if self.by_values {
+            return stencil::gradients(
+                &mut |x| self.inner.values(x),
+                &centres,
+                &directions,
+                scheme,
+                h,
+            );
+        }
+        self.inner.gradients(&centres, &directions, scheme, h)
+    }
+
+    fn hessians(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        let (centres, directions) = (self.basis * centres, self.basis * directions);
+        if self.by_values {
+            return stencil::hessians(
+                &mut |x| self.inner.values(x),
+                &centres,
+                &directions,
+                scheme,
+                h,
+            );
+        }
+        self.inner.hessians(&centres, &directions, scheme, h)
+    }
+
+    fn hessian_stack(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<Box<dyn HessianStack>, OracleError> {
+        if self.by_values {
+            return Ok(Box::new(HostStack::new(self.hessians(centres, directions, scheme, h)?)));
+        }
+        let (centres, directions) = (self.basis * centres, self.basis * directions);
+        self.inner.hessian_stack(&centres, &directions, scheme, h)
+    }
+
+    fn hessian_noise(&self, h: f64) -> Option<f64> {
+        if self.by_values { None } else { self.inner.hessian_noise(h) }
+    }
+}
+
+/// Orthonormal basis Q (d x k) of the range of the gradients; the identity where no clear gap shows
+/// that k < d.
+pub fn reduce(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<DMatrix<f64>, Halt> {
+    let d = f.input_dim();
+    let mut rng = draws::stream(seed, "reduce", 0);
+    // Several scales: near the origin all units are active, farther out one at a time.
+    let mut centres = draws::gaussian(&mut rng, d, 2 * d + 8);
+    for (k, mut centre) in centres.column_iter_mut().enumerate() {
+        centre *= land.scale * 2f64.powi(k as i32 % 3);
+    }
+    let basis = range(f, land, centres, land.scale, evidence)?;
+    completed(f, land, basis, seed, evidence)
+}
+
+/// The range with what its gradients have missed: a steep unit is active at few points only, but f(x) and
+/// f(Q Q^T x) lie on different sides of its hyperplane often enough, and between them is its gradient.
+fn completed(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    mut basis: DMatrix<f64>,
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<DMatrix<f64>, Halt> {
+    let d = basis.nrows();
+    let mut added = 0;
+    let mut rng = draws::stream(seed, "reduce completed", 0);
+    while basis.ncols() < d {
+        let mut points = draws::gaussian(&mut rng, d, CHECKS);
+        for (k, mut x) in points.column_iter_mut().enumerate() {
+            x *= land.scale * 2f64.powi(k as i32 % 6 - 2);
+        }
+        let within = &basis * basis.tr_mul(&points);
+        let change = f.values(&points)? - f.values(&within)?;
+        let noise = |k: usize| land.noise_at(points.column(k).norm());
+        let least = |k: usize| (CHANGE * noise(k)).max(NOTABLE * land.spread);
+        let Some(k) = (0..CHECKS)
+            .filter(|&k| change[k].abs() > least(k))
+            .max_by(|&a, &b| change[a].abs().total_cmp(&change[b].abs()))
+        else {
+            break;
+        };
+        let origin = within.column(k).into_owned();
+        let path = points.column(k) - &origin;
+        let transition = line::locate(f, &origin, &path, (0.0, 1.0), None, CHANGE * noise(k))?;
+        let Some(transition) = transition else { break };
+        let at = &origin + &path * transition.centre;
+        // The half width is a share of the path.
+        let h = transition.half_width
+            * path.norm()
+            * (noise(k) / transition.variation).powf(0.2).clamp(1e-3, 0.1);
+        let at = DMatrix::from_column_slice(d, 1, at.as_slice());
+        let identity = DMatrix::identity(d, d);
+        let scheme = GradientScheme::Central4;
+        let gradient = stencil::gradients(&mut |x| f.values(x), &at, &identity, scheme, h)?;
+        let gradient = gradient.column(0).into_owned();
+        let outside = &gradient - &basis * basis.tr_mul(&gradient);
+        if outside.norm() <= LEAST_SHARE * gradient.norm() {
+            break;
+        }
+        let mut columns: Vec<DVector<f64>> =
+            basis.column_iter().map(|column| column.into_owned()).collect();
+        columns.push(outside.normalize());
+        basis = DMatrix::from_columns(&columns).qr().q();
+        added += 1;
+    }
+    if added > 0 {
+        evidence.add("reduce", json!({"dimension": basis.ncols(), "added": added}));
+    }
+    // All of the space is best seen in its own coordinates.
+    Ok(if basis.ncols() == d { DMatrix::identity(d, d) } else { basis })
+}
+
+/// The same from gradients at the columns of `centres` (d x n), f varying over lengths of `scale`.
+pub fn range(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    centres: DMatrix<f64>,
+    scale: f64,
+    evidence: &mut Evidence,
+) -> Result<DMatrix<f64>, Halt> {
+    let d = f.input_dim();
+    let identity = DMatrix::identity(d, d);
+    if d == 1 {
+        return Ok(identity);
+    }
+    // Truncation h^4 against noise / h, for a function of this scale and spread.
+    let h = scale * (land.noise_near / land.spread).powf(0.2);
+    let scheme = GradientScheme::Central4;
+    let gradients = stencil::gradients(&mut |x| f.values(x), &centres, &identity, scheme, h)?;
+    let noise = 1.5 * land.noise_near / h * (d as f64).sqrt();
+    let clear: Vec<_> = gradients.column_iter().filter(|g| g.norm() > 1e3 * noise).collect();
+    let columns: Vec<DVector<f64>> = clear.iter().map(|g| g / g.norm()).collect();
+    // What noise alone puts into a direction that no gradient has.
+    let tail = clear.iter().map(|g| (noise / g.norm()).powi(2)).sum::<f64>().sqrt();
+    if columns.len() < d {
+        evidence
+            .add("reduce", json!({"dimension": d, "reason": "too few gradients above the noise"}));
+        return Ok(identity);
+    }
+    let Some(svd) = thin_svd(&DMatrix::from_columns(&columns)) else { return Ok(identity) };
+    let gap = largest_gap(&svd.s, 1..=d - 1, 1e-15 * svd.s[0]);
+    let allowed = (NOISE * tail).max(TRUNCATION * svd.s[0]);
+    let reduced = gap.filter(|gap| gap.ratio > CLEAR_GAP && svd.s[gap.rank] < allowed);
+    let dimension = reduced.map_or(d, |gap| gap.rank);
+    evidence.add(
+        "reduce",
+        json!({"dimension": dimension, "gap": gap.map(|g| g.ratio), "step": h,
+        "smallest": svd.s.last(), "allowed": allowed}),
+    );
+    Ok(if dimension < d { svd.u.columns(0, dimension).into_owned() } else { identity })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Activation, Class, Network};
+    use crate::oracle::NetworkOracle;
+
+    #[test]
+    fn a_steep_unit_is_not_lost() {
+        let mut network = Network::random((8, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
+        network.a.column_mut(2).scale_mut(1e4);
+        network.theta[2] = 2e4;
+        let mut f = NetworkOracle::new(network.clone());
+        let land = Landscape { scale: 2.0, spread: 1.0, noise_near: 1e-15, noise_growth: 1e-15 };
+        let evidence = &mut Evidence::default();
+        let basis = reduce(&mut f, &land, 1, evidence).unwrap();
+        assert_eq!(basis.ncols(), 6, "{}", evidence.as_json());
+        assert!(evidence.as_json()["reduce"][1]["added"] == 1, "{}", evidence.as_json());
+        let outside = &network.a - &basis * basis.tr_mul(&network.a);
+        for (outside, a) in outside.column_iter().zip(network.a.column_iter()) {
+            assert!(outside.norm() < 1e-6 * a.norm(), "{}", outside.norm() / a.norm());
+        }
+    }
+}

@@ -1,0 +1,216 @@
+//! Stage 8: fresh held-out queries, judged against the accuracy of the values and what it leaves open in
+//! the fit; and the bound on the parameter error.
+
+use nalgebra::DMatrix;
+use serde_json::json;
+
+use super::uncertainty::Uncertainty;
+use crate::draws;
+use crate::identify::fit::refine::Sample;
+use crate::identify::survey::probe::{Landscape, noise_here};
+use crate::identify::{Evidence, Halt};
+use crate::network::model::Model;
+use crate::oracle::Oracle;
+
+/// Held-out points.
+pub const POINTS: usize = 4000;
+/// Their scales, in natural scales: also where nothing was fitted.
+pub const SCALES: [f64; 7] = [0.25, 1.0, 2.0, 8.0, 32.0, 256.0, 2048.0];
+/// A point deviates from this many standard deviations on. Of 4,000 normal errors the largest is 3.5 of
+/// them, but the size of rounding errors is known less well, and differs from point to point.
+const DEVIATES: f64 = 8.0;
+/// Points that stand out, at which the noise is measured anew.
+const SUSPECTS: usize = 64;
+/// Groups of held-out points, by distance from the origin.
+const GROUPS: usize = 7;
+/// Root mean square over a group that is still noise, in standard deviations.
+const MOST_MEAN: f64 = 1.5;
+/// The residuals of the fit may be this many times what the noise was measured as.
+const MOST_MISFIT: f64 = 3.0;
+/// Noise this many times as large as the residuals of the fit is none.
+const DISPROVED: f64 = 10.0;
+/// Confidence of the statement on the share of deviating points.
+const CONFIDENCE: f64 = 0.95;
+
+/// What the certificate found.
+#[derive(Clone, Debug)]
+pub struct Certificate {
+    /// Largest |network - f| on the held-out points.
+    pub residual: f64,
+    /// Held-out points.
+    pub held_out: usize,
+    /// Of these, how many deviate from the network.
+    pub deviating: usize,
+    /// The largest ratio of a held-out residual to the standard deviation expected of it.
+    pub excess: f64,
+    /// The largest root mean square of that ratio over points of similar distance.
+    pub mean_excess: f64,
+    /// Standard deviation of a value by the residuals of the fit.
+    pub sigma: f64,
+    /// The same by differences of values, whatever the network.
+    pub accuracy: f64,
+    /// Bound on the parameter error, relative to the largest entry of each tensor (at least 1).
+    pub error_bound: f64,
+}
+
+impl Certificate {
+    /// Does the network differ from f by the oracle's errors and those of the fit alone?
+    pub fn at_accuracy(&self) -> bool {
+        self.fits() && self.deviating == 0 && self.mean_excess <= MOST_MEAN
+    }
+
+    /// Are the residuals of the fit no larger than the errors of the values?
+    pub fn fits(&self) -> bool {
+        self.sigma <= MOST_MISFIT * self.accuracy
+    }
+
+    /// Do all held-out points agree but for a few?
+    pub fn all_but_a_few(&self) -> bool {
+        self.deviating > 0 && 100 * self.deviating <= self.held_out
+    }
+
+    /// The share of deviating points among all that might have been asked is below this, with a
+    /// confidence of 95 %.
+    pub fn deviating_share_below(&self) -> f64 {
+        (poisson_upper(self.deviating) / self.held_out as f64).min(1.0)
+    }
+}
+
+/// The mean of a Poisson variable that is at most `seen` with a probability of 5 %; 3.0 for 0.
+fn poisson_upper(seen: usize) -> f64 {
+    let at_most = |mean: f64| {
+        let mut logarithm = -mean;
+        let mut sum = logarithm.exp();
+        for k in 1..=seen {
+            logarithm += (mean / k as f64).ln();
+            sum += logarithm.exp();
+        }
+        sum
+    };
+    let (mut low, mut high) = (seen as f64, seen as f64 + 5.0 * (1.0 + seen as f64).sqrt());
+    for _ in 0..60 {
+        let middle = 0.5 * (low + high);
+        if at_most(middle) > 1.0 - CONFIDENCE { low = middle } else { high = middle }
+    }
+    high
+}
+
+/// Tests `network` on fresh points and bounds the error of its parameters from the fitted `sample`.
+pub fn certify<M: Model>(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    network: &M,
+    sample: &Sample,
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<Certificate, Halt> {
+    let d = f.input_dim();
+    let mut points = draws::gaussian(&mut draws::stream(seed, "certify", 0), d, POINTS);
+    for (k, mut x) in points.column_iter_mut().enumerate() {
+        x *= land.scale * SCALES[k % SCALES.len()];
+    }
+    certify_at(f, land, network, sample, points, seed, evidence)
+}
+
+/// The same on given fresh points (d x n); around those that stand out, f is asked within a tenth of the
+/// natural scale.
+pub fn certify_at<M: Model>(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    network: &M,
+    sample: &Sample,
+    points: DMatrix<f64>,
+    seed: u64,
+    evidence: &mut Evidence,
+) -> Result<Certificate, Halt> {
+    let values = f.values(&points)?;
+    let residuals = network.values(&points) - &values;
+    let sigma = sample.sigma(network);
+    let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
+    // Sums of units are rounded at their largest, wherever the noise was measured.
+    let last_place = f64::EPSILON * sample.values.amax();
+    let mut accuracy = (expected.sum::<f64>() / sample.values.len() as f64).sqrt().max(last_place);
+    if sigma > MOST_MISFIT * accuracy {
+        // Perhaps the noise is larger where values are: measure it all over the fitted region.
+        let farthest = sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
+        let inside = (0..points.ncols()).filter(|&k| points.column(k).norm() <= farthest);
+        let some: Vec<usize> = inside.take(SUSPECTS).collect();
+        let mut rng = draws::stream(seed, "accuracy", 0);
+        let noise = noise_here(f, &points.select_columns(&some), land.scale, &mut rng)?;
+        let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len().max(1) as f64;
+        accuracy = accuracy.max(square.sqrt());
+    }
+    // One wrong value while the noise was measured makes noise of everything; the fit shows better.
+    let shown = (DISPROVED * sigma / accuracy).min(1.0);
+    // Rounding errors are larger where values are: what the fit shows of them holds elsewhere too.
+    let usual = if sigma <= MOST_MISFIT * accuracy { sigma } else { 0.0 };
+    let uncertainty = Uncertainty::new(network, sample, land.noise_near, seed);
+    let prediction = uncertainty.as_ref().map(|u| u.prediction(network, &points));
+    let ratio = |k: usize, noise: f64| {
+        let claimed = shown * land.noise_at(points.column(k).norm());
+        let noise = noise.max(usual).max(claimed);
+        let open = prediction.as_ref().map_or(0.0, |variance| variance[k]);
+        residuals[k].abs() / (noise * noise + open).sqrt()
+    };
+    let mut ratios: Vec<f64> = (0..points.ncols()).map(|k| ratio(k, 0.0)).collect();
+    let mut suspects: Vec<usize> =
+        (0..ratios.len()).filter(|&k| ratios[k] > 0.5 * DEVIATES).collect();
+    suspects.sort_by(|&a, &b| ratios[b].total_cmp(&ratios[a]));
+    suspects.truncate(SUSPECTS);
+    if !suspects.is_empty() {
+        // The general rule for the noise is crude far out, where a steep unit amplifies the rounding of
+        // x: measure it beside the very points that stand out.
+        let mut rng = draws::stream(seed, "suspects", 0);
+        let noise = noise_here(f, &points.select_columns(&suspects), land.scale, &mut rng)?;
+        for (&k, here) in suspects.iter().zip(noise) {
+            ratios[k] = ratio(k, here);
+        }
+    }
+    let mut by_distance: Vec<(f64, f64)> =
+        points.column_iter().map(|x| x.norm()).zip(ratios.iter().copied()).collect();
+    by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let means: Vec<f64> = by_distance
+        .chunks(ratios.len().div_ceil(GROUPS))
+        .map(|group| (group.iter().map(|g| g.1 * g.1).sum::<f64>() / group.len() as f64).sqrt())
+        .collect();
+    let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
+    let certificate = Certificate {
+        residual: residuals.amax(),
+        held_out: points.ncols(),
+        deviating: ratios.iter().filter(|&&ratio| ratio > DEVIATES).count(),
+        excess: most(&ratios),
+        mean_excess: most(&means),
+        sigma,
+        accuracy,
+        error_bound: uncertainty.as_ref().map_or(f64::INFINITY, |u| u.bound),
+    };
+    let u = uncertainty.as_ref();
+    evidence.add(
+        "certify",
+        json!({
+            "held_out": certificate.held_out, "farthest": by_distance.last().map(|last| last.0),
+            "residual": certificate.residual, "excess": certificate.excess, "excess_allowed": DEVIATES,
+            "mean_excess": means, "mean_excess_allowed": MOST_MEAN,
+            "deviating": certificate.deviating, "deviating_share_below": certificate.deviating_share_below(),
+            "sigma": sigma, "accuracy": accuracy, "fitted": sample.values.len(),
+            "condition": u.map(|u| u.condition), "curvature": u.map(|u| u.curvature),
+            "cramer_rao": u.map(|u| u.cramer_rao), "error_bound": certificate.error_bound,
+            "error_bound_dependent": u.map(|u| u.dependent),
+        }),
+    );
+    Ok(certificate)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_share_of_deviating_points_is_that_of_poisson() {
+        // Table of Poisson upper limits at 95 %.
+        for (seen, upper) in [(0, 2.996), (1, 4.744), (2, 6.296), (10, 16.962), (100, 118.08)] {
+            assert!((poisson_upper(seen) - upper).abs() < 6e-3, "{seen}: {}", poisson_upper(seen));
+        }
+        assert!(poisson_upper(4000) > 4000.0 && poisson_upper(4000) < 4400.0);
+    }
+}

@@ -1,0 +1,6 @@
+//! Fresh queries, what they leave open, and how a run ends.
+
+pub(crate) mod certify;
+pub(crate) mod outcome;
+pub mod remedy;
+pub(crate) mod uncertainty;

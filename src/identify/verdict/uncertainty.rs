@@ -1,0 +1,314 @@
+//! What errors of the values leave open in parameters found by least squares.
+//!
+//! If e are independent errors of standard deviation sigma at the fitted points, the parameters are off by
+//! J^+ e to first order: normal with covariance C = sigma^2 (J^T J)^-1. No unbiased estimate from these
+//! values does better (Cramer and Rao), so sqrt(C_jj) is both what the fit should reach and the unit
+//! of its bound. sigma is estimated from the residuals, N - p degrees of freedom.
+//!
+//! Where the errors of some points are much larger than those of others, as rounding errors of large and small
+//! values are, the covariance is J^+ diag(r^2) J^+T with the residuals r themselves, if that is larger (White,
+//! Econometrica 48, 1980).
+//!
+//! To the bound come what first order leaves out: the second-order part of the same fit, by draws
+//! from C; the step that least squares would still take; and the rounding of the parameters themselves.
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::algebra::linalg::{InverseFactor, gram};
+use crate::draws;
+use crate::identify::fit::refine::{Equilibrated, Sample};
+use crate::network::model::Model;
+
+/// The bound may be exceeded by chance in this share of the runs.
+const EXCEEDED: f64 = 1e-6;
+/// Networks drawn from the covariance.
+const DRAWS: usize = 32;
+/// Of these many the second-order part is computed,
+const CURVED: usize = 8;
+/// and the largest times this is its bound: it is quadratic in normal variables.
+const CURVED_SAFETY: f64 = 4.0;
+/// It is taken where the values change by at least this share of themselves.
+const VISIBLE: f64 = 1e-5;
+/// Second-order part of the predictions, relative to the first, from which on nothing is bounded.
+const MOST_CURVATURE: f64 = 0.5;
+
+/// Residuals of a larger kurtosis are uneven; that of normal errors is 3.
+const MOST_KURTOSIS: f64 = 4.0;
+/// Values have less than the accuracy of f64 from this many units in the last place on.
+const COARSE: f64 = 1e3;
+
+/// Errors are relative to the largest entry of each tensor, at least 1, as everywhere.
+pub struct Uncertainty<M> {
+    /// Largest standard error of a parameter.
+    pub cramer_rao: f64,
+    /// Bound on the error of all parameters at once.
+    pub bound: f64,
+    /// The same for errors of the values of this size that depend on each other in the worst way.
+    pub dependent: f64,
+    /// sqrt of the largest diagonal entry of (J^T J)^-1, columns of J at unit length.
+    pub condition: f64,
+    /// Second-order part of what the covariance makes of the fitted values, relative to the first.
+    pub curvature: f64,
+    /// Networks that the values cannot tell apart.
+    plausible: Vec<M>,
+}
+
+impl<M: Model> Uncertainty<M> {
+    /// Of `network`, fitted to `sample`, whose values are known no better than to `accuracy`. `None` where
+    /// the Jacobian is singular to working precision.
+    pub fn new(network: &M, sample: &Sample, accuracy: f64, seed: u64) -> Option<Self> {
+        let residual = sample.residual(network);
+        let (n, p) = (residual.len(), network.parameter_count());
+        let freedom = n.checked_sub(p).filter(|&f| f > 0)? as f64;
+        let sigma = sample.sigma(network).max(accuracy);
+        let jacobian = Equilibrated::new(network.jacobian_transposed(&sample.points))?;
+        if jacobian.scale.iter().any(|&s| s == 0.0) {
+            return None;
+        }
+        let factor = jacobian.inverse_factor()?;
+        let variances = factor.diagonal();
+        let scale = &jacobian.scale;
+        let standard = variances.zip_map(scale, |v, s| v.sqrt() * s * sigma);
+        // Values at the accuracy of f64 are rounded evenly enough, and large networks have them.
+        let coarse = sigma > COARSE * f64::EPSILON * sample.values.amax();
+        let uneven = (coarse && kurtosis(&residual) > MOST_KURTOSIS)
+            .then(|| uneven_variances(&jacobian.jt, &factor, &residual) * (n as f64 / freedom));
+        let largest = |j: usize| {
+            let uneven = uneven.as_ref().map_or(0.0, |variances| variances[j].sqrt() * scale[j]);
+            standard[j].max(uneven)
+        };
+
+        let mut rng = draws::stream(seed, "uncertainty", 0);
+        let parameters = network.to_vector();
+        // In the coordinates of the equilibrated Jacobian.
+        let shifts: Vec<DVector<f64>> = (0..DRAWS)
+            .map(|_| factor.spread(&draws::gaussian(&mut rng, p, 1).column(0).into_owned()) * sigma)
+            .collect();
+        let plausible: Vec<M> = shifts
+            .iter()
+            .map(|shift| network.with_vector(&(&parameters + shift.component_mul(scale))))
+            .collect();
+
+        let mut curvature = 0.0f64;
+        let mut second = DVector::zeros(p);
+        let fitted = &residual + &sample.values;
+        for shift in shifts.iter().take(CURVED) {
+            // f(p + s) - f(p) - J s is quadratic in s: of a small s it is taken from a longer one, so that the
+            // rounding of the values does not matter.
+            let straight = jacobian.jt.tr_mul(shift);
+            let longer = (VISIBLE * fitted.norm() / straight.norm()).max(1.0);
+            let there = network.with_vector(&(&parameters + shift.component_mul(scale) * longer));
+            let change = (there.values(&sample.points) - &fitted) / longer;
+            let excess = (change - &straight) / longer;
+            curvature = curvature.max(excess.norm() / straight.norm());
+            let moved = factor.solve(&(&jacobian.jt * excess));
+            second.zip_apply(&moved, |most: &mut f64, m| *most = most.max(m.abs()));
+        }
+        let unfinished = factor.solve(&(&jacobian.jt * residual));
+
+        // P(|z| > q) <= exp(-q^2 / 2), for p parameters at once; sigma itself is uncertain.
+        let quantile =
+            (2.0 * (p as f64 / EXCEEDED).ln()).sqrt() * (1.0 + 3.0 / (2.0 * freedom).sqrt());
+        let errors = |quantile: f64| {
+            let of = |j: usize, _: usize| {
+                quantile * largest(j)
+                    + (CURVED_SAFETY * second[j] + unfinished[j].abs()) * scale[j]
+                    + 2.0 * f64::EPSILON * parameters[j].abs()
+            };
+            let finite = curvature <= MOST_CURVATURE;
+            if finite { relative(network, &DVector::from_fn(p, of)) } else { f64::INFINITY }
+        };
+        Some(Uncertainty {
+            cramer_rao: relative(network, &standard),
+            bound: errors(quantile),
+            // |row_j(J^+) e| <= |row_j(J^+)| |e|.
+            dependent: errors((n as f64).sqrt()),
+            condition: variances.max().sqrt(),
+            curvature,
+            plausible,
+        })
+    }
+
+    /// Variance of the value of `network` at each of the points, by what the parameters leave open.
+    pub fn prediction(&self, network: &M, points: &DMatrix<f64>) -> DVector<f64> {
+        let values = network.values(points);
+        let mut variance = DVector::zeros(points.ncols());
+        for drawn in &self.plausible {
+            variance += (drawn.values(points) - &values).map(|r| r * r / DRAWS as f64);
+        }
+        variance
+    }
+}
+
+/// Mean fourth power over the square of the mean square: 3 for normal errors.
+fn kurtosis(errors: &DVector<f64>) -> f64 {
+    let n = errors.len() as f64;
+    n * errors.iter().map(|e| e.powi(4)).sum::<f64>() / errors.norm_squared().powi(2)
+}
+
+/// The diagonal of J^+ diag(r^2) J^+T for the rows `jt` of J^T, J^T J = R^T R.
+fn uneven_variances(
+    jt: &DMatrix<f64>,
+    factor: &InverseFactor,
+    residual: &DVector<f64>,
+) -> DVector<f64> {
+    let mut weighted = jt.clone();
+    for (mut column, r) in weighted.column_iter_mut().zip(residual.iter()) {
+        column *= *r;
+    }
+    let inverse = factor.inverse();
+    let half = &inverse * gram(&weighted);
+    DVector::from_fn(inverse.nrows(), |j, _| half.row(j).transpose().dot(&inverse.column(j)))
+}
+
+/// The largest of `errors` (one a parameter), relative to the largest entry of each tensor, at least 1.
+fn relative<M: Model>(network: &M, errors: &DVector<f64>) -> f64 {
+    let largest = |values: &[f64]| values.iter().fold(0.0f64, |most, v| most.max(v.abs()));
+    let errors = network.with_vector(errors);
+    let tensors = network.tensors().into_iter().zip(errors.tensors());
+    tensors.map(|((_, v), (_, e))| largest(e) / largest(v).max(1.0)).fold(0.0, f64::max)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Activation;
+
+    /// phi(p . x), phi the identity or tanh.
+    #[derive(Clone)]
+    struct OneLayer {
+        /// A single column.
+        p: DMatrix<f64>,
+        linear: bool,
+    }
+
+    impl Model for OneLayer {
+        const DEPTH: usize = 1;
+
+        fn inputs(&self) -> usize {
+            self.p.len()
+        }
+        fn widths(&self) -> Vec<usize> {
+            vec![1]
+        }
+        fn activations(&self) -> Vec<Activation> {
+            vec![Activation::Tanh]
+        }
+        fn first_layer(&self) -> &DMatrix<f64> {
+            &self.p
+        }
+        fn parameter_count(&self) -> usize {
+            self.p.len()
+        }
+        fn to_vector(&self) -> DVector<f64> {
+            self.p.column(0).into_owned()
+        }
+        fn with_vector(&self, p: &DVector<f64>) -> Self {
+            OneLayer { p: column(p), ..*self }
+        }
+        fn values(&self, points: &DMatrix<f64>) -> DVector<f64> {
+            let z = points.tr_mul(&self.to_vector());
+            if self.linear { z } else { z.map(f64::tanh) }
+        }
+        fn jacobian_transposed(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+            let mut jt = points.clone();
+            for (mut column, y) in jt.column_iter_mut().zip(self.values(points).iter()) {
+                column *= if self.linear { 1.0 } else { 1.0 - y * y };
+            }
+            jt
+        }
+        fn tensors(&self) -> Vec<(&'static str, &[f64])> {
+            vec![("p", self.p.as_slice())]
+        }
+    }
+
+    fn column(p: &DVector<f64>) -> DMatrix<f64> {
+        DMatrix::from_column_slice(p.len(), 1, p.as_slice())
+    }
+
+    /// A linear model of `p` parameters, fitted to 40 values with normal errors of size 0.1, and the
+    /// largest parameter error.
+    fn fitted(p: usize, trial: u64) -> (OneLayer, Sample, f64) {
+        let mut rng = draws::stream(trial, "test", p as u64);
+        let points = draws::gaussian(&mut rng, p, 40);
+        let truth = DVector::from_element(p, 0.5);
+        let errors = draws::gaussian(&mut rng, 40, 1) * 0.1;
+        let values = points.tr_mul(&truth) + errors.column(0);
+        let fit = InverseFactor::of_rows(&points).unwrap().solve(&(&points * &values));
+        let error = (&fit - &truth).amax();
+        (OneLayer { p: column(&fit), linear: true }, Sample { points, values }, error)
+    }
+
+    #[test]
+    fn a_standard_error_covers_two_thirds_and_the_bound_all() {
+        let (mut within, mut ratios) = (0, Vec::new());
+        for trial in 0..1000 {
+            let (model, sample, error) = fitted(1, trial);
+            let one = Uncertainty::new(&model, &sample, 0.0, trial).unwrap();
+            within += usize::from(error <= one.cramer_rao);
+            let (model, sample, error) = fitted(8, trial);
+            let eight = Uncertainty::new(&model, &sample, 0.0, trial).unwrap();
+            assert!(error < eight.bound && error < eight.dependent);
+            assert!(eight.curvature < 1e-12);
+            ratios.push(eight.bound / error);
+        }
+        // 683 of 1,000, give or take three deviations of 15.
+        assert!((635..730).contains(&within), "{within}");
+        ratios.sort_by(f64::total_cmp);
+        assert!((3.0..8.0).contains(&ratios[500]), "{}", ratios[500]);
+    }
+
+    #[test]
+    fn uneven_errors_have_the_variance_of_their_own_points() {
+        let (mut squares, mut even, mut uneven) = (0.0, 0.0, 0.0);
+        for trial in 0..400 {
+            let mut rng = draws::stream(trial, "test", 0);
+            // Every tenth point is far out, with a large error: it decides alone.
+            let far = |k: usize| if k.is_multiple_of(10) { 8.0 } else { 1.0 };
+            let mut points = draws::gaussian(&mut rng, 1, 300);
+            let mut errors = draws::gaussian(&mut rng, 300, 1).column(0).into_owned();
+            (0..300)
+                .for_each(|k| (points[k], errors[k]) = (points[k] * far(k), errors[k] * far(k)));
+            let factor = InverseFactor::of_rows(&points).unwrap();
+            let shift = factor.solve(&(&points * &errors));
+            let residual = &errors - points.tr_mul(&shift);
+            assert!(kurtosis(&residual) > MOST_KURTOSIS);
+            squares += shift[0] * shift[0];
+            even += factor.diagonal()[0] * residual.norm_squared() / 299.0;
+            uneven += uneven_variances(&points, &factor, &residual)[0];
+        }
+        assert!((0.6..1.5).contains(&(squares / uneven)), "{}", squares / uneven);
+        assert!(squares > 4.0 * even, "{}", squares / even);
+    }
+
+    #[test]
+    fn predictions_are_as_uncertain_as_they_turn_out_wrong() {
+        let mut ratio = 0.0;
+        for trial in 0..200 {
+            let (model, sample, _) = fitted(3, trial);
+            let points = draws::gaussian(&mut draws::stream(trial, "fresh", 0), 3, 20) * 30.0;
+            let wrong = model.values(&points) - points.tr_mul(&DVector::from_element(3, 0.5));
+            let uncertainty = Uncertainty::new(&model, &sample, 0.0, trial).unwrap();
+            let expected = uncertainty.prediction(&model, &points).sum();
+            ratio += wrong.norm_squared() / expected / 200.0;
+        }
+        assert!((0.7..1.5).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn what_is_not_linear_or_not_determined_has_no_bound() {
+        let points = draws::gaussian(&mut draws::stream(1, "test", 0), 1, 30);
+        let model = OneLayer { p: DMatrix::from_element(1, 1, 1.0), linear: false };
+        let with_errors = |size: f64| {
+            let errors = draws::gaussian(&mut draws::stream(2, "test", 0), 30, 1) * size;
+            Sample { values: model.values(&points) + errors.column(0), points: points.clone() }
+        };
+        let bound = |size| Uncertainty::new(&model, &with_errors(size), 0.0, 1).unwrap().bound;
+        assert!(bound(1e-3) < 0.1);
+        assert!(bound(3.0).is_infinite());
+        let two = OneLayer { p: DMatrix::from_element(2, 1, 0.5), linear: true };
+        let same = DMatrix::from_fn(2, 30, |_, j| j as f64);
+        let sample = Sample { values: two.values(&same), points: same };
+        assert!(Uncertainty::new(&two, &sample, 1e-3, 1).is_none());
+    }
+}

@@ -1,0 +1,95 @@
+//! A stack of Hessians, wherever it is: what the identification needs of it, and no more.
+
+use nalgebra::DMatrix;
+
+use crate::algebra::linalg::thin_svd;
+use crate::oracle::OracleError;
+
+/// N Hessians as svec's of D entries, the columns of a matrix that need not be in this memory.
+///
+/// What follows [`keep`](HessianStack::keep) is said of the columns kept, scaled to unit length.
+/// An implementation may compute Hessians again instead of storing them: the stencils are those
+/// already asked and counted, no new queries.
+pub trait HessianStack: Send {
+    /// Frobenius norms of the Hessians as they were taken, N.
+    fn norms(&self) -> &[f64];
+
+    /// Keeps the Hessians at these places, in increasing order, scaled to unit norm. Once, and norms
+    /// must not be zero.
+    fn keep(&mut self, kept: &[usize]) -> Result<(), OracleError>;
+
+    /// Singular values in descending order, at least as many as [`basis`](HessianStack::basis) may be
+    /// asked for; `None` if there are none or the factorisation fails.
+    fn singular_values(&mut self) -> Result<Option<Vec<f64>>, OracleError>;
+
+    /// The share of the largest singular value below which others are rounding errors of the
+    /// factorisation itself.
+    fn resolution(&self) -> f64;
+
+    /// Orthonormal basis of the leading left singular space of dimension `rank`, D x rank.
+    fn basis(&mut self, rank: usize) -> Result<DMatrix<f64>, OracleError>;
+
+    /// Inner products of the Hessians with the columns of `others` (D x k): kept x k.
+    fn inner(&mut self, others: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError>;
+
+    /// Hessians to start from when looking for `rank` directions, as columns: all, or where that is
+    /// too much a few times `rank` of them that span the most.
+    fn representatives(&mut self, rank: usize) -> Result<DMatrix<f64>, OracleError>;
+}
+
+/// A stack in memory, factorised by singular values.
+#[derive(Debug)]
+pub struct HostStack {
+    hessians: DMatrix<f64>,
+    norms: Vec<f64>,
+    /// All left singular vectors, once they were asked for.
+    vectors: DMatrix<f64>,
+}
+
+impl HostStack {
+    /// Takes the Hessians, D x N.
+    pub fn new(hessians: DMatrix<f64>) -> Self {
+        let norms = hessians.column_iter().map(|h| h.norm()).collect();
+        HostStack { hessians, norms, vectors: DMatrix::zeros(0, 0) }
+    }
+}
+
+impl HessianStack for HostStack {
+    fn norms(&self) -> &[f64] {
+        &self.norms
+    }
+
+    fn keep(&mut self, kept: &[usize]) -> Result<(), OracleError> {
+        self.hessians = self.hessians.select_columns(kept);
+        self.hessians.column_iter_mut().for_each(|mut h| {
+            h.normalize_mut();
+        });
+        Ok(())
+    }
+
+    fn singular_values(&mut self) -> Result<Option<Vec<f64>>, OracleError> {
+        if self.hessians.is_empty() {
+            return Ok(None);
+        }
+        Ok(thin_svd(&self.hessians).map(|svd| {
+            self.vectors = svd.u;
+            svd.s
+        }))
+    }
+
+    fn resolution(&self) -> f64 {
+        0.0
+    }
+
+    fn basis(&mut self, rank: usize) -> Result<DMatrix<f64>, OracleError> {
+        Ok(self.vectors.columns(0, rank.min(self.vectors.ncols())).into_owned())
+    }
+
+    fn inner(&mut self, others: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        Ok(self.hessians.tr_mul(others))
+    }
+
+    fn representatives(&mut self, _: usize) -> Result<DMatrix<f64>, OracleError> {
+        Ok(self.hessians.clone())
+    }
+}

@@ -1,0 +1,324 @@
+//! Any command that reads points and writes values, as an oracle.
+
+mod child;
+pub mod protocol;
+mod serve;
+
+pub use child::Leash;
+pub use serve::{ServeError, serve};
+
+use std::fmt;
+use std::io;
+use std::time::{Duration, Instant};
+
+use nalgebra::{DMatrix, DVector};
+
+use super::process::protocol::{
+    Decoder, Malformed, ProcessFormat, encode_points, points_per_request,
+};
+use super::{Deadline, Oracle, OracleError};
+use child::{Event, Running};
+
+/// Requests under way to the child: one that it reads, one that is ready. Bounds the memory of
+/// points in flight to a few MiB.
+const IN_FLIGHT: usize = 2;
+
+/// How to start and treat an oracle process.
+#[derive(Clone, Debug)]
+pub struct ProcessSettings {
+    /// The command, run through `sh -c` (`cmd /C` on Windows), so that it may have arguments,
+    /// quotes, pipes and variables.
+    pub command: String,
+    /// d, the number of inputs, at least 1.
+    pub input_dim: usize,
+    /// How numbers are written on the pipes. [`new`](Self::new): text.
+    pub format: ProcessFormat,
+    /// Longest silence while answers are due. [`new`](Self::new): 60 s.
+    pub timeout: Duration,
+    /// How often in its life the oracle may start the command again after it has ended with answers
+    /// due. [`new`](Self::new): 2.
+    pub restarts: usize,
+    /// When answers are no longer waited for, whoever is to blame. [`new`](Self::new): never.
+    pub deadline: Option<Deadline>,
+}
+
+impl ProcessSettings {
+    /// `command` for points of dimension `input_dim`, all else as given by default.
+    pub fn new(command: impl Into<String>, input_dim: usize) -> Self {
+        ProcessSettings {
+            command: command.into(),
+            input_dim,
+            format: ProcessFormat::default(),
+            timeout: Duration::from_secs(60),
+            restarts: 2,
+            deadline: None,
+        }
+    }
+}
+
+/// Why a process gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ProcessError {
+    /// Points of dimension zero.
+    #[error("needs points of at least one coordinate")]
+    NoInputs,
+    /// There is no shell, or no room for another process.
+    #[error("`{command}` cannot be started: {source}")]
+    Start {
+        /// The command.
+        command: String,
+        /// Why.
+        source: io::Error,
+    },
+    /// It ended, or closed its output, with answers due, and may not be restarted again.
+    #[error(
+        "{status} after {answered} of {asked} answers; it was started {starts} times in all{stderr}"
+    )]
+    Ended {
+        /// How it ended.
+        status: String,
+        /// Points answered in this batch.
+        answered: usize,
+        /// Points in this batch.
+        asked: usize,
+        /// How often it was started.
+        starts: usize,
+        /// The last it said.
+        stderr: StderrTail,
+    },
+    /// It was silent for too long.
+    #[error(
+        "was silent for {:.1} s after {answered} of {asked} answers; it must flush its output before \
+         it waits for more points (Python: `print(..., flush=True)`), or needs a longer \
+         time-out{stderr}",
+        timeout.as_secs_f64()
+    )]
+    TimeOut {
+        /// The time allowed.
+        timeout: Duration,
+        /// Points answered in this batch.
+        answered: usize,
+        /// Points in this batch.
+        asked: usize,
+        /// The last it said.
+        stderr: StderrTail,
+    },
+    /// It wrote something that is not a number.
+    #[error("answered {found} at point {point} of a batch, where a number is due{stderr}")]
+    NotANumber {
+        /// What it wrote, cut short.
+        found: String,
+        /// The point's place in the batch, from 1.
+        point: usize,
+        /// The last it said.
+        stderr: StderrTail,
+    },
+    /// It wrote a mebibyte without an end of line.
+    #[error("wrote a line of more than 1 MiB where a number is due; each answer is a line")]
+    Endless,
+    /// A binary response of the wrong length.
+    #[error("answered a frame of {asked} points with one of {found} values; is it binary?")]
+    Frame {
+        /// Points asked.
+        asked: usize,
+        /// Values announced.
+        found: usize,
+    },
+    /// It answered points that nobody has asked.
+    #[error("answered more than it was asked: {0}; one value a point, and nothing else on stdout")]
+    Excess(String),
+}
+
+/// The last lines a process wrote on stderr, perhaps none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct StderrTail(pub String);
+
+impl fmt::Display for StderrTail {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        const LINES: usize = 10;
+        let lines: Vec<&str> = self.0.lines().collect();
+        if lines.is_empty() {
+            return Ok(());
+        }
+        write!(f, "; the last it wrote on stderr:")?;
+        lines[lines.len().saturating_sub(LINES)..].iter().try_for_each(|l| write!(f, "\n  {l}"))
+    }
+}
+
+/// A process that answers values; see [`protocol`](crate::oracle::process::protocol) for what it reads and writes.
+///
+/// Points are sent on while answers come in, so that neither side waits for the other however it
+/// buffers. The command runs in a process group of its own, which is killed when the oracle is
+/// dropped, after its stdin was closed and it had half a second to end by itself.
+///
+/// # Errors
+/// Every error names the cause, see [`ProcessError`]. A process that ends too early is restarted and
+/// asked what it has not answered yet; anything else ends it for good. After an error the next batch
+/// starts the command anew. Values that are not finite are passed on.
+pub struct ProcessOracle {
+    settings: ProcessSettings,
+    running: Option<Session>,
+    starts: usize,
+    leash: Leash,
+}
+
+/// A running child and what is under way to and from it.
+struct Session {
+    child: Running,
+    decoder: Decoder,
+    in_flight: usize,
+}
+
+/// Why a session is over.
+enum Over {
+    /// It may be tried again: the child has ended.
+    Ended,
+    Silent,
+    Late(Deadline),
+    Malformed(Malformed),
+}
+
+impl ProcessOracle {
+    /// Starts the command. That it can answer shows with the first batch only.
+    pub fn spawn(settings: ProcessSettings) -> Result<Self, OracleError> {
+        if settings.input_dim == 0 {
+            return Err(ProcessError::NoInputs.into());
+        }
+        let mut oracle =
+            ProcessOracle { settings, running: None, starts: 0, leash: Leash::default() };
+        oracle.running = Some(oracle.start()?);
+        Ok(oracle)
+    }
+
+    /// Lets another thread kill the process.
+    pub fn leash(&self) -> Leash {
+        self.leash.clone()
+    }
+
+    fn start(&mut self) -> Result<Session, ProcessError> {
+        let command = &self.settings.command;
+        let child = Running::start(command, &self.leash)
+            .map_err(|source| ProcessError::Start { command: command.clone(), source })?;
+        self.starts += 1;
+        Ok(Session { child, decoder: Decoder::new(self.settings.format), in_flight: 0 })
+    }
+
+    fn answer(&mut self, points: &[f64]) -> Result<Vec<f64>, OracleError> {
+        let asked = points.len() / self.settings.input_dim;
+        let mut values = Vec::with_capacity(asked);
+        loop {
+            let mut session = match self.running.take() {
+                Some(session) => session,
+                None => self.start()?,
+            };
+            let Err(over) = session.ask(points, &self.settings, &mut values) else {
+                self.running = Some(session);
+                return Ok(values);
+            };
+            let answered = values.len();
+            let error = match over {
+                Over::Ended => self.ended(session, answered, asked),
+                Over::Silent => ProcessError::TimeOut {
+                    timeout: self.settings.timeout,
+                    answered,
+                    asked,
+                    stderr: StderrTail(session.child.abort()),
+                },
+                Over::Late(deadline) => {
+                    session.child.abort();
+                    return Err(deadline.error());
+                }
+                Over::Malformed(Malformed::Number(found)) => ProcessError::NotANumber {
+                    found,
+                    point: answered + 1,
+                    stderr: StderrTail(session.child.abort()),
+                },
+                Over::Malformed(Malformed::Endless) => ProcessError::Endless,
+                Over::Malformed(Malformed::Frame { asked, found }) => {
+                    ProcessError::Frame { asked, found }
+                }
+                Over::Malformed(Malformed::Excess(found)) => ProcessError::Excess(found),
+            };
+            let again = matches!(error, ProcessError::Ended { .. });
+            if !again || self.starts > self.settings.restarts || self.leash.is_cut() {
+                return Err(error.into());
+            }
+            tracing::warn!("the oracle process {error}; it is started again");
+        }
+    }
+
+    fn ended(&self, session: Session, answered: usize, asked: usize) -> ProcessError {
+        let (status, stderr) = session.child.finish();
+        let status = match status {
+            Some(status) => format!("ended ({status})"),
+            None => "closed its output".to_owned(),
+        };
+        let starts = self.starts;
+        ProcessError::Ended { status, answered, asked, starts, stderr: StderrTail(stderr) }
+    }
+}
+
+impl Session {
+    /// Asks for the values not yet in `values` and appends them in order.
+    fn ask(
+        &mut self,
+        points: &[f64],
+        settings: &ProcessSettings,
+        values: &mut Vec<f64>,
+    ) -> Result<(), Over> {
+        let d = settings.input_dim;
+        let asked = points.len() / d;
+        // Events from before the batch first: output would be taken for an answer afterwards.
+        while let Some(event) = self.child.event(Instant::now()) {
+            self.receive(event, values)?;
+        }
+        let mut requests = points[d * values.len()..].chunks(d * points_per_request(d));
+        let mut deadline = Instant::now() + settings.timeout;
+        while values.len() < asked {
+            while self.in_flight < IN_FLIGHT
+                && let Some(request) = requests.next()
+            {
+                self.decoder.expect(request.len() / d);
+                self.child.send(encode_points(settings.format, request, d));
+                self.in_flight += 1;
+            }
+            let late = settings.deadline.filter(|end| end.at() < deadline);
+            let until = late.map_or(deadline, |end| end.at());
+            let event = match (self.child.event(until), late) {
+                (_, Some(end)) if end.passed() => return Err(Over::Late(end)),
+                (None, _) => return Err(Over::Silent),
+                (Some(event), _) => event,
+            };
+            if matches!(event, Event::Output(_)) {
+                deadline = Instant::now() + settings.timeout;
+            }
+            self.receive(event, values)?;
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self, event: Event, values: &mut Vec<f64>) -> Result<(), Over> {
+        match event {
+            Event::Written => self.in_flight -= 1,
+            Event::Output(bytes) => {
+                self.decoder.decode(&bytes, values).map_err(Over::Malformed)?;
+            }
+            Event::End => return Err(Over::Ended),
+        }
+        Ok(())
+    }
+}
+
+impl Oracle for ProcessOracle {
+    fn input_dim(&self) -> usize {
+        self.settings.input_dim
+    }
+
+    /// # Panics
+    /// If `points` does not have d rows.
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        let d = self.settings.input_dim;
+        assert_eq!(points.nrows(), d, "points need {d} coordinates");
+        Ok(DVector::from_vec(self.answer(points.as_slice())?))
+    }
+}

@@ -1,0 +1,430 @@
+//! Finite-difference schemes for gradients and Hessians along arbitrary directions.
+//!
+//! A stencil is a set of nodes x + h (p v_i + q v_j) and a rule that turns the values there into
+//! derivatives. Truncation and noise, for a function with bounded derivatives and values known to
+//! an absolute accuracy eta:
+//!
+//! | scheme | truncation | noise | queries for k directions |
+//! |---|---|---|---|
+//! | gradient, order 2 | h^2 | eta / h | 2k |
+//! | gradient, order 4 | h^4 | 1.5 eta / h | 4k |
+//! | Hessian, forward | h | 4 eta / h^2 | (k+1)(k+2)/2 |
+//! | Hessian, central | h^2 | eta / h^2 | 2k^2 + 1 |
+//! | Hessian, polarised | h^2 | 3 eta / h^2 | k^2 + k + 1 |
+//! | Hessian, Richardson (polarised at h and 2h) | h^4 | 4 eta / h^2 | 2k^2 + 2k + 1 |
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::oracle::OracleError;
+
+/// Nodes evaluated in one call of the oracle, so that memory stays bounded.
+const NODES_PER_CALL: usize = 1 << 15;
+
+/// How gradients are differenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum GradientScheme {
+    /// [f(x+hv) - f(x-hv)] / 2h.
+    Central2,
+    /// [8 (f(x+hv) - f(x-hv)) - (f(x+2hv) - f(x-2hv))] / 12h.
+    Central4,
+}
+
+/// How Hessians are differenced.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum HessianScheme {
+    /// [f(x+hv+hw) - f(x+hv) - f(x+hw) + f(x)] / h^2.
+    Forward,
+    /// [f(x+hv+hw) + f(x-hv-hw) - f(x+hv-hw) - f(x-hv+hw)] / 4h^2.
+    Central,
+    /// [f(x+hv+hw) + f(x-hv-hw) - f(x+hv) - f(x-hv) - f(x+hw) - f(x-hw) + 2f(x)] / 2h^2.
+    Polarised,
+    /// (4 P(h) - P(2h)) / 3 with P the polarised scheme: order h^4.
+    Richardson,
+}
+
+impl GradientScheme {
+    /// Queries for one gradient along `k` directions.
+    pub fn queries(self, k: usize) -> u64 {
+        match self {
+            GradientScheme::Central2 => 2 * k as u64,
+            GradientScheme::Central4 => 4 * k as u64,
+        }
+    }
+
+    /// Displacements of all nodes of the stencil along the columns of `directions` (d x k), as the
+    /// columns of a d x nodes matrix.
+    pub fn offsets(self, directions: &DMatrix<f64>, h: f64) -> DMatrix<f64> {
+        let multiples = self.multiples();
+        let mut offsets = DMatrix::zeros(directions.nrows(), directions.ncols() * multiples.len());
+        for (n, mut offset) in offsets.column_iter_mut().enumerate() {
+            offset.axpy(
+                h * multiples[n % multiples.len()],
+                &directions.column(n / multiples.len()),
+                0.0,
+            );
+        }
+        offsets
+    }
+
+    /// Multiples of h visited along each direction.
+    fn multiples(self) -> &'static [f64] {
+        match self {
+            GradientScheme::Central2 => &[1.0, -1.0],
+            GradientScheme::Central4 => &[1.0, -1.0, 2.0, -2.0],
+        }
+    }
+
+    fn derivative(self, values: &[f64], h: f64) -> f64 {
+        match self {
+            GradientScheme::Central2 => (values[0] - values[1]) / (2.0 * h),
+            GradientScheme::Central4 => {
+                (8.0 * (values[0] - values[1]) - (values[2] - values[3])) / (12.0 * h)
+            }
+        }
+    }
+}
+
+/// A displacement p v_i + q v_j in units of h.
+#[derive(Clone, Copy)]
+struct Node {
+    i: usize,
+    p: f64,
+    j: usize,
+    q: f64,
+}
+
+impl Node {
+    fn axis(i: usize, p: f64) -> Self {
+        Node { i, p, j: i, q: 0.0 }
+    }
+
+    fn pair(i: usize, p: f64, j: usize, q: f64) -> Self {
+        Node { i, p, j, q }
+    }
+}
+
+impl HessianScheme {
+    /// Queries for one Hessian along `k` directions.
+    pub fn queries(self, k: usize) -> u64 {
+        let k = k as u64;
+        match self {
+            HessianScheme::Forward => (k + 1) * (k + 2) / 2,
+            HessianScheme::Central => 2 * k * k + 1,
+            HessianScheme::Polarised => k * k + k + 1,
+            HessianScheme::Richardson => 2 * k * k + 2 * k + 1,
+        }
+    }
+
+    /// Displacements of all nodes of the stencil along the columns of `directions` (d x k, k >= 1), as
+    /// the columns of a d x nodes matrix.
+    pub fn offsets(self, directions: &DMatrix<f64>, h: f64) -> DMatrix<f64> {
+        let nodes = self.nodes(directions.ncols());
+        let mut offsets = DMatrix::zeros(directions.nrows(), nodes.len());
+        for (node, mut offset) in nodes.iter().zip(offsets.column_iter_mut()) {
+            offset.axpy(h * node.p, &directions.column(node.i), 1.0);
+            offset.axpy(h * node.q, &directions.column(node.j), 1.0);
+        }
+        offsets
+    }
+
+    /// The centre first, then the axes, then the pairs i < j in svec order.
+    fn nodes(self, k: usize) -> Vec<Node> {
+        let mut nodes = vec![Node::axis(0, 0.0)];
+        let multiples: &[f64] = match self {
+            HessianScheme::Forward => {
+                // The diagonal uses the node 2h, the forward scheme with v = w.
+                nodes.extend((0..k).flat_map(|i| [Node::axis(i, 1.0), Node::axis(i, 2.0)]));
+                nodes.extend(pairs(k).map(|(i, j)| Node::pair(i, 1.0, j, 1.0)));
+                return nodes;
+            }
+            HessianScheme::Central => {
+                nodes.extend((0..k).flat_map(|i| [Node::axis(i, 2.0), Node::axis(i, -2.0)]));
+                nodes.extend(pairs(k).flat_map(|(i, j)| {
+                    [(1.0, 1.0), (-1.0, -1.0), (1.0, -1.0), (-1.0, 1.0)]
+                        .map(|(p, q)| Node::pair(i, p, j, q))
+                }));
+                return nodes;
+            }
+            HessianScheme::Polarised => &[1.0],
+            HessianScheme::Richardson => &[1.0, 2.0],
+        };
+        for &m in multiples {
+            nodes.extend((0..k).flat_map(|i| [Node::axis(i, m), Node::axis(i, -m)]));
+            nodes.extend(
+                pairs(k).flat_map(|(i, j)| [Node::pair(i, m, j, m), Node::pair(i, -m, j, -m)]),
+            );
+        }
+        nodes
+    }
+
+    /// svec of the Hessian from the values at [`nodes`](Self::nodes).
+    fn assemble(self, values: &[f64], k: usize, h: f64, svec: &mut [f64]) {
+        let (centre, rest) = (values[0], &values[1..]);
+        match self {
+            HessianScheme::Forward => {
+                let (axes, pair) = rest.split_at(2 * k);
+                fill(
+                    k,
+                    svec,
+                    |i| (axes[2 * i + 1] - 2.0 * axes[2 * i] + centre) / (h * h),
+                    |n, i, j| (pair[n] - axes[2 * i] - axes[2 * j] + centre) / (h * h),
+                );
+            }
+            HessianScheme::Central => {
+                let (axes, pair) = rest.split_at(2 * k);
+                let scale = 1.0 / (4.0 * h * h);
+                fill(
+                    k,
+                    svec,
+                    |i| scale * (axes[2 * i] + axes[2 * i + 1] - 2.0 * centre),
+                    |n, _, _| {
+                        let p = &pair[4 * n..4 * n + 4];
+                        scale * ((p[0] + p[1]) - (p[2] + p[3]))
+                    },
+                );
+            }
+            HessianScheme::Polarised => polarised(centre, rest, k, h, svec),
+            HessianScheme::Richardson => {
+                let (near, far) = rest.split_at(rest.len() / 2);
+                let mut coarse = vec![0.0; svec.len()];
+                polarised(centre, near, k, h, svec);
+                polarised(centre, far, k, 2.0 * h, &mut coarse);
+                for (fine, coarse) in svec.iter_mut().zip(coarse) {
+                    *fine += (*fine - coarse) / 3.0;
+                }
+            }
+        }
+    }
+}
+
+/// Pairs i < j in the order of svec: column by column of the upper triangle.
+fn pairs(k: usize) -> impl Iterator<Item = (usize, usize)> {
+    (1..k).flat_map(|j| (0..j).map(move |i| (i, j)))
+}
+
+/// Writes an svec from a rule for the diagonal and one for the n-th pair.
+fn fill(
+    k: usize,
+    svec: &mut [f64],
+    diagonal: impl Fn(usize) -> f64,
+    pair: impl Fn(usize, usize, usize) -> f64,
+) {
+    let (mut at, mut n) = (0, 0);
+    for j in 0..k {
+        for i in 0..j {
+            svec[at] = std::f64::consts::SQRT_2 * pair(n, i, j);
+            at += 1;
+            n += 1;
+        }
+        svec[at] = diagonal(j);
+        at += 1;
+    }
+}
+
+fn polarised(centre: f64, values: &[f64], k: usize, h: f64, svec: &mut [f64]) {
+    let (axes, pair) = values.split_at(2 * k);
+    // s_i = f(x + h v_i) + f(x - h v_i) - 2 f(x)
+    let second: Vec<f64> =
+        axes.chunks_exact(2).map(|a| (a[0] - centre) + (a[1] - centre)).collect();
+    fill(
+        k,
+        svec,
+        |i| second[i] / (h * h),
+        |n, i, j| {
+            let both = (pair[2 * n] - centre) + (pair[2 * n + 1] - centre);
+            (both - second[i] - second[j]) / (2.0 * h * h)
+        },
+    );
+}
+
+/// Asks for values at the columns of a matrix of points.
+pub type Values<'a> = dyn FnMut(&DMatrix<f64>) -> Result<DVector<f64>, OracleError> + 'a;
+
+/// Directional derivatives along the columns of `directions` (d x k) at the columns of `centres`
+/// (d x n): a k x n matrix.
+pub fn gradients(
+    f: &mut Values<'_>,
+    centres: &DMatrix<f64>,
+    directions: &DMatrix<f64>,
+    scheme: GradientScheme,
+    h: f64,
+) -> Result<DMatrix<f64>, OracleError> {
+    let (k, multiples) = (directions.ncols(), scheme.multiples());
+    let offsets = scheme.offsets(directions, h);
+    over_centres(f, centres, &offsets, k, |values, gradient| {
+        for (derivative, values) in gradient.iter_mut().zip(values.chunks_exact(multiples.len())) {
+            *derivative = scheme.derivative(values, h);
+        }
+    })
+}
+
+/// svec's of the Hessians along the columns of `directions` (d x k) at the columns of `centres`
+/// (d x n): a k(k+1)/2 x n matrix.
+pub fn hessians(
+    f: &mut Values<'_>,
+    centres: &DMatrix<f64>,
+    directions: &DMatrix<f64>,
+    scheme: HessianScheme,
+    h: f64,
+) -> Result<DMatrix<f64>, OracleError> {
+    let k = directions.ncols();
+    if k == 0 {
+        return Ok(DMatrix::zeros(0, centres.ncols()));
+    }
+    let offsets = scheme.offsets(directions, h);
+    over_centres(f, centres, &offsets, k * (k + 1) / 2, |values, svec| {
+        scheme.assemble(values, k, h, svec);
+    })
+}
+
+/// Evaluates centre + offset for all offsets of as many centres as fit a call, and lets `assemble`
+/// turn each centre's values into one column of `rows` numbers.
+fn over_centres(
+    f: &mut Values<'_>,
+    centres: &DMatrix<f64>,
+    offsets: &DMatrix<f64>,
+    rows: usize,
+    assemble: impl Fn(&[f64], &mut [f64]),
+) -> Result<DMatrix<f64>, OracleError> {
+    let (d, nodes) = offsets.shape();
+    let mut out = DMatrix::zeros(rows, centres.ncols());
+    if nodes == 0 {
+        return Ok(out);
+    }
+    let per_call = (NODES_PER_CALL / nodes).max(1);
+    for first in (0..centres.ncols()).step_by(per_call) {
+        let count = per_call.min(centres.ncols() - first);
+        let mut points = DMatrix::zeros(d, nodes * count);
+        for (n, mut point) in points.column_iter_mut().enumerate() {
+            point.copy_from(&offsets.column(n % nodes));
+            point += centres.column(first + n / nodes);
+        }
+        let values = f(&points)?;
+        for (n, values) in values.as_slice().chunks_exact(nodes).enumerate() {
+            assemble(values, out.column_mut(first + n).as_mut_slice());
+        }
+    }
+    Ok(out)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::svec::smat;
+
+    /// A quartic in three variables, so that truncation errors show, with its exact derivatives.
+    fn f(x: &DVector<f64>) -> f64 {
+        x[0].powi(4) + 2.0 * x[0] * x[1] * x[2] + x[1] * x[1] * x[2] - x[2].powi(3)
+    }
+
+    fn hessian(x: &DVector<f64>) -> DMatrix<f64> {
+        let (a, b, c) = (x[0], x[1], x[2]);
+        DMatrix::from_row_slice(
+            3,
+            3,
+            &[
+                12.0 * a * a,
+                2.0 * c,
+                2.0 * b,
+                2.0 * c,
+                2.0 * c,
+                2.0 * a + 2.0 * b,
+                2.0 * b,
+                2.0 * a + 2.0 * b,
+                -6.0 * c,
+            ],
+        )
+    }
+
+    fn gradient(x: &DVector<f64>) -> DVector<f64> {
+        let (a, b, c) = (x[0], x[1], x[2]);
+        DVector::from_vec(vec![
+            4.0 * a.powi(3) + 2.0 * b * c,
+            2.0 * a * c + 2.0 * b * c,
+            2.0 * a * b + b * b - 3.0 * c * c,
+        ])
+    }
+
+    fn values(x: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        Ok(DVector::from_iterator(x.ncols(), x.column_iter().map(|x| f(&x.into_owned()))))
+    }
+
+    fn setting() -> (DMatrix<f64>, DMatrix<f64>) {
+        let centres = DMatrix::from_column_slice(3, 2, &[0.3, -0.7, 0.5, 1.1, 0.2, -0.4]);
+        // Two skew directions of R^3: neither axes, nor orthogonal, nor of length one.
+        let directions = DMatrix::from_column_slice(3, 2, &[1.0, 0.5, -0.3, 0.2, -1.0, 0.8]);
+        (centres, directions)
+    }
+
+    #[test]
+    fn hessians_along_skew_directions_have_the_promised_order() {
+        let (centres, v) = setting();
+        for (scheme, order) in [
+            (HessianScheme::Forward, 1),
+            (HessianScheme::Central, 2),
+            (HessianScheme::Polarised, 2),
+        ] {
+            let error = |h: f64| {
+                let stack = hessians(&mut values, &centres, &v, scheme, h).unwrap();
+                let truth =
+                    |n: usize| v.transpose() * hessian(&centres.column(n).into_owned()) * &v;
+                (0..2).map(|n| (smat(stack.column(n).as_slice()) - truth(n)).norm()).sum::<f64>()
+            };
+            let ratio = error(0.02) / error(0.01);
+            let expected = 2f64.powi(order);
+            assert!((ratio / expected - 1.0).abs() < 0.1, "{scheme:?}: {ratio}");
+        }
+    }
+
+    #[test]
+    fn richardson_is_exact_on_a_quartic() {
+        let (centres, v) = setting();
+        let stack = hessians(&mut values, &centres, &v, HessianScheme::Richardson, 0.1).unwrap();
+        for n in 0..2 {
+            let truth = v.transpose() * hessian(&centres.column(n).into_owned()) * &v;
+            assert!((smat(stack.column(n).as_slice()) - truth).norm() < 1e-11);
+        }
+    }
+
+    #[test]
+    fn gradients_have_the_promised_order() {
+        let (centres, v) = setting();
+        let error = |scheme, h| {
+            let g = gradients(&mut values, &centres, &v, scheme, h).unwrap();
+            (0..2)
+                .map(|n| {
+                    let truth = v.transpose() * gradient(&centres.column(n).into_owned());
+                    (g.column(n) - truth).norm()
+                })
+                .sum::<f64>()
+        };
+        let ratio = error(GradientScheme::Central2, 0.02) / error(GradientScheme::Central2, 0.01);
+        assert!((ratio / 4.0 - 1.0).abs() < 0.1, "{ratio}");
+        assert!(error(GradientScheme::Central4, 0.1) < 1e-12);
+    }
+
+    #[test]
+    fn every_scheme_asks_as_many_queries_as_it_says() {
+        let (centres, v) = setting();
+        let mut asked = 0;
+        let mut counting = |x: &DMatrix<f64>| {
+            asked += x.ncols() as u64;
+            values(x)
+        };
+        let mut expected = 0;
+        for scheme in [GradientScheme::Central2, GradientScheme::Central4] {
+            gradients(&mut counting, &centres, &v, scheme, 0.1).unwrap();
+            expected += 2 * scheme.queries(2);
+        }
+        for scheme in [
+            HessianScheme::Forward,
+            HessianScheme::Central,
+            HessianScheme::Polarised,
+            HessianScheme::Richardson,
+        ] {
+            hessians(&mut counting, &centres, &v, scheme, 0.1).unwrap();
+            expected += 2 * scheme.queries(2);
+        }
+        assert_eq!(asked, expected);
+    }
+}

@@ -1,0 +1,24 @@
+//! Whole behaviours, through the public API and the program: one binary, so that everything is linked once.
+
+mod common;
+mod entangled;
+mod files;
+mod generate_verify;
+mod gpu_parity;
+mod hard;
+#[cfg(unix)]
+mod identify;
+mod large_stack;
+#[cfg(unix)]
+mod malformed;
+mod outside_the_class;
+mod pipeline;
+#[cfg(unix)]
+mod process;
+#[cfg(unix)]
+mod python_servers;
+#[cfg(unix)]
+mod resume;
+#[cfg(unix)]
+mod shallow;
+mod study;

@@ -1,0 +1,188 @@
+//! The whole pipeline through the library: shapes, classes and scales that a program's user would not
+//! think of one by one. What is called identified must be right, and within its bound.
+
+use disentangle::algebra::rank_one::Ascent;
+use disentangle::gpu::oracle::BackendRecord;
+use disentangle::identify::Pipeline;
+use disentangle::{
+    Activation, Class, Network, NetworkOracle, Report, Settings, Silent, Solution, Status, identify,
+};
+
+fn run(truth: &Network, settings: &Settings) -> Solution {
+    identify(&mut NetworkOracle::new(truth.clone()), settings, &mut Silent).expect("never fails")
+}
+
+/// Identified, at the true widths, within 1e-9 and within its own bound.
+fn assert_right(truth: &Network, solution: &Solution, name: &str) {
+    assert_eq!(solution.status, Status::Identified, "{name}: {}", solution.reason);
+    let found = solution.network.as_ref().expect("an identified network");
+    assert_eq!(found.dims(), truth.dims(), "{name}");
+    let matching = truth.matching(found);
+    let error = matching.parameter_error.expect("equal widths");
+    let bound = solution.parameter_error_bound.expect("an identified network has a bound");
+    assert!(error <= 1e-9, "{name}: parameter error {error:e}");
+    assert!(error <= bound, "{name}: parameter error {error:e} beyond its bound {bound:e}");
+    assert!(matching.output_error.expect("equal inputs") <= 1e-9, "{name}");
+}
+
+#[test]
+fn every_shape_of_the_class() {
+    // Narrow, square, overcomplete first layers; few and many second-layer units.
+    let shapes = [(12, 6, 2), (8, 8, 3), (8, 12, 3), (10, 16, 4), (8, 8, 4), (8, 5, 3), (3, 3, 1)];
+    for dims in shapes {
+        for class in [Class::Paper, Class::General] {
+            for activation in Activation::ALL {
+                let truth = Network::random(dims, class, activation, 11).expect("valid sizes");
+                let settings =
+                    Settings { seed: 5, activation: Some(activation), ..Settings::default() };
+                let name = format!("{dims:?} {class:?} {activation}");
+                assert_right(&truth, &run(&truth, &settings), &name);
+            }
+        }
+    }
+}
+
+#[test]
+fn the_power_method_climbs_as_well() {
+    let truth = Network::random((10, 10, 3), Class::General, Activation::Tanh, 2).expect("valid");
+    let settings = Settings { ascent: Ascent::Power, ..Settings::default() };
+    assert_right(&truth, &run(&truth, &settings), "power");
+}
+
+#[test]
+fn each_layers_activation_shows_without_being_told() {
+    for (g, h) in [
+        (Activation::Tanh, Activation::Erf),
+        (Activation::Erf, Activation::Sigmoid),
+        (Activation::Sigmoid, Activation::Tanh),
+        (Activation::Erf, Activation::Erf),
+    ] {
+        let random = Network::random((8, 9, 3), Class::General, g, 4).expect("valid");
+        let truth = Network { h, ..random };
+        let name = format!("{g}, {h}");
+        let solution = run(&truth, &Settings::default());
+        assert_right(&truth, &solution, &name);
+        let found = solution.network.expect("an identified network");
+        let family = |phi: Activation| phi == Activation::Erf;
+        assert_eq!((family(found.g), family(found.h)), (family(g), family(h)), "{name}");
+        // Another activation would have fitted either layer far worse.
+        let evidence = solution.evidence.as_json();
+        let seen = evidence["activation"].as_array().and_then(|tried| tried.last()).expect("seen");
+        for layer in 0..2 {
+            let margin = seen["margins"][layer].as_f64().unwrap_or(f64::INFINITY);
+            assert!(margin > 100.0, "{name}: margin {margin} of layer {layer}");
+        }
+        // What is known of the layers is what the network is written in.
+        let told =
+            Settings { activation: Some(g), second_activation: Some(h), ..Settings::default() };
+        let solution = run(&truth, &told);
+        assert_right(&truth, &solution, &name);
+        let found = solution.network.expect("an identified network");
+        assert_eq!((found.g, found.h), (g, h));
+    }
+}
+
+#[test]
+fn local_pipelines_refuse_layers_of_two_families() {
+    let random = Network::random((4, 4, 1), Class::Paper, Activation::Tanh, 4).expect("valid");
+    let truth = Network { h: Activation::Erf, ..random };
+    let settings = Settings {
+        pipeline: Pipeline::Entangled,
+        activation: Some(Activation::Tanh),
+        second_activation: Some(Activation::Erf),
+        ..Settings::default()
+    };
+    let solution = run(&truth, &settings);
+    assert_eq!((solution.status, solution.queries), (Status::NotIdentified, 0));
+    assert!(solution.reason.contains("one family"), "{}", solution.reason);
+}
+
+#[test]
+fn of_degenerate_networks_the_smallest_with_the_same_values_is_found() {
+    let plain = |phi| Network::random((9, 9, 3), Class::General, phi, 6).expect("valid");
+    // Units 0 and 1 of the first layer and 0 and 1 of the second move together, unit 2 of the first is
+    // dead, unit 3 constant, and two inputs are idle.
+    for phi in Activation::ALL {
+        for mirrored in [false, true] {
+            let mut truth = plain(phi);
+            for input in [2, 5] {
+                truth.a.row_mut(input).fill(0.0);
+            }
+            let (unit, theta) = (truth.a.column(0).into_owned(), truth.theta[0]);
+            truth.a.set_column(1, &unit);
+            truth.theta[1] = theta;
+            let (unit, tau) = (truth.b.column(0).into_owned(), truth.tau[0]);
+            truth.b.set_column(1, &unit);
+            truth.tau[1] = tau;
+            truth.b.row_mut(2).fill(0.0);
+            truth.a.column_mut(3).fill(0.0);
+            if mirrored {
+                truth.flip_first(1);
+                truth.flip_second(0);
+            }
+            let name = format!("{phi}, mirrored {mirrored}");
+            let minimal = truth.minimal().expect("not constant");
+            assert_eq!(minimal.dims(), (9, 6, 2), "{name}");
+            let settings = Settings { activation: Some(phi), ..Settings::default() };
+            let solution = run(&truth, &settings);
+            assert_right(&minimal, &solution, &name);
+            let report = Report::new(&solution, &settings, BackendRecord::cpu(), Vec::new());
+            assert_eq!(report.widths, Some(vec![6, 2]), "{name}");
+            assert_eq!(report.idle_inputs, Some(vec![2, 5]), "{name}");
+        }
+    }
+    // A second-layer unit without a weight or without an input.
+    for (c, b) in [(0.0, 1.0), (1.0, 0.0)] {
+        let mut truth = plain(Activation::Tanh);
+        truth.c[1] *= c;
+        truth.b.column_mut(1).scale_mut(b);
+        let minimal = truth.minimal().expect("not constant");
+        assert_eq!(minimal.dims(), (9, 9, 2));
+        assert_right(&minimal, &run(&truth, &Settings::default()), "second layer");
+    }
+}
+
+#[test]
+fn the_unit_of_the_inputs_does_not_matter() {
+    for scale in [1e-3, 1e3] {
+        let mut truth =
+            Network::random((8, 8, 3), Class::General, Activation::Tanh, 3).expect("valid");
+        truth.a *= scale;
+        assert_right(&truth, &run(&truth, &Settings::default()), &format!("scale {scale}"));
+    }
+}
+
+#[test]
+fn the_activation_is_found_if_it_is_not_told() {
+    let untold = Settings::default();
+    let erf = Network::random((8, 6, 2), Class::General, Activation::Erf, 4).expect("valid");
+    let solution = run(&erf, &untold);
+    assert_right(&erf, &solution, "erf");
+    assert_eq!(solution.network.map(|n| n.g), Some(Activation::Erf));
+    // A sigmoid network is a tanh network in other parameters, and is reported as one.
+    let sigmoid =
+        Network::random((8, 6, 2), Class::General, Activation::Sigmoid, 4).expect("valid");
+    assert_right(&sigmoid.centred(), &run(&sigmoid, &untold), "sigmoid");
+    // Told wrongly, it is not identified.
+    let wrong = Settings { activation: Some(Activation::Tanh), attempts: 1, ..Settings::default() };
+    assert_ne!(run(&erf, &wrong).status, Status::Identified);
+}
+
+#[test]
+fn a_limit_on_queries_is_a_result() {
+    let truth = Network::random((8, 8, 3), Class::Paper, Activation::Tanh, 5).expect("valid");
+    for max_queries in [1, 2_000, 10_000, 30_000] {
+        let solution = run(&truth, &Settings { max_queries, ..Settings::default() });
+        assert!(solution.queries <= max_queries);
+        assert_ne!(solution.status, Status::Identified);
+        assert!(solution.reason.contains("limit"), "{}", solution.reason);
+    }
+}
+
+#[test]
+fn widths_that_are_given_are_checked() {
+    let truth = Network::random((8, 6, 2), Class::Paper, Activation::Tanh, 6).expect("valid");
+    let given = |m0, m1| Settings { widths: Some((m0, m1)), attempts: 1, ..Settings::default() };
+    assert_right(&truth, &run(&truth, &given(6, 2)), "right widths");
+    assert_eq!(run(&truth, &given(6, 3)).status, Status::NotIdentified);
+}

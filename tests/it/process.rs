@@ -1,0 +1,505 @@
+//! The process oracle with real children, most of them a few lines of Python without NumPy.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use disentangle::network::{Activation, Network};
+use disentangle::oracle::process::serve;
+use disentangle::oracle::{
+    Deadline, Meter, Oracle, OracleError, ProcessError, ProcessFormat, ProcessOracle,
+    ProcessSettings, Silent,
+};
+use nalgebra::{DMatrix, DVector};
+use tempfile::TempDir;
+
+/// Long enough for an interpreter to start on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Python, or a loud skip; continuous integration must have it.
+fn python_is_there() -> bool {
+    static THERE: OnceLock<bool> = OnceLock::new();
+    let there = *THERE.get_or_init(|| {
+        let mut python = Command::new("python3");
+        python.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
+        python.status().is_ok_and(|status| status.success())
+    });
+    if !there {
+        assert!(std::env::var_os("CI").is_none(), "python3 is needed for this test");
+        eprintln!("SKIPPED: python3 is missing");
+    }
+    there
+}
+
+/// A folder with `child.py` in it.
+struct Script {
+    dir: TempDir,
+}
+
+impl Script {
+    fn new(code: &str) -> Option<Self> {
+        python_is_there().then(|| {
+            let dir = tempfile::tempdir().expect("a folder");
+            fs::write(dir.path().join("child.py"), code).expect("a file");
+            Script { dir }
+        })
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.dir.path().join(name)
+    }
+
+    /// Runs it, in that folder.
+    fn settings(&self, d: usize) -> ProcessSettings {
+        settings(&format!("cd '{}' && exec python3 child.py", self.dir.path().display()), d)
+    }
+}
+
+fn settings(command: &str, d: usize) -> ProcessSettings {
+    ProcessSettings { timeout: PATIENCE, restarts: 0, ..ProcessSettings::new(command, d) }
+}
+
+fn spawn(settings: ProcessSettings) -> ProcessOracle {
+    ProcessOracle::spawn(settings).expect("a shell")
+}
+
+fn points(d: usize, n: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(d, n, |i, k| ((k * d + i) as f64 * 0.37).sin() / (1 + k % 7) as f64)
+}
+
+fn error(oracle: &mut ProcessOracle, points: &DMatrix<f64>) -> ProcessError {
+    match oracle.values(points) {
+        Err(OracleError::Process(error)) => error,
+        other => panic!("an error of the process expected, got {other:?}"),
+    }
+}
+
+/// What `command` makes of three points of one coordinate.
+fn failure(command: &str) -> ProcessError {
+    error(&mut spawn(settings(command, 1)), &points(1, 3))
+}
+
+fn assert_same_bits(found: &DVector<f64>, expected: &DVector<f64>) {
+    assert_eq!(found.len(), expected.len());
+    for (k, (a, b)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(a.to_bits(), b.to_bits(), "value {k}: {a} is not {b}");
+    }
+}
+
+#[test]
+fn a_shell_loop_answers_line_by_line() {
+    let mut oracle = spawn(settings("while read -r x y; do echo \"$y\"; done", 2));
+    assert_eq!(oracle.input_dim(), 2);
+    for n in [1, 0, 40, 3] {
+        let points = points(2, n);
+        let values = oracle.values(&points).expect("values");
+        assert_same_bits(&values, &points.row(1).transpose());
+    }
+}
+
+#[test]
+fn a_python_child_answers_many_batches() {
+    let code = "
+import sys
+for line in sys.stdin:
+    x = [float(word) for word in line.split()]
+    print(x[0] * x[1] - x[2], flush=True)
+";
+    let Some(script) = Script::new(code) else { return };
+    let mut oracle = spawn(script.settings(3));
+    for n in [1, 1000, 2, 500] {
+        let points = points(3, n);
+        let expected = DVector::from_iterator(n, points.column_iter().map(|x| x[0] * x[1] - x[2]));
+        assert_same_bits(&oracle.values(&points).expect("values"), &expected);
+    }
+}
+
+#[test]
+fn a_command_that_dies_at_once_says_why() {
+    let error = failure("echo the model is missing >&2; exit 3");
+    let ProcessError::Ended { status, answered: 0, asked: 3, starts: 1, stderr } = &error else {
+        panic!("{error:?}")
+    };
+    assert!(status.contains('3'), "{status}");
+    assert_eq!(stderr.0, "the model is missing");
+    assert!(error.to_string().contains("the model is missing"), "{error}");
+}
+
+#[test]
+fn a_command_that_does_not_exist_says_so() {
+    let error = failure("/nowhere/to-be-found --at all").to_string();
+    assert!(error.contains("127") && error.contains("to-be-found"), "{error}");
+}
+
+#[test]
+fn a_child_killed_by_a_signal_says_so() {
+    let error = failure("kill -9 $$").to_string();
+    assert!(error.contains("signal: 9"), "{error}");
+}
+
+#[test]
+fn no_inputs_are_refused() {
+    let refused = ProcessOracle::spawn(settings("cat", 0)).err();
+    assert!(matches!(refused, Some(OracleError::Process(ProcessError::NoInputs))), "{refused:?}");
+}
+
+/// Notes the first point it sees, answers 300 points, dies.
+const SHORT_LIVED: &str = "
+import sys
+for k in range(300):
+    x = sys.stdin.readline().strip()
+    if k == 0:
+        open('firsts', 'a').write(x + '\\n')
+    print(x, flush=True)
+";
+
+#[test]
+fn a_restarted_child_is_asked_only_what_is_missing() {
+    let Some(script) = Script::new(SHORT_LIVED) else { return };
+    let mut oracle = spawn(ProcessSettings { restarts: 3, ..script.settings(1) });
+    let points = points(1, 1000);
+    let values = oracle.values(&points).expect("values");
+    assert_same_bits(&values, &points.row(0).transpose());
+    let firsts: Vec<f64> = fs::read_to_string(script.path("firsts"))
+        .expect("the child's notes")
+        .lines()
+        .map(|line| line.parse().expect("a number"))
+        .collect();
+    assert_eq!(firsts, [points[0], points[300], points[600], points[900]]);
+}
+
+#[test]
+fn a_child_that_keeps_dying_is_given_up() {
+    let Some(script) = Script::new(SHORT_LIVED) else { return };
+    let mut oracle = spawn(ProcessSettings { restarts: 2, ..script.settings(1) });
+    let error = error(&mut oracle, &points(1, 1000));
+    let counts = matches!(error, ProcessError::Ended { answered: 900, asked: 1000, starts: 3, .. });
+    assert!(counts, "{error:?}");
+}
+
+#[test]
+fn a_child_that_dies_between_frames_is_asked_only_what_is_missing() {
+    let code = "
+import sys, struct
+stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+n, d = struct.unpack('<II', stdin.read(8))
+x = stdin.read(8 * n * d)
+open('asked', 'a').write(f'{n}\\n')
+stdout.write(struct.pack('<I', n))
+stdout.write(x[:8 * 700])
+stdout.flush()
+";
+    let Some(script) = Script::new(code) else { return };
+    let format = ProcessFormat::Binary;
+    let mut oracle = spawn(ProcessSettings { restarts: 3, format, ..script.settings(1) });
+    let points = points(1, 1000);
+    let values = oracle.values(&points).expect("values");
+    assert_same_bits(&values, &points.row(0).transpose());
+    assert_eq!(fs::read_to_string(script.path("asked")).expect("notes"), "1000\n300\n");
+}
+
+#[test]
+fn a_child_that_dies_within_a_number_is_asked_for_it_again() {
+    let code = "
+import sys, struct
+stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+n, d = struct.unpack('<II', stdin.read(8))
+x = stdin.read(8 * n * d)
+stdout.write((struct.pack('<I', n) + x)[:4 + 8 * 700 + 3])
+stdout.flush()
+";
+    let Some(script) = Script::new(code) else { return };
+    let format = ProcessFormat::Binary;
+    let mut oracle = spawn(ProcessSettings { restarts: 3, format, ..script.settings(1) });
+    let points = points(1, 1000);
+    // The second child answers 300 of 300 and dies later.
+    let values = oracle.values(&points).expect("values");
+    assert_same_bits(&values, &points.row(0).transpose());
+
+    // A header that is cut off is no answer at all, however often.
+    let short = ProcessSettings { restarts: 1, format, ..settings("head -c 3 /dev/zero", 1) };
+    let error = error(&mut spawn(short), &points);
+    let none = matches!(error, ProcessError::Ended { answered: 0, asked: 1000, starts: 2, .. });
+    assert!(none, "{error:?}");
+}
+
+#[test]
+fn a_late_answer_is_not_taken_for_the_next() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let flag = dir.path().join("flag");
+    // The first child answers wrongly, and when nobody waits any more.
+    let command =
+        format!("test -e '{0}' && exec cat; touch '{0}'; sleep 0.6; echo 99; cat", flag.display());
+    let timeout = Duration::from_millis(300);
+    let mut oracle = spawn(ProcessSettings { timeout, ..settings(&command, 1) });
+    let late = error(&mut oracle, &points(1, 1));
+    assert!(matches!(late, ProcessError::TimeOut { answered: 0, .. }), "{late:?}");
+    thread::sleep(Duration::from_millis(600));
+    let points = points(1, 2);
+    assert_same_bits(&oracle.values(&points).expect("values"), &points.row(0).transpose());
+}
+
+#[test]
+fn noise_on_stderr_is_no_answer() {
+    let timeout = Duration::from_millis(300);
+    let mut oracle = spawn(ProcessSettings { timeout, ..settings("yes working >&2", 1) });
+    let start = Instant::now();
+    let error = error(&mut oracle, &points(1, 3));
+    assert!(matches!(&error, ProcessError::TimeOut { .. }), "{error:?}");
+    assert!(error.to_string().contains("working") && error.to_string().len() < 1000, "{error}");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+}
+
+#[test]
+fn a_deadline_comes_before_the_time_out() {
+    for command in ["exec sleep 60", "while read -r x; do echo 1; sleep 0.05; done"] {
+        let deadline = Some(Deadline::after(Duration::from_millis(300)));
+        let mut oracle = spawn(ProcessSettings { deadline, ..settings(command, 1) });
+        let start = Instant::now();
+        let late = oracle.values(&points(1, 1000));
+        assert!(matches!(late, Err(OracleError::TimeLimit(_))), "{late:?}");
+        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+    }
+}
+
+#[test]
+fn a_cut_leash_ends_the_process_and_starts_no_other() {
+    let mut oracle = spawn(ProcessSettings { restarts: 5, ..settings("exec sleep 60", 1) });
+    let leash = oracle.leash();
+    let start = Instant::now();
+    let killer = thread::spawn(move || {
+        thread::sleep(Duration::from_millis(200));
+        leash.kill();
+    });
+    let error = error(&mut oracle, &points(1, 3));
+    assert!(matches!(error, ProcessError::Ended { starts: 1, .. }), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    killer.join().expect("no panic");
+    let error = self::error(&mut oracle, &points(1, 3));
+    assert!(matches!(error, ProcessError::Start { .. }), "{error:?}");
+}
+
+#[test]
+fn silence_ends_in_time_with_a_hint() {
+    for command in ["exec sleep 60", "exec 0<&-; sleep 60", "sleep 60 & cat > /dev/null"] {
+        let timeout = Duration::from_millis(300);
+        let mut oracle = spawn(ProcessSettings { timeout, ..settings(command, 1) });
+        let start = Instant::now();
+        // More than the pipe holds: the writer is stuck, too.
+        let error = error(&mut oracle, &points(1, 100_000));
+        let elapsed = start.elapsed();
+        assert!(matches!(error, ProcessError::TimeOut { answered: 0, .. }), "{error:?}");
+        assert!(error.to_string().contains("flush"), "{error}");
+        let late = Duration::from_secs(3);
+        assert!(timeout <= elapsed && elapsed < late, "{command}: {elapsed:?}");
+    }
+}
+
+#[test]
+fn a_child_that_does_not_flush_times_out() {
+    let code = "
+import sys
+# As print does unless PYTHONUNBUFFERED is set.
+out = open(1, 'w')
+for line in sys.stdin:
+    print(float(line), file=out)
+";
+    let Some(script) = Script::new(code) else { return };
+    let timeout = Duration::from_secs(1);
+    let mut oracle = spawn(ProcessSettings { timeout, ..script.settings(1) });
+    let error = error(&mut oracle, &points(1, 10));
+    assert!(matches!(error, ProcessError::TimeOut { .. }), "{error:?}");
+}
+
+#[test]
+fn too_few_answers_are_counted() {
+    let error = failure("head -n 2");
+    let short = matches!(error, ProcessError::Ended { answered: 2, asked: 3, .. });
+    assert!(short, "{error:?}");
+    assert!(error.to_string().contains("after 2 of 3 answers"), "{error}");
+}
+
+#[test]
+fn too_many_answers_are_noticed() {
+    let error = failure("yes 1");
+    assert!(matches!(error, ProcessError::Excess(_)), "{error:?}");
+
+    // One more than asked is noticed before the next batch, once it has come in.
+    let mut oracle = spawn(settings("read -r x; echo 1; sleep 0.2; echo 2; exec cat", 1));
+    oracle.values(&points(1, 1)).expect("a value");
+    thread::sleep(Duration::from_millis(600));
+    let excess = self::error(&mut oracle, &points(1, 1));
+    assert!(matches!(&excess, ProcessError::Excess(found) if found == "`2`"), "{excess:?}");
+}
+
+#[test]
+fn garbage_is_shown() {
+    let error = failure("read -r x; echo 1; echo 'np.float64(2.5)'; exec cat");
+    let shown = matches!(
+        &error,
+        ProcessError::NotANumber { found, point: 2, .. } if found == "`np.float64(2.5)`"
+    );
+    assert!(shown, "{error:?}");
+    let long = failure("printf '%05000d_\\n' 1; exec cat").to_string();
+    assert!(long.contains("000...`") && long.len() < 300, "{long}");
+}
+
+#[test]
+fn a_line_without_end_is_refused() {
+    let error = failure("tr '\\0' x < /dev/zero");
+    assert!(matches!(error, ProcessError::Endless), "{error:?}");
+}
+
+#[test]
+fn text_taken_for_binary_is_refused() {
+    let format = ProcessFormat::Binary;
+    let mut oracle = spawn(ProcessSettings { format, ..settings("echo 0.123; exec cat", 1) });
+    // The child's greeting may come before it is asked.
+    let error = error(&mut oracle, &points(1, 3));
+    let refused = matches!(error, ProcessError::Frame { .. } | ProcessError::Excess(_));
+    assert!(refused, "{error:?}");
+}
+
+#[test]
+fn nan_passes_through_and_the_meter_refuses_it() {
+    let command = "while read -r x; do echo nan; done";
+    let mut oracle = spawn(settings(command, 1));
+    let values = oracle.values(&points(1, 2)).expect("values");
+    assert!(values.iter().all(|v| v.is_nan()));
+    let mut silent = Silent;
+    let refused = Meter::new(&mut oracle, &mut silent, 10).values(&points(1, 2));
+    assert!(matches!(refused, Err(OracleError::NotFinite { .. })), "{refused:?}");
+}
+
+#[test]
+fn after_an_error_the_next_batch_starts_anew() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let flag = dir.path().join("flag");
+    let command = format!("test -e '{0}' && exec cat; touch '{0}'; echo garbage", flag.display());
+    let mut oracle = spawn(settings(&command, 1));
+    error(&mut oracle, &points(1, 3));
+    let points = points(1, 3);
+    let values = oracle.values(&points).expect("values");
+    assert_same_bits(&values, &points.row(0).transpose());
+}
+
+#[test]
+fn a_flood_on_stderr_blocks_nothing() {
+    let code = "
+import sys
+for line in sys.stdin:
+    sys.stderr.write('warning ' * 20000 + '\\n')
+    print(line.strip(), flush=True)
+sys.exit(1)
+";
+    let Some(script) = Script::new(code) else { return };
+    let mut oracle = spawn(script.settings(1));
+    let points = points(1, 50);
+    let values = oracle.values(&points).expect("values");
+    assert_same_bits(&values, &points.row(0).transpose());
+}
+
+#[test]
+fn messages_keep_only_the_end_of_stderr() {
+    let command = "i=0; while [ $i -lt 2000 ]; do echo \"line $i\" >&2; i=$((i+1)); done; exit 1";
+    let error = failure(command).to_string();
+    assert!(error.contains("line 1999") && !error.contains("line 1989\n"), "{error}");
+    assert!(error.len() < 500, "{error}");
+}
+
+#[test]
+fn a_large_batch_passes_through_small_buffers() {
+    // Reads and writes a little at a time, with all answers so far held back for a while.
+    let code = "
+import os
+rest, out = b'', b''
+while chunk := os.read(0, 3000):
+    *lines, rest = (rest + chunk).split(b'\\n')
+    out += b''.join(line.split()[-1] + b'\\n' for line in lines)
+    while out:
+        out = out[os.write(1, out[:700]):]
+";
+    let Some(script) = Script::new(code) else { return };
+    let mut oracle = spawn(script.settings(10));
+    let points = points(10, 200_000);
+    let values = oracle.values(&points).expect("values");
+    assert_same_bits(&values, &points.row(9).transpose());
+}
+
+fn network() -> Network {
+    let wave = |n: usize| (0..n).map(|k| (1.3 * k as f64 + 0.2).cos());
+    Network {
+        a: DMatrix::from_iterator(6, 9, wave(54)),
+        theta: DVector::from_iterator(9, wave(9)),
+        b: DMatrix::from_iterator(9, 4, wave(36)),
+        tau: DVector::from_iterator(4, wave(4)),
+        c: DVector::from_iterator(4, wave(4)),
+        c0: -0.5,
+        g: Activation::Tanh,
+        h: Activation::Tanh,
+    }
+}
+
+fn mkfifo(path: &Path) {
+    let made = Command::new("mkfifo").arg(path).status().expect("mkfifo");
+    assert!(made.success());
+}
+
+#[test]
+fn both_formats_agree_with_the_network_to_the_last_bit() {
+    for format in [ProcessFormat::Text, ProcessFormat::Binary] {
+        // The child is a pair of pipes to a server in this process.
+        let dir = tempfile::tempdir().expect("a folder");
+        let (to, from) = (dir.path().join("to"), dir.path().join("from"));
+        mkfifo(&to);
+        mkfifo(&from);
+        let command = format!("cat '{}' & exec cat > '{}'", from.display(), to.display());
+        let server = thread::spawn(move || {
+            let input = fs::File::open(to).expect("a pipe");
+            let output = fs::File::options().write(true).open(from).expect("a pipe");
+            serve(&network(), input, output, format)
+        });
+        let mut oracle = spawn(ProcessSettings { format, ..settings(&command, 6) });
+        for n in [1, 17, 50_000, 3] {
+            let points = points(6, n);
+            let values = oracle.values(&points).expect("values");
+            assert_same_bits(&values, &network().values(&points));
+        }
+        drop(oracle);
+        server.join().expect("no panic").expect("served until the end");
+    }
+}
+
+#[test]
+fn nothing_is_left_running_after_drop() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (beats, pid) = (dir.path().join("beats"), dir.path().join("pid"));
+    // A grandchild that outlives the end of its input, under a child that does, too.
+    let command = format!(
+        "echo $$ > '{}'; (while :; do echo >> '{}'; sleep 0.02; done) & cat; sleep 60",
+        pid.display(),
+        beats.display()
+    );
+    let mut oracle = spawn(settings(&command, 1));
+    oracle.values(&points(1, 5)).expect("values");
+    let count = || fs::metadata(&beats).map_or(0, |file| file.len());
+    let start = Instant::now();
+    while count() < 3 && start.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(10));
+    }
+    assert!(count() >= 3, "the grandchild does not run");
+    let start = Instant::now();
+    drop(oracle);
+    assert!(start.elapsed() < Duration::from_secs(3));
+    let after = count();
+    thread::sleep(Duration::from_millis(300));
+    assert_eq!(count(), after, "the grandchild lives on");
+    // Not even as a zombie, which would have an entry, too.
+    if cfg!(target_os = "linux") {
+        let pid = fs::read_to_string(pid).expect("the child's id");
+        assert!(!Path::new("/proc").join(pid.trim()).exists(), "the child was not reaped");
+    }
+}

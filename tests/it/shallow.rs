@@ -1,0 +1,249 @@
+//! One hidden layer through the program: made, identified, compared; and the domain, which no query
+//! leaves, whoever asks.
+
+use std::fs;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use assert_cmd::Command;
+use assert_cmd::assert::Assert;
+use disentangle::draws;
+use disentangle::identify::shallow;
+use disentangle::identify::{LocalSampling, Settings, Status};
+use disentangle::network::shallow::Shallow;
+use disentangle::network::{Activation, Class, Network};
+use disentangle::oracle::{Oracle, OracleError, Silent};
+use nalgebra::{DMatrix, DVector};
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// No run here may take longer, on a busy machine either.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// A folder for networks and results.
+struct Desk(TempDir);
+
+impl Desk {
+    fn new() -> Self {
+        Desk(tempfile::tempdir().unwrap())
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.0.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn run(&self, arguments: &[&str]) -> Assert {
+        let mut program = Command::cargo_bin("disentangle").unwrap();
+        program.timeout(PATIENCE).args(arguments).assert()
+    }
+
+    fn generate(&self, dims: &str, options: &[&str]) -> String {
+        let path = self.path("truth.safetensors");
+        let arguments = ["generate", "--depth", "1", "--seed", "3", "--dims", dims, "--out", &path];
+        self.run(&[&arguments, options].concat()).code(0);
+        path
+    }
+
+    /// Runs `identify --depth 1` and returns its report.
+    fn identify(&self, options: &[&str], code: i32) -> Value {
+        let (out, report) = (self.path("found.safetensors"), self.path("report.json"));
+        let fixed = ["identify", "--quiet", "--depth", "1", "--out", &out, "--report", &report];
+        self.run(&[&fixed, options].concat()).code(code);
+        serde_json::from_slice(&fs::read(report).unwrap()).unwrap()
+    }
+
+    /// The parameter error of what was found.
+    fn error(&self, truth: &str) -> f64 {
+        let found = self.path("found.safetensors");
+        let verify = self.run(&["verify", "--json", truth, &found]).code(0);
+        let json: Value = serde_json::from_slice(&verify.get_output().stdout).unwrap();
+        assert_eq!(json["within_tolerance"], true);
+        json["parameter_error"].as_f64().unwrap()
+    }
+}
+
+#[test]
+fn random_networks_are_identified() {
+    for phi in Activation::ALL {
+        for (class, dims, width) in
+            [("paper", "6,6", 6), ("general", "8,3", 3), ("general", "7,12", 12)]
+        {
+            let desk = Desk::new();
+            let truth = desk.generate(dims, &["--class", class, "--activation", phi.name()]);
+            let report = desk.identify(&["--network", &truth], 0);
+            assert_eq!(report["status"], "identified");
+            assert_eq!((&report["depth"], &report["widths"]), (&1.into(), &vec![width].into()));
+            assert_eq!(report["activation"], phi.name());
+            let (error, bound) =
+                (desk.error(&truth), report["parameter_error_bound"].as_f64().unwrap());
+            assert!(error <= bound, "{phi} {dims}: error {error:e}, bound {bound:e}");
+        }
+    }
+}
+
+#[test]
+fn a_process_gives_the_same_answer_and_a_given_width_is_respected() {
+    let desk = Desk::new();
+    let truth = desk.generate("5,5", &["--class", "general"]);
+    let program = assert_cmd::cargo::cargo_bin("disentangle");
+    let command = format!("'{}' serve --network '{truth}'", program.display());
+    let options = ["--process", &command, "--input-dim", "5", "--widths", "5"];
+    let report = desk.identify(&options, 0);
+    assert_eq!(report["tolerances"]["widths"], Value::from(vec![5]));
+    let by_process = fs::read(desk.path("found.safetensors")).unwrap();
+    desk.identify(&["--network", &truth, "--widths", "5", "--activation", "tanh"], 0);
+    assert!(desk.error(&truth) < 1e-9);
+    let by_process = Shallow::from_bytes(&by_process, None).unwrap();
+    let found = Shallow::load(desk.path("found.safetensors"), None).unwrap();
+    assert!(found.matching(&by_process).within(1e-9));
+    // Another width is not this network.
+    let report = desk.identify(&["--network", &truth, "--widths", "4"], 1);
+    assert_ne!(report["status"], "identified");
+}
+
+/// Answers for 1 + 2 tanh(x . a - 0.2) - tanh(x . b + 0.4), a = (1, .5, 0), b = (-.3, .2, 1.1), and keeps the
+/// largest distance from (1, 0, -1) that it was asked at.
+const WITNESS: &str = r"
+import math, sys
+farthest = 0.0
+for line in sys.stdin:
+    x = [float(word) for word in line.split()]
+    farthest = max(farthest, math.dist(x, [1.0, 0.0, -1.0]))
+    with open('farthest', 'w') as file:
+        file.write(repr(farthest))
+    u = x[0] + 0.5 * x[1] - 0.2
+    v = -0.3 * x[0] + 0.2 * x[1] + 1.1 * x[2] + 0.4
+    print(1.0 + 2.0 * math.tanh(u) - math.tanh(v), flush=True)
+";
+
+#[test]
+fn no_query_leaves_the_domain() {
+    if !crate::common::python_can("import math") {
+        return;
+    }
+    let desk = Desk::new();
+    fs::write(desk.path("witness.py"), WITNESS).unwrap();
+    let command = format!("cd '{}' && exec python3 witness.py", desk.0.path().display());
+    let region = ["--center", "1,0,-1", "--domain-radius", "1.5"];
+    let process = ["--process", &command, "--input-dim", "3", "--activation", "tanh"];
+    let report = desk.identify(&[&process[..], &region].concat(), 0);
+    let farthest = || -> f64 {
+        fs::read_to_string(PathBuf::from(desk.path("farthest"))).unwrap().parse().unwrap()
+    };
+    assert!((0.5..=1.5 + 1e-12).contains(&farthest()), "{}", farthest());
+    assert_eq!(report["widths"], Value::from(vec![2]));
+    let seen = report["evidence"]["domain"][0]["farthest_query"].as_f64().unwrap();
+    assert!(seen >= farthest() - 1e-12);
+
+    // The wide pipeline must leave it, and is stopped instead.
+    let wide = ["identify", "--quiet", "--domain-radius", "1.5", "--center", "1,0,-1"];
+    let stopped = desk.run(&[&wide[..], &process].concat()).code(1);
+    assert!(String::from_utf8_lossy(&stopped.get_output().stdout).contains("was refused"));
+    assert!(farthest() <= 1.5 + 1e-12);
+}
+
+#[test]
+fn every_design_and_radius_finds_the_network() {
+    let desk = Desk::new();
+    let truth = desk.generate("5,4", &[]);
+    for design in ["sphere", "ball", "gaussian"] {
+        let options = ["--network", &truth, "--design", design, "--radius", "1.2"];
+        desk.identify(&options, 0);
+        assert!(desk.error(&truth) < 1e-9, "{design}");
+    }
+}
+
+#[test]
+fn options_that_do_not_fit_are_refused() {
+    let desk = Desk::new();
+    let truth = desk.generate("5,4", &[]);
+    for options in [
+        &["--depth", "1", "--center", "1,2"][..],
+        &["--depth", "1", "--widths", "4,2"],
+        &["--depth", "1", "--backend", "gpu"],
+        &["--depth", "1", "--hessians", "50"],
+        &["--depth", "1", "--descent", "gradient"],
+        &["--depth", "2", "--widths", "4"],
+        &["--depth", "2", "--radius", "1"],
+        &["--depth", "2", "--center", "0,0,0,0,0"],
+        &["--depth", "3"],
+        &["--domain-radius", "0"],
+        &["--radius", "nan", "--depth", "1"],
+    ] {
+        let run = desk.run(&[&["identify", "--network", &truth], options].concat()).code(2);
+        assert!(!run.get_output().stderr.is_empty(), "{options:?}");
+    }
+    let deep = desk.path("deep.safetensors");
+    Network::random((5, 4, 2), Class::Paper, Activation::Tanh, 1).unwrap().save(&deep).unwrap();
+    for options in [
+        ["--pipeline", "entangled", "--radius", "1"],
+        ["--pipeline", "entangled", "--design", "ball"],
+        ["--pipeline", "entangled", "--hessians", "50"],
+        ["--pipeline", "entangled", "--ascent", "spectral"],
+        ["--pipeline", "published", "--hessians", "100001"],
+        ["--pipeline", "wide", "--descent", "gradient"],
+    ] {
+        let run = desk.run(&[&["identify", "--network", &deep], &options[..]].concat()).code(2);
+        assert!(!run.get_output().stderr.is_empty(), "{options:?}");
+    }
+    desk.run(&["verify", &truth, &deep]).code(2);
+}
+
+#[test]
+fn the_published_experiment_has_all_its_cells() {
+    let desk = Desk::new();
+    let run = desk.run(&["shallow-baseline", "--runs", "1", "--json"]).success();
+    let report: Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
+    let cells = report["cells"].as_array().unwrap();
+    assert_eq!(cells.len(), 42);
+    for cell in cells {
+        assert_eq!(cell["pencil"], 1.0, "{cell}");
+    }
+}
+
+/// A black box of four inputs.
+struct Function<F>(F);
+
+impl<F: FnMut(&[f64]) -> f64 + Send> Oracle for Function<F> {
+    fn input_dim(&self) -> usize {
+        4
+    }
+
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        let values = points.as_slice().chunks_exact(4).map(|x| (self.0)(x));
+        Ok(DVector::from_iterator(points.ncols(), values))
+    }
+}
+
+/// Everywhere, and in a ball away from the origin.
+fn assert_honest(what: &str, f: impl FnMut(&[f64]) -> f64 + Send) {
+    let mut f = Function(f);
+    for domain_radius in [None, Some(2.0)] {
+        let centre = domain_radius.map(|_| DVector::from_vec(vec![0.3, 0.0, -0.5, 0.2]));
+        let local = LocalSampling { centre, ..LocalSampling::default() };
+        let settings =
+            Settings { max_queries: 300_000, domain_radius, local, ..Settings::default() };
+        let solution = shallow::identify(&mut f, &settings, &mut Silent).unwrap();
+        assert_ne!(solution.status, Status::Identified, "{what}: {}", solution.reason);
+        println!("{what}, {domain_radius:?}: {}", solution.reason);
+    }
+}
+
+#[test]
+fn what_is_no_one_hidden_layer_is_not_identified() {
+    let a = draws::gaussian(&mut draws::stream(4, "outside", 0), 4, 3);
+    let ridges = |x: &[f64], of: fn(f64) -> f64| -> f64 {
+        a.tr_mul(&DVector::from_column_slice(x)).iter().map(|&z| of(z)).sum()
+    };
+    let deep = Network::random((4, 4, 2), Class::General, Activation::Tanh, 5).unwrap();
+    assert_honest("two hidden layers", |x| deep.value(x));
+    assert_honest("a constant", |_| 3.25);
+    assert_honest("a linear function", |x| x[0] - 2.0 * x[2]);
+    assert_honest("a quadratic", |x| x[0] * x[0] - x[1] * x[2]);
+    assert_honest("relu", |x| ridges(x, |z| z.max(0.0)));
+    assert_honest("sines", |x| ridges(x, f64::sin));
+    assert_honest("tanh and a linear part", |x| ridges(x, f64::tanh) + 0.1 * x[3]);
+    assert_honest("tanh and a product", |x| ridges(x, f64::tanh) + 1e-4 * (x[0] * x[1]).sin());
+    let mut rng = draws::stream(7, "noise", 0);
+    assert_honest("noise", move |_| draws::unit_vector(&mut rng, 2)[0]);
+}
