@@ -261,7 +261,7 @@ fn same(a: &Unit, b: &Unit) -> bool {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+pub(crate) mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
