@@ -100,10 +100,11 @@ pub mod identify;
 pub mod network;
 pub mod oracle;
 pub mod report;
+pub mod stage;
 pub mod study;
 
 pub use algebra::rank_one::Ascent;
-pub use identify::{Settings, Solution, Status, identify};
+pub use identify::{IdentifyError, Settings, Solution, Status, identify};
 pub use network::{Activation, Class, Matching, Network};
 pub use oracle::{
     NetworkOracle, Observer, Oracle, OracleError, ProcessOracle, ProcessSettings, Silent,

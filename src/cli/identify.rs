@@ -14,13 +14,14 @@ use disentangle::gpu::Precision;
 use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
 use disentangle::identify::shallow;
-use disentangle::identify::verdict::remedy;
-use disentangle::identify::{Evidence, Pipeline, Settings, Solution, Status, identify};
+use disentangle::identify::{
+    Evidence, IdentifyError, Pipeline, Remedy, Settings, Solution, Status, identify,
+};
 use disentangle::network::model::Model;
 use disentangle::network::shallow::{Shallow, ShallowOracle, is_shallow};
 use disentangle::network::{FileError, Network, UnknownActivation};
 use disentangle::oracle::{
-    Checkpoint, Deadline, Leash, Observer, Oracle, OracleError, ProcessFormat, ProcessOracle,
+    Checkpoint, Deadline, Leash, Observer, Oracle, ProcessFormat, ProcessOracle,
     ProcessSettings, Recorded, Stencils, fingerprint,
 };
 use disentangle::report::{Report, Widths};
@@ -29,6 +30,7 @@ use indicatif::HumanBytes;
 use super::attend::{Ending, attend};
 use super::long::{self, LongOptions};
 use super::region::RegionOptions;
+use super::remedy::in_options;
 use super::tally::Tally;
 use super::{DIFFERENT, INTERRUPTED, Layers, Outcome, progress, summary};
 
@@ -181,7 +183,7 @@ impl Identify {
         W: Copy + Into<Widths> + Send + 'static,
     {
         let input_dim = black_box.oracle().input_dim();
-        settings.validate(input_dim)?;
+        settings.validate(input_dim, usize::from(self.depth))?;
         let oracle = self.describe_oracle(&black_box)?;
         let run = long::describe(settings, self.depth, &oracle, input_dim);
         let checkpoint = self.long.open(&run)?;
@@ -204,7 +206,7 @@ impl Identify {
                 let backend = black_box.backend();
                 drop(black_box);
                 let solution = solution?;
-                let report = Report::new(&solution, settings, backend, arguments());
+                let report = report(&solution, settings, backend);
                 self.publish(&solution, &report, save)
             }
             Ending::Late => {
@@ -213,7 +215,7 @@ impl Identify {
                 let solution: Solution<N, W> = Solution {
                     status: Status::NotIdentified,
                     reason: format!("{}: {}", tally.stage(), limit.unwrap_or_default()),
-                    remedy: Some(remedy::TIME.to_owned()),
+                    remedy: Some(Remedy::MoreTime),
                     network: None,
                     widths: None,
                     residual: None,
@@ -223,7 +225,7 @@ impl Identify {
                     stages: Vec::new(),
                     evidence: Evidence::default(),
                 };
-                let mut report = Report::new(&solution, settings, backend, arguments());
+                let mut report = report(&solution, settings, backend);
                 tally.fill(&mut report);
                 self.publish(&solution, &report, save)
             }
@@ -279,45 +281,12 @@ impl Identify {
         Ok(format!("command {}", self.process.as_deref().unwrap_or_default()))
     }
 
-    /// Refuses options that the depth has no use for: nothing is ignored in silence.
+    /// Refuses options that have no use here and that the settings of a run do not know of.
     fn check_depth(&self) -> Result<(), Box<dyn Error>> {
-        if self.depth == 2 {
-            if self.limits.widths.is_some_and(|Units(_, m1)| m1.is_none()) {
-                return Err("--widths needs two numbers for two hidden layers, such as 24,8".into());
-            }
-            if self.pipeline == Pipeline::Wide && self.region.samples_locally() {
-                return Err(
-                    "--center without --domain-radius, --radius, --design, --hessians and \
-                            --descent are for sampling near a point: --pipeline entangled or \
-                            published, or --depth 1"
-                        .into(),
-                );
-            }
-            if self.pipeline == Pipeline::Entangled
-                && (self.region.samples_hessians() || self.limits.ascent.is_some())
-            {
-                return Err(
-                    "--radius, --design, --hessians and --ascent are not for --pipeline entangled, which \
-                            finds its directions at points of its own: --pipeline published"
-                        .into(),
-                );
-            }
-            return Ok(());
-        }
-        if self.region.searches_two_layers() {
-            return Err("--hessians and --descent are for two hidden layers".into());
-        }
-        if self.limits.widths.is_some_and(|Units(_, m1)| m1.is_some()) {
-            return Err("--widths needs one number for one hidden layer, such as 20".into());
-        }
-        if self.pipeline != Pipeline::Wide {
-            return Err("--pipeline is for two hidden layers".into());
-        }
-        if self.activation.is_some_and(|Told(told)| told.is_some_and(|Layers(g, h)| g != h)) {
-            return Err("one hidden layer has one activation: --activation needs one name".into());
-        }
         let BackendOptions { backend, adapter, precision, .. } = &self.backend;
-        if *backend == Backend::Gpu || adapter.is_some() || *precision != Precision::default() {
+        let chosen =
+            *backend == Backend::Gpu || adapter.is_some() || *precision != Precision::default();
+        if self.depth == 1 && chosen {
             return Err(
                 "one hidden layer is computed on the CPU in f64: leave --backend, --adapter \
                         and --precision out"
@@ -383,7 +352,17 @@ impl Identify {
 
 /// The pipeline for one depth or the other.
 type Identification<N, W> =
-    fn(&mut dyn Oracle, &Settings, &mut dyn Observer) -> Result<Solution<N, W>, OracleError>;
+    fn(&mut dyn Oracle, &Settings, &mut dyn Observer) -> Result<Solution<N, W>, IdentifyError>;
+
+/// The report, whose remedy names options.
+fn report<N: Model, W: Copy + Into<Widths>>(
+    solution: &Solution<N, W>,
+    settings: &Settings,
+    backend: BackendRecord,
+) -> Report {
+    let remedy = solution.remedy.map(|remedy| in_options(remedy).to_owned());
+    Report { remedy, ..Report::new(solution, settings, backend, arguments()) }
+}
 
 /// The arguments of the program.
 fn arguments() -> Vec<String> {
@@ -396,7 +375,7 @@ impl Limits {
             seed: self.seed,
             activation: activations.map(|Layers(g, _)| g),
             second_activation: activations.map(|Layers(_, h)| h),
-            ascent: self.ascent.unwrap_or_default(),
+            ascent: self.ascent,
             max_queries: self.max_queries,
             widths: self.widths.and_then(|Units(m0, m1)| Some((m0, m1?))),
             width: self.widths.filter(|Units(_, m1)| m1.is_none()).map(|Units(m, _)| m),

@@ -8,6 +8,7 @@ mod identify;
 mod long;
 mod progress;
 mod region;
+mod remedy;
 mod serve;
 mod shallow_baseline;
 mod study;

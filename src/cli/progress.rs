@@ -6,9 +6,6 @@ use std::time::{Duration, Instant};
 use disentangle::oracle::{Observer, Progress, Silent};
 use indicatif::{HumanCount, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-/// Stages of the pipeline, probe to certify: the length of the bar.
-const STAGES: u64 = 9;
-
 /// A live display if stderr is a terminal, plain lines if not, nothing if `quiet`.
 pub fn observer(quiet: bool) -> Box<dyn Observer> {
     if quiet {
@@ -33,12 +30,12 @@ impl Lines {
 }
 
 impl Observer for Lines {
-    fn stage(&mut self, progress: Progress<'_>) {
+    fn stage(&mut self, progress: Progress) {
         let queries = HumanCount(progress.total_queries).to_string();
         self.line(&format!("{:<8} {queries:>12} queries so far", progress.stage));
     }
 
-    fn queries(&mut self, _: Progress<'_>) {}
+    fn queries(&mut self, _: Progress) {}
 
     fn note(&mut self, text: &str) {
         self.line(text);
@@ -52,16 +49,17 @@ struct Display {
 
 impl Display {
     fn new() -> Self {
-        let bar = ProgressBar::with_draw_target(Some(STAGES), ProgressDrawTarget::stderr());
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr());
         // The template is a constant and is tested below.
         bar.set_style(style().unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.enable_steady_tick(Duration::from_millis(100));
         Display { bar }
     }
 
-    fn show(&self, progress: Progress<'_>) {
+    fn show(&self, progress: Progress) {
         // Earlier stages are done; a stage entered again moves the bar back.
-        self.bar.set_position((progress.stage_number as u64).saturating_sub(1).min(STAGES));
+        self.bar.set_length(progress.stages as u64);
+        self.bar.set_position((progress.stage_number as u64).saturating_sub(1));
         self.bar.set_message(format!(
             "{:<8} {} queries, {} so far",
             progress.stage,
@@ -77,11 +75,11 @@ fn style() -> Result<ProgressStyle, indicatif::style::TemplateError> {
 }
 
 impl Observer for Display {
-    fn stage(&mut self, progress: Progress<'_>) {
+    fn stage(&mut self, progress: Progress) {
         self.show(progress);
     }
 
-    fn queries(&mut self, progress: Progress<'_>) {
+    fn queries(&mut self, progress: Progress) {
         self.show(progress);
     }
 

@@ -5,8 +5,7 @@ use std::path::Path;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
 use disentangle::files::read_regular;
-use disentangle::identify::entangled::Descent;
-use disentangle::identify::{LocalSampling, Settings};
+use disentangle::identify::{Descent, LocalSampling, Settings};
 use disentangle::oracle::design::Design;
 use nalgebra::DVector;
 
@@ -38,30 +37,14 @@ pub struct RegionOptions {
 }
 
 impl RegionOptions {
-    /// Is there an option that only sampling near a point obeys? A centre may also be the domain's.
-    pub fn samples_locally(&self) -> bool {
-        let centre_of_nothing = self.center.is_some() && self.domain_radius.is_none();
-        centre_of_nothing || self.samples_hessians() || self.searches_two_layers()
-    }
-
-    /// Is there an option that only a stack of Hessians near a point obeys?
-    pub fn samples_hessians(&self) -> bool {
-        self.radius.is_some() || self.design.is_some() || self.hessians.is_some()
-    }
-
-    /// Is there an option that only two hidden layers found near a point obey?
-    pub fn searches_two_layers(&self) -> bool {
-        self.hessians.is_some() || self.descent.is_some()
-    }
-
     /// Puts the options into the settings of a run.
     pub fn apply(&self, settings: &mut Settings) {
         settings.local = LocalSampling {
             centre: self.center.as_ref().map(|Centre(point)| point.clone()),
             radius: self.radius,
-            design: self.design.unwrap_or_default(),
+            design: self.design,
             hessians: self.hessians.and_then(|count| usize::try_from(count).ok()),
-            descent: self.descent.unwrap_or_default(),
+            descent: self.descent,
         };
         settings.domain_radius = self.domain_radius;
     }

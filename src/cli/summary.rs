@@ -2,12 +2,13 @@
 
 use std::fmt::{Display, Write};
 
-use disentangle::identify::{Solution, Status};
+use disentangle::identify::{Evidence, Solution, Status};
 use disentangle::network::Activation;
 use disentangle::network::model::Model;
 use disentangle::report::Report;
 use indicatif::HumanCount;
-use serde_json::Value;
+
+use super::remedy::in_options;
 
 /// A run in a few lines: the verdict, then queries and time by stage.
 pub fn table<N: Model, W>(solution: &Solution<N, W>, report: &Report) -> String {
@@ -17,8 +18,8 @@ pub fn table<N: Model, W>(solution: &Solution<N, W>, report: &Report) -> String 
         let _ = writeln!(table, "{name:<18}{value}");
     };
     row("verdict", &format!("{} ({})", verdict(solution.status), solution.reason));
-    if let Some(remedy) = &solution.remedy {
-        row("what may help", remedy);
+    if let Some(remedy) = solution.remedy {
+        row("what may help", &in_options(remedy));
     }
     if let Some(widths) = &report.widths {
         let widths: Vec<String> = widths.iter().map(usize::to_string).collect();
@@ -30,7 +31,7 @@ pub fn table<N: Model, W>(solution: &Solution<N, W>, report: &Report) -> String 
     }
     if let Some(layers) = &report.activations {
         row("activation", &activations(layers));
-        if let Some(margins) = margins(report) {
+        if let Some(margins) = margins(&solution.evidence) {
             row("  margins", &margins);
         }
     }
@@ -66,10 +67,8 @@ fn activations(layers: &[Activation]) -> String {
 }
 
 /// How much worse another activation would describe each layer, where that was to be decided.
-fn margins(report: &Report) -> Option<String> {
-    let last = report.evidence.get("activation")?.as_array()?.last()?;
-    let margins: Vec<Option<f64>> =
-        last.get("margins")?.as_array()?.iter().map(Value::as_f64).collect();
+fn margins(evidence: &Evidence) -> Option<String> {
+    let margins = evidence.activation.last()?.margins;
     margins.iter().any(Option::is_some).then(|| {
         let shown: Vec<String> = margins.into_iter().map(scientific).collect();
         shown.join(", ")

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use disentangle::oracle::{Found, Observer, Progress};
 use disentangle::report::{ByStage, Report};
+use disentangle::stage::Stage;
 
 /// An observer that counts, shared between the run and whoever waits for it.
 #[derive(Clone)]
@@ -15,7 +16,7 @@ struct Seen {
     display: Option<Box<dyn Observer>>,
     queries: ByStage<u64>,
     seconds: ByStage<f64>,
-    stage: Option<String>,
+    stage: Option<Stage>,
     since: Instant,
 }
 
@@ -37,8 +38,8 @@ impl Tally {
     }
 
     /// The stage under way.
-    pub fn stage(&self) -> String {
-        self.seen().stage.clone().unwrap_or_else(|| "start".to_owned())
+    pub fn stage(&self) -> Stage {
+        self.seen().stage.unwrap_or(Stage::Start)
     }
 
     /// Writes what was counted into the report of a run that did not come to its end.
@@ -59,35 +60,30 @@ impl Seen {
     fn settle(&mut self) {
         if let Some(stage) = &self.stage {
             let seconds = self.since.elapsed().as_secs_f64();
-            *self.seconds.by_stage.entry(stage.clone()).or_default() += seconds;
+            *self.seconds.by_stage.entry(stage.to_string()).or_default() += seconds;
             self.seconds.total += seconds;
         }
         self.since = Instant::now();
     }
 
-    fn count(&mut self, progress: Progress<'_>) {
+    fn count(&mut self, progress: Progress) {
         self.queries.total = progress.total_queries;
-        match self.queries.by_stage.get_mut(progress.stage) {
-            Some(queries) => *queries = progress.stage_queries,
-            None => {
-                self.queries.by_stage.insert(progress.stage.to_owned(), progress.stage_queries);
-            }
-        }
+        self.queries.by_stage.insert(progress.stage.to_string(), progress.stage_queries);
     }
 }
 
 impl Observer for Tally {
-    fn stage(&mut self, progress: Progress<'_>) {
+    fn stage(&mut self, progress: Progress) {
         let mut seen = self.seen();
         seen.settle();
-        seen.stage = Some(progress.stage.to_owned());
+        seen.stage = Some(progress.stage);
         seen.count(progress);
         if let Some(display) = &mut seen.display {
             display.stage(progress);
         }
     }
 
-    fn queries(&mut self, progress: Progress<'_>) {
+    fn queries(&mut self, progress: Progress) {
         let mut seen = self.seen();
         seen.count(progress);
         if let Some(display) = &mut seen.display {

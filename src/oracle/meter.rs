@@ -7,14 +7,17 @@ use nalgebra::{DMatrix, DVector};
 use super::{Deadline, Oracle, OracleError, finite};
 use crate::oracle::hessian_stack::HessianStack;
 use crate::oracle::stencil::{GradientScheme, HessianScheme};
+use crate::stage::Stage;
 
 /// What an [`Observer`] is told.
 #[derive(Clone, Copy, Debug)]
-pub struct Progress<'a> {
+pub struct Progress {
     /// The stage under way.
-    pub stage: &'a str,
-    /// Its place in the pipeline, from 1.
+    pub stage: Stage,
+    /// Its place among the stages of the pipeline, from 1; that of the last one with a place, if it has none.
     pub stage_number: usize,
+    /// The number of these stages.
+    pub stages: usize,
     /// Queries answered in this stage.
     pub stage_queries: u64,
     /// Queries answered in all.
@@ -47,9 +50,9 @@ pub enum Found<'a> {
 /// Someone who watches a run.
 pub trait Observer: Send {
     /// A stage began.
-    fn stage(&mut self, progress: Progress<'_>);
+    fn stage(&mut self, progress: Progress);
     /// A batch of queries was answered.
-    fn queries(&mut self, progress: Progress<'_>);
+    fn queries(&mut self, progress: Progress);
     /// A remark worth a line in a log.
     fn note(&mut self, text: &str);
     /// A part of the network, as far as the run can tell; a later one takes the place of an earlier.
@@ -61,16 +64,16 @@ pub trait Observer: Send {
 pub struct Silent;
 
 impl Observer for Silent {
-    fn stage(&mut self, _: Progress<'_>) {}
-    fn queries(&mut self, _: Progress<'_>) {}
+    fn stage(&mut self, _: Progress) {}
+    fn queries(&mut self, _: Progress) {}
     fn note(&mut self, _: &str) {}
 }
 
 /// What one stage used.
 #[derive(Clone, Debug)]
 pub struct StageUse {
-    /// Its name.
-    pub name: &'static str,
+    /// Which.
+    pub stage: Stage,
     /// Queries answered.
     pub queries: u64,
     /// Wall-clock seconds.
@@ -84,17 +87,33 @@ pub struct Meter<'a> {
     limit: u64,
     deadline: Option<Deadline>,
     total: u64,
+    /// The stages that the pipeline has where nothing fails.
+    plan: &'static [Stage],
     stages: Vec<StageUse>,
     current: usize,
+    /// The place in the plan that was reached, from 1.
+    reached: usize,
     since: Instant,
 }
 
 impl<'a> Meter<'a> {
     /// Wraps `inner`; at most `limit` queries pass.
     pub fn new(inner: &'a mut dyn Oracle, observer: &'a mut dyn Observer, limit: u64) -> Self {
-        let stages = vec![StageUse { name: "start", queries: 0, seconds: 0.0 }];
+        let stages = vec![StageUse { stage: Stage::Start, queries: 0, seconds: 0.0 }];
+        let (plan, current, reached): (&[Stage], _, _) = (&[], 0, 0);
         let since = Instant::now();
-        Meter { inner, observer, limit, deadline: None, total: 0, stages, current: 0, since }
+        Meter {
+            inner,
+            observer,
+            limit,
+            deadline: None,
+            total: 0,
+            plan,
+            stages,
+            current,
+            reached,
+            since,
+        }
     }
 
     /// The same; no query passes after `deadline`, if there is one.
@@ -102,17 +121,26 @@ impl<'a> Meter<'a> {
         Meter { deadline, ..self }
     }
 
-    /// From now on queries and time are booked under `name`; a stage may be entered again.
-    pub fn enter(&mut self, name: &'static str) {
+    /// The same; whoever watches is told the place of a stage among `plan`.
+    pub fn through(self, plan: &'static [Stage]) -> Self {
+        Meter { plan, ..self }
+    }
+
+    /// From now on queries and time are booked under `stage`; it may be entered again.
+    pub fn enter(&mut self, stage: Stage) {
         self.settle();
-        self.current = match self.stages.iter().position(|s| s.name == name) {
+        self.current = match self.stages.iter().position(|s| s.stage == stage) {
             Some(k) => k,
             None => {
-                self.stages.push(StageUse { name, queries: 0, seconds: 0.0 });
+                self.stages.push(StageUse { stage, queries: 0, seconds: 0.0 });
                 self.stages.len() - 1
             }
         };
-        let progress = progress(&self.stages, self.current, self.total);
+        self.reached = match self.plan.iter().position(|&planned| planned == stage) {
+            Some(place) => place + 1,
+            None => self.reached,
+        };
+        let progress = self.progress();
         self.observer.stage(progress);
     }
 
@@ -148,8 +176,8 @@ impl<'a> Meter<'a> {
     }
 
     /// The stage under way.
-    pub fn stage(&self) -> &'static str {
-        self.stages[self.current].name
+    pub fn stage(&self) -> Stage {
+        self.stages[self.current].stage
     }
 
     /// Refuses a batch that would exceed the limit, or comes too late.
@@ -162,7 +190,7 @@ impl<'a> Meter<'a> {
                 limit: self.limit,
                 used: self.total,
                 wanted,
-                stage: self.stages[self.current].name.to_owned(),
+                stage: self.stage(),
             });
         }
         Ok(())
@@ -175,17 +203,19 @@ impl<'a> Meter<'a> {
     }
 
     fn report(&mut self) {
-        let progress = progress(&self.stages, self.current, self.total);
+        let progress = self.progress();
         self.observer.queries(progress);
     }
-}
 
-fn progress(stages: &[StageUse], current: usize, total_queries: u64) -> Progress<'_> {
-    Progress {
-        stage: stages[current].name,
-        stage_number: current,
-        stage_queries: stages[current].queries,
-        total_queries,
+    fn progress(&self) -> Progress {
+        let StageUse { stage, queries, .. } = self.stages[self.current];
+        Progress {
+            stage,
+            stage_number: self.reached,
+            stages: self.plan.len(),
+            stage_queries: queries,
+            total_queries: self.total,
+        }
     }
 }
 

@@ -28,6 +28,7 @@ pub use views::averaged::Averaged;
 pub use views::domain::Domain;
 
 use crate::oracle::hessian_stack::{HessianStack, HostStack};
+use crate::stage::Stage;
 use stencil::{GradientScheme, HessianScheme};
 
 /// Why an oracle gave no answer. Fatal for the run, but for the [limits](OracleError::is_limit), which
@@ -66,7 +67,7 @@ pub enum OracleError {
         /// Size of the batch refused.
         wanted: u64,
         /// The stage that asked.
-        stage: String,
+        stage: Stage,
     },
     /// The run has taken the time that it was given.
     #[error("the time limit of {} s is reached", .0.as_secs_f64())]
@@ -81,9 +82,6 @@ pub enum OracleError {
         /// Radius of the domain.
         limit: f64,
     },
-    /// Settings that do not fit the black box, or each other.
-    #[error(transparent)]
-    Settings(#[from] crate::identify::SettingsError),
     /// The process behind the oracle failed.
     #[error("the oracle process {0}")]
     Process(#[from] ProcessError),

@@ -151,7 +151,7 @@ impl Report {
             seed: settings.seed,
             status: solution.status,
             reason: solution.reason.clone(),
-            remedy: solution.remedy.clone(),
+            remedy: solution.remedy.map(|remedy| remedy.text().to_owned()),
             depth: N::DEPTH,
             widths,
             idle_inputs: idle_inputs(solution),
@@ -160,11 +160,19 @@ impl Report {
             backend,
             queries: ByStage {
                 total: solution.queries,
-                by_stage: solution.stages.iter().map(|s| (s.name.to_owned(), s.queries)).collect(),
+                by_stage: solution
+                    .stages
+                    .iter()
+                    .map(|s| (s.stage.to_string(), s.queries))
+                    .collect(),
             },
             seconds: ByStage {
                 total: solution.stages.iter().map(|s| s.seconds).sum(),
-                by_stage: solution.stages.iter().map(|s| (s.name.to_owned(), s.seconds)).collect(),
+                by_stage: solution
+                    .stages
+                    .iter()
+                    .map(|s| (s.stage.to_string(), s.seconds))
+                    .collect(),
             },
             residual: finite(solution.residual),
             parameter_error_bound: finite(solution.parameter_error_bound),

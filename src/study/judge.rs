@@ -83,7 +83,7 @@ fn parameter_error(instance: &Instance, found: &Network, bound: Option<f64>) -> 
 
 /// The bound that the last certificate of the run states for errors of the values that depend on each other.
 fn dependent_bound(solution: &Solution) -> Option<f64> {
-    solution.evidence.as_json()["certify"].as_array()?.last()?["error_bound_dependent"].as_f64()
+    solution.evidence.certificate()?.error_bound_dependent.filter(|bound| bound.is_finite())
 }
 
 /// See [`Judgement::unexplained`]. `None` if the solution does not say where it was certified.
@@ -93,7 +93,7 @@ fn unexplained(
     solution: &Solution,
     seed: u64,
 ) -> Option<f64> {
-    let scale = solution.evidence.as_json()["probe"][0]["scale"].as_f64()?;
+    let scale = solution.evidence.probe.first()?.scale;
     let residual = solution.residual?;
     let d = found.a.nrows();
     let rng = &mut draws::stream(seed, "judge", 0);

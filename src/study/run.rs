@@ -10,8 +10,8 @@ use super::instance::Instance;
 use super::judge::{WRONG, judge};
 use super::record::{Ending, Record};
 use super::witness::Witness;
-use crate::identify::{LocalSampling, Pipeline, Settings, Solution, identify};
-use crate::oracle::{Deadline, OracleError};
+use crate::identify::{IdentifyError, LocalSampling, Pipeline, Settings, Solution, identify};
+use crate::oracle::Deadline;
 
 /// Whether a pipeline stays near a point: the coordinate `domain_radius` is for such pipelines.
 pub(super) fn is_local(pipeline: Pipeline) -> bool {
@@ -68,7 +68,7 @@ pub fn run(cell: &Cell, seed: u64) -> Record {
 fn watched(
     cell: &Cell,
     seed: u64,
-    pipeline: impl FnOnce(&mut BlackBox, &Instance, &mut Witness<'_>) -> Result<Solution, OracleError>,
+    pipeline: impl FnOnce(&mut BlackBox, &Instance, &mut Witness<'_>) -> Result<Solution, IdentifyError>,
 ) -> Record {
     let instance = match Instance::draw(cell, seed) {
         Ok(instance) => instance,

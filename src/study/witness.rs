@@ -43,9 +43,9 @@ impl<'a> Witness<'a> {
 }
 
 impl Observer for Witness<'_> {
-    fn stage(&mut self, _: Progress<'_>) {}
+    fn stage(&mut self, _: Progress) {}
 
-    fn queries(&mut self, progress: Progress<'_>) {
+    fn queries(&mut self, progress: Progress) {
         self.queries = progress.total_queries;
     }
 

@@ -18,7 +18,7 @@ use rand::seq::index::sample;
 use crate::algebra::linalg::{complement, thin_svd};
 use crate::algebra::svec::svec_outer;
 use crate::draws;
-use crate::identify::Halt;
+use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
 use crate::oracle::stencil::GradientScheme;
 

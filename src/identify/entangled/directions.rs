@@ -3,18 +3,23 @@
 //! The third derivatives at a point are a sum of m0 + m1 cubes plus mixed terms. What is found in spite of these
 //! tells where they are smaller, and what they are; both are used until nothing is left but cubes.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::Decomposed;
+use crate::identify::evidence::DirectionsFound;
+use crate::identify::evidence::Moved;
+use crate::stage::Stage;
 use nalgebra::DMatrix;
 use rand::Rng;
-use serde_json::json;
 
 use super::attribution::Attribution;
 use super::inflection;
 use super::jet::{self, Jet, JetStep};
 use super::mixed::mixed_of;
+use super::partition::split;
 use super::scales::Layers;
-use super::split;
 use crate::algebra::symmetric_tensor::{Effort, decompose};
-use crate::identify::{Evidence, Failure, Halt};
+use crate::draws;
+use crate::identify::failure::{Failure, Halt};
 use crate::oracle::Oracle;
 
 /// A first decomposition; mixed terms leave a residual.
@@ -152,15 +157,14 @@ impl Directions {
 /// # Errors
 /// Stage `directions`, if no m0 + m1 cubes make up the third derivatives.
 pub fn search(
-    f: &mut dyn Oracle,
+    cx: &mut Context<'_>,
     jets: &[Jet],
     m1: usize,
-    attempt: u64,
     reach: Reach,
-    rng: &mut impl Rng,
-    evidence: &mut Evidence,
 ) -> Result<Vec<Directions>, Halt> {
-    let rank = f.input_dim() + m1;
+    let attempt = cx.attempt;
+    let rng = &mut draws::stream(cx.seed, "decompose", attempt);
+    let rank = cx.f.input_dim() + m1;
     // What one search misses a longer one may find.
     let effort = 1 << attempt.min(MOST_DOUBLINGS);
     let alone = attempt as usize % jets.len().max(1);
@@ -171,13 +175,14 @@ pub fn search(
         let Some(one) = decompose(&jet.cubic, rank, None, FIRST.times(effort), rng) else {
             continue;
         };
-        tried.push(json!({"distance": jet.point.norm(), "residual": one.residual,
-            "starts": one.starts, "asymmetry": jet.asymmetry}));
+        let (distance, asymmetry) = (jet.point.norm(), jet.asymmetry);
+        let (residual, starts) = (one.residual, one.starts);
+        tried.push(Decomposed { distance, residual, starts, asymmetry });
         found.push((jet, one.components, one.residual));
     }
     found.sort_by(|a, b| a.2.total_cmp(&b.2));
     let Some((jet, components, residual)) = found.first_mut() else {
-        return Err(Failure::new("directions", "the third derivatives vanish").into());
+        return Err(Failure::new(Stage::Directions, "the third derivatives vanish").into());
     };
     let mend = MEND.times(effort);
     if let Some(mended) = decompose(&jet.cubic, rank, Some(components), mend, rng)
@@ -191,22 +196,20 @@ pub fn search(
         if at.done() {
             break;
         }
-        let Some((next, goal)) = at.moved(f, m1, reach, rng)? else { break };
+        let Some((next, goal)) = at.moved(cx.f, m1, reach, rng)? else { break };
         let gain = next.residual / at.residual;
         at = next;
-        moves.push(json!({"goal": goal, "distance": at.jet.point.norm(),
-            "residual": at.residual, "margin": at.partitions[0].1.margin}));
+        let (distance, margin) = (at.jet.point.norm(), at.partitions[0].1.margin);
+        moves.push(Moved { goal, distance, residual: at.residual, margin });
         if gain > LAST_GAIN {
             break;
         }
     }
-    evidence.add(
-        "directions",
-        json!({"m1": m1, "first": tried, "moves": moves, "residual": at.residual}),
-    );
+    let residual = at.residual;
+    cx.evidence.directions.push(DirectionsFound::Cubes { m1, first: tried, moves, residual });
     if at.residual > HOPELESS {
         return Err(Failure::new(
-            "directions",
+            Stage::Directions,
             format!(
                 "no {rank} cubes make up the third derivatives (relative residual {:.2e}); a smaller \
                  domain about another centre, or a larger one, may have a point where they do",

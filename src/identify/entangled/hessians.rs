@@ -6,8 +6,12 @@
 //! Hessian at x, v_l(x) is replaced by v_l(0) where the estimate sees it. The directions that follow are better than the
 //! estimate's if those are off by a tenth or less.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::Ascended;
+use crate::identify::evidence::Gaps;
+use crate::identify::evidence::WhitenedBy;
+use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
-use serde_json::json;
 
 use super::jet::JetStep;
 use crate::algebra::rank_one::{
@@ -16,7 +20,7 @@ use crate::algebra::rank_one::{
 use crate::algebra::subspace::{Subspace, largest_gap, leading};
 use crate::algebra::svec::svec;
 use crate::draws;
-use crate::identify::{Evidence, Failure, Halt};
+use crate::identify::failure::{Failure, Halt};
 use crate::network::Network;
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
@@ -80,7 +84,9 @@ fn span(
         }
     }
     let space = leading(&stack);
-    space.map(|space| (count, space)).ok_or_else(|| Failure::new("ascent", "no Hessians").into())
+    space
+        .map(|space| (count, space))
+        .ok_or_else(|| Failure::new(Stage::Directions, "no Hessians").into())
 }
 
 /// The entangled vectors v_l(x) = A G(x) b_l of a network and their weights c_l h''(u_l) in the Hessian.
@@ -94,22 +100,20 @@ fn entangled(network: &Network, x: &DVector<f64>) -> (DMatrix<f64>, DVector<f64>
 
 /// The numbers 1, ..., `most` of entangled units, the one after which the singular values fall most first.
 pub fn widths_by_gap(
-    f: &mut dyn Oracle,
+    cx: &mut Context<'_>,
     plan: Plan,
     most: usize,
     step: JetStep,
-    seed: u64,
-    evidence: &mut Evidence,
 ) -> Result<Vec<usize>, Halt> {
-    let d = f.input_dim();
-    let mut rng = draws::stream(seed, "entangled widths", 0);
-    let (_, space) = span(f, plan, d + most, step, None, &mut rng)?;
+    let d = cx.f.input_dim();
+    let mut rng = draws::stream(cx.seed, "entangled widths", 0);
+    let (_, space) = span(cx.f, plan, d + most, step, None, &mut rng)?;
     let gap = |m1: usize| {
         let rank = d + m1;
         largest_gap(&space.singular_values, rank..=rank, 0.0).map_or(1.0, |gap| gap.ratio)
     };
     let gaps: Vec<f64> = (1..=most).map(gap).collect();
-    evidence.add("widths_by_gap", json!({"first": d + 1, "gaps": gaps}));
+    cx.evidence.widths_by_gap.push(Gaps { first: d + 1, gaps: gaps.clone() });
     let mut order: Vec<usize> = (1..=most).collect();
     order.sort_by(|&a, &b| gaps[b - 1].total_cmp(&gaps[a - 1]));
     Ok(order)
@@ -130,29 +134,31 @@ fn climb(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> (Vec<Li
 
 /// Samples, finds the subspace and climbs in it. Fails unless d + `m1` directions are found.
 pub fn search_directions(
-    f: &mut dyn Oracle,
+    cx: &mut Context<'_>,
     plan: Plan,
     m1: usize,
     step: JetStep,
     estimate: Option<&Network>,
-    (seed, attempt): (u64, u64),
-    evidence: &mut Evidence,
 ) -> Result<Search, Halt> {
-    let d = f.input_dim();
+    let d = cx.f.input_dim();
     let rank = d + m1;
     if rank >= d * (d + 1) / 2 {
-        return Err(Failure::new("ascent", format!("{rank} matrices span all of order {d}")).into());
+        return Err(Failure::new(
+            Stage::Directions,
+            format!("{rank} matrices span all of order {d}"),
+        )
+        .into());
     }
-    let mut rng = draws::stream(seed, "entangled stack", attempt);
-    let (count, space) = span(f, plan, rank, step, estimate, &mut rng)?;
+    let mut rng = draws::stream(cx.seed, "entangled stack", cx.attempt);
+    let (count, space) = span(cx.f, plan, rank, step, estimate, &mut rng)?;
     if space.basis.ncols() < rank {
         let reason = format!("{count} Hessians do not span {rank} dimensions");
-        return Err(Failure::new("ascent", reason).into());
+        return Err(Failure::new(Stage::Directions, reason).into());
     }
     let gap = largest_gap(&space.singular_values, rank..=rank, 0.0).map_or(1.0, |gap| gap.ratio);
     let basis = space.truncated(rank).basis;
 
-    let mut rng = draws::stream(seed, "entangled starts", attempt);
+    let mut rng = draws::stream(cx.seed, "entangled starts", cx.attempt);
     let starts = random_starts(&mut rng, rank, STARTS * rank);
     let (ends, condition) = climb(&basis, &starts, plan.ascent);
     let ends: Vec<(Limit, Conditions)> = ends
@@ -164,20 +170,23 @@ pub fn search_directions(
         .collect();
     let (kept, others): (Vec<_>, Vec<_>) = ends.into_iter().partition(|(_, c)| c.hold(KEPT));
     let conditions = |of: &[(Limit, Conditions)], most: usize| {
-        json!(of.iter().take(most).map(|(_, conditions)| conditions).collect::<Vec<_>>())
+        of.iter().take(most).map(|(_, conditions)| *conditions).collect::<Vec<_>>()
     };
-    evidence.add(
-        "ascent",
-        json!({
-            "hessians": count, "held_still": estimate.is_some(), "dimension": rank, "gap": gap, "radius": plan.radius,
-            "whitening": condition.map(|condition| json!({"condition": condition})),
-            "limits": kept.len() + others.len(), "kept": kept.len(),
-            "conditions": conditions(&kept, rank), "conditions_of_others": conditions(&others, 20),
-        }),
-    );
+    cx.evidence.ascent.push(Ascended {
+        hessians: count,
+        held_still: estimate.is_some(),
+        dimension: rank,
+        gap,
+        radius: plan.radius,
+        whitening: condition.map(|condition| WhitenedBy { condition }),
+        limits: kept.len() + others.len(),
+        kept: kept.len(),
+        conditions: conditions(&kept, rank),
+        conditions_of_others: conditions(&others, 20),
+    });
     if kept.len() < rank {
         return Err(Failure::new(
-            "ascent",
+            Stage::Directions,
             format!(
                 "{} of {rank} directions were found in the span of {count} Hessians (gap {gap:.3})",
                 kept.len()
@@ -215,7 +224,8 @@ mod tests {
     fn held_still_every_direction_comes_out() {
         let ensemble = Ensemble { shift_spread: 0.22, condition: None };
         let truth = Network::of_ensemble((10, 10, 2), ensemble, Activation::Tanh, 1).unwrap();
-        let (step, seed) = (JetStep { h: 1e-2, error: 0.0 }, (1, 0));
+        let step = JetStep { h: 1e-2, error: 0.0 };
+        let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 };
         let plan = Plan {
             design: Design::Sphere,
             radius: 1.0,
@@ -226,7 +236,9 @@ mod tests {
         let evidence = &mut Evidence::default();
         let mut search = |estimate: Option<&Network>| {
             let mut f = NetworkOracle::new(truth.clone());
-            search_directions(&mut f, plan, 2, step, estimate, seed, evidence)
+            let (f, land, seed, attempt, deadline) = (&mut f, &land, 1, 0, None);
+            let cx = &mut Context { f, land, seed, attempt, deadline, evidence };
+            search_directions(cx, plan, 2, step, estimate)
         };
         // How far each a_i is from the directions, as 1 - |cos|, in order.
         let off = |found: &Search| {

@@ -9,7 +9,7 @@ use nalgebra::{DMatrix, DVector};
 use super::jet::{self, Jet, JetStep};
 use crate::algebra::linalg::thin_svd;
 use crate::algebra::svec::{smat, svec};
-use crate::identify::Halt;
+use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
 use crate::oracle::stencil::{GradientScheme, HessianScheme};
 

@@ -15,7 +15,7 @@ use serde::Serialize;
 use crate::algebra::svec::smat;
 use crate::algebra::symmetric_tensor::Cubic;
 use crate::draws;
-use crate::identify::Halt;
+use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
 use crate::oracle::stencil::{GradientScheme, HessianScheme};
 

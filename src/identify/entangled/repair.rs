@@ -5,15 +5,17 @@
 //! local. With one unit to spare such minima are none: a unit is added where it explains most of the residual, all
 //! are fitted, and the one that has become superfluous (constant, or another's double) is taken away.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::Repaired;
 use rand::Rng;
-use serde_json::json;
 
-use super::Fitted;
+use super::fitted::{Fitted, Floor};
 use super::spare::{Layer, grown, shrunk};
-use crate::identify::fit::refine::{self, Sample};
-use crate::identify::{Evidence, Halt};
+use crate::draws;
+use crate::identify::failure::Halt;
+use crate::identify::fit::refine;
+use crate::identify::fit::sample::Sample;
 use crate::network::Network;
-use crate::oracle::Deadline;
 
 /// What is exchanged at once; the next if this is of no use, then the first again.
 const EXCHANGES: [&[Layer]; 5] = {
@@ -28,31 +30,22 @@ const REMOVALS: usize = 3;
 /// A residual above this share of the last one is no gain.
 const GAIN: f64 = 0.7;
 
-/// How small residuals (root mean square) can become, and which is small enough.
-#[derive(Clone, Copy)]
-pub struct Floor {
-    /// That of the fit.
-    pub least: f64,
-    /// Exchanges end here.
-    pub enough: f64,
-}
-
 /// Exchanges units of `fitted` as long as the fit improves.
 pub fn repair(
+    cx: &mut Context<'_>,
     sample: &Sample,
     mut fitted: Fitted,
     floor: Floor,
-    deadline: Option<Deadline>,
-    rng: &mut impl Rng,
-    evidence: &mut Evidence,
 ) -> Result<Fitted, Halt> {
+    let rng = &mut draws::stream(cx.seed, "repair", cx.attempt);
     let mut idle = 0;
     for _ in 0..MOST {
         let Some(layers) = EXCHANGES.get(idle).filter(|_| fitted.rms > floor.enough) else { break };
         let network = fitted.network.clone();
-        let next = exchanged(sample, network, layers, floor, deadline, rng, evidence)?;
+        let next = exchanged(cx, sample, network, layers, floor, rng)?;
         let Some(next) = next else { break };
-        evidence.add("repair", json!({"layers": layers, "from": fitted.rms, "to": next.rms}));
+        let layers = layers.iter().map(|layer| layer.name()).collect();
+        cx.evidence.repair.push(Repaired { layers, from: fitted.rms, to: next.rms });
         idle = if next.rms < GAIN * fitted.rms { 0 } else { idle + 1 };
         if next.rms < fitted.rms {
             fitted = next;
@@ -63,18 +56,17 @@ pub fn repair(
 
 /// The best network found with one unit of each of `layers` exchanged; `None` if none can be added.
 fn exchanged(
+    cx: &mut Context<'_>,
     sample: &Sample,
     mut network: Network,
     layers: &[Layer],
     floor: Floor,
-    deadline: Option<Deadline>,
     rng: &mut impl Rng,
-    evidence: &mut Evidence,
 ) -> Result<Option<Fitted>, Halt> {
     let mut fit = |start| -> Result<Fitted, Halt> {
-        let stage = "refine_exchanged";
-        let (network, rms) = refine::refine(sample, start, floor.least, deadline, stage, evidence)?;
-        Ok(Fitted { network, rms })
+        let (network, ended) = refine::refine(sample, start, floor.least, cx.deadline)?;
+        cx.evidence.refine_exchanged.push(ended);
+        Ok(Fitted { network, rms: ended.to })
     };
     for &layer in layers {
         let Some(more) = grown(sample, &network, layer, rng) else { return Ok(None) };

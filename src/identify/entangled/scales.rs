@@ -12,44 +12,21 @@
 //! are not measured all alpha start at 1. Either way the scalars (2 m0 + 3 m1 + 1 of them) are then fitted
 //! to values with the directions held, by gradient descent as in the paper or by Gauss-Newton.
 
+use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
-use serde::{Deserialize, Serialize};
 
 use super::outputs::Outputs;
 use crate::algebra::linalg::{dual, gram, median, rms};
-use crate::identify::Failure;
-use crate::identify::fit::refine::Sample;
+use crate::identify::failure::Failure;
+use crate::identify::fit::sample::Sample;
+use crate::identify::settings::Descent;
 use crate::network::{Activation, Network};
 
-/// How the scalars are fitted.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Descent {
-    /// Damped Gauss-Newton steps.
-    #[default]
-    GaussNewton,
-    /// Gradient descent with a line search, as in the paper.
-    Gradient,
-}
-
-impl Descent {
-    /// All of them.
-    pub const ALL: [Descent; 2] = [Descent::GaussNewton, Descent::Gradient];
-
-    /// Steps at most.
-    fn steps(self) -> usize {
-        match self {
-            Descent::GaussNewton => 15,
-            Descent::Gradient => 300,
-        }
-    }
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Descent::GaussNewton => "gauss-newton",
-            Descent::Gradient => "gradient",
-        }
+/// Steps at most.
+fn steps(descent: Descent) -> usize {
+    match descent {
+        Descent::GaussNewton => 15,
+        Descent::Gradient => 300,
     }
 }
 
@@ -145,8 +122,9 @@ impl Layers {
 
     /// B but for the scales: the entangled directions in terms of the first layer's.
     fn unscaled(&self) -> Result<DMatrix<f64>, Failure> {
-        let (dual, _) = dual(&self.first)
-            .ok_or_else(|| Failure::new("scales", "the first layer's directions are dependent"))?;
+        let (dual, _) = dual(&self.first).ok_or_else(|| {
+            Failure::new(Stage::Scales, "the first layer's directions are dependent")
+        })?;
         Ok(dual.transpose() * &self.entangled)
     }
 
@@ -169,7 +147,7 @@ impl Layers {
         let mut residual = sample.residual(&held.network(&s));
         let mut damping: f64 = 1e-3;
         let mut rate: f64 = 1.0;
-        for _ in 0..descent.steps() {
+        for _ in 0..steps(descent) {
             let jt = held.jacobian_transposed(&s, sample, &along);
             let gradient = &jt * &residual;
             let normal = gram(&jt);

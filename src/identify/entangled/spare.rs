@@ -2,13 +2,13 @@
 
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
-use serde::Serialize;
 
 use super::outputs::Outputs;
-use super::rms_of;
+use crate::algebra::linalg::rms;
 use crate::algebra::linalg::{least_squares, median};
 use crate::draws;
-use crate::identify::fit::refine::{Equilibrated, Sample};
+use crate::identify::fit::refine::Equilibrated;
+use crate::identify::fit::sample::Sample;
 use crate::network::Network;
 
 /// Units tried where one is added.
@@ -17,13 +17,22 @@ const CANDIDATES: usize = 100;
 const DAMPING: f64 = 1e-12;
 
 /// Where a unit is added or taken away.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Layer {
     /// A column of A.
     First,
     /// A column of B.
     Second,
+}
+
+impl Layer {
+    /// The name in reports.
+    pub fn name(self) -> &'static str {
+        match self {
+            Layer::First => "first",
+            Layer::Second => "second",
+        }
+    }
 }
 
 /// A unit to be added: its incoming weights and shift, and its outgoing weights.
@@ -157,7 +166,7 @@ pub fn shrunk(sample: &Sample, network: &Network, layer: Layer) -> Vec<Network> 
                     less.c = less.c.remove_row(i);
                 }
             }
-            ways.push((rms_of(sample, &less), less));
+            ways.push((rms(&sample.residual(&less)), less));
         }
     }
     ways.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -5,15 +5,17 @@
 //! lines are, turn the normal to the hyperplane itself. Each round lengthens the lever as far as the
 //! normal is known, so that its error falls by the share of a width to which a crossing can be placed.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::HyperplanesFound;
+use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
-use serde_json::json;
 
-use super::units::{Unit, unexplained};
+use super::unit::Unit;
+use super::units::unexplained;
 use crate::algebra::linalg::{complement, least_squares, median};
 use crate::draws;
+use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::line::{locate_in_noise, values_along};
-use crate::identify::survey::probe::Landscape;
-use crate::identify::{Evidence, Failure, Halt};
 use crate::oracle::stencil::GradientScheme;
 use crate::oracle::{Oracle, OracleError};
 
@@ -51,16 +53,14 @@ const AGREEING: f64 = 0.5;
 const GOAL: f64 = 1e-5;
 
 /// Scans random lines far out until they show no more units.
-pub fn find_units(
-    f: &mut dyn Oracle,
-    land: &Landscape,
-    seed: u64,
-    attempt: u64,
-    evidence: &mut Evidence,
-) -> Result<Vec<Unit>, Halt> {
+pub fn find_units(cx: &mut Context<'_>) -> Result<Vec<Unit>, Halt> {
+    let Context { f, land, seed, attempt, evidence, .. } = cx;
+    let (f, land, seed, attempt): (&mut dyn Oracle, _, _, _) = (*f, *land, *seed, *attempt);
     let d = f.input_dim();
     if d < 2 {
-        return Err(Failure::new("hyperplanes", "the gradients span one dimension only").into());
+        return Err(
+            Failure::new(Stage::Hyperplanes, "the gradients span one dimension only").into()
+        );
     }
     let rng = &mut draws::stream(seed, "hyperplanes", attempt);
     let length = LENGTH * land.scale;
@@ -116,10 +116,8 @@ pub fn find_units(
         }
     }
     let worst = units.iter().map(|unit| unit.error).fold(0.0, f64::max);
-    evidence.add(
-        "hyperplanes",
-        json!({"units": units.len(), "lines": lines, "worst_angle_error": worst}),
-    );
+    let found = HyperplanesFound { units: units.len(), lines, worst_angle_error: worst };
+    evidence.hyperplanes.push(found);
     Ok(units)
 }
 

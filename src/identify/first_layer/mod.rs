@@ -2,5 +2,6 @@
 
 pub(crate) mod hyperplanes;
 pub(crate) mod place;
+pub(crate) mod unit;
 pub(crate) mod units;
 pub(crate) mod wide_stack;

@@ -3,10 +3,10 @@
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 
-use super::units::{SATURATED, Unit};
+use super::unit::{SATURATED, Unit};
 use crate::algebra::linalg::{complement, dual};
 use crate::draws;
-use crate::identify::survey::probe::Landscape;
+use crate::identify::survey::landscape::Landscape;
 
 /// Condition number of the directions up to which their dual basis is used.
 const MOST_CONDITION: f64 = 1e6;

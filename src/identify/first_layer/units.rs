@@ -3,9 +3,14 @@
 //! A unit is real if, wherever all others are saturated, the gradient at its transition is parallel to
 //! one and the same direction. That test needs neither its slope nor its shift, nor the activation.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::Dropped;
+use crate::identify::evidence::Polished;
+use crate::identify::evidence::UnitsFound;
+use crate::identify::first_layer::unit::SATURATED;
+use crate::identify::first_layer::unit::Unit;
 use nalgebra::{DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
-use serde_json::json;
 
 use super::place::Placer;
 use super::wide_stack::Stack;
@@ -13,9 +18,9 @@ use crate::algebra::linalg::median;
 use crate::algebra::rank_one::{self, Ascent, Candidate};
 use crate::algebra::svec::{smat, svec_outer};
 use crate::draws;
+use crate::identify::failure::Halt;
+use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::line::{Transition, locate};
-use crate::identify::survey::probe::Landscape;
-use crate::identify::{Evidence, Halt};
 use crate::oracle::stencil::GradientScheme;
 use crate::oracle::{Oracle, OracleError};
 
@@ -43,37 +48,10 @@ const MOST_LINES: usize = 96;
 /// Length of those lines, in first steps of a walk: long against the widths, short against 1/angle
 /// error.
 const LINE_LENGTH: f64 = 64.0;
-/// Half widths (98 % of a transition) after which a unit counts as saturated: tanh is then within
-/// 1e-17 of 1, and so are sigmoid and erf.
-pub const SATURATED: f64 = 9.0;
 
-/// One first-layer unit as far as it is known before its slope and shift are.
-#[derive(Clone, Debug)]
-pub struct Unit {
-    /// a_i / |a_i| up to sign.
-    pub direction: DVector<f64>,
-    /// direction . x at the middle of the transition.
-    pub centre: f64,
-    /// Half the width holding 98 % of the transition: about 2.3 / |a_i| for tanh.
-    pub half_width: f64,
-    /// Estimated angle error of the direction.
-    pub error: f64,
-}
-
-/// What is known of f from afar.
-#[derive(Clone, Copy)]
-pub struct Surroundings<'a> {
-    /// Scale and noise.
-    pub land: &'a Landscape,
-    /// The distance from which on f is constant between hyperplanes.
-    pub far: f64,
-}
-
-impl Surroundings<'_> {
-    /// Length of the first step of a walk.
-    fn stride(&self) -> f64 {
-        (STRIDE.0 * self.land.scale).max(STRIDE.1 * self.far)
-    }
+/// Length of the first step of a walk; from the distance `far` on f is constant between hyperplanes.
+fn stride(land: &Landscape, far: f64) -> f64 {
+    (STRIDE.0 * land.scale).max(STRIDE.1 * far)
 }
 
 /// Everything the search needs.
@@ -87,18 +65,15 @@ struct Search<'a> {
 
 /// Finds the first-layer units of the stack's subspace, then what it missed on random lines.
 pub fn find_units(
-    f: &mut dyn Oracle,
-    around: Surroundings<'_>,
+    cx: &mut Context<'_>,
+    far: f64,
     stack: &mut Stack,
     ascent: Ascent,
-    seed: u64,
-    attempt: u64,
-    evidence: &mut Evidence,
 ) -> Result<Vec<Unit>, Halt> {
-    let candidates = candidates(stack, ascent, seed)?;
+    let candidates = candidates(stack, ascent, cx.seed)?;
     let anchors = anchors(stack, &candidates)?;
-    let rng = draws::stream(seed, "units", attempt);
-    let mut search = Search { f, land: around.land, stride: around.stride(), rng };
+    let rng = draws::stream(cx.seed, "units", cx.attempt);
+    let mut search = Search { f: cx.f, land: cx.land, stride: stride(cx.land, far), rng };
     let mut units: Vec<Unit> = Vec::new();
     let mut dropped = Vec::new();
     let others: Vec<DVector<f64>> = candidates.iter().map(|c| c.direction.clone()).collect();
@@ -111,32 +86,27 @@ pub fn find_units(
                 continue;
             }
         };
-        dropped.push(json!({"score": candidate.score, "hits": candidate.hits, "reason": outcome}));
+        let Candidate { score, hits, .. } = *candidate;
+        dropped.push(Dropped { score, hits, reason: outcome });
     }
     let from_ascent = units.len();
     let lines = search.complete(&mut units)?;
-    evidence.add(
-        "units",
-        json!({
-            "candidates": candidates.len(), "dropped": dropped, "from_ascent": from_ascent,
-            "from_lines": units.len() - from_ascent, "lines": lines,
-            "lowest_score": candidates.iter().take(from_ascent).map(|c| c.score).fold(1.0, f64::min),
-        }),
-    );
+    cx.evidence.units.push(UnitsFound {
+        candidates: candidates.len(),
+        dropped,
+        from_ascent,
+        from_lines: units.len() - from_ascent,
+        lines,
+        lowest_score: candidates.iter().take(from_ascent).map(|c| c.score).fold(1.0, f64::min),
+    });
     Ok(units)
 }
 
 /// Takes every unit's direction and transition once more with all others surely saturated.
-pub fn polish(
-    f: &mut dyn Oracle,
-    around: Surroundings<'_>,
-    units: &mut [Unit],
-    seed: u64,
-    evidence: &mut Evidence,
-) -> Result<(), Halt> {
-    let placer = Placer::new(units, around.land);
-    let rng = draws::stream(seed, "polish", 0);
-    let mut search = Search { f, land: around.land, stride: around.stride(), rng };
+pub fn polish(cx: &mut Context<'_>, far: f64, units: &mut [Unit]) -> Result<(), Halt> {
+    let placer = Placer::new(units, cx.land);
+    let rng = draws::stream(cx.seed, "polish", 0);
+    let mut search = Search { f: cx.f, land: cx.land, stride: stride(cx.land, far), rng };
     let mut polished = Vec::new();
     for (i, unit) in units.iter().enumerate() {
         let mut sightings = Vec::new();
@@ -159,7 +129,7 @@ pub fn polish(
         }
         worst = worst.max(unit.error);
     }
-    evidence.add("polish", json!({"worst_angle_error": worst}));
+    cx.evidence.polish.push(Polished { worst_angle_error: worst });
     Ok(())
 }
 

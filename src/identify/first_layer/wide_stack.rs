@@ -1,13 +1,15 @@
 //! Stage 1 and 2: a wide stack of normalised Hessians and the subspace that it spans.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::ScaleTried;
+use crate::identify::evidence::StackSeen;
+use crate::stage::Stage;
 use nalgebra::DMatrix;
-use serde_json::json;
 
 use crate::algebra::subspace::{Gap, largest_gap};
 use crate::draws;
-use crate::identify::survey::probe::Landscape;
+use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::step;
-use crate::identify::{Evidence, Failure, Halt};
 use crate::oracle::Oracle;
 use crate::oracle::hessian_stack::HessianStack;
 use crate::oracle::stencil::HessianScheme;
@@ -39,17 +41,13 @@ pub struct Stack {
 
 /// Samples stacks at growing scales until the singular values fall clearly somewhere, and returns the
 /// clearest. `attempt` varies the points.
-pub fn wide_stack(
-    f: &mut dyn Oracle,
-    land: &Landscape,
-    seed: u64,
-    attempt: u64,
-    evidence: &mut Evidence,
-) -> Result<Stack, Halt> {
+pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
+    let Context { f, land, seed, attempt, evidence, .. } = cx;
+    let (land, seed, attempt) = (*land, *seed, *attempt);
     let d = f.input_dim();
     if d < 2 {
         return Err(Failure::new(
-            "stack",
+            Stage::Stack,
             "the gradients span one dimension only: Hessians there span nothing that could be told apart",
         )
         .into());
@@ -66,7 +64,7 @@ pub fn wide_stack(
             v.normalize_mut();
         });
         let some = centres.columns(0, lines.ncols()).into_owned();
-        let step = step::second_difference(f, &some, &lines, land.scale)?;
+        let step = step::second_difference(*f, &some, &lines, land.scale)?;
         // The plain polarised scheme costs half of Richardson's and is exact enough to start from;
         // a smaller step makes up for its order.
         let mut h = 0.25 * step.h;
@@ -92,8 +90,15 @@ pub fn wide_stack(
                 }
             })
             .collect();
-        let mut row = json!({"scale": s, "hessians": count, "kept": kept.len(), "step": h,
-            "relative_noise": relative});
+        let mut row = ScaleTried {
+            scale: s,
+            hessians: count,
+            kept: kept.len(),
+            step: h,
+            relative_noise: relative,
+            gap: None,
+            rank: None,
+        };
         if kept.len() < count / 4 {
             // Nearly everything is saturated: too far out.
             tried.push(row);
@@ -108,8 +113,7 @@ pub fn wide_stack(
             largest_gap(&values, d..=most, floor * values[0])
         });
         if let Some(gap) = gap {
-            row["gap"] = json!(gap.ratio);
-            row["rank"] = json!(gap.rank);
+            (row.gap, row.rank) = (Some(gap.ratio), Some(gap.rank));
             tried.push(row);
             let enough = kept.len() >= 3 * gap.rank;
             if best.as_ref().is_none_or(|b| gap.ratio > b.2.ratio) {
@@ -127,10 +131,10 @@ pub fn wide_stack(
         }
         s *= 2.0;
     }
-    evidence.add("stack", json!({"tried": tried}));
+    evidence.stack.push(StackSeen::Wide { tried });
     let (points, mut hessians, gap) = best.ok_or_else(|| {
         Failure::new(
-            "stack",
+            Stage::Stack,
             "no Hessian stands above the noise at any scale: the black box is not smooth, or its values \
              are too inaccurate for second differences",
         )

@@ -6,10 +6,10 @@
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 
-use super::refine::{SCALES, Sample};
+use super::sample::{SCALES, Sample};
 use crate::draws;
-use crate::identify::Halt;
-use crate::identify::survey::probe::Landscape;
+use crate::identify::failure::Halt;
+use crate::identify::survey::landscape::Landscape;
 use crate::network::Network;
 use crate::oracle::Oracle;
 

@@ -1,15 +1,14 @@
 //! Stage 7: Levenberg-Marquardt in f64 on all parameters, with queries at several scales at once.
 
 use nalgebra::{DMatrix, DVector};
-use serde_json::json;
 
+use super::sample::Sample;
 use crate::algebra::linalg::{Cholesky, InverseFactor, gram, rms};
-use crate::identify::{Evidence, Halt};
+use crate::identify::evidence::FitEnded;
+use crate::identify::failure::Halt;
 use crate::network::model::Model;
 use crate::oracle::Deadline;
 
-/// Scales of the queries, in natural scales.
-pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
 /// Relative residual from which on steps are not damped; nor are they within the floor.
 const NEAR: f64 = 1e-4;
 /// Residuals within this many floors are near it.
@@ -32,73 +31,10 @@ const FAST: f64 = 0.1;
 /// Chord steps at most.
 const MOST_CHORDS: usize = 4;
 
-/// Points and values to fit.
-pub struct Sample {
-    /// d x N.
-    pub points: DMatrix<f64>,
-    /// Length N.
-    pub values: DVector<f64>,
-}
-
-/// Points for a fit of `network`: half as many again as parameters, and some for the smallest.
-pub fn sample_size<M: Model>(network: &M) -> usize {
-    points_for(network.parameter_count())
-}
-
-/// The same from the number of parameters.
-pub fn points_for(parameters: usize) -> usize {
-    3 * parameters / 2 + 400
-}
-
-/// Entries of the Jacobian of the largest sample: 160 MB.
-const MOST_ENTRIES: usize = 20_000_000;
-/// The error of a fit falls with the square root of the number of values; a little more, since the
-/// estimate of how much is needed has an error of its own.
-const MARGIN: f64 = 1.2;
-/// Where the tolerance is out of reach the sample grows by this factor, or to as many values as all that came
-/// before took.
-const WORTHWHILE: usize = 10;
-
-/// Points that a fit of `network` can take.
-pub fn affordable<M: Model>(network: &M) -> usize {
-    MOST_ENTRIES / network.parameter_count().max(1)
-}
-
-/// Points to add to `have` so that an error `lacks` times too large becomes small enough, if that can be had
-/// for `most` points; otherwise as many as are worth it, after `spent` queries.
-pub fn more_points(have: usize, lacks: f64, spent: usize, most: usize) -> Option<usize> {
-    let needed = have as f64 * (MARGIN * lacks).powi(2);
-    let worth = spent.max(WORTHWHILE * have);
-    let wanted = if needed <= most as f64 { needed as usize } else { most.min(worth) };
-    wanted.checked_sub(have).filter(|&more| more > 0)
-}
-
-impl Sample {
-    /// Both.
-    pub fn with(self, more: Sample) -> Sample {
-        let (d, n) = self.points.shape();
-        let mut points = self.points.resize_horizontally(n + more.points.ncols(), 0.0);
-        points.view_mut((0, n), (d, more.points.ncols())).copy_from(&more.points);
-        let all = self.values.iter().chain(more.values.iter()).copied();
-        Sample { values: DVector::from_iterator(points.ncols(), all), points }
-    }
-
-    /// network(x) - f(x) at every point.
-    pub fn residual<M: Model>(&self, network: &M) -> DVector<f64> {
-        network.values(&self.points) - &self.values
-    }
-
-    /// Standard deviation of a value by the residuals of a `network` fitted to them.
-    pub fn sigma<M: Model>(&self, network: &M) -> f64 {
-        let freedom = self.values.len().saturating_sub(network.parameter_count()).max(1);
-        self.residual(network).norm() / (freedom as f64).sqrt()
-    }
-}
-
 /// Fits all parameters of `start` by Levenberg-Marquardt with geodesic acceleration (Transtrum and Sethna,
 /// arXiv 1201.5885): the valleys of this problem are narrow and bent, because a unit near its inflection hardly shows
 /// its scale. Stops when the residual no longer falls, or is under `floor` (root mean square) after an undamped
-/// step. Returns the network and its root mean square residual.
+/// step. Returns the network and what was seen of the fit.
 ///
 /// # Errors
 /// [`OracleError::TimeLimit`](crate::oracle::OracleError::TimeLimit) after `deadline`.
@@ -107,9 +43,7 @@ pub fn refine<M: Model>(
     start: M,
     floor: f64,
     deadline: Option<Deadline>,
-    stage: &'static str,
-    evidence: &mut Evidence,
-) -> Result<(M, f64), Halt> {
+) -> Result<(M, FitEnded), Halt> {
     let mut network = start;
     let mut residual = sample.residual(&network);
     let first = rms(&residual);
@@ -175,12 +109,8 @@ pub fn refine<M: Model>(
         let slow = if after < NEAR_FLOOR * floor { 0.5 } else { 0.99 };
         idle = if after > slow * before { idle + 1 } else { 0 };
     }
-    let last = rms(&residual);
-    evidence.add(
-        stage,
-        json!({"steps": steps, "from": first, "to": last, "points": sample.values.len()}),
-    );
-    Ok((network, last))
+    let to = rms(&residual);
+    Ok((network, FitEnded { steps, from: first, to, points: sample.values.len() }))
 }
 
 /// A damped step (to be subtracted, in the coordinates of `jacobian`), bent by half the acceleration along it. `None` if
@@ -296,9 +226,8 @@ mod tests {
         let mut start = truth.clone();
         start.a *= 1.1;
         start.theta[2] = 40.0;
-        let evidence = &mut Evidence::default();
         let from = rms(&sample.residual(&start));
-        let (_, rms) = refine(&sample, start, 1e-15, None, "refine", evidence).unwrap();
-        assert!(rms < 0.2 * from, "{from} {rms}");
+        let (_, ended) = refine(&sample, start, 1e-15, None).unwrap();
+        assert!(ended.to < 0.2 * from, "{from} {ended:?}");
     }
 }

@@ -1,8 +1,9 @@
 //! Which activation a layer has: those that are possible are tried, and what is seen of the layer
 //! orders them.
 
-use crate::identify::{Failure, Halt};
+use crate::identify::failure::{Failure, Halt};
 use crate::network::Activation;
+use crate::stage::Stage;
 
 /// An activation that fits this many times worse than another is not the layer's.
 const DECIDED: f64 = 100.0;
@@ -37,7 +38,7 @@ pub fn contest<T>(
     mut fit: impl FnMut(Activation) -> Result<(f64, T), Halt>,
 ) -> Result<Vec<Entrant<T>>, Halt> {
     let mut fits = Vec::new();
-    let mut last = Failure::new("start", "no activation was tried");
+    let mut last = Failure::new(Stage::Start, "no activation was tried");
     for &activation in activations {
         match fit(activation) {
             Ok((misfit, what)) => fits.push((misfit, activation, what)),
@@ -65,7 +66,7 @@ mod tests {
     fn order(tanh: Option<f64>, erf: Option<f64>) -> Result<Vec<(Activation, Option<f64>)>, Halt> {
         let entrants = contest(families(None), |activation| {
             let misfit = if activation == Activation::Erf { erf } else { tanh };
-            let misfit = misfit.ok_or_else(|| Failure::new("stage", "open"))?;
+            let misfit = misfit.ok_or_else(|| Failure::new(Stage::Start, "open"))?;
             Ok((misfit, ()))
         });
         Ok(entrants?.into_iter().map(|e| (e.activation, e.margin)).collect())

@@ -1,6 +1,8 @@
 //! Stage 6: slope and shift of every first-layer unit, two parameters along one line each, everything
 //! else known; then all parameters together make a first network.
 
+use crate::identify::context::Context;
+use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
@@ -8,13 +10,12 @@ use super::bundle::{self, Part};
 use super::descend::{cost, descend};
 use crate::algebra::linalg::median;
 use crate::draws;
+use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
-use crate::identify::first_layer::units::Unit;
+use crate::identify::first_layer::unit::Unit;
 use crate::identify::second_layer::peel::Peel;
 use crate::identify::second_layer::rows::SecondLayer;
 use crate::identify::survey::line::values_along;
-use crate::identify::survey::probe::Landscape;
-use crate::identify::{Failure, Halt};
 use crate::network::{Activation, Network};
 use crate::oracle::Oracle;
 
@@ -35,15 +36,13 @@ const USUAL: f64 = 5.0;
 
 /// f along lines on which only one first-layer unit changes, with the second layer known as `second`.
 pub fn read(
-    f: &mut dyn Oracle,
-    land: &Landscape,
+    cx: &mut Context<'_>,
     units: &[Unit],
     peel: &Peel,
     second: &SecondLayer,
-    seed: u64,
 ) -> Result<Vec<Reading>, Halt> {
-    let placer = Placer::new(units, land);
-    let mut rng = draws::stream(seed, "scales", 0);
+    let placer = Placer::new(units, cx.land);
+    let mut rng = draws::stream(cx.seed, "scales", 0);
     let ts = positions();
     let mut readings = Vec::new();
 
@@ -56,7 +55,7 @@ pub fn read(
         let level = |k: usize| peel.places[k].signs[unit];
         let alike: Vec<usize> = (0..peel.places.len()).filter(|&k| level(k) == level(0)).collect();
         for k in spread_out(alike.len(), LINES).into_iter().map(|n| alike[n]) {
-            let values = values_along(f, &peel.places[k].point, &direction, &ts)?;
+            let values = values_along(cx.f, &peel.places[k].point, &direction, &ts)?;
             lines.push(Line { inputs: second.u.column(k).into_owned(), values });
         }
         let row = Row::TimesSlope(second.beta.row(index).transpose());
@@ -77,7 +76,7 @@ pub fn read(
             for (other, &j) in second.free.iter().enumerate() {
                 inputs += second.b_free.row(other).transpose() * place.signs[j];
             }
-            lines.push(Line { inputs, values: values_along(f, &place.point, &direction, &ts)? });
+            lines.push(Line { inputs, values: values_along(cx.f, &place.point, &direction, &ts)? });
         }
         if lines.is_empty() {
             return Err(dependent());
@@ -237,12 +236,12 @@ fn spread_out(n: usize, count: usize) -> Vec<usize> {
 }
 
 fn dependent() -> Halt {
-    Failure::new("scales", "a unit depends on those held: its line cannot be drawn").into()
+    Failure::new(Stage::Scales, "a unit depends on those held: its line cannot be drawn").into()
 }
 
 fn open(unit: usize) -> Halt {
     Failure::new(
-        "scales",
+        Stage::Scales,
         format!("slope and shift of first-layer unit {unit} could not be fitted"),
     )
     .into()

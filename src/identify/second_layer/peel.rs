@@ -11,11 +11,15 @@
 //! The rank of the p(k) is m1. With U their range, (I - U U^T) (K(k) - diag(kappa * p(k))) = 0 gives kappa
 //! one unit at a time, and the corrected U^T K(k) U have the common rank-one factors of the second layer.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::PeelFailed;
+use crate::identify::evidence::PeelSplit;
+use crate::identify::evidence::Peeled;
+use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde_json::json;
 
 use crate::algebra::joint_diagonalisation::pencil;
 use crate::algebra::linalg::thin_svd;
@@ -23,11 +27,10 @@ use crate::algebra::rank_one::{self, Ascent};
 use crate::algebra::subspace::{self, largest_gap};
 use crate::algebra::svec::{smat, svec};
 use crate::draws;
+use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
-use crate::identify::first_layer::units::Unit;
-use crate::identify::survey::probe::Landscape;
+use crate::identify::first_layer::unit::Unit;
 use crate::identify::survey::step::{self, Step};
-use crate::identify::{Evidence, Failure, Halt};
 use crate::oracle::Oracle;
 use crate::oracle::stencil::{GradientScheme, HessianScheme};
 
@@ -84,15 +87,9 @@ pub struct Derivatives {
 }
 
 /// Peels with growing S until the gap shows m1. `attempt` varies the split.
-pub fn peel(
-    f: &mut dyn Oracle,
-    land: &Landscape,
-    units: &[Unit],
-    ascent: Ascent,
-    seed: u64,
-    attempt: u64,
-    evidence: &mut Evidence,
-) -> Result<Peel, Halt> {
+pub fn peel(cx: &mut Context<'_>, units: &[Unit], ascent: Ascent) -> Result<Peel, Halt> {
+    let Context { f, land, seed, attempt, evidence, .. } = cx;
+    let (f, seed, attempt): (&mut dyn Oracle, _, _) = (*f, *seed, *attempt);
     let (m0, d) = (units.len(), f.input_dim());
     let placer = Placer::new(units, land);
     // Enough of the space must stay free to saturate T in.
@@ -104,16 +101,14 @@ pub fn peel(
     let half = if placer.any_signs() { m0.div_ceil(2) } else { d.div_ceil(2) };
     for size in sizes(half, most) {
         match peel_split(f, units, &placer, size, ascent, &mut rng) {
-            Ok(Some((peel, mut row))) => {
-                row["attempt"] = json!(attempt);
-                row["failed"] = json!(tried);
-                evidence.add("peel", row);
+            Ok(Some((peel, split))) => {
+                evidence.peel.push(Peeled { attempt, failed: tried, split: Some(split) });
                 return Ok(peel);
             }
             // What was seen with other sizes says more.
-            Ok(None) => tried.push(json!({"held": size, "reason": DEPENDENT})),
+            Ok(None) => tried.push(PeelFailed { held: size, reason: DEPENDENT.to_owned() }),
             Err(Halt::Failed(failure)) => {
-                tried.push(json!({"held": size, "reason": failure.reason}));
+                tried.push(PeelFailed { held: size, reason: failure.reason.clone() });
                 last = Some(failure);
             }
             Err(halt) => return Err(halt),
@@ -125,8 +120,8 @@ pub fn peel(
     } else {
         DEPENDENT
     };
-    evidence.add("peel", json!({"attempt": attempt, "failed": tried}));
-    Err(last.unwrap_or_else(|| Failure::new("peel", reason)).into())
+    evidence.peel.push(Peeled { attempt, failed: tried, split: None });
+    Err(last.unwrap_or_else(|| Failure::new(Stage::Peel, reason)).into())
 }
 
 /// Sizes of S in the order tried: first `half`, then more.
@@ -218,7 +213,7 @@ fn patterns(
 }
 
 fn failure(reason: impl Into<String>) -> Halt {
-    Failure::new("peel", reason).into()
+    Failure::new(Stage::Peel, reason).into()
 }
 
 /// One split; `None` if its points cannot be placed.
@@ -229,7 +224,7 @@ fn peel_split(
     size: usize,
     ascent: Ascent,
     rng: &mut ChaCha8Rng,
-) -> Result<Option<(Peel, serde_json::Value)>, Halt> {
+) -> Result<Option<(Peel, PeelSplit)>, Halt> {
     let m0 = units.len();
     let held = choose(units, size, rng);
     let free: Vec<usize> = (0..m0).filter(|j| !held.contains(j)).collect();
@@ -306,10 +301,16 @@ fn peel_split(
         })
         .collect();
     let layer = resolve(&range, &inner, &p, ascent, rng)?;
-    let row = json!({
-        "held": size, "free": free.len(), "patterns": count, "m1": m1, "gap": gap.ratio, "error": noise,
-        "step": step.h, "off_diagonal": layer.off_diagonal,
-    });
+    let row = PeelSplit {
+        held: size,
+        free: free.len(),
+        patterns: count,
+        m1,
+        gap: gap.ratio,
+        error: noise,
+        step: step.h,
+        off_diagonal: layer.off_diagonal,
+    };
     Ok(Some((Peel { held, targets, places, values, layer }, row)))
 }
 

@@ -5,11 +5,12 @@
 //! of w (or log w) on r^2 gives rho_l^2, with no search. Then u_l(k) is known, and affine in the levels
 //! of T: another regression gives the rows of B.
 
+use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
 use super::peel::{Peel, Resolved, part_way};
 use crate::algebra::linalg::{least_squares, median, thin_svd};
-use crate::identify::{Failure, Halt};
+use crate::identify::failure::{Failure, Halt};
 use crate::network::Activation;
 
 /// Condition number up to which the patterns tell the rows of B apart.
@@ -158,7 +159,7 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
 }
 
 fn failure(reason: impl Into<String>) -> Halt {
-    Failure::new("second_layer", reason).into()
+    Failure::new(Stage::Peel, reason).into()
 }
 
 /// What relates w and r for one unit.

@@ -6,18 +6,21 @@
 //! draws its rows from where the second-order terms of f in y say that they are: those are about
 //! sum_l c_l h''(-tau_l) b_l b_l^T off the diagonal.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::SaturatedFits;
+use crate::identify::evidence::WidthTried;
+use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
-use serde_json::json;
 
 use crate::algebra::linalg::{least_squares, symmetric_eigen};
 use crate::draws;
+use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
-use crate::identify::first_layer::units::Unit;
-use crate::identify::fit::refine::{Sample, refine};
+use crate::identify::first_layer::unit::Unit;
+use crate::identify::fit::refine::refine;
+use crate::identify::fit::sample::Sample;
 use crate::identify::survey::line::half_width;
-use crate::identify::survey::probe::Landscape;
-use crate::identify::{Evidence, Failure, Halt};
 use crate::network::model::Model;
 use crate::network::shallow::Shallow;
 use crate::network::{Activation, Network};
@@ -38,18 +41,14 @@ const COMPLETIONS: usize = 100;
 
 /// A network with activations g and h, the hyperplanes and widths of `units` and the second layer that fits where they
 /// are saturated, to `values_each` values a parameter.
-#[allow(clippy::too_many_arguments)]
 pub fn assemble(
-    f: &mut dyn Oracle,
-    land: &Landscape,
+    cx: &mut Context<'_>,
     units: &[Unit],
     (g, h): (Activation, Activation),
     values_each: usize,
-    seed: u64,
-    attempt: u64,
-    deadline: Option<Deadline>,
-    evidence: &mut Evidence,
 ) -> Result<Network, Halt> {
+    let Context { f, land, seed, attempt, deadline, evidence } = cx;
+    let (land, seed, attempt, deadline) = (*land, *seed, *attempt, *deadline);
     let (d, m0) = (f.input_dim(), units.len());
     let rng = &mut draws::stream(seed, "saturated", attempt);
     let most = MOST_UNITS.min(m0);
@@ -86,8 +85,7 @@ pub fn assemble(
         for k in 0..STARTS {
             let span = span.as_ref().filter(|_| k % 2 == 0);
             let Some(start) = start(&sample, m1, span, h, rng) else { continue };
-            let scratch = &mut Evidence::default();
-            let (fit, _) = refine(&sample, start, accuracy, deadline, "saturated", scratch)?;
+            let (fit, _) = refine(&sample, start, accuracy, deadline)?;
             let sigma = sample.sigma(&fit);
             if best.as_ref().is_none_or(|b| sigma < b.0) {
                 best = Some((sigma, fit));
@@ -97,17 +95,16 @@ pub fn assemble(
             }
         }
         let Some((sigma, fit)) = best else { continue };
-        tried.push(json!({"m1": m1, "residual": sigma}));
+        tried.push(WidthTried { m1, residual: sigma });
         residuals.push(sigma);
         if sigma <= REACHED * accuracy {
             let fit = pruned(&sample, fit, accuracy, deadline)?;
-            tried.push(json!({"m1": fit.c.len(), "residual": sample.sigma(&fit)}));
-            evidence
-                .add("saturated", json!({"values": count, "accuracy": accuracy, "tried": tried}));
+            tried.push(WidthTried { m1: fit.c.len(), residual: sample.sigma(&fit) });
+            evidence.saturated.push(SaturatedFits { values: count, accuracy, tried });
             return Ok(network(d, units, g, fit));
         }
     }
-    evidence.add("saturated", json!({"values": count, "accuracy": accuracy, "tried": tried}));
+    evidence.saturated.push(SaturatedFits { values: count, accuracy, tried });
     Err(failure(format!(
         "no second layer of up to {most} units fits the values where the first layer is saturated"
     )))
@@ -125,8 +122,7 @@ fn pruned(
         let Shallow { a, theta, c, .. } = fit.clone();
         let (a, theta, c) = (a.remove_column(unit), theta.remove_row(unit), c.remove_row(unit));
         let fewer = Shallow { a, theta, c, ..fit.clone() };
-        let scratch = &mut Evidence::default();
-        let (fewer, _) = refine(sample, fewer, accuracy, deadline, "saturated", scratch)?;
+        let (fewer, _) = refine(sample, fewer, accuracy, deadline)?;
         if sample.sigma(&fewer) <= REACHED * accuracy {
             (fit, unit) = (fewer, 0);
         } else {
@@ -216,7 +212,7 @@ fn network(d: usize, units: &[Unit], g: Activation, second: Shallow) -> Network 
 }
 
 fn failure(reason: impl Into<String>) -> Halt {
-    Failure::new("saturated", reason).into()
+    Failure::new(Stage::Saturated, reason).into()
 }
 
 #[cfg(test)]

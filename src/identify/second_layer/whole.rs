@@ -13,21 +13,21 @@
 //! entries (i, t), i in S, are the same combinations of it at every level of t, times phi'(z_t): so the levels'
 //! slopes come out, and what of the diagonal is not in the row space is kappa * p.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::WholeSeen;
+use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
-use serde_json::json;
 
 use super::peel::{Derivatives, Peel, choose, derivatives, resolve};
 use crate::algebra::linalg::{least_squares, thin_svd};
 use crate::algebra::rank_one::Ascent;
 use crate::algebra::subspace::largest_gap;
 use crate::draws;
+use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
-use crate::identify::first_layer::units::Unit;
-use crate::identify::survey::probe::Landscape;
-use crate::identify::{Evidence, Failure, Halt};
-use crate::oracle::Oracle;
+use crate::identify::first_layer::unit::Unit;
 
 /// Levels lie within so many half widths of the middle.
 const FARTHEST: f64 = 0.6;
@@ -39,36 +39,26 @@ const ERROR: f64 = 10.0;
 const CLEAR_GAP: f64 = 10.0;
 
 /// All units' rows of the second layer; `attempt` varies S and T.
-pub fn whole(
-    f: &mut dyn Oracle,
-    land: &Landscape,
-    units: &[Unit],
-    ascent: Ascent,
-    seed: u64,
-    attempt: u64,
-    evidence: &mut Evidence,
-) -> Result<Peel, Halt> {
-    let placer = Placer::new(units, land);
-    let result = all_rows(f, units, &placer, ascent, seed, attempt);
+pub fn whole(cx: &mut Context<'_>, units: &[Unit], ascent: Ascent) -> Result<Peel, Halt> {
+    let placer = Placer::new(units, cx.land);
+    let result = all_rows(cx, units, &placer, ascent);
     let seen = match &result {
-        Ok((_, row)) => row.clone(),
-        Err(Halt::Failed(failure)) => json!({"failed": failure.reason}),
+        Ok((_, seen)) => seen.clone(),
+        Err(Halt::Failed(failure)) => WholeSeen::Failed { failed: failure.reason.clone() },
         Err(Halt::Oracle(_)) => return result.map(|(peel, _)| peel),
     };
-    evidence.add("whole", seen);
+    cx.evidence.whole.push(seen);
     result.map(|(peel, _)| peel)
 }
 
 fn all_rows(
-    f: &mut dyn Oracle,
+    cx: &mut Context<'_>,
     units: &[Unit],
     placer: &Placer,
     ascent: Ascent,
-    seed: u64,
-    attempt: u64,
-) -> Result<(Peel, serde_json::Value), Halt> {
+) -> Result<(Peel, WholeSeen), Halt> {
     let m0 = units.len();
-    let rng = &mut draws::stream(seed, "whole", attempt);
+    let rng = &mut draws::stream(cx.seed, "whole", cx.attempt);
     // m1 shows in the entries off the diagonal of S if there are more of them: in any case if they are more
     // than m0; less often, but from more patterns, if S is smaller.
     let most = m0.saturating_sub(2);
@@ -81,7 +71,7 @@ fn all_rows(
              dimensions",
         ));
     }
-    let size = sizes[attempt as usize % sizes.len()];
+    let size = sizes[cx.attempt as usize % sizes.len()];
     let fixed = choose(units, size, rng);
     let varied: Vec<usize> = (0..m0).filter(|j| !fixed.contains(j)).collect();
     let wanted = PATTERNS.1.max(PATTERNS.0 * m0);
@@ -90,7 +80,7 @@ fn all_rows(
     let moves = placer.moves(&all).ok_or_else(|| failure("the directions are dependent"))?;
     let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
     let points = DMatrix::from_columns(&points);
-    let Derivatives { mut p, mut hessians, values, step, .. } = derivatives(f, &points, &moves)?;
+    let Derivatives { mut p, mut hessians, values, step, .. } = derivatives(cx.f, &points, &moves)?;
 
     // The entries of S off the diagonal.
     let pairs: Vec<(usize, usize)> = fixed
@@ -159,10 +149,16 @@ fn all_rows(
     let inner: Vec<DMatrix<f64>> =
         hessians.iter().map(|hessian| range.transpose() * hessian * &range).collect();
     let layer = resolve(&range, &inner, &p, ascent, rng)?;
-    let row = json!({
-        "fixed": size, "varied": varied.len(), "patterns": places.len(), "m1": m1, "gap": gap.ratio,
-        "error": error, "step": step.h, "off_diagonal": layer.off_diagonal,
-    });
+    let row = WholeSeen::Found {
+        fixed: size,
+        varied: varied.len(),
+        patterns: places.len(),
+        m1,
+        gap: gap.ratio,
+        error,
+        step: step.h,
+        off_diagonal: layer.off_diagonal,
+    };
     let targets =
         all.iter().map(|&j| units[j].centre + places[0].signs[j] * units[j].half_width).collect();
     Ok((Peel { held: all, targets, places, values, layer }, row))
@@ -244,5 +240,5 @@ fn fit(design: &DMatrix<f64>, target: &DVector<f64>) -> Result<DVector<f64>, Hal
 }
 
 fn failure(reason: impl Into<String>) -> Halt {
-    Failure::new("whole", reason).into()
+    Failure::new(Stage::Peel, reason).into()
 }

@@ -1,14 +1,17 @@
 //! The directions a_i / |a_i|: the rank-one elements of W.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::DirectionsFound;
+use crate::identify::failure::Halt;
+use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
-use serde_json::json;
 
 use super::stack::Stack;
 use crate::algebra::joint_diagonalisation::pencil;
 use crate::algebra::rank_one::{self, Ascent, Candidate, Conditions};
 use crate::algebra::svec::smat;
 use crate::draws;
-use crate::identify::{Evidence, Failure};
+use crate::identify::failure::Failure;
 
 /// Least |P_W(u u^T)|^2 of a direction.
 const LEAST_SCORE: f64 = 0.999;
@@ -18,11 +21,11 @@ const STARTS: usize = 8;
 
 /// All m directions (unit columns, d x m), m the dimension of the stack's subspace.
 pub fn directions(
+    cx: &mut Context<'_>,
     stack: &Stack,
     ascent: Ascent,
-    seed: u64,
-    evidence: &mut Evidence,
-) -> Result<DMatrix<f64>, Failure> {
+) -> Result<DMatrix<f64>, Halt> {
+    let seed = cx.seed;
     let (d, m) = (stack.points.nrows(), stack.basis.ncols());
     let mut starts: Vec<DVector<f64>> = Vec::new();
     let mut off_diagonal = None;
@@ -57,23 +60,23 @@ pub fn directions(
     let extreme = |value: fn(&Conditions) -> f64, of: fn(f64, f64) -> f64| {
         conditions.iter().map(value).reduce(of)
     };
-    evidence.add(
-        "directions",
-        json!({
-            "found": found.len(), "of": m, "off_diagonal": off_diagonal,
-            "lowest_score": found.iter().map(|c| c.score).reduce(f64::min),
-            "least_spectral_norm": extreme(|c| c.spectral_norm, f64::min),
-            "largest_second_order": extreme(|c| c.second_order, f64::max),
-            "largest_distance": extreme(|c| c.distance, f64::max),
-            "least_separation": extreme(|c| c.separation, f64::min),
-        }),
-    );
+    cx.evidence.directions.push(DirectionsFound::Common {
+        found: found.len(),
+        of: m,
+        off_diagonal,
+        lowest_score: found.iter().map(|c| c.score).reduce(f64::min),
+        least_spectral_norm: extreme(|c| c.spectral_norm, f64::min),
+        largest_second_order: extreme(|c| c.second_order, f64::max),
+        largest_distance: extreme(|c| c.distance, f64::max),
+        least_separation: extreme(|c| c.separation, f64::min),
+    });
     if found.len() != m {
         let remark = if found.len() > m { ": too many units for so few inputs" } else { "" };
         return Err(Failure::new(
-            "directions",
+            Stage::Directions,
             format!("{} rank-one matrices in a subspace of dimension {m}{remark}", found.len()),
-        ));
+        )
+        .into());
     }
     let columns: Vec<DVector<f64>> = found.into_iter().map(|c| c.direction).collect();
     Ok(DMatrix::from_columns(&columns))

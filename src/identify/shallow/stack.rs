@@ -3,14 +3,15 @@
 //! Hess f(x) = A diag(c phi''(A^T x - theta)) A^T lies in W = span{a_i a_i^T} for every x, near or far: the singular
 //! values fall from the least of m directions to the error of the differences.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::StackSeen;
+use crate::stage::Stage;
 use nalgebra::DMatrix;
-use serde_json::json;
 
 use crate::algebra::subspace::{Subspace, largest_gap, leading};
 use crate::draws;
-use crate::identify::survey::probe::Landscape;
+use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::step;
-use crate::identify::{Evidence, Failure, Halt};
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
 use crate::oracle::stencil::HessianScheme;
@@ -37,8 +38,6 @@ pub struct Stack {
 
 /// How a stack is sampled.
 pub struct Plan<'a> {
-    /// Natural scale and accuracy of the black box.
-    pub land: &'a Landscape,
     /// Where points may be.
     pub region: &'a Region,
     /// Radius of the design; `None`: the natural scale.
@@ -51,28 +50,24 @@ pub struct Plan<'a> {
 
 /// Samples Hessians of `f`, whose origin is the centre of the region, twice as many until they are
 /// clearly more than the dimension of their span.
-pub fn local_stack(
-    f: &mut dyn Oracle,
-    plan: &Plan<'_>,
-    seed: u64,
-    attempt: u64,
-    evidence: &mut Evidence,
-) -> Result<Stack, Halt> {
+pub fn local_stack(cx: &mut Context<'_>, plan: &Plan<'_>) -> Result<Stack, Halt> {
+    let Context { f, land, seed, attempt, evidence, .. } = cx;
+    let (f, seed, attempt): (&mut dyn Oracle, _, _) = (*f, *seed, *attempt);
     let d = f.input_dim();
     if d < 2 {
         return Err(Failure::new(
-            "stack",
+            Stage::Stack,
             "one input: Hessians are numbers, and do not tell units apart",
         )
         .into());
     }
     let limit = plan.region.radius;
-    let natural = plan.land.scale * (d as f64).sqrt();
+    let natural = land.scale * (d as f64).sqrt();
     let first = plan.radius.unwrap_or(natural);
     let radius = (first * RADII[attempt as usize % RADII.len()]).min(FILLED * limit);
     let inner = Region { centre: nalgebra::DVector::zeros(d), radius: FILLED * limit };
     // Richardson's nodes lie up to 2 sqrt(2) h from a point, those of the search for h up to 2 h.
-    let largest = plan.land.scale.min((limit - inner.radius) / 3.0);
+    let largest = land.scale.min((limit - inner.radius) / 3.0);
     let mut rng = draws::stream(seed, "shallow stack", attempt);
     let mut draw = |count| plan.design.points(&mut rng, &inner.centre, radius, inner.radius, count);
 
@@ -101,11 +96,15 @@ pub fn local_stack(
         let Some(space) = leading(&hessians) else { break };
         let found = width(&space, plan.width, count, floor);
         let values: Vec<f64> = space.singular_values.iter().take(64).copied().collect();
-        evidence.add(
-            "stack",
-            json!({"hessians": count, "radius": radius, "step": step.h, "error": step.error,
-                "width": found, "singular_values": values, "floor": floor}),
-        );
+        evidence.stack.push(StackSeen::Local {
+            hessians: count,
+            radius,
+            step: step.h,
+            error: step.error,
+            width: found,
+            singular_values: values,
+            floor,
+        });
         match found {
             // Half as many again make sure that more Hessians would span no more.
             Some(m) if 2 * count >= 3 * m + 16 => {
@@ -117,7 +116,7 @@ pub fn local_stack(
         }
     }
     Err(Failure::new(
-        "stack",
+        Stage::Stack,
         "the singular values of the Hessians do not fall anywhere: more units than a space of this \
          dimension tells apart, or no one hidden layer",
     )

@@ -3,13 +3,13 @@
 //! Along an axis a saturated network stops changing where its last unit has saturated, which depends on the
 //! other inputs. A clipped one stops at the edge of the box, wherever the line runs.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::Clipped;
+use crate::identify::failure::Halt;
 use nalgebra::DMatrix;
-use serde_json::json;
 
-use super::probe::Landscape;
 use crate::draws;
-use crate::identify::Evidence;
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::Oracle;
 
 /// Axes looked at, and lines along each.
 const AXES: usize = 8;
@@ -25,14 +25,9 @@ const KINK: f64 = 1e-6;
 
 /// The nearest edge of a box to which the inputs are clipped, (axis, coordinate), if there is one. Values with
 /// random errors never stop changing, and show none.
-pub fn edge(
-    f: &mut dyn Oracle,
-    land: &Landscape,
-    seed: u64,
-    evidence: &mut Evidence,
-) -> Result<Option<(usize, f64)>, OracleError> {
-    let d = f.input_dim();
-    let rng = &mut draws::stream(seed, "clipping", 0);
+pub fn edge(cx: &mut Context<'_>) -> Result<Option<(usize, f64)>, Halt> {
+    let (d, land) = (cx.f.input_dim(), cx.land);
+    let rng = &mut draws::stream(cx.seed, "clipping", 0);
     let mut nearest: Option<(usize, f64)> = None;
     for axis in 0..d.min(AXES) {
         let lines = draws::gaussian(rng, d, LINES) * (0.3 * land.scale);
@@ -41,7 +36,7 @@ pub fn edge(
             let mut along = |ts: &[f64]| {
                 let points =
                     DMatrix::from_fn(d, ts.len(), |i, k| if i == axis { ts[k] } else { base[i] });
-                f.values(&points)
+                cx.f.values(&points)
             };
             let ts: Vec<f64> = EXPONENTS.map(|k| 2f64.powi(k) * land.scale).collect();
             let values = along(&ts)?;
@@ -65,7 +60,7 @@ pub fn edge(
         }
     }
     if let Some((axis, edge)) = nearest {
-        evidence.add("clipping", json!({"input": axis, "edge": edge}));
+        cx.evidence.clipping.push(Clipped { input: axis, edge });
     }
     Ok(nearest)
 }

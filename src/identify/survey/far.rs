@@ -3,11 +3,12 @@
 //! The natural scale is that of the steepest units. Where others are much less steep, it says nothing of
 //! how far one must go until these are saturated as well.
 
+use crate::identify::context::Context;
+use crate::identify::failure::Halt;
 use nalgebra::DMatrix;
 
-use super::probe::Landscape;
 use crate::draws;
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::Oracle;
 
 /// Rays from the origin.
 const RAYS: usize = 32;
@@ -18,9 +19,9 @@ const CHANGE: f64 = 100.0;
 
 /// The distance from the origin beyond which f no longer changes on half of the rays; no more than
 /// 2^19 natural scales. 640 queries.
-pub fn far(f: &mut dyn Oracle, land: &Landscape, seed: u64) -> Result<f64, OracleError> {
-    let d = f.input_dim();
-    let rng = &mut draws::stream(seed, "far", 0);
+pub fn far(cx: &mut Context<'_>) -> Result<f64, Halt> {
+    let (d, land) = (cx.f.input_dim(), cx.land);
+    let rng = &mut draws::stream(cx.seed, "far", 0);
     let mut points = DMatrix::zeros(d, RAYS * OCTAVES);
     for ray in 0..RAYS {
         let direction = draws::unit_vector(rng, d);
@@ -29,7 +30,7 @@ pub fn far(f: &mut dyn Oracle, land: &Landscape, seed: u64) -> Result<f64, Oracl
             points.set_column(ray * OCTAVES + octave, &place);
         }
     }
-    let values = f.values(&points)?;
+    let values = cx.f.values(&points)?;
     let mut last: Vec<f64> = values
         .as_slice()
         .chunks_exact(OCTAVES)

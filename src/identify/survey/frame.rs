@@ -4,12 +4,14 @@
 //! A sphere in inputs of which one counts a thousand times as much as another shows little of the other.
 
 use nalgebra::{DMatrix, DVector};
-use serde_json::json;
 
-use super::probe::{self, Landscape};
-use super::reduce::{self, Restricted};
+use super::landscape::Landscape;
+use super::reduce::Restricted;
+use super::{probe, reduce};
 use crate::draws;
-use crate::identify::{Evidence, Halt};
+use crate::identify::context::Context;
+use crate::identify::evidence::Framed;
+use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
 use crate::oracle::stencil::{self, GradientScheme};
 
@@ -42,24 +44,23 @@ impl Frame {
 }
 
 /// The frame of a black box that looks like `land`.
-pub fn frame(
-    f: &mut dyn Oracle,
-    land: Landscape,
-    seed: u64,
-    evidence: &mut Evidence,
-) -> Result<Frame, Halt> {
-    let stretches = stretches(f, &land, seed)?;
+pub fn frame(cx: &mut Context<'_>) -> Result<Frame, Halt> {
+    let (land, seed) = (cx.land.clone(), cx.seed);
+    let stretches = stretches(cx.f, &land, seed)?;
     if stretches.max() < EVEN * stretches.min() {
-        let points = reduce::reduce(f, &land, seed, evidence)?;
+        let points = reduce::reduce(cx)?;
         let (weights, outside) = (points.clone(), land.clone());
         return Ok(Frame { points, weights, land, outside });
     }
-    evidence.add("frame", json!({"stretches": stretches.as_slice()}));
+    cx.evidence.frame.push(Framed { stretches: stretches.as_slice().to_vec() });
     let stretch = DMatrix::from_diagonal(&stretches);
-    let f = &mut Restricted::by_values(f, &stretch);
+    let Context { f, attempt, deadline, evidence, .. } = cx;
+    let (attempt, deadline) = (*attempt, *deadline);
+    let f = &mut Restricted::by_values(*f, &stretch);
     let within = probe::probe(f, seed)?;
-    evidence.add("probe", json!(within));
-    let basis = reduce::reduce(f, &within, seed, evidence)?;
+    evidence.probe.push(within.clone());
+    let cx = &mut Context { f, land: &within, seed, attempt, deadline, evidence };
+    let basis = reduce::reduce(cx)?;
     let weights = DMatrix::from_diagonal(&stretches.map(f64::recip)) * &basis;
     Ok(Frame { points: stretch * basis, weights, land: within, outside: land })
 }

@@ -3,6 +3,7 @@
 pub(crate) mod clipping;
 pub(crate) mod far;
 pub(crate) mod frame;
+pub(crate) mod landscape;
 pub(crate) mod line;
 pub(crate) mod probe;
 pub(crate) mod reduce;

@@ -2,12 +2,13 @@
 //! accuracy of its values, all measured.
 
 use nalgebra::{DMatrix, DVector};
-use serde::Serialize;
 
 use crate::draws;
-use crate::identify::{Failure, Halt};
+use crate::identify::failure::{Failure, Halt};
+use crate::identify::survey::landscape::Landscape;
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
+use crate::stage::Stage;
 
 /// Scales tried: 2^-10 ..= 2^14.
 const EXPONENTS: std::ops::RangeInclusive<i32> = -10..=14;
@@ -25,32 +26,6 @@ const TABLE: usize = 9;
 const LINES: usize = 16;
 /// Noise above this share of the spread leaves nothing to identify.
 const MOST_NOISE: f64 = 0.02;
-
-/// What the probe measured.
-#[derive(Clone, Debug, Serialize)]
-pub struct Landscape {
-    /// Natural scale s1: the smallest s at which the standard deviation of f over x ~ N(0, s^2 I)
-    /// reaches half its largest value.
-    pub scale: f64,
-    /// The largest standard deviation over the scales.
-    pub spread: f64,
-    /// Accuracy (standard deviation of the noise) of values near the origin.
-    pub noise_near: f64,
-    /// What the accuracy loses per unit of |x|: a point far out is itself rounded.
-    pub noise_growth: f64,
-}
-
-impl Landscape {
-    /// Expected noise of a value at distance `radius` from the origin.
-    pub fn noise_at(&self, radius: f64) -> f64 {
-        self.noise_near + self.noise_growth * radius
-    }
-
-    /// The landscape of means of `repeats` values.
-    pub fn averaged(&self, repeats: usize) -> Landscape {
-        Landscape { noise_near: self.noise_near / (repeats as f64).sqrt(), ..self.clone() }
-    }
-}
 
 /// Measures the [`Landscape`]; fails on a black box that is constant, unbounded or mere noise.
 pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
@@ -91,7 +66,7 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
     }
     if last > MOST_GROWTH * before {
         return Err(Failure::new(
-            "probe",
+            Stage::Probe,
             format!(
                 "the values keep growing (standard deviation {before:.3e} at scale 2^{}, {last:.3e} at 2^{}): \
                  sigmoidal layers are bounded; rescale the inputs if its weights are below 1e-4",
@@ -113,12 +88,12 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
 }
 
 fn constant() -> Failure {
-    Failure::new("probe", "the black box is constant at every scale".to_owned())
+    Failure::new(Stage::Probe, "the black box is constant at every scale".to_owned())
 }
 
 fn noisy(noise: f64, spread: f64) -> Failure {
     Failure::new(
-        "probe",
+        Stage::Probe,
         format!("the values are mostly noise: accuracy {noise:.2e}, spread {spread:.2e}"),
     )
 }

@@ -1,15 +1,15 @@
 //! Fewer dimensions first: f depends on x through A^T x alone, so for d > m0 every gradient lies in
 //! the m0-dimensional range of A, and all later stages run there.
 
+use crate::identify::context::Context;
+use crate::identify::evidence::RangeFound;
 use nalgebra::{DMatrix, DVector};
-use serde_json::json;
 
 use super::line;
-use super::probe::Landscape;
 use crate::algebra::linalg::thin_svd;
 use crate::algebra::subspace::largest_gap;
 use crate::draws;
-use crate::identify::{Evidence, Halt};
+use crate::identify::failure::Halt;
 use crate::oracle::hessian_stack::{HessianStack, HostStack};
 use crate::oracle::stencil::{self, GradientScheme, HessianScheme};
 use crate::oracle::{Oracle, OracleError};
@@ -120,32 +120,23 @@ impl Oracle for Restricted<'_> {
 
 /// Orthonormal basis Q (d x k) of the range of the gradients; the identity where no clear gap shows
 /// that k < d.
-pub fn reduce(
-    f: &mut dyn Oracle,
-    land: &Landscape,
-    seed: u64,
-    evidence: &mut Evidence,
-) -> Result<DMatrix<f64>, Halt> {
-    let d = f.input_dim();
-    let mut rng = draws::stream(seed, "reduce", 0);
+pub fn reduce(cx: &mut Context<'_>) -> Result<DMatrix<f64>, Halt> {
+    let (d, land) = (cx.f.input_dim(), cx.land);
+    let mut rng = draws::stream(cx.seed, "reduce", 0);
     // Several scales: near the origin all units are active, farther out one at a time.
     let mut centres = draws::gaussian(&mut rng, d, 2 * d + 8);
     for (k, mut centre) in centres.column_iter_mut().enumerate() {
         centre *= land.scale * 2f64.powi(k as i32 % 3);
     }
-    let basis = range(f, land, centres, land.scale, evidence)?;
-    completed(f, land, basis, seed, evidence)
+    let basis = range(cx, centres, land.scale)?;
+    completed(cx, basis)
 }
 
 /// The range with what its gradients have missed: a steep unit is active at few points only, but f(x) and
 /// f(Q Q^T x) lie on different sides of its hyperplane often enough, and between them is its gradient.
-fn completed(
-    f: &mut dyn Oracle,
-    land: &Landscape,
-    mut basis: DMatrix<f64>,
-    seed: u64,
-    evidence: &mut Evidence,
-) -> Result<DMatrix<f64>, Halt> {
+fn completed(cx: &mut Context<'_>, mut basis: DMatrix<f64>) -> Result<DMatrix<f64>, Halt> {
+    let Context { f, land, seed, .. } = cx;
+    let (f, land, seed): (&mut dyn Oracle, _, _) = (*f, *land, *seed);
     let d = basis.nrows();
     let mut added = 0;
     let mut rng = draws::stream(seed, "reduce completed", 0);
@@ -189,7 +180,8 @@ fn completed(
         added += 1;
     }
     if added > 0 {
-        evidence.add("reduce", json!({"dimension": basis.ncols(), "added": added}));
+        let dimension = basis.ncols();
+        cx.evidence.reduce.push(RangeFound { dimension, added: Some(added), ..Default::default() });
     }
     // All of the space is best seen in its own coordinates.
     Ok(if basis.ncols() == d { DMatrix::identity(d, d) } else { basis })
@@ -197,12 +189,11 @@ fn completed(
 
 /// The same from gradients at the columns of `centres` (d x n), f varying over lengths of `scale`.
 pub fn range(
-    f: &mut dyn Oracle,
-    land: &Landscape,
+    cx: &mut Context<'_>,
     centres: DMatrix<f64>,
     scale: f64,
-    evidence: &mut Evidence,
 ) -> Result<DMatrix<f64>, Halt> {
+    let Context { f, land, evidence, .. } = cx;
     let d = f.input_dim();
     let identity = DMatrix::identity(d, d);
     if d == 1 {
@@ -218,8 +209,8 @@ pub fn range(
     // What noise alone puts into a direction that no gradient has.
     let tail = clear.iter().map(|g| (noise / g.norm()).powi(2)).sum::<f64>().sqrt();
     if columns.len() < d {
-        evidence
-            .add("reduce", json!({"dimension": d, "reason": "too few gradients above the noise"}));
+        let reason = Some("too few gradients above the noise");
+        evidence.reduce.push(RangeFound { dimension: d, reason, ..Default::default() });
         return Ok(identity);
     }
     let Some(svd) = thin_svd(&DMatrix::from_columns(&columns)) else { return Ok(identity) };
@@ -227,11 +218,14 @@ pub fn range(
     let allowed = (NOISE * tail).max(TRUNCATION * svd.s[0]);
     let reduced = gap.filter(|gap| gap.ratio > CLEAR_GAP && svd.s[gap.rank] < allowed);
     let dimension = reduced.map_or(d, |gap| gap.rank);
-    evidence.add(
-        "reduce",
-        json!({"dimension": dimension, "gap": gap.map(|g| g.ratio), "step": h,
-        "smallest": svd.s.last(), "allowed": allowed}),
-    );
+    evidence.reduce.push(RangeFound {
+        dimension,
+        gap: gap.map(|g| g.ratio),
+        step: Some(h),
+        smallest: svd.s.last().copied(),
+        allowed: Some(allowed),
+        ..Default::default()
+    });
     Ok(if dimension < d { svd.u.columns(0, dimension).into_owned() } else { identity })
 }
 

@@ -1,16 +1,18 @@
 //! Stage 8: fresh held-out queries, judged against the accuracy of the values and what it leaves open in
 //! the fit; and the bound on the parameter error.
 
-use nalgebra::DMatrix;
-use serde_json::json;
+use nalgebra::{DMatrix, DVector};
 
 use super::uncertainty::Uncertainty;
 use crate::draws;
-use crate::identify::fit::refine::Sample;
-use crate::identify::survey::probe::{Landscape, noise_here};
-use crate::identify::{Evidence, Halt};
+use crate::identify::context::Context;
+use crate::identify::evidence::Certified;
+use crate::identify::failure::Halt;
+use crate::identify::fit::sample::Sample;
+use crate::identify::survey::landscape::Landscape;
+use crate::identify::survey::probe::noise_here;
 use crate::network::model::Model;
-use crate::oracle::Oracle;
+use crate::oracle::{Oracle, OracleError};
 
 /// Held-out points.
 pub const POINTS: usize = 4000;
@@ -95,36 +97,53 @@ fn poisson_upper(seen: usize) -> f64 {
     high
 }
 
-/// Tests `network` on fresh points and bounds the error of its parameters from the fitted `sample`.
-pub fn certify<M: Model>(
-    f: &mut dyn Oracle,
-    land: &Landscape,
-    network: &M,
-    sample: &Sample,
-    seed: u64,
-    evidence: &mut Evidence,
-) -> Result<Certificate, Halt> {
-    let d = f.input_dim();
+/// Fresh points, and what f is there once it was asked: all attempts and rounds of a run face the same ones, so that
+/// a rare deviation has one chance to pass and not one an attempt.
+#[derive(Clone, Debug)]
+pub struct HeldOut {
+    /// d x n.
+    points: DMatrix<f64>,
+    values: Option<DVector<f64>>,
+}
+
+impl HeldOut {
+    /// Nothing is asked yet.
+    pub fn new(points: DMatrix<f64>) -> Self {
+        HeldOut { points, values: None }
+    }
+
+    fn values(&mut self, f: &mut dyn Oracle) -> Result<DVector<f64>, OracleError> {
+        if let Some(values) = &self.values {
+            return Ok(values.clone());
+        }
+        let values = f.values(&self.points)?;
+        self.values = Some(values.clone());
+        Ok(values)
+    }
+}
+
+/// The points of a pipeline that may ask anywhere, d x [`POINTS`].
+pub fn points(land: &Landscape, d: usize, seed: u64) -> DMatrix<f64> {
     let mut points = draws::gaussian(&mut draws::stream(seed, "certify", 0), d, POINTS);
     for (k, mut x) in points.column_iter_mut().enumerate() {
         x *= land.scale * SCALES[k % SCALES.len()];
     }
-    certify_at(f, land, network, sample, points, seed, evidence)
+    points
 }
 
-/// The same on given fresh points (d x n); around those that stand out, f is asked within a tenth of the
-/// natural scale.
-pub fn certify_at<M: Model>(
-    f: &mut dyn Oracle,
-    land: &Landscape,
+/// Tests `network` on fresh points and bounds the error of its parameters from the fitted `sample`; around the points
+/// that stand out, f is asked within a tenth of the natural scale.
+pub fn certify<M: Model>(
+    cx: &mut Context<'_>,
     network: &M,
     sample: &Sample,
-    points: DMatrix<f64>,
-    seed: u64,
-    evidence: &mut Evidence,
+    held_out: &mut HeldOut,
 ) -> Result<Certificate, Halt> {
-    let values = f.values(&points)?;
-    let residuals = network.values(&points) - &values;
+    let Context { f, land, seed, evidence, .. } = cx;
+    let (f, land, seed): (&mut dyn Oracle, _, _) = (*f, *land, *seed);
+    let values = held_out.values(f)?;
+    let points = &held_out.points;
+    let residuals = network.values(points) - &values;
     let sigma = sample.sigma(network);
     let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
     // Sums of units are rounded at their largest, wherever the noise was measured.
@@ -145,7 +164,7 @@ pub fn certify_at<M: Model>(
     // Rounding errors are larger where values are: what the fit shows of them holds elsewhere too.
     let usual = if sigma <= MOST_MISFIT * accuracy { sigma } else { 0.0 };
     let uncertainty = Uncertainty::new(network, sample, land.noise_near, seed);
-    let prediction = uncertainty.as_ref().map(|u| u.prediction(network, &points));
+    let prediction = uncertainty.as_ref().map(|u| u.prediction(network, points));
     let ratio = |k: usize, noise: f64| {
         let claimed = shown * land.noise_at(points.column(k).norm());
         let noise = noise.max(usual).max(claimed);
@@ -185,19 +204,25 @@ pub fn certify_at<M: Model>(
         error_bound: uncertainty.as_ref().map_or(f64::INFINITY, |u| u.bound),
     };
     let u = uncertainty.as_ref();
-    evidence.add(
-        "certify",
-        json!({
-            "held_out": certificate.held_out, "farthest": by_distance.last().map(|last| last.0),
-            "residual": certificate.residual, "excess": certificate.excess, "excess_allowed": DEVIATES,
-            "mean_excess": means, "mean_excess_allowed": MOST_MEAN,
-            "deviating": certificate.deviating, "deviating_share_below": certificate.deviating_share_below(),
-            "sigma": sigma, "accuracy": accuracy, "fitted": sample.values.len(),
-            "condition": u.map(|u| u.condition), "curvature": u.map(|u| u.curvature),
-            "cramer_rao": u.map(|u| u.cramer_rao), "error_bound": certificate.error_bound,
-            "error_bound_dependent": u.map(|u| u.dependent),
-        }),
-    );
+    evidence.certify.push(Certified {
+        held_out: certificate.held_out,
+        farthest: by_distance.last().map(|last| last.0),
+        residual: certificate.residual,
+        excess: certificate.excess,
+        excess_allowed: DEVIATES,
+        mean_excess: means,
+        mean_excess_allowed: MOST_MEAN,
+        deviating: certificate.deviating,
+        deviating_share_below: certificate.deviating_share_below(),
+        sigma,
+        accuracy,
+        fitted: sample.values.len(),
+        condition: u.map(|u| u.condition),
+        curvature: u.map(|u| u.curvature),
+        cramer_rao: u.map(|u| u.cramer_rao),
+        error_bound: certificate.error_bound,
+        error_bound_dependent: u.map(|u| u.dependent),
+    });
     Ok(certificate)
 }
 

@@ -1,10 +1,13 @@
 //! How an attempt ended, the rule for the verdict, and the choice among attempts.
 
 use super::certify::Certificate;
-use super::remedy;
-use crate::identify::{Evidence, Failure, Halt, Solution, Status};
+use super::remedy::Remedy;
+use crate::identify::evidence::Evidence;
+use crate::identify::failure::{Failure, Halt};
+use crate::identify::{Solution, Status};
 use crate::network::Network;
 use crate::oracle::{OracleError, StageUse};
+use crate::stage::Stage;
 
 /// A larger bound, relative to the parameters themselves, says nothing.
 const MOST_BOUND: f64 = 1.0;
@@ -14,7 +17,7 @@ pub struct Outcome<N = Network> {
     pub status: Status,
     pub reason: String,
     /// What may help, unless it is identified.
-    pub remedy: Option<&'static str>,
+    pub remedy: Option<Remedy>,
     pub network: Option<N>,
     pub certificate: Option<Certificate>,
 }
@@ -25,7 +28,7 @@ impl<N> Outcome<N> {
         Outcome {
             status: Status::NotIdentified,
             reason: failure.to_string(),
-            remedy: Some(remedy::of_stage(failure.stage)),
+            remedy: Some(Remedy::of_stage(failure.stage)),
             network: None,
             certificate: None,
         }
@@ -36,10 +39,10 @@ impl<N> Outcome<N> {
     pub fn judge(network: N, certificate: Certificate, tolerance: f64, accepted: bool) -> Self {
         let bound = certificate.error_bound;
         let (status, reason, remedy) = if let Some(difference) = difference(&certificate) {
-            (Status::Approximate, difference, Some(remedy::of_difference(&certificate)))
+            (Status::Approximate, difference, Some(of_difference(&certificate)))
         } else if bound > MOST_BOUND {
             let reason = "the values do not determine the parameters: at their accuracy the Jacobian is singular";
-            (Status::Approximate, reason.to_owned(), Some(remedy::OPEN))
+            (Status::Approximate, reason.to_owned(), Some(Remedy::Undetermined))
         } else if bound > tolerance {
             let reason = format!(
                 "values of an accuracy of {:.1e} allow a parameter error of {bound:.2e}: \
@@ -47,10 +50,10 @@ impl<N> Outcome<N> {
                 certificate.sigma,
                 next_digit(bound)
             );
-            (Status::Approximate, reason, Some(remedy::TOLERANCE))
+            (Status::Approximate, reason, Some(Remedy::LargerTolerance))
         } else if !accepted {
             let reason = "other widths were found than those given";
-            (Status::NotIdentified, reason.to_owned(), Some(remedy::WIDTHS))
+            (Status::NotIdentified, reason.to_owned(), Some(Remedy::OtherWidths))
         } else {
             (Status::Identified, "held-out residual at the oracle's accuracy".to_owned(), None)
         };
@@ -81,17 +84,15 @@ impl<N> Outcome<N> {
 
     /// Failures and the limits (queries, time, domain) are results of the run, reached in `stage`; what is
     /// left is a broken oracle.
-    pub fn settle(result: Result<Self, Halt>, stage: &'static str) -> Result<Self, OracleError> {
+    pub fn settle(result: Result<Self, Halt>, stage: Stage) -> Result<Self, OracleError> {
         match result {
             Ok(outcome) => Ok(outcome),
             Err(Halt::Failed(failure)) => Ok(Outcome::none(&failure)),
-            Err(Halt::Oracle(error @ OracleError::Budget { .. })) => {
-                Ok(Outcome::none(&Failure::new("budget", error.to_string())))
-            }
             Err(Halt::Oracle(error)) if error.is_limit() => {
                 let remedy = match error {
-                    OracleError::TimeLimit(_) => remedy::TIME,
-                    _ => remedy::DOMAIN,
+                    OracleError::Budget { .. } => Remedy::MoreQueries,
+                    OracleError::TimeLimit(_) => Remedy::MoreTime,
+                    _ => Remedy::LargerDomain,
                 };
                 let outcome = Outcome::none(&Failure::new(stage, error.to_string()));
                 Ok(Outcome { remedy: Some(remedy), ..outcome })
@@ -113,7 +114,7 @@ impl<N> Outcome<N> {
         Solution {
             status: self.status,
             reason: self.reason,
-            remedy: self.remedy.map(str::to_owned),
+            remedy: self.remedy,
             residual: certificate.map(|c| c.residual),
             // Where the black box is not this network, how far the parameters are off is undefined.
             parameter_error_bound: certificate
@@ -156,6 +157,15 @@ fn difference(certificate: &Certificate) -> Option<String> {
     }
 }
 
+/// Where the black box differs from the network.
+fn of_difference(certificate: &Certificate) -> Remedy {
+    if certificate.fits() && certificate.all_but_a_few() {
+        Remedy::ErringBlackBox
+    } else {
+        Remedy::MoreAttempts
+    }
+}
+
 /// The least number of one significant digit that is not below a finite `x` > 0.
 fn next_digit(x: f64) -> f64 {
     let unit = 10f64.powf(x.log10().floor());
@@ -182,7 +192,7 @@ pub fn first_identified<T, N>(
             Err(halt) => return Err(halt),
         }
     }
-    let nothing = || Failure::new("start", "nothing was tried");
+    let nothing = || Failure::new(Stage::Start, "nothing was tried");
     best.ok_or_else(|| first.unwrap_or_else(nothing).into())
 }
 
@@ -201,7 +211,7 @@ mod tests {
         [
             OracleError::TimeLimit(Duration::from_millis(1500)),
             OracleError::OutsideDomain { norm: 2.0, limit: 1.0 },
-            OracleError::Budget { limit: 9, used: 8, wanted: 2, stage: "stack".to_owned() },
+            OracleError::Budget { limit: 9, used: 8, wanted: 2, stage: Stage::Stack },
         ]
     }
 
@@ -262,14 +272,14 @@ mod tests {
     fn a_limit_alone_is_a_result_and_a_broken_oracle_is_not() {
         for limit in limits() {
             let reason = limit.to_string();
-            let settled = Outcome::<u8>::settle(Err(limit.into()), "refine").unwrap();
+            let settled = Outcome::<u8>::settle(Err(limit.into()), Stage::Refine).unwrap();
             assert_eq!(settled.status, Status::NotIdentified);
             assert!(settled.reason.ends_with(&reason), "{}", settled.reason);
         }
         let late = OracleError::TimeLimit(Duration::from_millis(1500));
-        let settled = Outcome::<u8>::settle(Err(late.into()), "refine").unwrap();
+        let settled = Outcome::<u8>::settle(Err(late.into()), Stage::Refine).unwrap();
         assert_eq!(settled.reason, "refine: the time limit of 1.5 s is reached");
         let broken = OracleError::Count { asked: 2, found: 1 };
-        assert!(Outcome::<u8>::settle(Err(broken.into()), "refine").is_err());
+        assert!(Outcome::<u8>::settle(Err(broken.into()), Stage::Refine).is_err());
     }
 }

@@ -1,61 +1,154 @@
-//! What a user can change when a run did not identify: one sentence for each way to end.
+//! What a user can change when a run did not identify: one remedy for each way to end.
+//!
+//! The library names settings; the command line says which of its options they are.
 
-use super::certify::Certificate;
+use std::fmt;
 
-/// After a stage that failed.
-pub(crate) fn of_stage(stage: &str) -> &'static str {
-    match stage {
-        "start" => "choose another --pipeline or other settings",
-        "budget" => "allow more queries: --max-queries",
-        "probe" => {
-            "rescale the inputs so that the black box changes over lengths of 1e-3 to 1e3, or ask a black box of \
-             more accurate values"
+use serde::{Serialize, Serializer};
+
+use crate::stage::Stage;
+
+/// What may help. Its text speaks of [`Settings`](crate::Settings).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Remedy {
+    /// The pipeline does not fit the settings.
+    OtherPipeline,
+    /// The limit on queries was reached.
+    MoreQueries,
+    /// The limit on time was reached.
+    MoreTime,
+    /// A query outside the domain was refused.
+    LargerDomain,
+    /// The black box changes over no length that was tried, or too little of it shows.
+    RescaledInputs,
+    /// The gradients show no range in the domain.
+    OtherRegion,
+    /// No Hessian stands above the noise.
+    MoreAccurateValues,
+    /// Far out the black box is no network.
+    NearAPoint,
+    /// The second layer was not found.
+    SecondLayer,
+    /// The directions near a point were not found.
+    OtherCentre,
+    /// The units of one hidden layer were not found.
+    ToldWidth,
+    /// The fit stops, or the values differ from the network.
+    MoreAttempts,
+    /// A few values differ from the network.
+    ErringBlackBox,
+    /// Inputs are clipped beyond the domain.
+    WithinTheBox,
+    /// Other widths than those given.
+    OtherWidths,
+    /// The values leave parameters open.
+    Undetermined,
+    /// The values leave less open than the parameters, but more than the tolerance.
+    LargerTolerance,
+}
+
+impl Remedy {
+    /// All of them.
+    pub const ALL: [Remedy; 17] = [
+        Remedy::OtherPipeline,
+        Remedy::MoreQueries,
+        Remedy::MoreTime,
+        Remedy::LargerDomain,
+        Remedy::RescaledInputs,
+        Remedy::OtherRegion,
+        Remedy::MoreAccurateValues,
+        Remedy::NearAPoint,
+        Remedy::SecondLayer,
+        Remedy::OtherCentre,
+        Remedy::ToldWidth,
+        Remedy::MoreAttempts,
+        Remedy::ErringBlackBox,
+        Remedy::WithinTheBox,
+        Remedy::OtherWidths,
+        Remedy::Undetermined,
+        Remedy::LargerTolerance,
+    ];
+
+    /// After a stage that failed.
+    pub fn of_stage(stage: Stage) -> Self {
+        match stage {
+            Stage::Start => Remedy::OtherPipeline,
+            Stage::Probe => Remedy::RescaledInputs,
+            Stage::Reduce => Remedy::OtherRegion,
+            Stage::Stack => Remedy::MoreAccurateValues,
+            Stage::Units | Stage::Polish | Stage::Hyperplanes => Remedy::NearAPoint,
+            Stage::Peel | Stage::Saturated | Stage::Scales => Remedy::SecondLayer,
+            Stage::Directions | Stage::Attribution => Remedy::OtherCentre,
+            Stage::Profiles => Remedy::ToldWidth,
+            Stage::Refine | Stage::Repair | Stage::Certify | Stage::Clipping => {
+                Remedy::MoreAttempts
+            }
         }
-        "reduce" => "ask in a larger domain (--domain-radius) or about another centre (--center)",
-        "stack" => {
-            "ask a black box of more accurate values: f64 instead of f32, more digits, less noise"
-        }
-        "units" | "hyperplanes" => {
-            "where inputs are clipped or the black box is another one far out, stay near a point: --pipeline \
-             entangled with --domain-radius; otherwise ask for more accurate values"
-        }
-        "peel" | "whole" | "second_layer" | "saturated" | "scales" => {
-            "allow more attempts (--attempts) from another --seed, or ask a black box of more accurate values; if \
-             neither helps, the second layer is too wide for the first, or there are not two of them"
-        }
-        "directions" | "ascent" | "attribution" => {
-            "take another --center or a larger --domain-radius; where the black box may be asked anywhere, the wide \
-             pipeline needs no such luck"
-        }
-        "profiles" => "give the width if it is known, another --seed or a larger --radius",
-        // A fit that stops, and what has no name here yet.
-        _ => {
-            "allow more attempts (--attempts) from another --seed; if the residual stays, the black box is no network \
-             with these activations and two hidden layers"
+    }
+
+    /// The sentence, in the names of [`Settings`](crate::Settings).
+    pub fn text(self) -> &'static str {
+        match self {
+            Remedy::OtherPipeline => "choose another `pipeline` or other settings",
+            Remedy::MoreQueries => "allow more queries: `max_queries`",
+            Remedy::MoreTime => {
+                "allow more time (`deadline`), or continue from a checkpoint: `Recorded` over a `Checkpoint`"
+            }
+            Remedy::LargerDomain => "allow a larger domain: `domain_radius`",
+            Remedy::RescaledInputs => {
+                "rescale the inputs so that the black box changes over lengths of 1e-3 to 1e3, or ask a black box \
+                 of more accurate values"
+            }
+            Remedy::OtherRegion => {
+                "ask in a larger domain (`domain_radius`) or about another centre (`local.centre`)"
+            }
+            Remedy::MoreAccurateValues => {
+                "ask a black box of more accurate values: f64 instead of f32, more digits, less noise"
+            }
+            Remedy::NearAPoint => {
+                "where inputs are clipped or the black box is another one far out, stay near a point: `pipeline` \
+                 `Entangled` with `domain_radius`; otherwise ask for more accurate values"
+            }
+            Remedy::SecondLayer => {
+                "allow more `attempts` from another `seed`, or ask a black box of more accurate values; if neither \
+                 helps, the second layer is too wide for the first, or there are not two of them"
+            }
+            Remedy::OtherCentre => {
+                "take another `local.centre` or a larger `domain_radius`; where the black box may be asked \
+                 anywhere, the wide pipeline needs no such luck"
+            }
+            Remedy::ToldWidth => {
+                "give the `width` if it is known, another `seed` or a larger `local.radius`"
+            }
+            Remedy::MoreAttempts => {
+                "allow more `attempts` from another `seed`; if the residual stays, the black box is no network with \
+                 these activations and this number of hidden layers"
+            }
+            Remedy::ErringBlackBox => {
+                "see whether the black box errs there: where it does, the network found may still be its own"
+            }
+            Remedy::WithinTheBox => {
+                "within the box the network is identified: `pipeline` `Entangled` with `domain_radius` says so of \
+                 the domain alone"
+            }
+            Remedy::OtherWidths => "leave the widths out, or correct them",
+            Remedy::Undetermined => "ask a black box of more accurate values",
+            Remedy::LargerTolerance => {
+                "accept a larger error (`tolerance`), or ask a black box of more accurate values"
+            }
         }
     }
 }
 
-/// After the limit on time.
-pub const TIME: &str =
-    "allow more time (--time-limit), or continue from a checkpoint: --checkpoint, then --resume";
-/// After a query outside the domain.
-pub(crate) const DOMAIN: &str = "allow a larger domain: --domain-radius";
-/// Inputs are clipped beyond the domain.
-pub(crate) const CLIPPED: &str = "within the box the network is identified: --pipeline entangled --domain-radius says so of the domain alone";
-/// Other widths than those given.
-pub(crate) const WIDTHS: &str = "leave the widths out, or correct them";
-/// The values leave parameters open.
-pub(crate) const OPEN: &str = "ask a black box of more accurate values";
-/// The values leave less open than the parameters, but more than the tolerance.
-pub(crate) const TOLERANCE: &str =
-    "accept a larger error (--tolerance), or ask a black box of more accurate values";
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
+    }
+}
 
-/// Where the black box differs from the network.
-pub(crate) fn of_difference(certificate: &Certificate) -> &'static str {
-    if certificate.fits() && certificate.all_but_a_few() {
-        "see whether the black box errs there: where it does, the network found may still be its own"
-    } else {
-        of_stage("refine")
+impl Serialize for Remedy {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.text())
     }
 }

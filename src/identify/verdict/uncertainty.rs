@@ -16,7 +16,8 @@ use nalgebra::{DMatrix, DVector};
 
 use crate::algebra::linalg::{InverseFactor, gram};
 use crate::draws;
-use crate::identify::fit::refine::{Equilibrated, Sample};
+use crate::identify::fit::refine::Equilibrated;
+use crate::identify::fit::sample::Sample;
 use crate::network::model::Model;
 
 /// The bound may be exceeded by chance in this share of the runs.

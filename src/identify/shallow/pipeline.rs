@@ -1,0 +1,201 @@
+//! The pipeline of one hidden layer, stage by stage.
+
+use nalgebra::{DMatrix, DVector};
+
+use super::stack::{Plan, Stack, local_stack};
+use super::{directions, profile};
+use crate::algebra::linalg::{dual, least_squares};
+use crate::algebra::svec::svec_outer;
+use crate::draws;
+use crate::identify::context::Coordinates;
+use crate::identify::error::IdentifyError;
+use crate::identify::evidence::Profiled;
+use crate::identify::failure::{Failure, Halt};
+use crate::identify::fit::sample::{self, Sample};
+use crate::identify::run::{FIT_FLOOR, Fit, Ground, Place, Run, in_domain};
+use crate::identify::scalars::family::families;
+use crate::identify::settings::Settings;
+use crate::identify::survey::landscape::Landscape;
+use crate::identify::survey::probe;
+use crate::identify::verdict::certify;
+use crate::identify::verdict::outcome::{Outcome, first_identified};
+use crate::identify::verdict::solution::Solution;
+use crate::network::Activation;
+use crate::network::model::Model;
+use crate::network::shallow::Shallow;
+use crate::oracle::views::centred::Region;
+use crate::oracle::{Observer, Oracle};
+use crate::stage::Stage;
+
+/// What a run on one hidden layer found; the width m stands for both widths.
+pub type ShallowSolution = Solution<Shallow, usize>;
+
+/// Scales of the fitted points where nothing bounds them, in natural scales.
+const FITTED: [f64; 4] = [0.5, 1.0, 2.0, 8.0];
+
+/// Identifies the network with one hidden layer behind `oracle` from values alone. Of the settings,
+/// `width` is the width that is known, if any.
+///
+/// # Errors
+/// Only if the oracle fails (an answer that is not finite, a dead process) or the settings are not
+/// [valid](Settings::validate) for one hidden layer.
+pub fn identify(
+    oracle: &mut dyn Oracle,
+    settings: &Settings,
+    observer: &mut dyn Observer,
+) -> Result<ShallowSolution, IdentifyError> {
+    let d = oracle.input_dim();
+    settings.validate(d, 1)?;
+    let solution = in_domain(oracle, settings, |oracle| {
+        let region = Region {
+            centre: settings.local.centre(d),
+            radius: settings.domain_radius.unwrap_or(f64::INFINITY),
+        };
+        let mut run = Run::new(oracle, observer, settings, Stage::SHALLOW);
+        let result = OneLayer { run: &mut run, region }.attempts();
+        let outcome = run.settle(result)?;
+        Ok(run.solution(outcome, |network| network.dims().1))
+    })?;
+    Ok(solution)
+}
+
+/// The pipeline on a run.
+struct OneLayer<'r, 'a> {
+    run: &'r mut Run<'a, usize>,
+    region: Region,
+}
+
+impl OneLayer<'_, '_> {
+    fn attempts(&mut self) -> Result<Outcome<Shallow>, Halt> {
+        let Settings { seed, attempts, .. } = self.run.settings;
+        self.run.meter.enter(Stage::Probe);
+        let Region { centre, radius } = &self.region;
+        let land = Coordinates::about(centre).of(&mut self.run.meter, |f| {
+            if self.region.is_bounded() {
+                probe::probe_within(f, *radius, seed)
+            } else {
+                probe::probe(f, seed)
+            }
+        })?;
+        self.run.accuracy = Some(land.noise_near);
+        self.run.evidence.probe.push(land.clone());
+        let rng = &mut draws::stream(seed, "shallow certify", 0);
+        let scales = certify::SCALES.map(|s| s * land.scale);
+        // Room for the short lines on which the noise is measured anew.
+        let inner = self.region.within(0.1 * land.scale);
+        self.run.hold_out(inner.gaussian(rng, &scales, certify::POINTS));
+        let region = &self.region;
+        self.run.attempts(0..attempts, |run, attempt| {
+            OneLayer { run, region: region.clone() }.attempt(&land, attempt)
+        })
+    }
+
+    /// Stack and directions, then the rest by activation.
+    fn attempt(&mut self, land: &Landscape, attempt: u64) -> Result<Outcome<Shallow>, Halt> {
+        let Settings { width, activation, .. } = self.run.settings;
+        let ascent = self.run.settings.ascent();
+        let local = self.run.settings.local.clone();
+        let region = &self.region;
+        let place = Place { coordinates: Coordinates::about(&region.centre), land, attempt };
+        let (radius, design) = (local.radius, local.design.unwrap_or_default());
+        let plan = Plan { region, radius, design, width };
+        let stack = self.run.stage(Stage::Stack, place, |cx| local_stack(cx, &plan))?;
+        self.run.widths = Some(stack.basis.ncols());
+        let directions = self
+            .run
+            .stage(Stage::Directions, place, |cx| directions::directions(cx, &stack, ascent))?;
+
+        self.run.meter.enter(Stage::Profiles);
+        let coefficients = coefficients(&stack, &directions)?;
+        let count = sample::size_for(&self.blank(&directions));
+        let sample = self.sample(land, count, attempt)?;
+        first_identified(families(activation), |&phi| {
+            let start = self.start(&stack, &directions, &coefficients, &sample, phi)?;
+            self.finish(land, start, &sample)
+        })
+    }
+
+    /// A network of the right shape, for counting.
+    fn blank(&self, directions: &DMatrix<f64>) -> Shallow {
+        let m = directions.ncols();
+        let zeros = DVector::zeros(m);
+        let (theta, c) = (zeros.clone(), zeros);
+        Shallow { a: directions.clone(), theta, c, c0: 0.0, phi: Activation::Tanh }
+    }
+
+    /// Fresh points all over the region, and their values.
+    fn sample(&mut self, land: &Landscape, count: usize, attempt: u64) -> Result<Sample, Halt> {
+        let rng = &mut draws::stream(self.run.settings.seed, "shallow sample", attempt);
+        let scales = FITTED.map(|s| s * land.scale);
+        let points = self.region.within(0.1 * land.scale).gaussian(rng, &scales, count);
+        let values = self.run.meter.values(&points)?;
+        Ok(Sample { points, values })
+    }
+
+    /// Norms and shifts from the profiles, then c and c0 by linear least squares on the sample.
+    fn start(
+        &mut self,
+        stack: &Stack,
+        directions: &DMatrix<f64>,
+        coefficients: &DMatrix<f64>,
+        sample: &Sample,
+        phi: Activation,
+    ) -> Result<Shallow, Halt> {
+        let m = directions.ncols();
+        let places = directions.transpose() * &stack.points;
+        let mut start = Shallow { phi, ..self.blank(directions) };
+        let mut worst = 0.0f64;
+        for i in 0..m {
+            let t: Vec<f64> = places.row(i).iter().copied().collect();
+            let values: Vec<f64> = coefficients.row(i).iter().copied().collect();
+            let fit = profile::fit(&t, &values, phi).ok_or_else(|| {
+                Failure::new(Stage::Profiles, "a unit has no curvature at any point")
+            })?;
+            worst = worst.max(fit.misfit);
+            start.a.column_mut(i).scale_mut(fit.slope);
+            // Back from the centre to the origin.
+            start.theta[i] = fit.shift + start.a.column(i).dot(&self.region.centre);
+        }
+        self.run.evidence.profiles.push(Profiled { activation: phi, largest_misfit: worst });
+        // The derivatives with respect to c and c0 are the last m + 1 rows of the Jacobian.
+        let jt = Model::jacobian_transposed(&start, &sample.points);
+        let linear = jt.rows(jt.nrows() - m - 1, m + 1).transpose();
+        let (weights, _) = least_squares(&linear, &sample.values, 1e-12).ok_or_else(|| {
+            Failure::new(Stage::Profiles, "the output weights have no least squares")
+        })?;
+        start.c.copy_from(&weights.rows(0, m));
+        start.c0 = weights[m];
+        Ok(start)
+    }
+
+    /// From a first network to the verdict.
+    fn finish(
+        &mut self,
+        land: &Landscape,
+        start: Shallow,
+        sample: &Sample,
+    ) -> Result<Outcome<Shallow>, Halt> {
+        self.run.meter.enter(Stage::Refine);
+        let floor = FIT_FLOOR * land.noise_near;
+        let (mut network, rms) = self.run.refined(sample, start, floor, |seen| &mut seen.refine)?;
+        let Settings { activation, width, .. } = self.run.settings;
+        if let Some(asked) = activation {
+            network = network.with_activation(asked).unwrap_or(network);
+        }
+        let accepted = width.is_none_or(|width| width == network.dims().1);
+        let fit = Fit { network, sample: sample.clone(), rms };
+        self.run.conclude(fit, Ground { land, land_of_fit: land, fresh: None }, accepted)
+    }
+}
+
+/// Coefficients of the v_i v_i^T in every Hessian, m x N, by least squares.
+fn coefficients(stack: &Stack, directions: &DMatrix<f64>) -> Result<DMatrix<f64>, Failure> {
+    let mut outer = DMatrix::zeros(stack.hessians.nrows(), directions.ncols());
+    for (v, mut outer) in directions.column_iter().zip(outer.column_iter_mut()) {
+        svec_outer(v.into_owned().as_slice(), outer.as_mut_slice());
+    }
+    let (dual, _) = dual(&outer).ok_or_else(|| {
+        Failure::new(Stage::Directions, "the matrices a_i a_i^T are linearly dependent")
+    })?;
+    Ok(dual.transpose() * &stack.hessians)
+}

@@ -1,0 +1,48 @@
+//! What a run returns.
+
+use serde::{Deserialize, Serialize};
+
+use crate::identify::evidence::Evidence;
+use crate::network::Network;
+use crate::oracle::StageUse;
+
+use super::remedy::Remedy;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Residuals at the oracle's accuracy, and a bound on the parameter error.
+    Identified,
+    /// A network that describes the black box, but not to its accuracy or not with a small bound.
+    Approximate,
+    /// No network; the reason names the stage.
+    NotIdentified,
+}
+
+/// The result of a run. A network that cannot be identified is a result, not an error.
+#[derive(Clone, Debug)]
+pub struct Solution<N = Network, W = (usize, usize)> {
+    /// How it ended.
+    pub status: Status,
+    /// Why, in a sentence.
+    pub reason: String,
+    /// What may help, unless it is identified.
+    pub remedy: Option<Remedy>,
+    /// The network, if there is one.
+    pub network: Option<N>,
+    /// (m0, m1), as far as they were found; for one hidden layer m.
+    pub widths: Option<W>,
+    /// Largest residual on held-out points.
+    pub residual: Option<f64>,
+    /// Bound on the parameter error, relative to each tensor's largest entry (at least 1).
+    pub parameter_error_bound: Option<f64>,
+    /// Measured accuracy of the oracle's values near the origin.
+    pub oracle_accuracy: Option<f64>,
+    /// Queries asked.
+    pub queries: u64,
+    /// Queries and seconds by stage.
+    pub stages: Vec<StageUse>,
+    /// What every stage saw.
+    pub evidence: Evidence,
+}

@@ -1,0 +1,397 @@
+//! The wide pipeline, the default one: far out units are saturated, and show one by one.
+//!
+//! | stage | what it finds |
+//! |---|---|
+//! | probe, reduce | accuracy and scale of f, the range of its first layer, coordinates of even influence ([`survey`](super::survey)) |
+//! | stack, units, polish | the directions of the first layer ([`first_layer`](super::first_layer)) |
+//! | peel, scales | the second layer, then all shifts and scales ([`second_layer`](super::second_layer), [`scalars`](super::scalars)) |
+//! | hyperplanes, saturated | the same by values alone, for values too inaccurate for differences |
+//! | refine, certify | all parameters to rounding, and the verdict ([`Run::conclude`]) |
+//! | clipping | where an attempt failed: are the inputs clipped to a box? Then the network within it |
+
+use nalgebra::DMatrix;
+
+use super::context::{Context, Coordinates};
+use super::entangled::pipeline::{self as entangled, Entangled};
+use super::evidence::{Contest, RowsFound, Scaled};
+use super::failure::{Failure, Halt};
+use super::first_layer::unit::Unit;
+use super::first_layer::wide_stack::wide_stack;
+use super::first_layer::{hyperplanes, units};
+use super::fit::active;
+use super::fit::sample::{self, Sample};
+use super::run::{FIT_FLOOR, Fit, Fresh, Ground, Place, Purpose, Run};
+use super::scalars::family::{contest, families};
+use super::scalars::scales;
+use super::second_layer::{peel, rows, saturated, whole};
+use super::settings::{Pipeline, Settings};
+use super::survey::frame::{self, Frame};
+use super::survey::landscape::Landscape;
+use super::survey::{clipping, far, probe};
+use super::verdict::certify;
+use super::verdict::outcome::{Outcome, first_identified};
+use super::verdict::remedy::Remedy;
+use super::verdict::solution::Status;
+use crate::draws;
+use crate::network::Network;
+use crate::oracle::{Averaged, Found, Oracle, OracleError};
+use crate::stage::Stage;
+
+/// Search effort: times that a fit may be given more values.
+const MOST_ROUNDS: usize = 2;
+/// Search effort: splits of the first layer tried in an attempt.
+const SPLITS: u64 = 3;
+/// Noise, relative to the spread, from which on values alone are tried too. Second differences of it over steps of
+/// its fourth root keep a relative error of its square root, 1e-6 here: far below what they must show.
+const INACCURATE: f64 = 1e-12;
+/// Noise, relative to the spread, from which on values alone are tried first: the square root of it, 1e-4, is as large
+/// as what second differences must show.
+const COARSE: f64 = 1e-8;
+/// Search effort: noise, relative to the spread, that means of coarse values are to have.
+const NOISE_OF_MEANS: f64 = 3e-4;
+/// Search effort: values in such a mean at most.
+const MOST_REPEATS: usize = 64;
+/// Search effort: single values are taken so many times as often as means.
+const SINGLE: usize = 4;
+/// How far apart the points of a mean are, in natural scales: f changes by a thousandth of its spread there.
+const APART: f64 = 1e-3;
+/// The share of a box of inputs that is asked in: its edges are located to less than a hundredth.
+const WITHIN_BOX: f64 = 0.99;
+
+/// The wide pipeline on a run.
+pub(crate) struct Wide<'r, 'a> {
+    run: &'r mut Run<'a, (usize, usize)>,
+    /// What is known of f over the inputs, once it was probed.
+    frame: Frame,
+    /// The distance from which on f is constant between hyperplanes.
+    far: f64,
+}
+
+/// Inputs beyond it have no effect.
+struct InputBox {
+    /// The input whose edge is nearest to the origin, of those looked at.
+    input: usize,
+    /// Where that is.
+    edge: f64,
+    /// The natural scale of f.
+    scale: f64,
+}
+
+/// What the first network is found by.
+enum Means {
+    /// By Hessians and gradients.
+    Differences,
+    /// By values alone.
+    Values,
+}
+
+/// A way to the second layer.
+#[derive(Clone, Copy)]
+enum Way {
+    /// The peel with this split of the first layer.
+    Split(u64),
+    /// All units in their active range.
+    Whole,
+}
+
+/// Means of values at points a hair apart.
+struct Averages {
+    repeats: usize,
+    apart: f64,
+    land: Landscape,
+    attempt: u64,
+}
+
+/// Runs the pipeline: probe and reduce once, then attempts until one is certified; then within the box to which
+/// the inputs are clipped, if they are.
+pub(crate) fn identify(run: &mut Run<'_, (usize, usize)>) -> Result<Outcome, OracleError> {
+    let mut inputs_box = None;
+    let result = Wide::survey(run).and_then(|mut wide| wide.attempts(&mut inputs_box));
+    let outcome = run.settle(result)?;
+    match inputs_box {
+        Some(inputs) => within(run, &inputs, outcome),
+        None => Ok(outcome),
+    }
+}
+
+/// The black box within the box to which it clips its inputs, by the pipeline that stays near a point;
+/// `outside` is what came of the wide one.
+fn within(
+    run: &mut Run<'_, (usize, usize)>,
+    inputs: &InputBox,
+    outside: Outcome,
+) -> Result<Outcome, OracleError> {
+    let InputBox { input, edge, scale } = inputs;
+    let natural = entangled::natural_radius(*scale, run.meter.input_dim());
+    let radius = (WITHIN_BOX * edge).min(natural);
+    let settings = Settings {
+        pipeline: Pipeline::Entangled,
+        domain_radius: Some(radius),
+        attempts: 1,
+        ..run.settings.clone()
+    };
+    let result = Entangled::new(run, settings).identify();
+    let inside = run.settle(result)?;
+    let clipped = format!("the inputs are clipped: input {input} has no effect beyond {edge:.4}");
+    let (mut best, note) = if inside.better_than(&outside) {
+        (inside, format!("; that is within {radius:.4} of the origin: {clipped}"))
+    } else {
+        (outside, format!("; {clipped}, and within {radius:.4}: {}", inside.reason))
+    };
+    if best.status == Status::Identified {
+        // The network and its bound are right, but f is that network in the box only.
+        best.status = Status::Approximate;
+        best.remedy = Some(Remedy::WithinTheBox);
+    }
+    best.reason.push_str(&note);
+    Ok(best)
+}
+
+impl<'r, 'a> Wide<'r, 'a> {
+    /// Probe and reduce.
+    fn survey(run: &'r mut Run<'a, (usize, usize)>) -> Result<Self, Halt> {
+        let seed = run.settings.seed;
+        run.meter.enter(Stage::Probe);
+        let land = probe::probe(&mut run.meter, seed)?;
+        run.accuracy = Some(land.noise_near);
+        run.evidence.probe.push(land.clone());
+        let inputs = Place { coordinates: Coordinates::INPUTS, land: &land, attempt: 0 };
+        let frame = run.stage(Stage::Reduce, inputs, frame::frame)?;
+        let far = run.work(place(&frame, 0), far::far)?;
+        run.evidence.far.push(far);
+        run.hold_out(certify::points(&frame.outside, run.meter.input_dim(), seed));
+        Ok(Wide { run, frame, far })
+    }
+
+    /// Attempts until one is final; `inputs_box` is filled where the first one shows that the inputs are clipped,
+    /// which ends them.
+    fn attempts(&mut self, inputs_box: &mut Option<InputBox>) -> Result<Outcome, Halt> {
+        let all = self.run.settings.attempts;
+        let first = self.some_attempts(0..1)?;
+        if !first.is_final() {
+            *inputs_box = self.find_box()?;
+        }
+        if first.is_final() || inputs_box.is_some() || all == 1 {
+            return Ok(first);
+        }
+        match self.some_attempts(1..all) {
+            Ok(later) if later.better_than(&first) => Ok(later),
+            Ok(_) => Ok(first),
+            // Out of queries, time or the domain: what the first attempt brought still counts.
+            Err(Halt::Oracle(error)) if error.is_limit() => Ok(first),
+            Err(halt) => Err(halt),
+        }
+    }
+
+    /// What a failure leaves is an outcome too: the first one names it.
+    fn some_attempts(&mut self, attempts: std::ops::Range<u64>) -> Result<Outcome, Halt> {
+        let (frame, far) = (&self.frame, self.far);
+        self.run.attempts(attempts, |run, attempt| {
+            match (Attempt { run, frame, far, attempt }).outcome() {
+                Err(Halt::Failed(failure)) => Ok(Outcome::none(&failure)),
+                outcome => outcome,
+            }
+        })
+    }
+
+    /// Are the inputs clipped to a box? Where a limit leaves that open, they are not known to be.
+    fn find_box(&mut self) -> Result<Option<InputBox>, Halt> {
+        let land = &self.frame.outside;
+        let inputs = Place { coordinates: Coordinates::INPUTS, land, attempt: 0 };
+        match self.run.stage(Stage::Clipping, inputs, clipping::edge) {
+            Ok(edge) => Ok(edge.map(|(input, edge)| InputBox { input, edge, scale: land.scale })),
+            Err(Halt::Oracle(error)) if error.is_limit() => Ok(None),
+            Err(halt) => Err(halt),
+        }
+    }
+}
+
+/// One attempt.
+struct Attempt<'w, 'a> {
+    run: &'w mut Run<'a, (usize, usize)>,
+    frame: &'w Frame,
+    far: f64,
+    attempt: u64,
+}
+
+/// The frame's coordinates, with derivatives from values.
+fn place(frame: &Frame, attempt: u64) -> Place<'_> {
+    Place { coordinates: Coordinates::along(&frame.points), land: &frame.land, attempt }
+}
+
+impl Attempt<'_, '_> {
+    /// By what suits the accuracy of the values, then by what else might.
+    fn outcome(&mut self) -> Result<Outcome, Halt> {
+        let noise = self.frame.land.noise_near / self.frame.land.spread;
+        let means: &[Means] = if noise > COARSE {
+            &[Means::Values, Means::Differences]
+        } else if noise > INACCURATE {
+            &[Means::Differences, Means::Values]
+        } else {
+            &[Means::Differences]
+        };
+        first_identified(means, |by| match by {
+            Means::Values => self.by_values(),
+            Means::Differences => self.by_differences(),
+        })
+    }
+
+    /// All stages, by Hessians and gradients.
+    fn by_differences(&mut self) -> Result<Outcome, Halt> {
+        let (frame, far, attempt) = (self.frame, self.far, self.attempt);
+        let ascent = self.run.settings.ascent();
+        let place = place(frame, attempt);
+        // Massive: by whatever the oracle has for Hessians.
+        let coordinates = place.coordinates.with_own_derivatives();
+        let mut stack = self.run.stage(Stage::Stack, Place { coordinates, ..place }, wide_stack)?;
+        let (basis, gap) = (&stack.basis, stack.gap.ratio);
+        self.run.meter.found(Found::Subspace { frame: &frame.points, basis, gap });
+
+        let mut units = self
+            .run
+            .stage(Stage::Units, place, |cx| units::find_units(cx, far, &mut stack, ascent))?;
+        self.run.widths = Some((units.len(), 0));
+        if units.is_empty() {
+            return Err(no_units().into());
+        }
+        self.run.stage(Stage::Polish, place, |cx| units::polish(cx, far, &mut units))?;
+        self.found_units(&units);
+
+        // Several splits: the first that leads to a certified network is as good as any.
+        let mut ways: Vec<Way> =
+            (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
+        ways.insert(1, Way::Whole);
+        first_identified(ways, |way| self.second_layer(&units, way))
+    }
+
+    /// All stages by values alone, for values too inaccurate for differences.
+    fn by_values(&mut self) -> Result<Outcome, Halt> {
+        let land = &self.frame.land;
+        let repeats = (land.noise_near / (NOISE_OF_MEANS * land.spread)).powi(2);
+        let repeats = (repeats.ceil() as usize).clamp(1, MOST_REPEATS);
+        let units = self.averaged(Stage::Hyperplanes, repeats, |cx| hyperplanes::find_units(cx))?;
+        self.run.widths = Some((units.len(), 0));
+        if units.is_empty() {
+            return Err(no_units().into());
+        }
+        self.found_units(&units);
+        let (first, second) = self.run.settings.activations();
+        // Rounded values have one error each wherever f is constant, which no mean lowers: different places do.
+        let means = [(repeats, saturated::VALUES), (1, SINGLE * saturated::VALUES)];
+        let means = &means[..if repeats > 1 { 2 } else { 1 }];
+        let ways = families(first).iter().flat_map(|&g| {
+            families(second).iter().flat_map(move |&h| means.iter().map(move |&mean| (g, h, mean)))
+        });
+        first_identified(ways, |(g, h, (repeats, values_each))| {
+            let start = self.averaged(Stage::Saturated, repeats, |cx| {
+                saturated::assemble(cx, &units, (g, h), values_each)
+            })?;
+            self.conclude(start)
+        })
+    }
+
+    /// A stage that is given means of `repeats` values in place of values.
+    fn averaged<T>(
+        &mut self,
+        stage: Stage,
+        repeats: usize,
+        work: impl FnOnce(&mut Context<'_>) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
+        let land = self.frame.land.averaged(repeats);
+        let apart = APART * self.frame.land.scale;
+        self.run.stage(stage, place(self.frame, self.attempt), |cx| {
+            let Context { f, seed, attempt, deadline, evidence, .. } = cx;
+            let (seed, attempt, deadline) = (*seed, *attempt, *deadline);
+            let rng = draws::stream(seed, "averaged", attempt);
+            let f = &mut Averaged::new(*f, repeats, apart, rng);
+            work(&mut Context { f, land: &land, seed, attempt, deadline, evidence })
+        })
+    }
+
+    /// Shows the observer the directions of the first layer.
+    fn found_units(&mut self, units: &[Unit]) {
+        let weights = &self.frame.weights;
+        let directions: Vec<_> =
+            units.iter().map(|unit| (weights * &unit.direction).normalize()).collect();
+        let directions = DMatrix::from_columns(&directions);
+        self.run.meter.found(Found::FirstLayer { directions: &directions, about: None });
+    }
+
+    /// From the first layer to the verdict, one way.
+    fn second_layer(&mut self, units: &[Unit], way: Way) -> Result<Outcome, Halt> {
+        let ascent = self.run.settings.ascent();
+        let place = place(self.frame, self.attempt);
+        let peel = match way {
+            Way::Split(split) => {
+                self.run.stage(Stage::Peel, Place { attempt: split, ..place }, |cx| {
+                    peel::peel(cx, units, ascent)
+                })
+            }
+            Way::Whole => self.run.stage(Stage::Peel, place, |cx| whole::whole(cx, units, ascent)),
+        }?;
+        self.run.widths = Some((units.len(), peel.layer.beta.ncols()));
+
+        // What is seen of each layer orders the activations, and drops those that surely are not.
+        let (first, second) = self.run.settings.activations();
+        let seconds = contest(families(second), |h| {
+            rows::second_layer(&peel, h).map(|layer| (layer.misfit, layer))
+        })?;
+        first_identified(&seconds, |h| {
+            let readings = self
+                .run
+                .stage(Stage::Scales, place, |cx| scales::read(cx, units, &peel, &h.what))?;
+            let seed = self.run.settings.seed;
+            let starts = contest(families(first), |g| {
+                let pair = (g, h.activation);
+                let start = scales::assemble(&readings, units, &peel, &h.what, pair, seed)?;
+                Ok((start.misfit, start))
+            })?;
+            first_identified(starts, |g| {
+                let evidence = &mut self.run.evidence;
+                evidence.second_layer.push(RowsFound { affinity: h.what.affinity });
+                evidence
+                    .scales
+                    .push(Scaled::Read { worst_misfit: g.what.worst, bundles: g.what.bundles });
+                let layers = [g.activation, h.activation];
+                evidence.activation.push(Contest { layers, margins: [g.margin, h.margin] });
+                self.conclude(g.what.network)
+            })
+        })
+    }
+
+    /// From a first network to the verdict.
+    fn conclude(&mut self, start: Network) -> Result<Outcome, Halt> {
+        let Frame { points: q, weights, land, .. } = self.frame;
+        let seed = self.run.settings.seed;
+        let count = sample::size_for(&start);
+        let sample = self.run.stage(Stage::Refine, place(self.frame, 0), |cx| {
+            active::sample(cx.f, land, &start, count, seed, "refine")
+        })?;
+        let floor = FIT_FLOOR * land.noise_near;
+        let (network, rms) = self.run.refined(&sample, start, floor, |seen| &mut seen.refine)?;
+        let network = self.run.settings.as_asked(Network { a: weights * &network.a, ..network });
+        let sample = Sample { points: q * &sample.points, ..sample };
+        let widths = (network.a.ncols(), network.b.ncols());
+        let accepted = self.run.settings.widths.is_none_or(|expected| expected == widths);
+        let Frame { outside, .. } = self.frame;
+        let draw = |f: &mut dyn Oracle, network: &Network, count, purpose| {
+            let name = match purpose {
+                Purpose::AllInputs => "refine all inputs".to_owned(),
+                Purpose::More(round) => format!("refine more {round}"),
+            };
+            active::sample(f, outside, network, count, seed, &name)
+        };
+        let reduced = !self.frame.is_whole();
+        let fresh = Some(Fresh { reduced, rounds: MOST_ROUNDS, draw: &draw });
+        let ground = Ground { land: outside, land_of_fit: land, fresh };
+        self.run.conclude(Fit { network, sample, rms }, ground, accepted)
+    }
+}
+
+fn no_units() -> Failure {
+    Failure::new(
+        Stage::Units,
+        "no direction has a transition of its own: far out the black box is not constant between \
+         hyperplanes",
+    )
+}
