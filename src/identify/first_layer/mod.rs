@@ -2,5 +2,6 @@
 
 pub(crate) mod hyperplanes;
 pub(crate) mod place;
+pub(crate) mod tolerances;
 pub(crate) mod units;
 pub(crate) mod wide_stack;
