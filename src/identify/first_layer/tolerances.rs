@@ -47,7 +47,7 @@ pub(crate) const PLANE_SAFETY: f64 = 2.0;
 /// First sampling scale of the wide stack, in natural scales; it is doubled until the gap is clear. A smaller one costs
 /// more stacks, a larger one keeps fewer Hessians.
 pub(crate) const STACK_FIRST_SCALE: f64 = 16.0;
-/// Scales tried, a stack of Hessians each.
+/// Scales tried for the wide stack, one stack of Hessians each.
 pub(crate) const STACK_MOST_SCALES: usize = 5;
 /// Hessians a dimension in the first stack.
 pub(crate) const STACK_HESSIANS: usize = 6;
@@ -96,7 +96,8 @@ pub(crate) const LINE_OFFSET: f64 = 0.25;
 /// Known units explain a line over this many times their saturation: a larger zone hides more of other units,
 /// a smaller one takes the ends of a transition for another.
 pub(crate) const EXPLAINED_WIDTHS: f64 = 1.5;
-/// And over this many times their angle errors times the length of the line.
+/// Known units explain a line over this many times their angle errors times its length, too: how far their
+/// crossings may be from where they are expected.
 pub(crate) const EXPLAINED_ANGLES: f64 = 4.0;
 /// Half length of the lines scanned for values with noise, in natural scales: longer ones hold the zones of known
 /// units more easily and give longer levers; a zoom more is needed for each factor of 16.
@@ -112,7 +113,7 @@ pub(crate) const SINGLE_STRETCH: f64 = 192.0;
 pub(crate) const NORMAL_GRADIENTS: usize = 8;
 /// Gradients averaged for a first normal where they are inaccurate, at most.
 pub(crate) const NORMAL_MOST_GRADIENTS: f64 = 64.0;
-/// Their centres differ by this share of a half width, so that rounded values differ.
+/// The centres of the gradients averaged differ by this share of a half width, so that rounded values differ.
 pub(crate) const NORMAL_JITTER: f64 = 0.02;
 /// Crossings a dimension in a round of turning a normal.
 pub(crate) const TURN_CROSSINGS: usize = 3;
@@ -169,7 +170,7 @@ pub(crate) const AWAY_REMAINDER: f64 = 1e-6;
 pub(crate) const AWAY_COSINE: f64 = 0.98;
 /// The polish looks for a transition over this many half widths on either side.
 pub(crate) const POLISH_REACH: f64 = 2.0;
-/// And over this many angle errors times the distance of the placement.
+/// The polish looks for a transition this many angle errors times the distance of the placement farther, too.
 pub(crate) const POLISH_ANGLES: f64 = 3.0;
 /// A direction seen in the polish may differ from that before by this many times its error.
 pub(crate) const POLISH_TOLERANCE: f64 = 10.0;

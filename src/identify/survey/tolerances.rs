@@ -92,9 +92,9 @@ pub(crate) const RESOLVED_CELLS: usize = 10;
 pub(crate) const FAINT_CENTRES: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
 /// First guesses of how wide a faint step is, as shares of the range; more cost time, no queries.
 pub(crate) const FAINT_WIDTHS: [f64; 2] = [0.03, 0.15];
-/// Scales at which the spread is measured, as powers of 2.
+/// Scales at which the spread is measured, as powers of 2: a natural scale outside of them is not found.
 pub(crate) const PROBE_EXPONENTS: std::ops::RangeInclusive<i32> = -10..=14;
-/// In a bounded region: octaves down from its radius in which the spread is measured.
+/// Octaves down from the radius of a bounded region in which the spread is measured.
 pub(crate) const PROBE_OCTAVES: i32 = 12;
 /// Points at each scale: the standard deviation is known to 1 / sqrt(2 n) = 9 %, and the natural scale to an octave.
 pub(crate) const PROBE_POINTS: usize = 64;
@@ -110,13 +110,14 @@ pub(crate) const NOISE_STEPS: [f64; 5] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
 /// Centres of the gradients that tell the range: so many a dimension, and so many more. More find flat units more
 /// surely; what is missed is added by the check.
 pub(crate) const RANGE_CENTRES: (usize, usize) = (2, 8);
-/// Octaves of scales from the natural one outwards at which these centres lie in turn.
+/// Octaves of scales from the natural one outwards at which the centres of those gradients lie in turn; more see
+/// flatter units, and fewer of each.
 pub(crate) const RANGE_SCALES: i32 = 3;
 /// Points at which the range is checked: more find units that are active more rarely.
 pub(crate) const CHECKS: usize = 192;
-/// Octaves of scales at which these points lie in turn.
+/// Octaves of scales at which the points of the check lie in turn; more see flatter and steeper units.
 pub(crate) const CHECK_SCALES: i32 = 6;
-/// Octaves of them that lie within the natural scale.
+/// Octaves of the scales of the check that lie within the natural one.
 pub(crate) const CHECK_INNER_SCALES: i32 = 2;
 /// Unit gradients are taken from those above this many times their noise: a larger number keeps fewer, which are
 /// better. Where fewer than d are kept the dimension is not reduced.
@@ -132,7 +133,7 @@ pub(crate) const STEP_HALVINGS: usize = 12;
 pub(crate) const EDGE_AGREEMENT: f64 = 1e-6;
 /// Just inside the edge f must differ from its value outside by this share of its spread: the edge is a kink.
 pub(crate) const EDGE_KINK: f64 = 1e-6;
-/// Just inside: at this share of the edge's coordinate.
+/// Where the values just inside an edge are asked: at this share of its coordinate.
 pub(crate) const EDGE_INSIDE: f64 = 0.99;
 /// Cells that vary less than this share of the most varying one are quiet.
 pub(crate) const QUIET_SHARE: f64 = 0.005;
