@@ -21,8 +21,8 @@ use disentangle::network::model::Model;
 use disentangle::network::shallow::{Shallow, ShallowOracle, is_shallow};
 use disentangle::network::{FileError, Network, UnknownActivation};
 use disentangle::oracle::{
-    Checkpoint, Deadline, Leash, Observer, Oracle, ProcessFormat, ProcessOracle,
-    ProcessSettings, Recorded, Stencils, fingerprint,
+    Checkpoint, Deadline, Leash, Observer, Oracle, ProcessFormat, ProcessOracle, ProcessSettings,
+    Recorded, Stencils, fingerprint,
 };
 use disentangle::report::{Report, Widths};
 use indicatif::HumanBytes;

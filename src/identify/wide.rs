@@ -94,14 +94,6 @@ enum Way {
     Whole,
 }
 
-/// Means of values at points a hair apart.
-struct Averages {
-    repeats: usize,
-    apart: f64,
-    land: Landscape,
-    attempt: u64,
-}
-
 /// Runs the pipeline: probe and reduce once, then attempts until one is certified; then within the box to which
 /// the inputs are clipped, if they are.
 pub(crate) fn identify(run: &mut Run<'_, (usize, usize)>) -> Result<Outcome, OracleError> {

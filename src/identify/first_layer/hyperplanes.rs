@@ -10,47 +10,22 @@ use crate::identify::evidence::HyperplanesFound;
 use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
+use super::tolerances::{
+    ANGLE_GOAL, ANGLE_SAFETY, LEAST_ANGLE, LEAST_SINGULAR, LEVER_WIDTHS, LINE_OFFSET, MOST_LEVER,
+    NEAR_LEVER, NORMAL_GRADIENTS, NORMAL_JITTER, NORMAL_MOST_GRADIENTS, NORMAL_STEP, PLANE_LEAST,
+    PLANE_OUTLIER, PLANE_SAFETY, ROUGH_ANGLE, ROUGHEST_ANGLE, SAME_ANGLES, SAME_WIDTHS,
+    SCAN_CLEAN_LINES, SCAN_LENGTH, SCAN_MOST_LINES, SIGNIFICANT, SINGLE_STRETCH, TURN_AGREEING,
+    TURN_CROSSINGS, TURN_REACH, TURN_ROUNDS, TURN_TRIES,
+};
 use super::unit::Unit;
 use super::units::unexplained;
 use crate::algebra::linalg::{complement, least_squares, median};
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::line::{locate_in_noise, values_along};
+use crate::identify::survey::tolerances::LINE_CELLS;
 use crate::oracle::stencil::GradientScheme;
 use crate::oracle::{Oracle, OracleError};
-
-/// Length of the lines, in natural scales.
-const LENGTH: f64 = 16384.0;
-/// Lines scanned at most.
-const MOST_LINES: usize = 200;
-/// Lines in a row without anything new that end the search.
-const CLEAN_LINES: usize = 6;
-/// Differences above this many deviations of the noise are changes of f.
-const SIGNIFICANT: f64 = 8.0;
-/// Cells of a stretch, and the length of one that holds a single change, in natural scales.
-const CELLS: usize = 32;
-const STRETCH: f64 = 192.0;
-/// Gradients averaged for a first normal, at least and, where they are inaccurate, at most.
-const GRADIENTS: usize = 8;
-const MOST_GRADIENTS: f64 = 64.0;
-/// Their step, in half widths along the line: those across are shorter.
-const STEP: f64 = 0.1;
-/// The least angle error that such a normal is taken to have.
-const ROUGH: f64 = 0.05;
-/// Crossings a dimension in a round,
-const CROSSINGS: usize = 3;
-/// of so many times as many lines: how much a faint unit changes f differs from place to place.
-const TRIES: usize = 4;
-/// Rounds of turning a normal.
-const ROUNDS: usize = 5;
-/// The lever is at most this share of the lines.
-const MOST_LEVER: f64 = 0.25;
-/// The last lever, about the origin: other units are seldom in their active range there.
-const NEAR_LEVER: f64 = 0.0625;
-/// The share of crossings that must lie on one hyperplane.
-const AGREEING: f64 = 0.5;
-/// Angles are known well enough at this error.
-const GOAL: f64 = 1e-5;
 
 /// Scans random lines far out until they show no more units.
 pub fn find_units(cx: &mut Context<'_>) -> Result<Vec<Unit>, Halt> {
@@ -63,14 +38,14 @@ pub fn find_units(cx: &mut Context<'_>) -> Result<Vec<Unit>, Halt> {
         );
     }
     let rng = &mut draws::stream(seed, "hyperplanes", attempt);
-    let length = LENGTH * land.scale;
+    let length = SCAN_LENGTH * land.scale;
     let floor = SIGNIFICANT * land.noise_at(length);
     let mut units: Vec<Unit> = Vec::new();
     let (mut clean, mut lines) = (0, 0);
-    while clean < CLEAN_LINES && lines < MOST_LINES {
+    while clean < SCAN_CLEAN_LINES && lines < SCAN_MOST_LINES {
         lines += 1;
         clean += 1;
-        let origin = draws::unit_vector(rng, d) * (0.25 * length);
+        let origin = draws::unit_vector(rng, d) * (LINE_OFFSET * length);
         let direction = draws::unit_vector(rng, d);
         for (from, to) in unexplained(&units, &origin, &direction, length) {
             let ends = values_along(f, &origin, &direction, &[from, to])?;
@@ -87,17 +62,20 @@ pub fn find_units(cx: &mut Context<'_>) -> Result<Vec<Unit>, Halt> {
                 continue;
             };
             let point = &origin + &direction * crossing.centre;
-            let noise = floor / SIGNIFICANT / (STEP * crossing.variation) * (d as f64).sqrt();
-            let gradients = (noise / ROUGH).powi(2).ceil().min(MOST_GRADIENTS) as usize;
-            let gradients = gradients.max(GRADIENTS);
+            let noise =
+                floor / SIGNIFICANT / (NORMAL_STEP * crossing.variation) * (d as f64).sqrt();
+            let gradients =
+                (noise / ROUGH_ANGLE).powi(2).ceil().min(NORMAL_MOST_GRADIENTS) as usize;
+            let gradients = gradients.max(NORMAL_GRADIENTS);
             let mut normal = DVector::zeros(d);
             for _ in 0..gradients {
                 // Fresh values, hardly elsewhere.
-                let jitter = draws::unit_vector(rng, d) * (0.02 * crossing.half_width);
+                let jitter = draws::unit_vector(rng, d) * (NORMAL_JITTER * crossing.half_width);
                 let centre = DMatrix::from_columns(&[&point + jitter]);
                 let (axes, scheme) = (DMatrix::identity(d, d), GradientScheme::Central2);
-                normal +=
-                    f.gradients(&centre, &axes, scheme, STEP * crossing.half_width)?.column(0);
+                normal += f
+                    .gradients(&centre, &axes, scheme, NORMAL_STEP * crossing.half_width)?
+                    .column(0);
             }
             if normal.norm() == 0.0 {
                 // Rounded values that do not change over such a step.
@@ -105,7 +83,7 @@ pub fn find_units(cx: &mut Context<'_>) -> Result<Vec<Unit>, Halt> {
             }
             let half_width = crossing.half_width * normal.dot(&direction).abs() / normal.norm();
             normal.normalize_mut();
-            let error = (noise / (gradients as f64).sqrt()).clamp(ROUGH, 0.3);
+            let error = (noise / (gradients as f64).sqrt()).clamp(ROUGH_ANGLE, ROUGHEST_ANGLE);
             let guess = Unit { centre: normal.dot(&point), direction: normal, half_width, error };
             if let Some(unit) = turn(f, &point, guess, floor, length, rng)?
                 && !units.iter().any(|other| same(other, &unit))
@@ -130,9 +108,9 @@ fn isolate(
     scale: f64,
     floor: f64,
 ) -> Result<Option<(f64, f64)>, OracleError> {
-    while to - from > STRETCH * scale {
-        let cell = (to - from) / CELLS as f64;
-        let ts: Vec<f64> = (0..=CELLS).map(|k| from + cell * k as f64).collect();
+    while to - from > SINGLE_STRETCH * scale {
+        let cell = (to - from) / LINE_CELLS as f64;
+        let ts: Vec<f64> = (0..=LINE_CELLS).map(|k| from + cell * k as f64).collect();
         let values = values_along(f, origin, direction, &ts)?;
         let changes = values.as_slice().windows(2).map(|v| (v[1] - v[0]).abs());
         let (largest, change) = changes
@@ -159,19 +137,19 @@ fn turn(
 ) -> Result<Option<Unit>, OracleError> {
     let most = MOST_LEVER * length;
     let mut unit = guess;
-    for _ in 0..ROUNDS {
+    for _ in 0..TURN_ROUNDS {
         let before = unit.error;
-        let lever = (0.5 * unit.half_width / unit.error).min(most);
+        let lever = (LEVER_WIDTHS * unit.half_width / unit.error).min(most);
         let Some(turned) = round(f, at, &unit, (lever, 0.0), floor, rng)? else { return Ok(None) };
         unit = turned;
-        if unit.error >= before || unit.error < GOAL || lever >= most {
+        if unit.error >= before || unit.error < ANGLE_GOAL || lever >= most {
             break;
         }
     }
     // Once more about the foot of the perpendicular from the origin: from afar the error of the normal
     // would be one of the shift.
     let foot = &unit.direction * unit.centre;
-    let astray = 2.0 * unit.error * at.norm();
+    let astray = ANGLE_SAFETY * unit.error * at.norm();
     round(f, &foot, &unit, (NEAR_LEVER * length, astray), floor, rng)
 }
 
@@ -187,10 +165,10 @@ fn round(
 ) -> Result<Option<Unit>, OracleError> {
     let d = at.len();
     let frame = complement(&DMatrix::from_columns(std::slice::from_ref(&unit.direction)));
-    let reach = 3.0 * unit.half_width + astray.max(2.0 * lever * unit.error);
+    let reach = TURN_REACH * unit.half_width + astray.max(ANGLE_SAFETY * lever * unit.error);
     let mut found: Vec<(DVector<f64>, f64, f64)> = Vec::new();
-    for _ in 0..TRIES * CROSSINGS * d {
-        if found.len() == CROSSINGS * d {
+    for _ in 0..TURN_TRIES * TURN_CROSSINGS * d {
+        if found.len() == TURN_CROSSINGS * d {
             break;
         }
         let sideways = draws::unit_vector(rng, d - 1);
@@ -203,7 +181,7 @@ fn round(
     Ok(plane(&found, d).map(|fit| {
         let direction = (&unit.direction - &frame * (&fit.slope / lever)).normalize();
         let centre = direction.dot(&(at + &unit.direction * fit.offset));
-        let error = (fit.spread / lever).max(1e-12);
+        let error = (fit.spread / lever).max(LEAST_ANGLE);
         Unit { direction, centre, half_width: fit.half_width, error }
     }))
 }
@@ -218,7 +196,7 @@ struct Plane {
 
 /// t = offset + slope . s through most of the crossings (s, t, half width).
 fn plane(found: &[(DVector<f64>, f64, f64)], d: usize) -> Option<Plane> {
-    let least = ((AGREEING * found.len() as f64) as usize).max(d + 2);
+    let least = ((TURN_AGREEING * found.len() as f64) as usize).max(d + 2);
     let mut kept: Vec<&(DVector<f64>, f64, f64)> = found.iter().collect();
     loop {
         if kept.len() < least {
@@ -227,22 +205,22 @@ fn plane(found: &[(DVector<f64>, f64, f64)], d: usize) -> Option<Plane> {
         let design =
             DMatrix::from_fn(kept.len(), d, |k, j| if j < d - 1 { kept[k].0[j] } else { 1.0 });
         let target = DVector::from_iterator(kept.len(), kept.iter().map(|c| c.1));
-        let (solution, _) = least_squares(&design, &target, 1e-9)?;
+        let (solution, _) = least_squares(&design, &target, LEAST_SINGULAR)?;
         let off: Vec<f64> = (&target - &design * &solution).iter().map(|r| r.abs()).collect();
         let widths: Vec<f64> = kept.iter().map(|c| c.2).collect();
         let half_width = median(&widths)?;
-        let typical = median(&off)?.max(1e-3 * half_width);
+        let typical = median(&off)?.max(PLANE_LEAST * half_width);
         let agreeing: Vec<_> = kept
             .iter()
             .zip(&off)
-            .filter(|(_, off)| **off <= 6.0 * typical)
+            .filter(|(_, off)| **off <= PLANE_OUTLIER * typical)
             .map(|(c, _)| *c)
             .collect();
         if agreeing.len() == kept.len() {
             // Each coordinate of s has a variance of 1 / (d - 1).
             let freedom = (kept.len() - d) as f64;
             let scatter = (off.iter().map(|r| r * r).sum::<f64>() / freedom).sqrt();
-            let spread = 2.0 * scatter * (d - 1) as f64 / (kept.len() as f64).sqrt();
+            let spread = PLANE_SAFETY * scatter * (d - 1) as f64 / (kept.len() as f64).sqrt();
             let (slope, offset) = (solution.rows(0, d - 1).into_owned(), solution[d - 1]);
             return (typical < half_width).then_some(Plane { slope, offset, half_width, spread });
         }
@@ -254,8 +232,8 @@ fn plane(found: &[(DVector<f64>, f64, f64)], d: usize) -> Option<Plane> {
 fn same(a: &Unit, b: &Unit) -> bool {
     let cos = a.direction.dot(&b.direction);
     let angle = (&a.direction - &b.direction * cos.signum()).norm();
-    angle < 10.0 * (a.error + b.error)
-        && (a.centre - b.centre * cos.signum()).abs() < 2.0 * (a.half_width + b.half_width)
+    angle < SAME_ANGLES * (a.error + b.error)
+        && (a.centre - b.centre * cos.signum()).abs() < SAME_WIDTHS * (a.half_width + b.half_width)
 }
 
 #[cfg(test)]

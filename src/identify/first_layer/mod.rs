@@ -2,6 +2,7 @@
 
 pub(crate) mod hyperplanes;
 pub(crate) mod place;
+pub(crate) mod tolerances;
 pub(crate) mod unit;
 pub(crate) mod units;
 pub(crate) mod wide_stack;

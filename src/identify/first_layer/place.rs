@@ -3,18 +3,13 @@
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 
-use super::unit::{SATURATED, Unit};
+use super::tolerances::{
+    DUAL_CONDITION, FARTHEST_PLACE, PLACE_DRAWS, SATURATED, SATURATION_JITTER, SATURATION_MARGIN,
+};
+use super::unit::Unit;
 use crate::algebra::linalg::{complement, dual};
 use crate::draws;
 use crate::identify::survey::landscape::Landscape;
-
-/// Condition number of the directions up to which their dual basis is used.
-const MOST_CONDITION: f64 = 1e6;
-/// Random directions tried for a placement, one of these numbers: the best of many is near, but would be
-/// the same few again and again.
-const DRAWS: [usize; 4] = [3, 6, 12, 24];
-/// Farthest placement, in natural scales.
-const FARTHEST: f64 = 1e7;
 
 /// A point, and on which side each unit is saturated there (0 for the units held).
 #[derive(Clone, Debug)]
@@ -42,13 +37,13 @@ impl Placer {
         let columns: Vec<DVector<f64>> = units.iter().map(|u| u.direction.clone()).collect();
         let directions = DMatrix::from_columns(&columns);
         let all_dual =
-            dual(&directions).filter(|(_, condition)| *condition < MOST_CONDITION).map(|(d, _)| d);
+            dual(&directions).filter(|(_, condition)| *condition < DUAL_CONDITION).map(|(d, _)| d);
         Placer {
             directions,
             centres: units.iter().map(|u| u.centre).collect(),
             half_widths: units.iter().map(|u| u.half_width).collect(),
             all_dual,
-            farthest: FARTHEST * land.scale,
+            farthest: FARTHEST_PLACE * land.scale,
         }
     }
 
@@ -103,7 +98,10 @@ impl Placer {
         // A margin over bare saturation, different for every unit and point.
         let mut levels = DVector::from_fn(sides.len(), |j, _| {
             self.centres[j]
-                + sides[j] * (1.2 + 0.3 * rng.random::<f64>()) * SATURATED * self.half_widths[j]
+                + sides[j]
+                    * (SATURATION_MARGIN + SATURATION_JITTER * rng.random::<f64>())
+                    * SATURATED
+                    * self.half_widths[j]
         });
         for (&i, &target) in held.iter().zip(targets) {
             levels[i] = target;
@@ -128,13 +126,13 @@ impl Placer {
         let free = complement(&fixed);
         let at_base = self.directions.tr_mul(&base);
         let mut best: Option<(f64, DVector<f64>)> = None;
-        for _ in 0..DRAWS[rng.random_range(0..DRAWS.len())] {
+        for _ in 0..PLACE_DRAWS[rng.random_range(0..PLACE_DRAWS.len())] {
             let w = &free * draws::unit_vector(rng, free.ncols());
             let speeds = self.directions.tr_mul(&w);
             let radius = (0..self.centres.len())
                 .filter(|j| !held.contains(j))
                 .map(|j| {
-                    let needed = 1.2 * SATURATED * self.half_widths[j];
+                    let needed = SATURATION_MARGIN * SATURATED * self.half_widths[j];
                     let behind = (self.centres[j] - at_base[j]) * speeds[j].signum();
                     (needed + behind).max(0.0) / speeds[j].abs()
                 })

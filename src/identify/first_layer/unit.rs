@@ -2,10 +2,6 @@
 
 use nalgebra::DVector;
 
-/// Half widths (98 % of a transition) after which a unit counts as saturated: tanh is then within
-/// 1e-17 of 1, and so are sigmoid and erf.
-pub const SATURATED: f64 = 9.0;
-
 /// One first-layer unit as far as it is known before its slope and shift are.
 #[derive(Clone, Debug)]
 pub struct Unit {

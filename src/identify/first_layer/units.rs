@@ -7,12 +7,20 @@ use crate::identify::context::Context;
 use crate::identify::evidence::Dropped;
 use crate::identify::evidence::Polished;
 use crate::identify::evidence::UnitsFound;
-use crate::identify::first_layer::unit::SATURATED;
 use crate::identify::first_layer::unit::Unit;
 use nalgebra::{DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
 
 use super::place::Placer;
+use super::tolerances::{
+    ANGLE_ROUNDING, ANGLE_SAFETY, ANGLE_SLACK, ASCENT_STARTS, AWAY_COSINE, AWAY_DRAWS,
+    AWAY_REMAINDER, CANDIDATE_SCORE, COMPLETION_CLEAN_LINES, COMPLETION_LENGTH,
+    COMPLETION_MOST_LINES, CONSENSUS_SPREAD, EXPLAINED_ANGLES, EXPLAINED_WIDTHS, FIRST_ANGLE,
+    FIRST_LEAST_ANGLE, FIRST_REACH, KNOWN_COSINE, LEAST_ANGLE, LEAST_SPREAD, LINE_OFFSET,
+    POLISH_ANGLES, POLISH_REACH, POLISH_TOLERANCE, POLISH_TRIALS, POLISH_WORSE, SAME_START,
+    SATURATED, STRIDE, STRIDES, SURE_GRADIENT, WALK_AGREEMENT, WALK_GAIN, WALK_REACH, WALK_TURN,
+    WALKS, WALKS_WANTED,
+};
 use super::wide_stack::Stack;
 use crate::algebra::linalg::median;
 use crate::algebra::rank_one::{self, Ascent, Candidate};
@@ -21,33 +29,9 @@ use crate::draws;
 use crate::identify::failure::Halt;
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::line::{Transition, locate};
+use crate::identify::survey::tolerances::{GRADIENT_STEPS, SURE_CHANGE};
 use crate::oracle::stencil::GradientScheme;
 use crate::oracle::{Oracle, OracleError};
-
-/// Length of the first step of a walk away from the other units' hyperplanes: in natural scales and in
-/// distances at which the units are saturated, the longer of the two. Short steps fail: within a few
-/// hundred scales some other unit is nearly always in its active range.
-const STRIDE: (f64, f64) = (1000.0, 4.0);
-/// The steps of a walk, in lengths of the first.
-const STRIDES: [f64; 2] = [1.0, 4.0];
-/// Walks tried, and walks wanted, for each candidate.
-const WALKS: usize = 12;
-const WALKS_WANTED: usize = 3;
-/// A candidate's direction and the first gradient may differ by this angle.
-const FIRST_ANGLE: f64 = 0.6;
-/// The ends of the walks must agree to this angle.
-const AGREEMENT: f64 = 1e-4;
-/// Placements a unit in the polish.
-const TRIALS: usize = 4;
-/// Candidates under this score are not worth a query.
-const LEAST_SCORE: f64 = 0.5;
-/// Lines on which all transitions must be explained before the search for units ends.
-const CLEAN_LINES: usize = 4;
-/// Lines scanned at most.
-const MOST_LINES: usize = 96;
-/// Length of those lines, in first steps of a walk: long against the widths, short against 1/angle
-/// error.
-const LINE_LENGTH: f64 = 64.0;
 
 /// Length of the first step of a walk; from the distance `far` on f is constant between hyperplanes.
 fn stride(land: &Landscape, far: f64) -> f64 {
@@ -110,21 +94,24 @@ pub fn polish(cx: &mut Context<'_>, far: f64, units: &mut [Unit]) -> Result<(), 
     let mut polished = Vec::new();
     for (i, unit) in units.iter().enumerate() {
         let mut sightings = Vec::new();
-        for _ in 0..TRIALS {
+        for _ in 0..POLISH_TRIALS {
             let Some(place) = placer.saturate(&[i], &[unit.centre], None, &mut search.rng) else {
                 continue;
             };
-            let reach = 2.0 * unit.half_width + 3.0 * place.point.norm() * unit.error;
+            let reach =
+                POLISH_REACH * unit.half_width + POLISH_ANGLES * place.point.norm() * unit.error;
             if let Some(s) = search.sight(&place.point, (&unit.direction, unit.error), reach)? {
                 sightings.push(s);
             }
         }
-        let tolerance = 10.0 * unit.error + 1e-9;
+        let tolerance = POLISH_TOLERANCE * unit.error + ANGLE_SLACK;
         polished.push(consensus(&sightings, &unit.direction, tolerance, tolerance));
     }
     let mut worst = 0.0f64;
     for (unit, polished) in units.iter_mut().zip(polished) {
-        if let Some(polished) = polished.filter(|p| p.error <= 3.0 * unit.error + 1e-12) {
+        if let Some(polished) =
+            polished.filter(|p| p.error <= POLISH_WORSE * unit.error + LEAST_ANGLE)
+        {
             *unit = polished;
         }
         worst = worst.max(unit.error);
@@ -141,15 +128,18 @@ fn candidates(stack: &mut Stack, ascent: Ascent, seed: u64) -> Result<Vec<Candid
     for hessian in stack.hessians.representatives(rank)?.column_iter() {
         let eigen = smat(hessian.as_slice()).symmetric_eigen();
         let top = eigen.eigenvectors.column(eigen.eigenvalues.iamax());
-        if starts.iter().all(|s| s.dot(&top).abs() < 0.99) {
+        if starts.iter().all(|s| s.dot(&top).abs() < SAME_START) {
             starts.push(top.into_owned());
         }
     }
-    let random =
-        draws::gaussian(&mut draws::stream(seed, "ascent", 0), stack.points.nrows(), 2 * rank);
+    let random = draws::gaussian(
+        &mut draws::stream(seed, "ascent", 0),
+        stack.points.nrows(),
+        ASCENT_STARTS * rank,
+    );
     starts.extend(random.column_iter().map(|c| c.into_owned()));
     let mut found = rank_one::search(&stack.basis, &DMatrix::from_columns(&starts), ascent);
-    found.retain(|c| c.score >= LEAST_SCORE);
+    found.retain(|c| c.score >= CANDIDATE_SCORE);
     Ok(found)
 }
 
@@ -171,7 +161,8 @@ fn known(units: &[Unit], unit: &Unit) -> bool {
     units.iter().any(|other| {
         let cos = other.direction.dot(&unit.direction);
         let centre = unit.centre * cos.signum();
-        1.0 - cos.abs() < 1e-8 && (centre - other.centre).abs() < other.half_width + unit.half_width
+        1.0 - cos.abs() < KNOWN_COSINE
+            && (centre - other.centre).abs() < other.half_width + unit.half_width
     })
 }
 
@@ -211,7 +202,9 @@ fn consensus(
     }
     let agreeing: Vec<&&Sighting> = near
         .iter()
-        .filter(|s| angle(&s.direction, &medoid.direction) <= 4.0 * spread + 1e-13)
+        .filter(|s| {
+            angle(&s.direction, &medoid.direction) <= CONSENSUS_SPREAD * spread + ANGLE_ROUNDING
+        })
         .collect();
     let mut mean = DVector::zeros(before.len());
     for s in &agreeing {
@@ -225,7 +218,7 @@ fn consensus(
         direction: mean,
         centre: median(&centres)?,
         half_width: median(&widths)?,
-        error: error.max(1e-15),
+        error: error.max(LEAST_SPREAD),
     })
 }
 
@@ -253,14 +246,16 @@ impl Search<'_> {
     ) -> Result<Option<DVector<f64>>, OracleError> {
         let d = x.len();
         let noise = self.land.noise_at(x.norm());
-        let balance = (noise / (transition.variation * error.clamp(1e-9, 1.0))).powf(0.2);
+        let balance = (noise / (transition.variation * error.clamp(ANGLE_SLACK, 1.0))).powf(0.2);
         // Along the frame the unit moves by 1 / sqrt(d) of the step.
-        let h = transition.half_width * balance.clamp(1e-3, 0.1) * (d as f64).sqrt();
+        let h = transition.half_width
+            * balance.clamp(GRADIENT_STEPS.0, GRADIENT_STEPS.1)
+            * (d as f64).sqrt();
         let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
         let frame = even_frame(direction);
         let g = &frame * self.f.gradients(&centre, &frame, GradientScheme::Central4, h)?;
         let norm = g.norm();
-        Ok((norm > 30.0 * noise / h).then(|| g.column(0) / norm))
+        Ok((norm > SURE_GRADIENT * noise / h).then(|| g.column(0) / norm))
     }
 
     /// Looks for the transition nearest to `origin` along `direction`, known up to an angle of about
@@ -271,7 +266,7 @@ impl Search<'_> {
         (direction, error): (&DVector<f64>, f64),
         reach: f64,
     ) -> Result<Option<Sighting>, OracleError> {
-        let floor = 100.0 * self.land.noise_at(origin.norm());
+        let floor = SURE_CHANGE * self.land.noise_at(origin.norm());
         let found = locate(self.f, origin, direction, (-reach, reach), Some(0.0), floor)?;
         let Some(transition) = found else { return Ok(None) };
         let point = origin + direction * transition.centre;
@@ -294,11 +289,11 @@ impl Search<'_> {
         guess: &DVector<f64>,
         others: &[DVector<f64>],
     ) -> Result<Option<Unit>, OracleError> {
-        let first = self.sight(anchor, (guess, 1.0), 4.0 * self.land.scale)?;
+        let first = self.sight(anchor, (guess, 1.0), FIRST_REACH * self.land.scale)?;
         let Some(first) = first.filter(|s| angle(&s.direction, guess) < FIRST_ANGLE) else {
             return Ok(None);
         };
-        let error = angle(&first.direction, guess).max(1e-3);
+        let error = angle(&first.direction, guess).max(FIRST_LEAST_ANGLE);
         let mut ends = Vec::new();
         for _ in 0..WALKS {
             ends.extend(self.walk(&first, error, others)?);
@@ -306,7 +301,7 @@ impl Search<'_> {
                 break;
             }
         }
-        Ok(consensus(&ends, guess, FIRST_ANGLE, AGREEMENT))
+        Ok(consensus(&ends, guess, FIRST_ANGLE, WALK_AGREEMENT))
     }
 
     /// One walk from a sighting of known angle error; `None` if the unit is lost on the way.
@@ -321,16 +316,16 @@ impl Search<'_> {
         for stride in STRIDES {
             let stride = stride * self.stride;
             let origin = &at.point + &w * stride;
-            let reach = 4.0 * at.half_width + 2.0 * stride * error;
+            let reach = WALK_REACH * at.half_width + ANGLE_SAFETY * stride * error;
             let Some(next) = self.sight(&origin, (&at.direction, error), reach)? else {
                 return Ok(None);
             };
             let turned = angle(&next.direction, &at.direction);
-            if turned > 3.0 * error + 1e-9 {
+            if turned > WALK_TURN * error + ANGLE_SLACK {
                 return Ok(None);
             }
             // What the direction turned by was the error before; the new one is smaller.
-            error = (2.0 * turned).clamp(0.02 * error, error).max(1e-12);
+            error = (ANGLE_SAFETY * turned).clamp(WALK_GAIN * error, error).max(LEAST_ANGLE);
             at = next;
             w -= &at.direction * w.dot(&at.direction);
             w.normalize_mut();
@@ -341,15 +336,15 @@ impl Search<'_> {
     /// A unit vector orthogonal to `direction`, along which the other units change fast.
     fn away(&mut self, direction: &DVector<f64>, others: &[DVector<f64>]) -> DVector<f64> {
         let mut best = (f64::NEG_INFINITY, direction.clone());
-        for _ in 0..32 {
+        for _ in 0..AWAY_DRAWS {
             let mut w = draws::unit_vector(&mut self.rng, direction.len());
             w -= direction * w.dot(direction);
-            if w.normalize_mut() < 1e-6 {
+            if w.normalize_mut() < AWAY_REMAINDER {
                 continue;
             }
             let least = others
                 .iter()
-                .filter(|o| o.dot(direction).abs() < 0.98)
+                .filter(|o| o.dot(direction).abs() < AWAY_COSINE)
                 .map(|o| o.dot(&w).abs())
                 .fold(f64::INFINITY, f64::min);
             if least > best.0 {
@@ -366,13 +361,13 @@ impl Search<'_> {
     /// change. Whatever else is found is followed up. Returns the number of lines scanned.
     fn complete(&mut self, units: &mut Vec<Unit>) -> Result<usize, OracleError> {
         let d = self.f.input_dim();
-        let length = LINE_LENGTH * self.stride;
+        let length = COMPLETION_LENGTH * self.stride;
         let mut clean = 0;
-        for line in 0..MOST_LINES {
-            if clean == CLEAN_LINES {
+        for line in 0..COMPLETION_MOST_LINES {
+            if clean == COMPLETION_CLEAN_LINES {
                 return Ok(line);
             }
-            let origin = draws::unit_vector(&mut self.rng, d) * (0.25 * length);
+            let origin = draws::unit_vector(&mut self.rng, d) * (LINE_OFFSET * length);
             let direction = draws::unit_vector(&mut self.rng, d);
             clean += 1;
             for (from, to) in unexplained(units, &origin, &direction, length) {
@@ -383,11 +378,12 @@ impl Search<'_> {
                     &direction,
                     &[from, to],
                 )?;
-                if (ends[1] - ends[0]).abs() <= 100.0 * noise {
+                if (ends[1] - ends[0]).abs() <= SURE_CHANGE * noise {
                     continue;
                 }
                 clean = 0;
-                let found = locate(self.f, &origin, &direction, (from, to), None, 100.0 * noise)?;
+                let found =
+                    locate(self.f, &origin, &direction, (from, to), None, SURE_CHANGE * noise)?;
                 let Some(transition) = found else { continue };
                 let point = &origin + &direction * transition.centre;
                 let Some(gradient) = self.gradient(&point, &transition, &direction, 1.0)? else {
@@ -402,7 +398,7 @@ impl Search<'_> {
                 }
             }
         }
-        Ok(MOST_LINES)
+        Ok(COMPLETION_MOST_LINES)
     }
 }
 
@@ -419,8 +415,9 @@ pub fn unexplained(
             let speed = unit.direction.dot(direction);
             let t = (unit.centre - unit.direction.dot(origin)) / speed;
             // The crossing is uncertain by the angle error times the distance.
-            let reach =
-                (1.5 * SATURATED * unit.half_width + 4.0 * unit.error * length) / speed.abs();
+            let reach = (EXPLAINED_WIDTHS * SATURATED * unit.half_width
+                + EXPLAINED_ANGLES * unit.error * length)
+                / speed.abs();
             (t - reach, t + reach)
         })
         .filter(|zone| zone.0.is_finite() && zone.1.is_finite())

@@ -6,26 +6,18 @@ use crate::identify::evidence::StackSeen;
 use crate::stage::Stage;
 use nalgebra::DMatrix;
 
+use super::tolerances::{
+    HESSIAN_NOISE, STACK_ENOUGH, STACK_FIRST_SCALE, STACK_GAP, STACK_HESSIANS, STACK_KEPT,
+    STACK_LEAST_HESSIANS, STACK_MOST_RANK, STACK_MOST_SCALES, STACK_MOST_STEP, STACK_NOISE,
+    STACK_SIGNAL, STACK_STEP, STACK_STEP_POINTS, STACK_STREAMS, STACK_UNKNOWN_NOISE,
+    STACK_VANISHING,
+};
 use crate::algebra::subspace::{Gap, largest_gap};
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::step;
-use crate::oracle::Oracle;
 use crate::oracle::hessian_stack::HessianStack;
 use crate::oracle::stencil::HessianScheme;
-
-/// First sampling scale, in natural scales; then doubled until the gap is clear.
-const FIRST_SCALE: f64 = 16.0;
-/// Scales tried.
-const MOST_SCALES: usize = 5;
-/// Hessians a dimension in the first stack.
-const HESSIANS_PER_DIMENSION: usize = 6;
-/// Signal over noise that a Hessian must have to be kept.
-const SIGNAL: f64 = 100.0;
-/// Hessians this much smaller than the largest are saturation to the last bit, or underflow.
-const VANISHING: f64 = 1e-12;
-/// A gap by which the width shows without doubt.
-const CLEAR_GAP: f64 = 1.7;
 
 /// Hessians of unit Frobenius norm, and where they were taken.
 pub struct Stack {
@@ -52,14 +44,14 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
         )
         .into());
     }
-    let mut count = (HESSIANS_PER_DIMENSION * d).max(48);
-    let mut s = FIRST_SCALE * land.scale * 2f64.powi(attempt as i32);
+    let mut count = (STACK_HESSIANS * d).max(STACK_LEAST_HESSIANS);
+    let mut s = STACK_FIRST_SCALE * land.scale * 2f64.powi(attempt as i32);
     let mut tried = Vec::new();
     let mut best: Option<(DMatrix<f64>, Box<dyn HessianStack>, Gap)> = None;
-    for item in 0..MOST_SCALES as u64 {
-        let mut rng = draws::stream(seed, "stack", 16 * attempt + item);
+    for item in 0..STACK_MOST_SCALES as u64 {
+        let mut rng = draws::stream(seed, "stack", STACK_STREAMS * attempt + item);
         let centres = draws::gaussian(&mut rng, d, count) * s;
-        let mut lines = draws::gaussian(&mut rng, d, 48.min(count));
+        let mut lines = draws::gaussian(&mut rng, d, STACK_STEP_POINTS.min(count));
         lines.column_iter_mut().for_each(|mut v| {
             v.normalize_mut();
         });
@@ -67,9 +59,9 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
         let step = step::second_difference(*f, &some, &lines, land.scale)?;
         // The plain polarised scheme costs half of Richardson's and is exact enough to start from;
         // a smaller step makes up for its order.
-        let mut h = 0.25 * step.h;
+        let mut h = STACK_STEP * step.h;
         // Noise that falls with the step: up to where the truncation, (h / scale)^2, is as large.
-        while h < 0.1 * land.scale
+        while h < STACK_MOST_STEP * land.scale
             && f.hessian_noise(h).is_some_and(|noise| noise > (h / land.scale).powi(2))
         {
             h *= 2.0;
@@ -79,14 +71,14 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
         // Noise of a Hessian's norm: that of the values over h^2, or a share of the Hessian itself
         // where the oracle does not difference values.
         let relative = f.hessian_noise(h);
-        let of_values = 3.0 * land.noise_at(s * (d as f64).sqrt()) / (h * h) * d as f64;
+        let of_values = HESSIAN_NOISE * land.noise_at(s * (d as f64).sqrt()) / (h * h) * d as f64;
         let largest = hessians.norms().iter().copied().fold(0.0, f64::max);
         let kept: Vec<usize> = (0..count)
             .filter(|&k| {
                 let size = hessians.norms()[k];
                 match relative {
-                    Some(share) => SIGNAL * share < 1.0 && size > VANISHING * largest,
-                    None => size > SIGNAL * of_values,
+                    Some(share) => STACK_SIGNAL * share < 1.0 && size > STACK_VANISHING * largest,
+                    None => size > STACK_SIGNAL * of_values,
                 }
             })
             .collect();
@@ -99,7 +91,7 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
             gap: None,
             rank: None,
         };
-        if kept.len() < count / 4 {
+        if kept.len() < count / STACK_KEPT {
             // Nearly everything is saturated: too far out.
             tried.push(row);
             s *= 0.5;
@@ -107,19 +99,20 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
         }
         hessians.keep(&kept)?;
         // After the reduction the gradients span all d dimensions, so there are at least d units.
-        let most = (2 * kept.len() / 3).min(d * (d + 1) / 2 - 1);
+        let most = (STACK_MOST_RANK.0 * kept.len() / STACK_MOST_RANK.1).min(d * (d + 1) / 2 - 1);
         let gap = hessians.singular_values()?.and_then(|values| {
-            let floor = (4.0 * relative.unwrap_or(2e-10)).max(hessians.resolution());
+            let floor =
+                (STACK_NOISE * relative.unwrap_or(STACK_UNKNOWN_NOISE)).max(hessians.resolution());
             largest_gap(&values, d..=most, floor * values[0])
         });
         if let Some(gap) = gap {
             (row.gap, row.rank) = (Some(gap.ratio), Some(gap.rank));
             tried.push(row);
-            let enough = kept.len() >= 3 * gap.rank;
+            let enough = kept.len() >= STACK_ENOUGH * gap.rank;
             if best.as_ref().is_none_or(|b| gap.ratio > b.2.ratio) {
                 best = Some((centres.select_columns(&kept), hessians, gap));
             }
-            if gap.ratio > CLEAR_GAP && enough {
+            if gap.ratio > STACK_GAP && enough {
                 break;
             }
             if !enough {

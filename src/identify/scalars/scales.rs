@@ -17,7 +17,6 @@ use crate::identify::second_layer::peel::Peel;
 use crate::identify::second_layer::rows::SecondLayer;
 use crate::identify::survey::line::values_along;
 use crate::network::{Activation, Network};
-use crate::oracle::Oracle;
 
 /// Lines a unit, with the others saturated differently.
 const LINES: usize = 4;

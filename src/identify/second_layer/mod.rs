@@ -3,4 +3,5 @@
 pub(crate) mod peel;
 pub(crate) mod rows;
 pub(crate) mod saturated;
+pub(crate) mod tolerances;
 pub(crate) mod whole;

@@ -21,6 +21,12 @@ use rand::RngExt;
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
+use super::tolerances::{
+    FACTOR_SCORE, FACTOR_SEARCHES, FACTOR_STARTS, PEEL_CHOICES, PEEL_FEW_FREE, PEEL_GAP,
+    PEEL_LARGEST_STEP, PEEL_LEAST_PATTERNS, PEEL_LEVEL_SPAN, PEEL_LEVELS_OF_TWO, PEEL_LISTED,
+    PEEL_NEAR, PEEL_PATTERNS, PEEL_PATTERNS_HELD, PEEL_REDRAWS, PEEL_SPARE_LEVELS,
+    PEEL_STEP_POINTS, PEEL_UNCHOSEN,
+};
 use crate::algebra::joint_diagonalisation::pencil;
 use crate::algebra::linalg::thin_svd;
 use crate::algebra::rank_one::{self, Ascent};
@@ -34,17 +40,9 @@ use crate::identify::survey::step::{self, Step};
 use crate::oracle::Oracle;
 use crate::oracle::stencil::{GradientScheme, HessianScheme};
 
-/// m1 shows where the singular values of the p(k) fall to this many times their error...
-const NEAR_ERROR: f64 = 100.0;
-/// ... by this factor.
-const CLEAR_GAP: f64 = 30.0;
-/// Draws of a placement whose pattern of signs is new.
-const REDRAWS: usize = 8;
 /// Why there are no points for the peel.
 const DEPENDENT: &str = "the units of T cannot be saturated with those of S held: their directions are too \
                          dependent, or too many for the number of inputs";
-/// Score of a rank-one element of an exact subspace.
-const LEAST_SCORE: f64 = 1.0 - 1e-3;
 
 /// What the peel measured along the units S.
 pub struct Peel {
@@ -145,7 +143,7 @@ pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     while chosen.len() < size {
         // One of the three most independent, so that attempts differ.
         rest.sort_by(|&a, &b| residual[b].norm().total_cmp(&residual[a].norm()));
-        let pick = rest.remove(rng.random_range(0..rest.len().min(3)));
+        let pick = rest.remove(rng.random_range(0..rest.len().min(PEEL_CHOICES)));
         chosen.push(pick);
         let q = residual[pick].normalize();
         for &j in &rest {
@@ -161,13 +159,13 @@ pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
 /// units have too few patterns of +-1: the p(k) of `held` units need more patterns than m1.
 fn levels(free: usize, held: usize) -> Vec<f64> {
     let between = match free {
-        1 => held + 4,
-        2 => 9,
-        3..=5 => 1,
+        1 => held + PEEL_SPARE_LEVELS,
+        2 => PEEL_LEVELS_OF_TWO,
+        3..=PEEL_FEW_FREE => 1,
         _ => 0,
     };
-    // Evenly over (-0.8, 0.8).
-    let spread = |k: usize| 0.8 * ((2 * k + 1) as f64 / between as f64 - 1.0);
+    // Evenly, none at the ends of their span.
+    let spread = |k: usize| PEEL_LEVEL_SPAN * ((2 * k + 1) as f64 / between as f64 - 1.0);
     [-1.0, 1.0].into_iter().chain((0..between).map(spread)).collect()
 }
 
@@ -183,8 +181,10 @@ fn patterns(
     levels: &[f64],
     rng: &mut ChaCha8Rng,
 ) -> Vec<Vec<f64>> {
-    let wanted = (2 * free.len() + 10).max(3 * m1_most).max(32);
-    if free.len() <= 6 {
+    let wanted = (PEEL_PATTERNS.0 * free.len() + PEEL_PATTERNS.1)
+        .max(PEEL_PATTERNS_HELD * m1_most)
+        .max(PEEL_LEAST_PATTERNS);
+    if free.len() <= PEEL_LISTED {
         let total = levels.len().pow(free.len() as u32);
         let mut all: Vec<usize> = (0..total).collect();
         all.shuffle(rng);
@@ -234,7 +234,7 @@ fn peel_split(
     let mut wanted = patterns(&free, m0, size, &levels, rng);
     if !placer.any_signs() {
         // Sides cannot be chosen: many are needed until every unit of T has changed its own.
-        wanted.resize(6 * free.len() + 20, vec![1.0; m0]);
+        wanted.resize(PEEL_UNCHOSEN.0 * free.len() + PEEL_UNCHOSEN.1, vec![1.0; m0]);
     }
     for sides in wanted {
         let between: Vec<usize> = free.iter().copied().filter(|&j| part_way(sides[j])).collect();
@@ -243,7 +243,7 @@ fn peel_split(
         let mut at = targets.clone();
         at.extend(between.iter().map(|&j| units[j].centre + sides[j] * units[j].half_width));
         // Where the sides asked for cannot be had, those found may repeat: draw again.
-        for _ in 0..REDRAWS {
+        for _ in 0..PEEL_REDRAWS {
             let Some(mut place) = placer.saturate(&all, &at, Some(&sides), rng) else { continue };
             for &j in &between {
                 place.signs[j] = sides[j];
@@ -266,9 +266,9 @@ fn peel_split(
     let strays = points.column_iter().map(|x| x.norm()).fold(0.0, f64::max)
         * held.iter().map(|&i| units[i].error / units[i].half_width).fold(0.0, f64::max);
     let noise = error + strays * svd.s[0];
-    let first = svd.s.iter().position(|&s| s <= NEAR_ERROR * noise).unwrap_or(svd.s.len()).max(1);
+    let first = svd.s.iter().position(|&s| s <= PEEL_NEAR * noise).unwrap_or(svd.s.len()).max(1);
     let gap =
-        largest_gap(&svd.s, first..=size.min(count) - 1, error).filter(|g| g.ratio > CLEAR_GAP);
+        largest_gap(&svd.s, first..=size.min(count) - 1, error).filter(|g| g.ratio > PEEL_GAP);
     let Some(gap) = gap else {
         return Err(failure(format!(
             "the gradients along {size} held units show no rank below {size} (singular values {:.2e} to \
@@ -325,9 +325,10 @@ pub fn derivatives(
     moves: &DMatrix<f64>,
 ) -> Result<Derivatives, Halt> {
     // The step, in half widths, by what second differences along the moves do.
-    let some = points.select_columns(&(0..points.ncols().min(24)).collect::<Vec<_>>());
+    let some =
+        points.select_columns(&(0..points.ncols().min(PEEL_STEP_POINTS)).collect::<Vec<_>>());
     let along = (0..some.ncols()).map(|k| k % moves.ncols()).collect::<Vec<_>>();
-    let step = step::second_difference(f, &some, &moves.select_columns(&along), 0.5)?;
+    let step = step::second_difference(f, &some, &moves.select_columns(&along), PEEL_LARGEST_STEP)?;
     let k = f.hessians(points, moves, HessianScheme::Richardson, step.h)?;
     let hessians = k.column_iter().map(|k| smat(k.as_slice())).collect();
     let values = f.values(points)?;
@@ -388,10 +389,10 @@ fn common_factors(
         subspace::leading(&stack).ok_or_else(|| failure("second differences are not finite"))?;
     let basis = space.truncated(m1).basis;
     let mut found = Vec::new();
-    for _ in 0..4 {
-        let starts = draws::gaussian(rng, m1, 24 * m1);
+    for _ in 0..FACTOR_SEARCHES {
+        let starts = draws::gaussian(rng, m1, FACTOR_STARTS * m1);
         found = rank_one::search(&basis, &starts, ascent);
-        found.retain(|c| c.score > LEAST_SCORE);
+        found.retain(|c| c.score > FACTOR_SCORE);
         if found.len() >= m1 {
             break;
         }

@@ -9,12 +9,16 @@ use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
 use super::peel::{Peel, Resolved, part_way};
+use super::tolerances::{
+    MOST_READING, OUTPUTS_CONDITION, OUTPUTS_SINGULAR, ROWS_CONDITION, ROWS_LEAST_SLOPE,
+    ROWS_OUTLIER, ROWS_PER_UNKNOWN, ROWS_ROUNDING, ROWS_ROUNDS, ROWS_STEEP,
+};
 use crate::algebra::linalg::{least_squares, median, thin_svd};
 use crate::identify::failure::{Failure, Halt};
+use crate::identify::first_layer::tolerances::LEAST_SINGULAR;
+use crate::identify::survey::tolerances::NONZERO;
 use crate::network::Activation;
 
-/// Condition number up to which the patterns tell the rows of B apart.
-const MOST_CONDITION: f64 = 1e4;
 /// The second layer as seen from S.
 pub struct SecondLayer {
     /// G_S b_S,l per half width of each unit of S, |S| x m1.
@@ -78,7 +82,7 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
             1.0
         }
     });
-    if thin_svd(&design).is_none_or(|svd| svd.s[0] > MOST_CONDITION * svd.s[columns - 1]) {
+    if thin_svd(&design).is_none_or(|svd| svd.s[0] > ROWS_CONDITION * svd.s[columns - 1]) {
         return Err(failure("the patterns of saturation do not tell the rows of B apart"));
     }
     let mut out = SecondLayer {
@@ -107,14 +111,14 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
             .map(|k| if u[k].is_finite() { (w[k] / w0).abs().min(1.0) } else { 0.0 })
             .collect();
         let mut solution = DVector::zeros(columns);
-        for _ in 0..3 {
+        for _ in 0..ROWS_ROUNDS {
             let scaled = DMatrix::from_fn(count, columns, |k, j| weights[k] * design[(k, j)]);
             let target =
                 DVector::from_fn(
                     count,
                     |k, _| if weights[k] > 0.0 { weights[k] * u[k] } else { 0.0 },
                 );
-            let Some((x, _)) = least_squares(&scaled, &target, 1e-9) else { break };
+            let Some((x, _)) = least_squares(&scaled, &target, LEAST_SINGULAR) else { break };
             solution = x;
             // Readings far off the common rule are broken ones.
             let fit = &design * &solution;
@@ -124,15 +128,19 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
                 .collect();
             let typical = median(&off).unwrap_or(0.0);
             for k in 0..count {
-                if weights[k] > 0.0 && weights[k] * (u[k] - fit[k]).abs() > 30.0 * typical + 1e-12 {
+                if weights[k] > 0.0
+                    && weights[k] * (u[k] - fit[k]).abs() > ROWS_OUTLIER * typical + ROWS_ROUNDING
+                {
                     weights[k] = 0.0;
                 }
             }
         }
         let fit = &design * &solution;
-        let off = (0..count).map(|k| (weights[k] * (u[k].min(1e9) - fit[k])).powi(2)).sum::<f64>();
+        let off = (0..count)
+            .map(|k| (weights[k] * (u[k].min(MOST_READING) - fit[k])).powi(2))
+            .sum::<f64>();
         let size = (0..count).map(|k| (weights[k] * fit[k]).powi(2)).sum::<f64>();
-        out.affinity = out.affinity.max((off / size.max(1e-300)).sqrt());
+        out.affinity = out.affinity.max((off / size.max(NONZERO)).sqrt());
         for (row, &b) in solution.iter().take(out.free.len()).enumerate() {
             out.b_free[(row, l)] = b;
         }
@@ -145,9 +153,9 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     // f = c0 + sum c_l h(u_l): c again, and c0, by least squares at the same points.
     let outputs =
         DMatrix::from_fn(count, m1 + 1, |k, l| if l < m1 { h.value(out.u[(l, k)]) } else { 1.0 });
-    if count > 2 * (m1 + 1)
-        && let Some((x, condition)) = least_squares(&outputs, &peel.values, 1e-12)
-        && condition < 1e6
+    if count > ROWS_PER_UNKNOWN * (m1 + 1)
+        && let Some((x, condition)) = least_squares(&outputs, &peel.values, OUTPUTS_SINGULAR)
+        && condition < OUTPUTS_CONDITION
     {
         out.c.copy_from(&x.rows(0, m1));
         out.c0 = x[m1];
@@ -180,7 +188,7 @@ fn scale_of(w: &[f64], bend: &[f64], h: Activation) -> Option<Scale> {
     let seen: Vec<(f64, f64, f64)> = w
         .iter()
         .zip(bend)
-        .filter(|(w, _)| **w * sign >= 1e-3 * largest)
+        .filter(|(w, _)| **w * sign >= ROWS_LEAST_SLOPE * largest)
         .map(|(&w, &bend)| ((w / largest).powi(4), (bend / w).powi(2), w * sign))
         .collect();
     let (mut s, mut sx, mut sy, mut sxx, mut sxy) = (0.0, 0.0, 0.0, 0.0, 0.0);
@@ -217,7 +225,7 @@ fn input_of(slope: f64, ratio: f64, h: Activation) -> f64 {
     if h == Activation::Erf {
         return y;
     }
-    if y.abs() < 0.7 {
+    if y.abs() < ROWS_STEEP {
         y.atanh()
     } else if slope > 0.0 && slope <= 1.0 {
         (1.0 / slope.sqrt()).acosh() * y.signum()

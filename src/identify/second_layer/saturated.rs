@@ -13,10 +13,15 @@ use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 
+use super::tolerances::{
+    ROWS_PER_UNKNOWN, SATURATED_COMPLETIONS, SATURATED_FALL, SATURATED_MOST_UNITS, SATURATED_NORMS,
+    SATURATED_REACHED, SATURATED_SHIFTS, SATURATED_STARTS,
+};
 use crate::algebra::linalg::{least_squares, symmetric_eigen};
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
+use crate::identify::first_layer::tolerances::LEAST_SINGULAR;
 use crate::identify::first_layer::unit::Unit;
 use crate::identify::fit::refine::refine;
 use crate::identify::fit::sample::Sample;
@@ -24,20 +29,9 @@ use crate::identify::survey::line::half_width;
 use crate::network::model::Model;
 use crate::network::shallow::Shallow;
 use crate::network::{Activation, Network};
-use crate::oracle::{Deadline, Oracle};
+use crate::oracle::Deadline;
 
-/// Starts for each width.
-const STARTS: usize = 24;
-/// Largest width tried.
-const MOST_UNITS: usize = 8;
-/// Values a parameter.
-pub const VALUES: usize = 6;
-/// A fit has reached the values if its residual is this many times their accuracy.
-const REACHED: f64 = 1.5;
-/// Norms of the rows that are tried.
-const NORMS: std::ops::Range<f64> = 0.3..3.0;
-/// Rounds of completing the diagonal of the second-order terms.
-const COMPLETIONS: usize = 100;
+pub(crate) use super::tolerances::SATURATED_VALUES as VALUES;
 
 /// A network with activations g and h, the hyperplanes and widths of `units` and the second layer that fits where they
 /// are saturated, to `values_each` values a parameter.
@@ -51,7 +45,7 @@ pub fn assemble(
     let (land, seed, attempt, deadline) = (*land, *seed, *attempt, *deadline);
     let (d, m0) = (f.input_dim(), units.len());
     let rng = &mut draws::stream(seed, "saturated", attempt);
-    let most = MOST_UNITS.min(m0);
+    let most = SATURATED_MOST_UNITS.min(m0);
     let placer = Placer::new(units, land);
     let count = values_each * (most * (m0 + 2) + 1);
     let places: Vec<_> = (0..count).filter_map(|_| placer.saturate(&[], &[], None, rng)).collect();
@@ -70,7 +64,7 @@ pub fn assemble(
     let mut residuals: Vec<f64> = Vec::new();
     for m1 in 1..=most {
         if let [.., before, _, last] = residuals[..]
-            && last > 0.5 * before
+            && last > SATURATED_FALL * before
         {
             // More units bring nothing: it is not their number that is wrong.
             break;
@@ -82,7 +76,7 @@ pub fn assemble(
         };
         let mut best: Option<(f64, Shallow)> = None;
         let span = quadratic.as_ref().and_then(|terms| row_space(terms, m1));
-        for k in 0..STARTS {
+        for k in 0..SATURATED_STARTS {
             let span = span.as_ref().filter(|_| k % 2 == 0);
             let Some(start) = start(&sample, m1, span, h, rng) else { continue };
             let (fit, _) = refine(&sample, start, accuracy, deadline)?;
@@ -90,14 +84,14 @@ pub fn assemble(
             if best.as_ref().is_none_or(|b| sigma < b.0) {
                 best = Some((sigma, fit));
             }
-            if sigma <= REACHED * accuracy {
+            if sigma <= SATURATED_REACHED * accuracy {
                 break;
             }
         }
         let Some((sigma, fit)) = best else { continue };
         tried.push(WidthTried { m1, residual: sigma });
         residuals.push(sigma);
-        if sigma <= REACHED * accuracy {
+        if sigma <= SATURATED_REACHED * accuracy {
             let fit = pruned(&sample, fit, accuracy, deadline)?;
             tried.push(WidthTried { m1: fit.c.len(), residual: sample.sigma(&fit) });
             evidence.saturated.push(SaturatedFits { values: count, accuracy, tried });
@@ -123,7 +117,7 @@ fn pruned(
         let (a, theta, c) = (a.remove_column(unit), theta.remove_row(unit), c.remove_row(unit));
         let fewer = Shallow { a, theta, c, ..fit.clone() };
         let (fewer, _) = refine(sample, fewer, accuracy, deadline)?;
-        if sample.sigma(&fewer) <= REACHED * accuracy {
+        if sample.sigma(&fewer) <= SATURATED_REACHED * accuracy {
             (fit, unit) = (fewer, 0);
         } else {
             unit += 1;
@@ -138,7 +132,7 @@ fn quadratic(signs: &DMatrix<f64>, values: &DVector<f64>) -> Option<DMatrix<f64>
     let (m0, count) = signs.shape();
     let pairs: Vec<(usize, usize)> = (0..m0).flat_map(|i| (0..i).map(move |j| (j, i))).collect();
     let terms = 1 + m0 + pairs.len();
-    if pairs.is_empty() || count < 2 * terms {
+    if pairs.is_empty() || count < ROWS_PER_UNKNOWN * terms {
         return None;
     }
     let design = DMatrix::from_fn(count, terms, |k, term| match term {
@@ -146,7 +140,7 @@ fn quadratic(signs: &DMatrix<f64>, values: &DVector<f64>) -> Option<DMatrix<f64>
         _ if term <= m0 => signs[(term - 1, k)],
         _ => signs[(pairs[term - 1 - m0].0, k)] * signs[(pairs[term - 1 - m0].1, k)],
     });
-    let (solution, _) = least_squares(&design, values, 1e-9)?;
+    let (solution, _) = least_squares(&design, values, LEAST_SINGULAR)?;
     let mut quadratic = DMatrix::zeros(m0, m0);
     for (&(j, i), &term) in pairs.iter().zip(solution.iter().skip(1 + m0)) {
         quadratic[(i, j)] = term;
@@ -159,7 +153,7 @@ fn quadratic(signs: &DMatrix<f64>, values: &DVector<f64>) -> Option<DMatrix<f64>
 fn row_space(terms: &DMatrix<f64>, m1: usize) -> Option<DMatrix<f64>> {
     let mut completed = terms.clone();
     let mut range = None;
-    for _ in 0..COMPLETIONS {
+    for _ in 0..SATURATED_COMPLETIONS {
         let eigen = symmetric_eigen(&completed)?;
         let mut order: Vec<usize> = (0..terms.nrows()).collect();
         order.sort_by(|&i, &j| eigen.values[j].abs().total_cmp(&eigen.values[i].abs()));
@@ -182,17 +176,18 @@ fn start(
     rng: &mut impl rand::Rng,
 ) -> Option<Shallow> {
     let m0 = sample.points.nrows();
-    let norm = NORMS.start * (NORMS.end / NORMS.start).powf(rng.random());
+    let norm =
+        SATURATED_NORMS.start * (SATURATED_NORMS.end / SATURATED_NORMS.start).powf(rng.random());
     let a = match span {
         Some(span) => span * draws::gaussian(rng, m1, m1) * (norm / (m1 as f64).sqrt()),
         None => draws::gaussian(rng, m0, m1) * (norm / (m0 as f64).sqrt()),
     };
-    let theta = draws::gaussian(rng, m1, 1).column(0) * 0.5;
+    let theta = draws::gaussian(rng, m1, 1).column(0) * SATURATED_SHIFTS;
     let blank = Shallow { a, theta, c: DVector::from_element(m1, 1.0), c0: 0.0, phi };
     // The derivatives with respect to c and c0 are the last m1 + 1 rows of the Jacobian.
     let jt = blank.jacobian_transposed(&sample.points);
     let linear = jt.rows(jt.nrows() - m1 - 1, m1 + 1).transpose();
-    let (weights, _) = least_squares(&linear, &sample.values, 1e-9)?;
+    let (weights, _) = least_squares(&linear, &sample.values, LEAST_SINGULAR)?;
     Some(Shallow { c: weights.rows(0, m1).into_owned(), c0: weights[m1], ..blank })
 }
 

@@ -21,6 +21,10 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::peel::{Derivatives, Peel, choose, derivatives, resolve};
+use super::tolerances::{
+    ROWS_PER_UNKNOWN, WHOLE_ERROR, WHOLE_GAP, WHOLE_LEVEL_SPAN, WHOLE_LISTED, WHOLE_PATTERNS,
+    WHOLE_SINGULAR,
+};
 use crate::algebra::linalg::{least_squares, thin_svd};
 use crate::algebra::rank_one::Ascent;
 use crate::algebra::subspace::largest_gap;
@@ -28,15 +32,6 @@ use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::unit::Unit;
-
-/// Levels lie within so many half widths of the middle.
-const FARTHEST: f64 = 0.6;
-/// Patterns a unit, and at least.
-const PATTERNS: (usize, usize) = (8, 64);
-/// Errors of second differences count so many times.
-const ERROR: f64 = 10.0;
-/// Singular values that fall by this factor show m1.
-const CLEAR_GAP: f64 = 10.0;
 
 /// All units' rows of the second layer; `attempt` varies S and T.
 pub fn whole(cx: &mut Context<'_>, units: &[Unit], ascent: Ascent) -> Result<Peel, Halt> {
@@ -74,7 +69,7 @@ fn all_rows(
     let size = sizes[cx.attempt as usize % sizes.len()];
     let fixed = choose(units, size, rng);
     let varied: Vec<usize> = (0..m0).filter(|j| !fixed.contains(j)).collect();
-    let wanted = PATTERNS.1.max(PATTERNS.0 * m0);
+    let wanted = WHOLE_PATTERNS.1.max(WHOLE_PATTERNS.0 * m0);
     let places = places(units, placer, &varied, wanted, rng)?;
     let all: Vec<usize> = (0..m0).collect();
     let moves = placer.moves(&all).ok_or_else(|| failure("the directions are dependent"))?;
@@ -90,9 +85,9 @@ fn all_rows(
         .collect();
     let entries = DMatrix::from_fn(pairs.len(), hessians.len(), |row, k| hessians[k][pairs[row]]);
     let svd = thin_svd(&entries).ok_or_else(|| failure("second differences are not finite"))?;
-    let error = ERROR * step.error * (entries.len() as f64).sqrt();
+    let error = WHOLE_ERROR * step.error * (entries.len() as f64).sqrt();
     let gap = largest_gap(&svd.s, 1..=m0.min(pairs.len() - 1), error);
-    let Some(gap) = gap.filter(|gap| gap.ratio > CLEAR_GAP) else {
+    let Some(gap) = gap.filter(|gap| gap.ratio > WHOLE_GAP) else {
         return Err(failure(format!(
             "no width m1 up to {m0} shows in the second differences (singular values {:.2e} to {:.2e}, error \
              {error:.2e}): it is larger, or the values are too inaccurate",
@@ -182,12 +177,12 @@ fn places(
     // Enough patterns, and enough of them at each level of a unit to tell m1 <= m0 combinations apart.
     let enough = |levels: &usize| {
         levels.saturating_pow(exponent) >= wanted
-            && levels.saturating_pow(exponent - 1) >= 2 * units.len()
+            && levels.saturating_pow(exponent - 1) >= ROWS_PER_UNKNOWN * units.len()
     };
     let count = (2usize..).find(enough).unwrap_or(2);
-    let level = |index: usize| FARTHEST * (2.0 * index as f64 / (count - 1) as f64 - 1.0);
+    let level = |index: usize| WHOLE_LEVEL_SPAN * (2.0 * index as f64 / (count - 1) as f64 - 1.0);
     let total = count.saturating_pow(exponent);
-    let patterns: Vec<Vec<usize>> = if total <= 4 * wanted {
+    let patterns: Vec<Vec<usize>> = if total <= WHOLE_LISTED * wanted {
         (0..total).map(|k| (0..exponent).map(|t| k / count.pow(t) % count).collect()).collect()
     } else {
         // A level each by turns, in an order of its own for each unit: all levels come equally often.
@@ -234,7 +229,8 @@ fn by_level(places: &[Placement], j: usize) -> Vec<Vec<usize>> {
 
 /// Least squares with more rows than columns.
 fn fit(design: &DMatrix<f64>, target: &DVector<f64>) -> Result<DVector<f64>, Halt> {
-    let solution = (design.nrows() >= design.ncols()).then(|| least_squares(design, target, 1e-14));
+    let solution =
+        (design.nrows() >= design.ncols()).then(|| least_squares(design, target, WHOLE_SINGULAR));
     let solution = solution.flatten().map(|(solution, _)| solution);
     solution.ok_or_else(|| failure("too few patterns tell the units of the second layer apart"))
 }

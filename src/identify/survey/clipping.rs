@@ -8,20 +8,11 @@ use crate::identify::evidence::Clipped;
 use crate::identify::failure::Halt;
 use nalgebra::DMatrix;
 
+use super::tolerances::{
+    CLIPPING_AXES, CLIPPING_EXPONENTS, CLIPPING_LINES, CLIPPING_OFFSET, EDGE_AGREEMENT,
+    EDGE_HALVINGS, EDGE_INSIDE, EDGE_KINK,
+};
 use crate::draws;
-use crate::oracle::Oracle;
-
-/// Axes looked at, and lines along each.
-const AXES: usize = 8;
-const LINES: usize = 3;
-/// Positions on a line: 2^k natural scales, k in this range.
-const EXPONENTS: std::ops::RangeInclusive<i32> = -3..=14;
-/// Halvings of the stretch in which the values stop changing.
-const HALVINGS: usize = 40;
-/// The lines agree on where it is to this share of it.
-const AGREEMENT: f64 = 1e-6;
-/// Just inside f must differ from its value outside by this share of its spread: the edge is a kink.
-const KINK: f64 = 1e-6;
 
 /// The nearest edge of a box to which the inputs are clipped, (axis, coordinate), if there is one. Values with
 /// random errors never stop changing, and show none.
@@ -29,8 +20,8 @@ pub fn edge(cx: &mut Context<'_>) -> Result<Option<(usize, f64)>, Halt> {
     let (d, land) = (cx.f.input_dim(), cx.land);
     let rng = &mut draws::stream(cx.seed, "clipping", 0);
     let mut nearest: Option<(usize, f64)> = None;
-    for axis in 0..d.min(AXES) {
-        let lines = draws::gaussian(rng, d, LINES) * (0.3 * land.scale);
+    for axis in 0..d.min(CLIPPING_AXES) {
+        let lines = draws::gaussian(rng, d, CLIPPING_LINES) * (CLIPPING_OFFSET * land.scale);
         let mut ends = Vec::new();
         for base in lines.column_iter() {
             let mut along = |ts: &[f64]| {
@@ -38,7 +29,7 @@ pub fn edge(cx: &mut Context<'_>) -> Result<Option<(usize, f64)>, Halt> {
                     DMatrix::from_fn(d, ts.len(), |i, k| if i == axis { ts[k] } else { base[i] });
                 cx.f.values(&points)
             };
-            let ts: Vec<f64> = EXPONENTS.map(|k| 2f64.powi(k) * land.scale).collect();
+            let ts: Vec<f64> = CLIPPING_EXPONENTS.map(|k| 2f64.powi(k) * land.scale).collect();
             let values = along(&ts)?;
             let last = values[ts.len() - 1];
             let Some(inside) = values.iter().rposition(|&v| v != last) else { break };
@@ -46,15 +37,17 @@ pub fn edge(cx: &mut Context<'_>) -> Result<Option<(usize, f64)>, Halt> {
                 break;
             }
             let (mut low, mut high) = (ts[inside], ts[inside + 1]);
-            for _ in 0..HALVINGS {
+            for _ in 0..EDGE_HALVINGS {
                 let middle = 0.5 * (low + high);
                 if along(&[middle])?[0] == last { high = middle } else { low = middle }
             }
-            ends.push((high, (along(&[0.99 * high])?[0] - last).abs()));
+            ends.push((high, (along(&[EDGE_INSIDE * high])?[0] - last).abs()));
         }
-        let Some(&(first, _)) = ends.first().filter(|_| ends.len() == LINES) else { continue };
-        let agree = ends.iter().all(|end| (end.0 - first).abs() <= AGREEMENT * first);
-        let kink = ends.iter().any(|end| end.1 > KINK * land.spread);
+        let Some(&(first, _)) = ends.first().filter(|_| ends.len() == CLIPPING_LINES) else {
+            continue;
+        };
+        let agree = ends.iter().all(|end| (end.0 - first).abs() <= EDGE_AGREEMENT * first);
+        let kink = ends.iter().any(|end| end.1 > EDGE_KINK * land.spread);
         if agree && kink && nearest.is_none_or(|(_, edge)| first < edge) {
             nearest = Some((axis, first));
         }

@@ -7,44 +7,37 @@ use crate::identify::context::Context;
 use crate::identify::failure::Halt;
 use nalgebra::DMatrix;
 
+use super::tolerances::{FAR_OCTAVES, FAR_RAYS, SURE_CHANGE};
 use crate::draws;
-use crate::oracle::Oracle;
-
-/// Rays from the origin.
-const RAYS: usize = 32;
-/// Places on a ray: 1, 2, 4, ... natural scales.
-const OCTAVES: usize = 20;
-/// Changes above this many times the noise count.
-const CHANGE: f64 = 100.0;
 
 /// The distance from the origin beyond which f no longer changes on half of the rays; no more than
 /// 2^19 natural scales. 640 queries.
 pub fn far(cx: &mut Context<'_>) -> Result<f64, Halt> {
     let (d, land) = (cx.f.input_dim(), cx.land);
     let rng = &mut draws::stream(cx.seed, "far", 0);
-    let mut points = DMatrix::zeros(d, RAYS * OCTAVES);
-    for ray in 0..RAYS {
+    let mut points = DMatrix::zeros(d, FAR_RAYS * FAR_OCTAVES);
+    for ray in 0..FAR_RAYS {
         let direction = draws::unit_vector(rng, d);
-        for octave in 0..OCTAVES {
+        for octave in 0..FAR_OCTAVES {
             let place = &direction * (land.scale * 2f64.powi(octave as i32));
-            points.set_column(ray * OCTAVES + octave, &place);
+            points.set_column(ray * FAR_OCTAVES + octave, &place);
         }
     }
     let values = cx.f.values(&points)?;
     let mut last: Vec<f64> = values
         .as_slice()
-        .chunks_exact(OCTAVES)
+        .chunks_exact(FAR_OCTAVES)
         .map(|ray| {
             let distance = |octave: usize| land.scale * 2f64.powi(octave as i32);
             let changes = |&octave: &usize| {
                 let noise = land.noise_at(distance(octave));
-                (ray[octave] - ray[octave - 1]).abs() > CHANGE * noise
+                (ray[octave] - ray[octave - 1]).abs() > SURE_CHANGE * noise
             };
-            (1..OCTAVES).rev().find(changes).map_or(distance(0), distance)
+            (1..FAR_OCTAVES).rev().find(changes).map_or(distance(0), distance)
         })
         .collect();
     last.sort_by(f64::total_cmp);
-    Ok(last[RAYS / 2])
+    Ok(last[FAR_RAYS / 2])
 }
 
 #[cfg(test)]

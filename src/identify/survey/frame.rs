@@ -7,6 +7,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::landscape::Landscape;
 use super::reduce::Restricted;
+use super::tolerances::{EVEN_INFLUENCE, FRAME_GRADIENTS, LEAST_INFLUENCE, MOST_STRETCH};
 use super::{probe, reduce};
 use crate::draws;
 use crate::identify::context::Context;
@@ -14,15 +15,6 @@ use crate::identify::evidence::Framed;
 use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
 use crate::oracle::stencil::{self, GradientScheme};
-
-/// Gradients from which the influence of the inputs is told.
-const GRADIENTS: usize = 24;
-/// Influences that differ by less are left as they are.
-const EVEN: f64 = 30.0;
-/// An input is stretched by this at most.
-const MOST: f64 = 1e6;
-/// Derivatives under this many times their noise show nothing.
-const SHOWN: f64 = 10.0;
 
 /// Coordinates y of length k, and what is known of f in them.
 pub struct Frame {
@@ -47,7 +39,7 @@ impl Frame {
 pub fn frame(cx: &mut Context<'_>) -> Result<Frame, Halt> {
     let (land, seed) = (cx.land.clone(), cx.seed);
     let stretches = stretches(cx.f, &land, seed)?;
-    if stretches.max() < EVEN * stretches.min() {
+    if stretches.max() < EVEN_INFLUENCE * stretches.min() {
         let points = reduce::reduce(cx)?;
         let (weights, outside) = (points.clone(), land.clone());
         return Ok(Frame { points, weights, land, outside });
@@ -70,7 +62,7 @@ pub fn frame(cx: &mut Context<'_>) -> Result<Frame, Halt> {
 fn stretches(f: &mut dyn Oracle, land: &Landscape, seed: u64) -> Result<DVector<f64>, Halt> {
     let d = f.input_dim();
     let mut rng = draws::stream(seed, "frame", 0);
-    let centres = draws::gaussian(&mut rng, d, GRADIENTS) * land.scale;
+    let centres = draws::gaussian(&mut rng, d, FRAME_GRADIENTS) * land.scale;
     // Truncation h^4 against noise / h, for a function of this scale and spread.
     let h = land.scale * (land.noise_near / land.spread).powf(0.2);
     let scheme = GradientScheme::Central4;
@@ -78,12 +70,12 @@ fn stretches(f: &mut dyn Oracle, land: &Landscape, seed: u64) -> Result<DVector<
     let gradients = stencil::gradients(&mut |x| f.values(x), &centres, &identity, scheme, h)?;
     let influence = DVector::from_iterator(
         d,
-        gradients.row_iter().map(|row| row.norm() / (GRADIENTS as f64).sqrt()),
+        gradients.row_iter().map(|row| row.norm() / (FRAME_GRADIENTS as f64).sqrt()),
     );
-    let shown = SHOWN * land.noise_near / h;
+    let shown = LEAST_INFLUENCE * land.noise_near / h;
     let most = influence.max();
     Ok(influence.map(|influence| {
-        let stretch = if influence > shown { (most / influence).min(MOST) } else { 1.0 };
+        let stretch = if influence > shown { (most / influence).min(MOST_STRETCH) } else { 1.0 };
         stretch.log2().round().exp2()
     }))
 }

@@ -6,29 +6,14 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::tolerances::{
+    FAINT_BEND, FAINT_CENTRES, FAINT_MOST_WIDTH, FAINT_NOISE, FAINT_WIDTHS, FINEST_CELL,
+    LEAST_SEGMENT, LINE_CELLS, MOST_ZOOMS, NONZERO, PAUSE_CELLS, QUIET_SHARE, RESOLVED_CELLS,
+    WIDTH_QUANTILES,
+};
 use crate::identify::scalars::descend::descend;
 use crate::network::Activation;
 use crate::oracle::{Oracle, OracleError};
-
-/// Cells a line is cut into at every magnification.
-const CELLS: usize = 32;
-/// A segment this many cells long is resolved.
-const RESOLVED: usize = 10;
-/// Cells that vary less than this share of the most varying one are quiet.
-const QUIET: f64 = 0.005;
-/// Quiet cells in a row that end a segment; fewer may be a stationary point of one transition.
-const PAUSE: usize = 3;
-/// Zooms before giving up: 2^-100 of the first range.
-const MOST_ZOOMS: usize = 60;
-/// First guesses of where a faint step is and how wide, as shares of the range.
-const STEP_CENTRES: [f64; 5] = [0.1, 0.3, 0.5, 0.7, 0.9];
-const STEP_WIDTHS: [f64; 2] = [0.03, 0.15];
-/// A faint step is no wider, as a share of the range.
-const MOST_WIDTH: f64 = 0.4;
-/// The noise is less than this share of the floor,
-const NOISE: f64 = 0.25;
-/// and a step bent by the second layer within this share of it from one of tanh.
-const CURVED: f64 = 0.05;
 
 /// A place on a line where f passes from one level to another.
 #[derive(Clone, Copy, Debug)]
@@ -103,8 +88,8 @@ fn zoom(
     floor: f64,
 ) -> Result<Zoomed, OracleError> {
     for _ in 0..MOST_ZOOMS {
-        let cell = (hi - lo) / CELLS as f64;
-        let ts: Vec<f64> = (0..=CELLS).map(|k| lo + cell * k as f64).collect();
+        let cell = (hi - lo) / LINE_CELLS as f64;
+        let ts: Vec<f64> = (0..=LINE_CELLS).map(|k| lo + cell * k as f64).collect();
         let values = values_along(f, origin, direction, &ts)?;
         let variation: Vec<f64> =
             values.as_slice().windows(2).map(|v| (v[1] - v[0]).abs()).collect();
@@ -112,11 +97,11 @@ fn zoom(
         if most <= floor {
             return Ok(Zoomed::Faint(ts, values));
         }
-        let segments = segments(&variation, (QUIET * most).max(floor));
+        let segments = segments(&variation, (QUIET_SHARE * most).max(floor));
         let total: f64 = variation.iter().sum();
         let chosen = match expected {
             Some(expected) => {
-                segments.iter().filter(|s| s.variation >= 0.02 * total).min_by(|a, b| {
+                segments.iter().filter(|s| s.variation >= LEAST_SEGMENT * total).min_by(|a, b| {
                     let distance = |s: &Segment| {
                         let (from, to) = (ts[s.first], ts[s.last + 1]);
                         (from - expected).max(expected - to).max(0.0)
@@ -127,10 +112,12 @@ fn zoom(
             None => segments.iter().max_by(|a, b| a.variation.total_cmp(&b.variation)),
         };
         let Some(segment) = chosen else { return Ok(Zoomed::Nothing) };
-        if segment.last + 1 - segment.first >= RESOLVED || cell <= 1e-14 * lo.abs().max(hi.abs()) {
+        if segment.last + 1 - segment.first >= RESOLVED_CELLS
+            || cell <= FINEST_CELL * lo.abs().max(hi.abs())
+        {
             return Ok(Zoomed::Resolved(resolve(&ts, &variation, segment)));
         }
-        let (first, last) = (segment.first.saturating_sub(1), (segment.last + 2).min(CELLS));
+        let (first, last) = (segment.first.saturating_sub(1), (segment.last + 2).min(LINE_CELLS));
         (lo, hi) = (ts[first], ts[last]);
     }
     Ok(Zoomed::Nothing)
@@ -157,7 +144,7 @@ fn step(ts: &[f64], values: &DVector<f64>, floor: f64) -> Option<Transition> {
         DVector::from_iterator(ts.len(), entries.map(residual))
     };
     let (first, last) = (values[0], values[values.len() - 1]);
-    let starts = STEP_CENTRES.into_iter().flat_map(|c| STEP_WIDTHS.map(|w| (c, w)));
+    let starts = FAINT_CENTRES.into_iter().flat_map(|c| FAINT_WIDTHS.map(|w| (c, w)));
     let ends = starts.map(|(centre, width)| {
         let start = vec![0.5 * (first + last), 0.5 * (last - first), centre, width];
         descend(&residuals, DVector::from_vec(start))
@@ -165,14 +152,14 @@ fn step(ts: &[f64], values: &DVector<f64>, floor: f64) -> Option<Transition> {
     let (x, cost) = ends.min_by(|a, b| a.1.total_cmp(&b.1))?;
     let variation = 2.0 * x[1].abs();
     let misfit = (cost / ts.len() as f64).sqrt();
-    let inside = (0.0..=1.0).contains(&x[2]) && x[3] < MOST_WIDTH;
-    (inside && variation > floor && misfit < NOISE * floor + CURVED * variation).then(|| {
-        Transition {
+    let inside = (0.0..=1.0).contains(&x[2]) && x[3] < FAINT_MOST_WIDTH;
+    (inside && variation > floor && misfit < FAINT_NOISE * floor + FAINT_BEND * variation).then(
+        || Transition {
             centre: lo + x[2] * (hi - lo),
             half_width: half_width(Activation::Tanh) * x[3] * (hi - lo),
             variation,
-        }
-    })
+        },
+    )
 }
 
 struct Segment {
@@ -185,7 +172,7 @@ fn segments(variation: &[f64], quiet: f64) -> Vec<Segment> {
     let mut found: Vec<Segment> = Vec::new();
     for (k, &v) in variation.iter().enumerate().filter(|&(_, &v)| v > quiet) {
         match found.last_mut() {
-            Some(segment) if k - segment.last <= PAUSE => {
+            Some(segment) if k - segment.last <= PAUSE_CELLS => {
                 segment.last = k;
                 segment.variation += v;
             }
@@ -201,14 +188,14 @@ fn resolve(ts: &[f64], variation: &[f64], segment: &Segment) -> Transition {
         let mut behind = 0.0;
         for k in segment.first..=segment.last {
             if behind + variation[k] >= share * total {
-                let within = (share * total - behind) / variation[k].max(1e-300);
+                let within = (share * total - behind) / variation[k].max(NONZERO);
                 return ts[k] + within * (ts[k + 1] - ts[k]);
             }
             behind += variation[k];
         }
         ts[segment.last + 1]
     };
-    let (from, to) = (quantile(0.01), quantile(0.99));
+    let (from, to) = (quantile(WIDTH_QUANTILES.0), quantile(WIDTH_QUANTILES.1));
     Transition {
         centre: quantile(0.5),
         half_width: (0.5 * (to - from)).max(0.5 * (ts[1] - ts[0])),

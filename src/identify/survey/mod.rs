@@ -8,3 +8,4 @@ pub(crate) mod line;
 pub(crate) mod probe;
 pub(crate) mod reduce;
 pub(crate) mod step;
+pub(crate) mod tolerances;

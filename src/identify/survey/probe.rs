@@ -3,6 +3,11 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::tolerances::{
+    BALL_ROUNDING, MERE_NOISE, MOST_GROWTH, MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_FAR,
+    NOISE_LINES, NOISE_ORDERS, NOISE_STEPS, NOISE_TABLE, PROBE_EXPONENTS, PROBE_MORE_POINTS,
+    PROBE_OCTAVES, PROBE_POINTS, SAME_SPREAD,
+};
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
@@ -10,30 +15,13 @@ use crate::oracle::Oracle;
 use crate::oracle::design::Design;
 use crate::stage::Stage;
 
-/// Scales tried: 2^-10 ..= 2^14.
-const EXPONENTS: std::ops::RangeInclusive<i32> = -10..=14;
-/// In a bounded region: octaves down from its radius.
-const OCTAVES_WITHIN: i32 = 12;
-/// Points a scale.
-const POINTS: usize = 64;
-/// Points at the two scales that decide whether f grows, where fewer say so.
-const MORE_POINTS: usize = 1024;
-/// A bounded function's spread settles; over the last two octaves it may not grow by more.
-const MOST_GROWTH: f64 = 1.5;
-/// Points on a line in the difference table of the noise estimate.
-const TABLE: usize = 9;
-/// Lines in the noise estimate.
-const LINES: usize = 16;
-/// Noise above this share of the spread leaves nothing to identify.
-const MOST_NOISE: f64 = 0.02;
-
 /// Measures the [`Landscape`]; fails on a black box that is constant, unbounded or mere noise.
 pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
     let d = f.input_dim();
     let mut rng = draws::stream(seed, "probe", 0);
     let mut spreads = Vec::new();
-    for exponent in EXPONENTS {
-        let points = draws::gaussian(&mut rng, d, POINTS) * 2f64.powi(exponent);
+    for exponent in PROBE_EXPONENTS {
+        let points = draws::gaussian(&mut rng, d, PROBE_POINTS) * 2f64.powi(exponent);
         spreads.push(f.values(&points)?.variance().sqrt());
     }
     let spread = spreads.iter().copied().fold(0.0, f64::max);
@@ -43,14 +31,15 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
         return Err(constant().into());
     }
     let first = spreads.iter().position(|&s| s >= 0.5 * spread).unwrap_or(0);
-    let scale = 2f64.powi(EXPONENTS.start() + first as i32);
+    let scale = 2f64.powi(PROBE_EXPONENTS.start() + first as i32);
     // The far lines come from where the wide stack will be sampled.
-    let far = 64.0 * scale;
-    let near = draws::gaussian(&mut rng, d, LINES) * scale;
+    let far = NOISE_FAR * scale;
+    let near = draws::gaussian(&mut rng, d, NOISE_LINES) * scale;
     let noise_near = noise(f, &mut rng, &near, scale)?;
-    if spread <= 10.0 * noise_near {
+    if spread <= MERE_NOISE * noise_near {
         // The spread of mere noise is the same at every scale.
-        let reason = if spreads[0] > 0.2 * spread { noisy(noise_near, spread) } else { constant() };
+        let reason =
+            if spreads[0] > SAME_SPREAD * spread { noisy(noise_near, spread) } else { constant() };
         return Err(reason.into());
     }
     if noise_near > MOST_NOISE * spread {
@@ -59,10 +48,10 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
     if last > MOST_GROWTH * before {
         // Perhaps by chance: few points show little of a function that is large in few places.
         let mut again = |exponent: i32| -> Result<f64, Halt> {
-            let points = draws::gaussian(&mut rng, d, MORE_POINTS) * 2f64.powi(exponent);
+            let points = draws::gaussian(&mut rng, d, PROBE_MORE_POINTS) * 2f64.powi(exponent);
             Ok(f.values(&points)?.variance().sqrt())
         };
-        (before, last) = (again(EXPONENTS.end() - 2)?, again(*EXPONENTS.end())?);
+        (before, last) = (again(PROBE_EXPONENTS.end() - 2)?, again(*PROBE_EXPONENTS.end())?);
     }
     if last > MOST_GROWTH * before {
         return Err(Failure::new(
@@ -70,19 +59,19 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
             format!(
                 "the values keep growing (standard deviation {before:.3e} at scale 2^{}, {last:.3e} at 2^{}): \
                  sigmoidal layers are bounded; rescale the inputs if its weights are below 1e-4",
-                EXPONENTS.end() - 2,
-                EXPONENTS.end()
+                PROBE_EXPONENTS.end() - 2,
+                PROBE_EXPONENTS.end()
             ),
         )
         .into());
     }
-    let distant = draws::gaussian(&mut rng, d, LINES) * far;
+    let distant = draws::gaussian(&mut rng, d, NOISE_LINES) * far;
     let noise_far = noise(f, &mut rng, &distant, scale)?;
     // A point of norm r is itself rounded, by r eps / 2; f sees that through its slope, at most about
     // spread / scale. Most far lines cross no transition and show nothing of it.
     let rounding = f64::EPSILON * spread / scale;
     // Both are estimates: what random errors differ by is no growth.
-    let grown = (noise_far - 2.0 * noise_near) / (far * (d as f64).sqrt());
+    let grown = (noise_far - NOISE_EXCESS * noise_near) / (far * (d as f64).sqrt());
     let noise_growth = grown.max(rounding);
     Ok(Landscape { scale, spread, noise_near, noise_growth })
 }
@@ -105,12 +94,12 @@ pub fn probe_within(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<Landsc
     let mut rng = draws::stream(seed, "probe within", 0);
     let centre = DVector::zeros(d);
     // Uniform in a ball of radius r, a coordinate has a standard deviation of about r / sqrt(d).
-    let radii: Vec<f64> = (0..=OCTAVES_WITHIN).map(|k| radius * 0.5f64.powi(k)).collect();
+    let radii: Vec<f64> = (0..=PROBE_OCTAVES).map(|k| radius * 0.5f64.powi(k)).collect();
     let mut spreads = Vec::new();
     for &radius in &radii {
-        let points = Design::Ball.points(&mut rng, &centre, radius, radius, POINTS);
+        let points = Design::Ball.points(&mut rng, &centre, radius, radius, PROBE_POINTS);
         // A ball is closed; its rounding is not.
-        spreads.push(f.values(&(points * (1.0 - 1e-12)))?.variance().sqrt());
+        spreads.push(f.values(&(points * (1.0 - BALL_ROUNDING)))?.variance().sqrt());
     }
     let spread = spreads.iter().copied().fold(0.0, f64::max);
     if spread == 0.0 {
@@ -118,11 +107,12 @@ pub fn probe_within(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<Landsc
     }
     let least = spreads.iter().rposition(|&s| s >= 0.5 * spread).unwrap_or(0);
     let scale = radii[least] / (d as f64).sqrt();
-    let near = Design::Ball.points(&mut rng, &centre, 0.5 * radius, 0.5 * radius, LINES);
+    let near = Design::Ball.points(&mut rng, &centre, 0.5 * radius, 0.5 * radius, NOISE_LINES);
     let noise_near = noise(f, &mut rng, &near, scale)?;
-    if spread <= 10.0 * noise_near {
+    if spread <= MERE_NOISE * noise_near {
         let smallest = spreads[spreads.len() - 1];
-        let reason = if smallest > 0.2 * spread { noisy(noise_near, spread) } else { constant() };
+        let reason =
+            if smallest > SAME_SPREAD * spread { noisy(noise_near, spread) } else { constant() };
         return Err(reason.into());
     }
     if noise_near > MOST_NOISE * spread {
@@ -143,10 +133,10 @@ fn noise(
     let tables = difference_tables(f, rng, origins, unit)?;
     for levels in &tables.levels {
         let rms = |order: usize| {
-            (levels.iter().map(|line| line[order]).sum::<f64>() / LINES as f64).sqrt()
+            (levels.iter().map(|line| line[order]).sum::<f64>() / NOISE_LINES as f64).sqrt()
         };
         let (largest, smallest) = extremes(&[rms(0), rms(1), rms(2)]);
-        if smallest > 0.0 && largest < 3.0 * smallest {
+        if smallest > 0.0 && largest < NOISE_AGREEMENT * smallest {
             return Ok(largest.max(tables.floor));
         }
     }
@@ -199,16 +189,16 @@ fn difference_tables(
     let (d, lines) = origins.shape();
     let directions: Vec<DVector<f64>> = (0..lines).map(|_| draws::unit_vector(rng, d)).collect();
     let mut tables = Tables { levels: Vec::new(), floor: 0.0 };
-    for step in [1e-2, 1e-3, 1e-4, 1e-5, 1e-6].map(|h| h * unit) {
-        let mut points = DMatrix::zeros(d, lines * TABLE);
+    for step in NOISE_STEPS.map(|h| h * unit) {
+        let mut points = DMatrix::zeros(d, lines * NOISE_TABLE);
         for (k, mut point) in points.column_iter_mut().enumerate() {
-            point.copy_from(&origins.column(k / TABLE));
-            point.axpy((k % TABLE + 1) as f64 * step, &directions[k / TABLE], 1.0);
+            point.copy_from(&origins.column(k / NOISE_TABLE));
+            point.axpy((k % NOISE_TABLE + 1) as f64 * step, &directions[k / NOISE_TABLE], 1.0);
         }
         let values = f.values(&points)?;
         tables.floor = tables.floor.max(0.5 * f64::EPSILON * values.amax());
-        let of_line = |line: &[f64]| [4, 5, 6].map(|order| difference_level(line, order));
-        tables.levels.push(values.as_slice().chunks_exact(TABLE).map(of_line).collect());
+        let of_line = |line: &[f64]| NOISE_ORDERS.map(|order| difference_level(line, order));
+        tables.levels.push(values.as_slice().chunks_exact(NOISE_TABLE).map(of_line).collect());
     }
     Ok(tables)
 }

@@ -6,6 +6,11 @@ use crate::identify::evidence::RangeFound;
 use nalgebra::{DMatrix, DVector};
 
 use super::line;
+use super::tolerances::{
+    CHECK_INNER_SCALES, CHECK_SCALES, CHECKS, CLEAR_GRADIENT, GRADIENT_NOISE, GRADIENT_STEPS,
+    LEAST_OUTSIDE, NOTABLE_CHANGE, RANGE_CENTRES, RANGE_GAP, RANGE_NOISE, RANGE_ROUNDING,
+    RANGE_SCALES, RANGE_TRUNCATION, SURE_CHANGE,
+};
 use crate::algebra::linalg::thin_svd;
 use crate::algebra::subspace::largest_gap;
 use crate::draws;
@@ -13,22 +18,6 @@ use crate::identify::failure::Halt;
 use crate::oracle::hessian_stack::{HessianStack, HostStack};
 use crate::oracle::stencil::{self, GradientScheme, HessianScheme};
 use crate::oracle::{Oracle, OracleError};
-
-/// A fall of the singular values of the gradients by this factor, down to near the noise, is a rank.
-const CLEAR_GAP: f64 = 30.0;
-/// Near the noise: this many times it.
-const NOISE: f64 = 30.0;
-/// Or this share of the largest singular value, for what the differences truncate.
-const TRUNCATION: f64 = 1e-8;
-
-/// Points at which the range is checked.
-const CHECKS: usize = 192;
-/// Changes above this many times the noise count,
-const CHANGE: f64 = 100.0;
-/// and above this share of the spread: a unit that was missed makes such, the error of the range does not.
-const NOTABLE: f64 = 1e-3;
-/// A gradient of which less is outside of the range tells nothing new.
-const LEAST_SHARE: f64 = 1e-4;
 
 /// A black box seen on a subspace: y -> f(Q y).
 pub struct Restricted<'a> {
@@ -124,9 +113,9 @@ pub fn reduce(cx: &mut Context<'_>) -> Result<DMatrix<f64>, Halt> {
     let (d, land) = (cx.f.input_dim(), cx.land);
     let mut rng = draws::stream(cx.seed, "reduce", 0);
     // Several scales: near the origin all units are active, farther out one at a time.
-    let mut centres = draws::gaussian(&mut rng, d, 2 * d + 8);
+    let mut centres = draws::gaussian(&mut rng, d, RANGE_CENTRES.0 * d + RANGE_CENTRES.1);
     for (k, mut centre) in centres.column_iter_mut().enumerate() {
-        centre *= land.scale * 2f64.powi(k as i32 % 3);
+        centre *= land.scale * 2f64.powi(k as i32 % RANGE_SCALES);
     }
     let basis = range(cx, centres, land.scale)?;
     completed(cx, basis)
@@ -143,12 +132,12 @@ fn completed(cx: &mut Context<'_>, mut basis: DMatrix<f64>) -> Result<DMatrix<f6
     while basis.ncols() < d {
         let mut points = draws::gaussian(&mut rng, d, CHECKS);
         for (k, mut x) in points.column_iter_mut().enumerate() {
-            x *= land.scale * 2f64.powi(k as i32 % 6 - 2);
+            x *= land.scale * 2f64.powi(k as i32 % CHECK_SCALES - CHECK_INNER_SCALES);
         }
         let within = &basis * basis.tr_mul(&points);
         let change = f.values(&points)? - f.values(&within)?;
         let noise = |k: usize| land.noise_at(points.column(k).norm());
-        let least = |k: usize| (CHANGE * noise(k)).max(NOTABLE * land.spread);
+        let least = |k: usize| (SURE_CHANGE * noise(k)).max(NOTABLE_CHANGE * land.spread);
         let Some(k) = (0..CHECKS)
             .filter(|&k| change[k].abs() > least(k))
             .max_by(|&a, &b| change[a].abs().total_cmp(&change[b].abs()))
@@ -157,20 +146,20 @@ fn completed(cx: &mut Context<'_>, mut basis: DMatrix<f64>) -> Result<DMatrix<f6
         };
         let origin = within.column(k).into_owned();
         let path = points.column(k) - &origin;
-        let transition = line::locate(f, &origin, &path, (0.0, 1.0), None, CHANGE * noise(k))?;
+        let transition = line::locate(f, &origin, &path, (0.0, 1.0), None, SURE_CHANGE * noise(k))?;
         let Some(transition) = transition else { break };
         let at = &origin + &path * transition.centre;
         // The half width is a share of the path.
         let h = transition.half_width
             * path.norm()
-            * (noise(k) / transition.variation).powf(0.2).clamp(1e-3, 0.1);
+            * (noise(k) / transition.variation).powf(0.2).clamp(GRADIENT_STEPS.0, GRADIENT_STEPS.1);
         let at = DMatrix::from_column_slice(d, 1, at.as_slice());
         let identity = DMatrix::identity(d, d);
         let scheme = GradientScheme::Central4;
         let gradient = stencil::gradients(&mut |x| f.values(x), &at, &identity, scheme, h)?;
         let gradient = gradient.column(0).into_owned();
         let outside = &gradient - &basis * basis.tr_mul(&gradient);
-        if outside.norm() <= LEAST_SHARE * gradient.norm() {
+        if outside.norm() <= LEAST_OUTSIDE * gradient.norm() {
             break;
         }
         let mut columns: Vec<DVector<f64>> =
@@ -203,8 +192,9 @@ pub fn range(
     let h = scale * (land.noise_near / land.spread).powf(0.2);
     let scheme = GradientScheme::Central4;
     let gradients = stencil::gradients(&mut |x| f.values(x), &centres, &identity, scheme, h)?;
-    let noise = 1.5 * land.noise_near / h * (d as f64).sqrt();
-    let clear: Vec<_> = gradients.column_iter().filter(|g| g.norm() > 1e3 * noise).collect();
+    let noise = GRADIENT_NOISE * land.noise_near / h * (d as f64).sqrt();
+    let clear: Vec<_> =
+        gradients.column_iter().filter(|g| g.norm() > CLEAR_GRADIENT * noise).collect();
     let columns: Vec<DVector<f64>> = clear.iter().map(|g| g / g.norm()).collect();
     // What noise alone puts into a direction that no gradient has.
     let tail = clear.iter().map(|g| (noise / g.norm()).powi(2)).sum::<f64>().sqrt();
@@ -214,9 +204,9 @@ pub fn range(
         return Ok(identity);
     }
     let Some(svd) = thin_svd(&DMatrix::from_columns(&columns)) else { return Ok(identity) };
-    let gap = largest_gap(&svd.s, 1..=d - 1, 1e-15 * svd.s[0]);
-    let allowed = (NOISE * tail).max(TRUNCATION * svd.s[0]);
-    let reduced = gap.filter(|gap| gap.ratio > CLEAR_GAP && svd.s[gap.rank] < allowed);
+    let gap = largest_gap(&svd.s, 1..=d - 1, RANGE_ROUNDING * svd.s[0]);
+    let allowed = (RANGE_NOISE * tail).max(RANGE_TRUNCATION * svd.s[0]);
+    let reduced = gap.filter(|gap| gap.ratio > RANGE_GAP && svd.s[gap.rank] < allowed);
     let dimension = reduced.map_or(d, |gap| gap.rank);
     evidence.reduce.push(RangeFound {
         dimension,

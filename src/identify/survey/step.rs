@@ -2,13 +2,12 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::tolerances::STEP_HALVINGS;
 use crate::algebra::linalg::rms;
 use crate::oracle::{Oracle, OracleError};
 
-/// Steps tried: `largest` times 2^-k, k = 0 .. this.
-const HALVINGS: usize = 12;
 /// Queries a centre in the choice of a step.
-pub const QUERIES: u64 = 4 * (HALVINGS as u64 + 1) + 1;
+pub const QUERIES: u64 = 4 * (STEP_HALVINGS as u64 + 1) + 1;
 
 /// A step and what it is worth.
 #[derive(Clone, Copy, Debug, serde::Serialize)]
@@ -32,7 +31,7 @@ pub fn second_difference(
     let n = centres.ncols();
     let centre_values = f.values(centres)?;
     let mut rows: Vec<DVector<f64>> = Vec::new();
-    for k in 0..=HALVINGS {
+    for k in 0..=STEP_HALVINGS {
         let h = largest * 0.5f64.powi(k as i32);
         let mut points = DMatrix::zeros(centres.nrows(), 4 * n);
         for (at, mut point) in points.column_iter_mut().enumerate() {
@@ -48,7 +47,7 @@ pub fn second_difference(
             near + (near - far) / 3.0
         }));
     }
-    let best = (0..HALVINGS)
+    let best = (0..STEP_HALVINGS)
         .map(|k| Step {
             h: largest * 0.5f64.powi(k as i32),
             error: rms(&(&rows[k] - &rows[k + 1])),

@@ -1,0 +1,110 @@
+//! The numbers that decide in the search for the second layer, and why they are what they are.
+//!
+//! *Derived*: the formula is beside it. *Statistical*: the rate of false alarms is. *Search effort*: any value
+//! works, and the comment says what a larger one costs. *Tuned*: none of these, found by trial.
+
+// Derived.
+
+/// Readings of second-layer inputs are not off the common rule by less than this: rounding of numbers of order 1,
+/// through the regressions of some thousand readings.
+pub(crate) const ROWS_ROUNDING: f64 = 1e-12;
+/// Singular values under this share of the largest are left out where outputs are fitted: their weights would be
+/// rounding alone.
+pub(crate) const OUTPUTS_SINGULAR: f64 = 1e-12;
+/// Singular values under this share of the largest are left out where entries of Hessians are fitted, 45 eps.
+pub(crate) const WHOLE_SINGULAR: f64 = 1e-14;
+/// Readings of an input count as no larger than this: tanh is 1 to rounding from 19 on, and infinity has no square.
+pub(crate) const MOST_READING: f64 = 1e9;
+
+// Statistical.
+
+/// A reading off the common rule by more than this many times the median is broken: 20 deviations of normal errors, no
+/// false alarm.
+pub(crate) const ROWS_OUTLIER: f64 = 30.0;
+/// A fit has reached the values if the standard deviation of its residuals is no more than this many times their
+/// accuracy. Of true fits the smallest, with 30 degrees of freedom, miss it by chance in 1e-4 of all cases, those with 100
+/// in 1e-11.
+pub(crate) const SATURATED_REACHED: f64 = 1.5;
+
+// Search effort.
+
+/// Draws of a placement whose pattern of signs is new.
+pub(crate) const PEEL_REDRAWS: usize = 8;
+/// Most independent units among which the next one held is drawn, so that attempts differ.
+pub(crate) const PEEL_CHOICES: usize = 3;
+/// Levels of a single unit T between its ends, more than there are units held.
+pub(crate) const PEEL_SPARE_LEVELS: usize = 4;
+/// Levels of each of two units T between their ends.
+pub(crate) const PEEL_LEVELS_OF_TWO: usize = 9;
+/// Up to so many units T have one level between their ends, more of them none.
+pub(crate) const PEEL_FEW_FREE: usize = 5;
+/// Levels of units T between their ends lie within so many half widths of the middle: farther out slopes are small, and nearer
+/// together levels differ little.
+pub(crate) const PEEL_LEVEL_SPAN: f64 = 0.8;
+/// Patterns for each unit T, and more: twice as many as there are unknowns.
+pub(crate) const PEEL_PATTERNS: (usize, usize) = (2, 10);
+/// Patterns for each unit that the second layer may have.
+pub(crate) const PEEL_PATTERNS_HELD: usize = 3;
+/// Patterns of saturation at least, however few the units.
+pub(crate) const PEEL_LEAST_PATTERNS: usize = 32;
+/// With up to so many units T their patterns are drawn from the list of all, and none is drawn twice.
+pub(crate) const PEEL_LISTED: usize = 6;
+/// Points for each unit T, and more, where sides cannot be chosen: until every unit has changed its own.
+pub(crate) const PEEL_UNCHOSEN: (usize, usize) = (6, 20);
+/// Points at which the step of second differences is chosen, at most.
+pub(crate) const PEEL_STEP_POINTS: usize = 24;
+/// The largest step tried, in half widths: a unit leaves the middle of its transition with a larger one.
+pub(crate) const PEEL_LARGEST_STEP: f64 = 0.5;
+/// Searches for the common factors before those found are taken as all.
+pub(crate) const FACTOR_SEARCHES: usize = 4;
+/// Random starts of a search for the common factors, for each of them.
+pub(crate) const FACTOR_STARTS: usize = 24;
+/// Rounds of fitting the common rule and leaving out the broken readings.
+pub(crate) const ROWS_ROUNDS: usize = 3;
+/// Starts for each width of the second layer.
+pub(crate) const SATURATED_STARTS: usize = 24;
+/// Largest width tried: wider ones cost values and time, and have more local minima.
+pub(crate) const SATURATED_MOST_UNITS: usize = 8;
+/// Values for each parameter of the largest width: more average the noise, and exclude wrong fits more surely.
+pub(crate) const SATURATED_VALUES: usize = 6;
+/// Norms of the rows with which fits start.
+pub(crate) const SATURATED_NORMS: std::ops::Range<f64> = 0.3..3.0;
+/// Standard deviation of the shifts with which fits start.
+pub(crate) const SATURATED_SHIFTS: f64 = 0.5;
+/// Rounds of completing the diagonal of the second-order terms.
+pub(crate) const SATURATED_COMPLETIONS: usize = 100;
+/// Values, patterns or readings for each unknown of a linear fit, at least.
+pub(crate) const ROWS_PER_UNKNOWN: usize = 2;
+/// Levels of units in their active range lie within so many half widths of the middle: every unit's
+/// second differences count, also at its level.
+pub(crate) const WHOLE_LEVEL_SPAN: f64 = 0.6;
+/// Patterns of levels for each unit, and at least: more average the errors of second differences.
+pub(crate) const WHOLE_PATTERNS: (usize, usize) = (8, 64);
+/// All patterns of levels are taken where they are up to so many times those wanted.
+pub(crate) const WHOLE_LISTED: usize = 4;
+
+// Tuned.
+
+/// m1 shows where the singular values of the gradients fall to this many times their error.
+pub(crate) const PEEL_NEAR: f64 = 100.0;
+/// Singular values of the gradients that fall by this factor, near their error, show m1: the faintest unit of the second
+/// layer must stand above the error by it.
+pub(crate) const PEEL_GAP: f64 = 30.0;
+/// Errors of second differences count so many times. Root mean square times root of the number of entries bounds what
+/// they make in the singular values; the factor is the margin for points less accurate than those of the step.
+pub(crate) const WHOLE_ERROR: f64 = 10.0;
+/// Singular values of the second differences that fall by this factor show m1.
+pub(crate) const WHOLE_GAP: f64 = 10.0;
+/// Score of a rank-one element of a subspace that is exact but for the errors of second differences.
+pub(crate) const FACTOR_SCORE: f64 = 1.0 - 1e-3;
+/// Condition number up to which the patterns tell the rows of B apart.
+pub(crate) const ROWS_CONDITION: f64 = 1e4;
+/// Condition number up to which the output weights are taken from a fit of the values.
+pub(crate) const OUTPUTS_CONDITION: f64 = 1e6;
+/// Slopes under this share of the largest tell no scale: the unit is saturated there, and its curvature noise.
+pub(crate) const ROWS_LEAST_SLOPE: f64 = 1e-3;
+/// Inputs u with |tanh u| below this are read from the curvature, others from the slope. The errors of these
+/// readings are dy / (1 - y^2) and ds / (2 y (1 - y^2)), equal at y = ds / (2 dy): this is right for ds = 1.4 dy.
+pub(crate) const ROWS_STEEP: f64 = 0.7;
+/// Two more units must bring the residual below this share, or the search for the width ends.
+pub(crate) const SATURATED_FALL: f64 = 0.5;
