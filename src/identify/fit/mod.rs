@@ -2,3 +2,4 @@
 
 pub(crate) mod active;
 pub(crate) mod refine;
+pub(crate) mod tolerances;
