@@ -4,7 +4,7 @@ use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
 use super::stack::Stack;
-use crate::algebra::joint_diagonalisation::pencil;
+use crate::algebra::joint_diagonalisation::diagonalise_jointly;
 use crate::algebra::rank_one::{self, Ascent, Candidate, Conditions};
 use crate::algebra::svec::smat;
 use crate::draws;
@@ -28,9 +28,9 @@ pub fn directions(
     let mut off_diagonal = None;
     if m <= d {
         let rng = &mut draws::stream(seed, "pencil", 0);
-        if let Some(pencil) = pencil(&stack.hessians, m, rng) {
-            off_diagonal = Some(pencil.off_diagonal);
-            starts.extend(pencil.directions.column_iter().map(|v| v.into_owned()));
+        if let Some(joint) = diagonalise_jointly(&stack.hessians, m, rng) {
+            off_diagonal = Some(joint.off_diagonal);
+            starts.extend(joint.directions.column_iter().map(|v| v.into_owned()));
         }
     }
     for hessian in stack.hessians.column_iter() {
