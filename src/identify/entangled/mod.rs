@@ -495,7 +495,7 @@ impl Run<'_> {
 
         self.meter.enter("certify");
         let rng = &mut draws::stream(seed, "entangled certify", attempt);
-        let points = shift(shells(rng, d, 0.97 * place.radius, certify::POINTS), place.centre);
+        let points = shift(shells(rng, d, 0.97 * place.radius, crate::identify::verdict::tolerances::HELD_OUT_POINTS), place.centre);
         let certificate = certify::certify_at(
             &mut self.meter,
             place.land,

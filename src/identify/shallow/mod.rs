@@ -211,10 +211,10 @@ impl Run<'_> {
         }
         self.meter.enter("certify");
         let rng = &mut draws::stream(seed, "shallow certify", attempt);
-        let scales = certify::SCALES.map(|s| s * land.scale);
+        let scales = crate::identify::verdict::tolerances::HELD_OUT_SCALES.map(|s| s * land.scale);
         // Room for the short lines on which the noise is measured anew.
         let inner = self.region.within(0.1 * land.scale);
-        let points = inner.gaussian(rng, &scales, certify::POINTS);
+        let points = inner.gaussian(rng, &scales, crate::identify::verdict::tolerances::HELD_OUT_POINTS);
         let certificate = certify::certify_at(
             &mut self.meter,
             land,

@@ -3,4 +3,5 @@
 pub(crate) mod certify;
 pub(crate) mod outcome;
 pub mod remedy;
+pub(crate) mod tolerances;
 pub(crate) mod uncertainty;

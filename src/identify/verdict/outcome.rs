@@ -2,12 +2,10 @@
 
 use super::certify::Certificate;
 use super::remedy;
+use super::tolerances::MOST_BOUND;
 use crate::identify::{Evidence, Failure, Halt, Solution, Status};
 use crate::network::Network;
 use crate::oracle::{OracleError, StageUse};
-
-/// A larger bound, relative to the parameters themselves, says nothing.
-const MOST_BOUND: f64 = 1.0;
 
 /// What came of one way through the stages.
 pub struct Outcome<N = Network> {
