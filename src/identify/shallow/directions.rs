@@ -4,17 +4,12 @@ use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
 use super::stack::Stack;
+use super::tolerances::{SHALLOW_LEAST_SCORE, SHALLOW_ROUNDS, SHALLOW_STARTS};
 use crate::algebra::joint_diagonalisation::diagonalise_jointly;
 use crate::algebra::rank_one::{self, Ascent, Candidate, Conditions};
 use crate::algebra::svec::smat;
 use crate::draws;
 use crate::identify::{Evidence, Failure};
-
-/// Least |P_W(u u^T)|^2 of a direction.
-const LEAST_SCORE: f64 = 0.999;
-/// Rounds of random starts, each of this many a unit.
-const ROUNDS: u64 = 4;
-const STARTS: usize = 8;
 
 /// All m directions (unit columns, d x m), m the dimension of the stack's subspace.
 pub fn directions(
@@ -38,13 +33,15 @@ pub fn directions(
         starts.push(eigen.eigenvectors.column(eigen.eigenvalues.iamax()).into_owned());
     }
     let mut found: Vec<Candidate> = Vec::new();
-    for round in 0..ROUNDS {
+    for round in 0..SHALLOW_ROUNDS {
         let rng = &mut draws::stream(seed, "shallow ascent", round);
-        starts.extend(draws::gaussian(rng, d, STARTS * m).column_iter().map(|v| v.into_owned()));
+        starts.extend(
+            draws::gaussian(rng, d, SHALLOW_STARTS * m).column_iter().map(|v| v.into_owned()),
+        );
         found.extend(
             rank_one::search(&stack.basis, &DMatrix::from_columns(&starts), ascent)
                 .into_iter()
-                .filter(|c| c.score >= LEAST_SCORE),
+                .filter(|c| c.score >= SHALLOW_LEAST_SCORE),
         );
         found = rank_one::merged(found);
         if found.len() >= m {

@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | probe | accuracy and natural scale of f | differences of values |
 //! | stack | m and span{a_i a_i^T} | Hessians around the centre; their singular values fall after m  |
-//! | directions | a_i / norm | common diagonalisation of the Hessians where m <= d ([`pencil`](mod@pencil)), rank-one search in the span |
+//! | directions | a_i / norm | joint diagonalisation of the Hessians where m <= d ([`joint_diagonalisation`](mod@crate::algebra::joint_diagonalisation)), rank-one search in the span |
 //! | profiles | norms and shifts | the coefficient of a_i a_i^T is a function of a_i . x alone ([`profile`]) |
 //! | refine | all parameters, c and c0 by linear least squares first | Levenberg-Marquardt |
 //! | certify | residual and error bound | fresh values; the covariance of the fit |
@@ -15,28 +15,30 @@
 mod directions;
 pub mod profile;
 mod stack;
+mod tolerances;
 
 use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
 use crate::algebra::linalg::least_squares;
+use crate::algebra::tolerances::WEIGHTS_CUTOFF;
 use crate::draws;
 use crate::identify::fit::refine::{self, Sample};
+use crate::identify::fit::tolerances::{FIT_FLOOR, UNEXPLAINED_SHARE};
 use crate::identify::survey::probe::{self, Landscape};
 use crate::identify::verdict::certify;
 use crate::identify::verdict::outcome::{Outcome, first_identified};
+use crate::identify::verdict::tolerances::{HELD_OUT_POINTS, HELD_OUT_SCALES};
 use crate::identify::{Evidence, Failure, Halt, Settings, Solution, Status, families};
 use crate::network::Activation;
 use crate::network::shallow::Shallow;
 use crate::oracle::views::centred::{Centred, Region};
 use crate::oracle::{Domain, Meter, Observer, Oracle, OracleError};
 use stack::{Plan, Stack};
+use tolerances::{NOISE_LINES_ROOM, SHALLOW_FIT_SCALES};
 
 /// What a run on one hidden layer found; the width m stands for both widths.
 pub type ShallowSolution = Solution<Shallow, usize>;
-
-/// Scales of the fitted points where nothing bounds them, in natural scales.
-const FITTED: [f64; 4] = [0.5, 1.0, 2.0, 8.0];
 
 /// Identifies the network with one hidden layer behind `oracle` from values alone. Of the settings,
 /// `width` is the width that is known, if any.
@@ -146,8 +148,9 @@ impl Run<'_> {
     /// Fresh points all over the region, and their values.
     fn sample(&mut self, land: &Landscape, count: usize, attempt: u64) -> Result<Sample, Halt> {
         let rng = &mut draws::stream(self.settings.seed, "shallow sample", attempt);
-        let scales = FITTED.map(|s| s * land.scale);
-        let points = self.region.within(0.1 * land.scale).gaussian(rng, &scales, count);
+        let scales = SHALLOW_FIT_SCALES.map(|s| s * land.scale);
+        let points =
+            self.region.within(NOISE_LINES_ROOM * land.scale).gaussian(rng, &scales, count);
         let values = self.meter.values(&points)?;
         Ok(Sample { points, values })
     }
@@ -179,7 +182,7 @@ impl Run<'_> {
         // The derivatives with respect to c and c0 are the last m + 1 rows of the Jacobian.
         let jt = crate::network::model::Model::jacobian_transposed(&start, &sample.points);
         let linear = jt.rows(jt.nrows() - m - 1, m + 1).transpose();
-        let (weights, _) = least_squares(&linear, &sample.values, 1e-12)
+        let (weights, _) = least_squares(&linear, &sample.values, WEIGHTS_CUTOFF)
             .ok_or_else(|| Failure::new("profiles", "the output weights have no least squares"))?;
         start.c.copy_from(&weights.rows(0, m));
         start.c0 = weights[m];
@@ -196,10 +199,10 @@ impl Run<'_> {
     ) -> Result<Outcome<Shallow>, Halt> {
         self.meter.enter("refine");
         let Settings { seed, deadline, .. } = *self.settings;
-        let floor = 4.0 * land.noise_near;
+        let floor = FIT_FLOOR * land.noise_near;
         let (mut network, rms) =
             refine::refine(sample, start, floor, deadline, "refine", &mut self.evidence)?;
-        if rms > 0.05 * land.spread {
+        if rms > UNEXPLAINED_SHARE * land.spread {
             return Err(Failure::new(
                 "refine",
                 format!("the fit stops at a residual of {rms:.2e} (spread {:.2e})", land.spread),
@@ -211,10 +214,10 @@ impl Run<'_> {
         }
         self.meter.enter("certify");
         let rng = &mut draws::stream(seed, "shallow certify", attempt);
-        let scales = crate::identify::verdict::tolerances::HELD_OUT_SCALES.map(|s| s * land.scale);
+        let scales = HELD_OUT_SCALES.map(|s| s * land.scale);
         // Room for the short lines on which the noise is measured anew.
-        let inner = self.region.within(0.1 * land.scale);
-        let points = inner.gaussian(rng, &scales, crate::identify::verdict::tolerances::HELD_OUT_POINTS);
+        let inner = self.region.within(NOISE_LINES_ROOM * land.scale);
+        let points = inner.gaussian(rng, &scales, HELD_OUT_POINTS);
         let certificate = certify::certify_at(
             &mut self.meter,
             land,
