@@ -10,6 +10,9 @@ use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
 use super::jet::JetStep;
+use super::tolerances::{
+    ENTANGLED_STARTS, HESSIANS_PER_SUBSPACE_DIMENSION, KEPT_DISTANCE, OTHER_LIMITS_REPORTED,
+};
 use crate::algebra::rank_one::{
     Ascent, Conditions, Limit, Whitening, limits, projections, random_starts,
 };
@@ -21,13 +24,6 @@ use crate::network::Network;
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
 use crate::oracle::stencil::HessianScheme;
-
-/// Hessians for each dimension of the subspace, where their number is not given.
-const PER_DIMENSION: usize = 6;
-/// Starts of the ascent for each.
-const STARTS: usize = 12;
-/// Largest squared distance of u u^T from W at which a direction u is kept.
-const KEPT: f64 = 0.1;
 
 /// What to sample and to look for.
 #[derive(Clone, Copy, Debug)]
@@ -65,7 +61,7 @@ fn span(
     rng: &mut impl rand::Rng,
 ) -> Result<(usize, Subspace), Halt> {
     let d = f.input_dim();
-    let count = plan.count.unwrap_or(PER_DIMENSION * most);
+    let count = plan.count.unwrap_or(HESSIANS_PER_SUBSPACE_DIMENSION * most);
     let origin = DVector::zeros(d);
     let points = plan.design.points(rng, &origin, plan.radius, plan.limit, count);
     let identity = DMatrix::identity(d, d);
@@ -153,7 +149,7 @@ pub fn search_directions(
     let basis = space.truncated(rank).basis;
 
     let mut rng = draws::stream(seed, "entangled starts", attempt);
-    let starts = random_starts(&mut rng, rank, STARTS * rank);
+    let starts = random_starts(&mut rng, rank, ENTANGLED_STARTS * rank);
     let (ends, condition) = climb(&basis, &starts, plan.ascent);
     let ends: Vec<(Limit, Conditions)> = ends
         .into_iter()
@@ -162,7 +158,8 @@ pub fn search_directions(
             (end, conditions)
         })
         .collect();
-    let (kept, others): (Vec<_>, Vec<_>) = ends.into_iter().partition(|(_, c)| c.hold(KEPT));
+    let (kept, others): (Vec<_>, Vec<_>) =
+        ends.into_iter().partition(|(_, c)| c.hold(KEPT_DISTANCE));
     let conditions = |of: &[(Limit, Conditions)], most: usize| {
         json!(of.iter().take(most).map(|(_, conditions)| conditions).collect::<Vec<_>>())
     };
@@ -172,7 +169,7 @@ pub fn search_directions(
             "hessians": count, "held_still": estimate.is_some(), "dimension": rank, "gap": gap, "radius": plan.radius,
             "whitening": condition.map(|condition| json!({"condition": condition})),
             "limits": kept.len() + others.len(), "kept": kept.len(),
-            "conditions": conditions(&kept, rank), "conditions_of_others": conditions(&others, 20),
+            "conditions": conditions(&kept, rank), "conditions_of_others": conditions(&others, OTHER_LIMITS_REPORTED),
         }),
     );
     if kept.len() < rank {

@@ -24,19 +24,23 @@ mod outputs;
 mod repair;
 mod scales;
 mod spare;
+mod tolerances;
 
 use nalgebra::{DMatrix, DVector};
 use serde_json::{Value, json};
 
 use super::first_layer::wide_stack as stack;
 use super::fit::refine::{self, Sample};
+use super::fit::tolerances::{FIT_FLOOR, UNEXPLAINED_SHARE};
 use super::survey::probe::{self, Landscape};
 use super::survey::reduce::{self, Restricted};
 use super::verdict::certify;
 use super::verdict::outcome::{Outcome, first_identified};
+use super::verdict::tolerances::HELD_OUT_POINTS;
 use super::{Failure, Halt, Pipeline, Run, Settings, Status, families};
 use crate::algebra::linalg::{least_squares, rms};
 use crate::algebra::svec::{svec, svec_outer};
+use crate::algebra::tolerances::WEIGHTS_CUTOFF;
 use crate::draws;
 use crate::network::{Activation, Network};
 use crate::oracle::views::centred::{Centred, shift};
@@ -46,23 +50,11 @@ use jet::{Jet, JetStep};
 use repair::Floor;
 pub use scales::Descent;
 use scales::{Layers, Weights};
-
-/// Without a domain, this many natural scales (times sqrt d) are asked.
-const NATURAL_RADIUS: f64 = 2.0;
-/// Share of the domain left free for the short lines on which noise is measured.
-const RIM: f64 = 0.02;
-/// The sampling radius of the published search, as a share of the domain's, where none is given.
-const SAMPLING: f64 = 1.0 / 3.0;
-/// Where every unit but those of interest is saturated, in radii.
-const FAR: f64 = 300.0;
-/// A fit within this many times the noise needs no repair.
-const AT_FLOOR: f64 = 100.0;
-/// Searches with entangled vectors held still, at most.
-const ROUNDS: u64 = 6;
-/// A fit that leaves more than this share of the spread is mended after all others.
-const POOR: f64 = 1e-3;
-/// Shares of the radius at which points for the fit and the certificate lie.
-const SHELLS: [f64; 4] = [1.0, 0.5, 1.0, 0.8];
+use tolerances::{
+    CERTIFY_FILLED, ENTANGLED_BEYOND_HALF, ENTANGLED_SHELLS, FAR_GRADIENT_NOISE, FAR_RADII,
+    HELD_STILL_ROUNDS, MOST_ENTANGLED, NATURAL_RADIUS, POOR_FIT, RANGE_FILLED, RANGE_LENGTH,
+    RANGE_SPARE, REPAIR_ABOVE, RIM, SAMPLING_SHARE,
+};
 
 /// What the stages share: coordinates y with x = centre + Q y, in the ball |y| <= radius.
 struct Place<'a> {
@@ -81,7 +73,7 @@ impl Place<'_> {
     /// Residuals that a fit can end at.
     fn floor(&self) -> Floor {
         let noise = self.land.noise_near;
-        Floor { least: 4.0 * noise, enough: AT_FLOOR * noise }
+        Floor { least: FIT_FLOOR * noise, enough: REPAIR_ABOVE * noise }
     }
 
     /// The ball in which jets can be measured.
@@ -126,8 +118,8 @@ impl Run<'_> {
         self.meter.enter("reduce");
         let mut f = Centred::new(&mut self.meter, &centre);
         let mut rng = draws::stream(seed, "reduce within", 0);
-        let points = shells(&mut rng, d, 0.9 * radius, 2 * d + 8);
-        let q = reduce::range(&mut f, &land, points, 0.02 * radius, &mut self.evidence)?;
+        let points = shells(&mut rng, d, RANGE_FILLED * radius, 2 * d + RANGE_SPARE);
+        let q = reduce::range(&mut f, &land, points, RANGE_LENGTH * radius, &mut self.evidence)?;
         let mut f = Restricted::new(&mut f, &q);
         let step = jet::choose_step(&mut f, radius, seed)?;
         self.evidence.add("jet_step", json!(step));
@@ -167,7 +159,7 @@ impl Run<'_> {
         }
         let place = place;
 
-        let most = (k / 2 + 2).min(MOST_ENTANGLED);
+        let most = (k / 2 + ENTANGLED_BEYOND_HALF).min(MOST_ENTANGLED);
         let candidates: Vec<usize> = match widths {
             Some((_, m1)) => vec![m1],
             None if self.settings.pipeline == Pipeline::Published => {
@@ -211,7 +203,7 @@ impl Run<'_> {
         let mut poor = Vec::new();
         let good = first_identified(ways, |(partitions, phi)| {
             let fitted = self.fit(place, partitions, phi, &sample)?;
-            if fitted.rms > POOR * place.land.spread {
+            if fitted.rms > POOR_FIT * place.land.spread {
                 poor.push(fitted);
                 return Err(Failure::new("scales", "no partition fits well").into());
             }
@@ -254,7 +246,7 @@ impl Run<'_> {
         attempt: u64,
     ) -> Result<Fitted, Halt> {
         let m1 = fitted.network.b.ncols();
-        for round in 1..=ROUNDS {
+        for round in 1..=HELD_STILL_ROUNDS {
             if fitted.rms < place.floor().enough {
                 break;
             }
@@ -327,9 +319,10 @@ impl Run<'_> {
         let mut far_out = Value::Null;
         if self.settings.domain_radius.is_none() {
             let rng = &mut draws::stream(self.settings.seed, "saturation", attempt);
-            let far = FAR * place.radius;
+            let far = FAR_RADII * place.radius;
             let h = place.step.h;
-            let noise = 1.5 * place.land.noise_at(far) / h * (components.nrows() as f64).sqrt();
+            let noise = FAR_GRADIENT_NOISE * place.land.noise_at(far) / h
+                * (components.nrows() as f64).sqrt();
             let mut f = Centred::new(&mut self.meter, place.centre);
             let f = &mut Restricted::by_values(&mut f, place.q);
             let directions = units(components);
@@ -373,7 +366,7 @@ impl Run<'_> {
         let limit = place.inner();
         hessians::Plan {
             design: local.design,
-            radius: local.radius.unwrap_or(SAMPLING * place.radius).min(limit),
+            radius: local.radius.unwrap_or(SAMPLING_SHARE * place.radius).min(limit),
             limit,
             count: local.hessians,
             ascent: self.settings.ascent,
@@ -466,7 +459,7 @@ impl Run<'_> {
     ) -> Result<Outcome, Halt> {
         let Settings { seed, tolerance, deadline, .. } = self.settings;
         let Fitted { network, rms } = fitted;
-        if rms > 0.05 * place.land.spread {
+        if rms > UNEXPLAINED_SHARE * place.land.spread {
             return Err(Failure::new(
                 "refine",
                 format!(
@@ -495,7 +488,8 @@ impl Run<'_> {
 
         self.meter.enter("certify");
         let rng = &mut draws::stream(seed, "entangled certify", attempt);
-        let points = shift(shells(rng, d, 0.97 * place.radius, crate::identify::verdict::tolerances::HELD_OUT_POINTS), place.centre);
+        let points =
+            shift(shells(rng, d, CERTIFY_FILLED * place.radius, HELD_OUT_POINTS), place.centre);
         let certificate = certify::certify_at(
             &mut self.meter,
             place.land,
@@ -523,9 +517,6 @@ impl Run<'_> {
     }
 }
 
-/// Largest m1 tried where it is not given.
-const MOST_ENTANGLED: usize = 16;
-
 fn rms_of(sample: &Sample, network: &Network) -> f64 {
     rms(&sample.residual(network))
 }
@@ -534,7 +525,9 @@ fn rms_of(sample: &Sample, network: &Network) -> f64 {
 fn shells(rng: &mut impl rand::Rng, d: usize, radius: f64, count: usize) -> DMatrix<f64> {
     let mut points = DMatrix::zeros(d, count);
     for (k, mut x) in points.column_iter_mut().enumerate() {
-        x.copy_from(&(draws::unit_vector(rng, d) * (radius * SHELLS[k % SHELLS.len()])));
+        x.copy_from(
+            &(draws::unit_vector(rng, d) * (radius * ENTANGLED_SHELLS[k % ENTANGLED_SHELLS.len()])),
+        );
     }
     points
 }
@@ -578,7 +571,7 @@ fn split(
     }
     let hessian = DVector::from_vec(svec(&jet.hessian));
     let solve = |m: &DMatrix<f64>, y: &DVector<f64>| {
-        least_squares(m, y, 1e-12)
+        least_squares(m, y, WEIGHTS_CUTOFF)
             .map(|(weights, _)| weights)
             .ok_or_else(|| failed("the weights have no least squares"))
     };

@@ -10,6 +10,7 @@ use serde_json::json;
 
 use super::Fitted;
 use super::spare::{Layer, grown, shrunk};
+use super::tolerances::{EXCHANGE_GAIN, MOST_EXCHANGES, REMOVALS};
 use crate::identify::fit::refine::{self, Sample};
 use crate::identify::{Evidence, Halt};
 use crate::network::Network;
@@ -21,12 +22,6 @@ const EXCHANGES: [&[Layer]; 5] = {
     const S: Layer = Layer::Second;
     [&[F], &[S], &[F, S], &[F, F, S], &[F, F, F, S]]
 };
-/// Exchanges at most.
-const MOST: usize = 16;
-/// Units whose removal is tried.
-const REMOVALS: usize = 3;
-/// A residual above this share of the last one is no gain.
-const GAIN: f64 = 0.7;
 
 /// How small residuals (root mean square) can become, and which is small enough.
 #[derive(Clone, Copy)]
@@ -47,13 +42,13 @@ pub fn repair(
     evidence: &mut Evidence,
 ) -> Result<Fitted, Halt> {
     let mut idle = 0;
-    for _ in 0..MOST {
+    for _ in 0..MOST_EXCHANGES {
         let Some(layers) = EXCHANGES.get(idle).filter(|_| fitted.rms > floor.enough) else { break };
         let network = fitted.network.clone();
         let next = exchanged(sample, network, layers, floor, deadline, rng, evidence)?;
         let Some(next) = next else { break };
         evidence.add("repair", json!({"layers": layers, "from": fitted.rms, "to": next.rms}));
-        idle = if next.rms < GAIN * fitted.rms { 0 } else { idle + 1 };
+        idle = if next.rms < EXCHANGE_GAIN * fitted.rms { 0 } else { idle + 1 };
         if next.rms < fitted.rms {
             fitted = next;
         }
