@@ -1,22 +1,22 @@
-//! Up to d units: any two generic Hessians determine all directions.
+//! Joint diagonalisation of Hessians: of up to d units any two generic ones determine all directions.
 //!
 //! H_k = A D_k A^T with D_k diagonal, so that H_1 x = mu H_2 x is solved by the columns x_i of A^-T, and H_2 x_i is
 //! a multiple of a_i. With more than two Hessians random combinations take their place, and the best of
-//! several is the one whose directions make all Hessians most nearly diagonal.
+//! several is the one whose directions make all Hessians most nearly diagonal. This is Jennrich's algorithm (Harshman,
+//! UCLA Working Papers in Phonetics 16, 1970; Leurgans, Ross and Abel, SIAM J. Matrix Anal. Appl. 14, 1993), applied to
+//! the slices of the stack; H_1 - mu H_2 is called a matrix pencil.
 
 use nalgebra::DMatrix;
 use rand::Rng;
 
+use super::tolerances::DIAGONALISATION_PAIRS;
 use crate::algebra::linalg::real_eigenvectors;
 use crate::algebra::svec::smat;
 use crate::draws;
 
-/// Pairs of combinations tried.
-const PAIRS: usize = 8;
-
 /// Directions that diagonalise a stack, and how well.
 #[derive(Clone, Debug)]
-pub struct Pencil {
+pub struct JointDiagonalisation {
     /// Unit columns, d x m.
     pub directions: DMatrix<f64>,
     /// Share (Frobenius norm) of the stack that they leave off the diagonals; 0 is exact.
@@ -25,7 +25,11 @@ pub struct Pencil {
 
 /// The `m` directions, 1 <= m <= d, that diagonalise all Hessians (svec's as columns, at least two).
 /// `None` if the Hessians do not span m dimensions.
-pub fn pencil(hessians: &DMatrix<f64>, m: usize, rng: &mut impl Rng) -> Option<Pencil> {
+pub fn diagonalise_jointly(
+    hessians: &DMatrix<f64>,
+    m: usize,
+    rng: &mut impl Rng,
+) -> Option<JointDiagonalisation> {
     if hessians.ncols() < 2 {
         return None;
     }
@@ -38,8 +42,8 @@ pub fn pencil(hessians: &DMatrix<f64>, m: usize, rng: &mut impl Rng) -> Option<P
     let range = eigen.eigenvectors.select_columns(&order[..m.min(order.len())]);
     let small: Vec<DMatrix<f64>> = all.iter().map(|h| range.transpose() * h * &range).collect();
 
-    let mut best: Option<Pencil> = None;
-    for _ in 0..PAIRS {
+    let mut best: Option<JointDiagonalisation> = None;
+    for _ in 0..DIAGONALISATION_PAIRS {
         let weights = draws::gaussian(rng, small.len(), 2);
         let combine = |column: usize| {
             small.iter().enumerate().map(|(k, h)| h * weights[(k, column)]).sum::<DMatrix<f64>>()
@@ -61,7 +65,7 @@ pub fn pencil(hessians: &DMatrix<f64>, m: usize, rng: &mut impl Rng) -> Option<P
         let off_diagonal = (off / total).max(0.0).sqrt();
         // A comparison that is false for NaN.
         if off_diagonal <= best.as_ref().map_or(f64::MAX, |b| b.off_diagonal) {
-            best = Some(Pencil { directions: &range * directions, off_diagonal });
+            best = Some(JointDiagonalisation { directions: &range * directions, off_diagonal });
         }
     }
     best
@@ -84,7 +88,7 @@ mod tests {
                     DVector::from_vec(svec(&(&a * core * a.transpose())))
                 })
                 .collect();
-            let found = pencil(&DMatrix::from_columns(&columns), m, rng).unwrap();
+            let found = diagonalise_jointly(&DMatrix::from_columns(&columns), m, rng).unwrap();
             assert!(found.off_diagonal < 1e-6);
             for v in a.column_iter() {
                 let cosines = found.directions.tr_mul(&(v / v.norm())).abs();
@@ -96,7 +100,7 @@ mod tests {
     #[test]
     fn hessians_with_nothing_in_common_stay_off_diagonal() {
         let rng = &mut draws::stream(5, "pencil", 0);
-        let found = pencil(&draws::gaussian(rng, 21, 30), 6, rng);
+        let found = diagonalise_jointly(&draws::gaussian(rng, 21, 30), 6, rng);
         assert!(found.is_none_or(|found| found.off_diagonal > 0.3));
     }
 }

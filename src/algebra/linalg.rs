@@ -9,6 +9,8 @@ use faer::{Mat, MatRef, Par, Side};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
+use super::tolerances::{COLUMNS_DEPENDENT, GRAM_BLOCK};
+
 fn view(matrix: &DMatrix<f64>) -> MatRef<'_, f64> {
     MatRef::from_column_major_slice(matrix.as_slice(), matrix.nrows(), matrix.ncols())
 }
@@ -74,7 +76,7 @@ pub fn complement(matrix: &DMatrix<f64>) -> DMatrix<f64> {
 pub fn dual(matrix: &DMatrix<f64>) -> Option<(DMatrix<f64>, f64)> {
     let svd = thin_svd(matrix)?;
     let (largest, smallest) = (*svd.s.first()?, *svd.s.last()?);
-    if matrix.nrows() < matrix.ncols() || smallest <= largest * 1e-13 {
+    if matrix.nrows() < matrix.ncols() || smallest <= largest * COLUMNS_DEPENDENT {
         return None;
     }
     let inverse = DVector::from_iterator(svd.s.len(), svd.s.iter().map(|s| 1.0 / s));
@@ -124,9 +126,6 @@ pub fn median(values: &[f64]) -> Option<f64> {
 pub fn rms(v: &DVector<f64>) -> f64 {
     v.norm() / (v.len() as f64).sqrt()
 }
-
-/// Blocks of columns in [`gram`], fixed so that rounding is.
-const GRAM_BLOCK: usize = 256;
 
 /// M M^T (both triangles) of a wide matrix, in parallel over blocks of columns of the result.
 pub fn gram(matrix: &DMatrix<f64>) -> DMatrix<f64> {

@@ -6,3 +6,4 @@ pub mod rank_one;
 pub mod subspace;
 pub mod svec;
 pub mod symmetric_tensor;
+pub(crate) mod tolerances;

@@ -2,6 +2,7 @@
 
 use nalgebra::DMatrix;
 
+use super::tolerances::LEAST_DIVISOR;
 use crate::algebra::linalg::thin_svd;
 
 /// The left singular space of a stack of svec's, or its leading part.
@@ -34,7 +35,7 @@ pub fn largest_gap(
         .filter(|&rank| rank >= 1 && rank <= above && rank < singular_values.len())
         .map(|rank| Gap {
             rank,
-            ratio: singular_values[rank - 1] / singular_values[rank].max(floor).max(1e-300),
+            ratio: singular_values[rank - 1] / singular_values[rank].max(floor).max(LEAST_DIVISOR),
         })
         .max_by(|a, b| a.ratio.total_cmp(&b.ratio))
 }

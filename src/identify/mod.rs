@@ -19,6 +19,7 @@ pub(crate) mod second_layer;
 pub mod settings;
 pub mod shallow;
 pub(crate) mod survey;
+mod tolerances;
 pub mod verdict;
 mod wide;
 

@@ -7,6 +7,7 @@ use super::evidence::{DomainUsed, Evidence, FitEnded};
 use super::failure::{Failure, Halt};
 use super::fit::refine;
 use super::fit::sample::{self, Sample};
+use super::fit::tolerances::{FIT_FLOOR, UNEXPLAINED_SHARE};
 use super::settings::Settings;
 use super::survey::landscape::Landscape;
 use super::verdict::certify::{self, Certificate, HeldOut};
@@ -15,11 +16,6 @@ use super::verdict::solution::Solution;
 use crate::network::model::Model;
 use crate::oracle::{Domain, Meter, Observer, Oracle, OracleError};
 use crate::stage::Stage;
-
-/// A fit that leaves a larger share of the spread explains nothing.
-const NOTHING_EXPLAINED: f64 = 0.05;
-/// Residuals that a fit can end at, in standard deviations of the values near the origin.
-pub(crate) const FIT_FLOOR: f64 = 4.0;
 
 /// A run of one pipeline; W are its widths.
 pub(crate) struct Run<'a, W> {
@@ -179,7 +175,7 @@ impl<'a, W> Run<'a, W> {
         let Ground { land, land_of_fit, fresh } = ground;
         let Landscape { spread, noise_near, .. } = *land_of_fit;
         let floor = FIT_FLOOR * noise_near;
-        if rms > NOTHING_EXPLAINED * spread {
+        if rms > UNEXPLAINED_SHARE * spread {
             let reason = format!("the fit stops at a residual of {rms:.2e} (spread {spread:.2e})");
             return Err(Failure::new(Stage::Refine, reason).into());
         }

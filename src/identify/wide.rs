@@ -20,14 +20,18 @@ use super::first_layer::wide_stack::wide_stack;
 use super::first_layer::{hyperplanes, units};
 use super::fit::active;
 use super::fit::sample::{self, Sample};
-use super::run::{FIT_FLOOR, Fit, Fresh, Ground, Place, Purpose, Run};
+use super::fit::tolerances::FIT_FLOOR;
+use super::run::{Fit, Fresh, Ground, Place, Purpose, Run};
 use super::scalars::family::{contest, families};
 use super::scalars::scales;
 use super::second_layer::{peel, rows, saturated, whole};
 use super::settings::{Pipeline, Settings};
 use super::survey::frame::{self, Frame};
-use super::survey::landscape::Landscape;
 use super::survey::{clipping, far, probe};
+use super::tolerances::{
+    APART, COARSE, INACCURATE, MOST_REPEATS, MOST_ROUNDS, NOISE_OF_MEANS, SINGLE, SPLITS,
+    WITHIN_BOX,
+};
 use super::verdict::certify;
 use super::verdict::outcome::{Outcome, first_identified};
 use super::verdict::remedy::Remedy;
@@ -36,27 +40,6 @@ use crate::draws;
 use crate::network::Network;
 use crate::oracle::{Averaged, Found, Oracle, OracleError};
 use crate::stage::Stage;
-
-/// Search effort: times that a fit may be given more values.
-const MOST_ROUNDS: usize = 2;
-/// Search effort: splits of the first layer tried in an attempt.
-const SPLITS: u64 = 3;
-/// Noise, relative to the spread, from which on values alone are tried too. Second differences of it over steps of
-/// its fourth root keep a relative error of its square root, 1e-6 here: far below what they must show.
-const INACCURATE: f64 = 1e-12;
-/// Noise, relative to the spread, from which on values alone are tried first: the square root of it, 1e-4, is as large
-/// as what second differences must show.
-const COARSE: f64 = 1e-8;
-/// Search effort: noise, relative to the spread, that means of coarse values are to have.
-const NOISE_OF_MEANS: f64 = 3e-4;
-/// Search effort: values in such a mean at most.
-const MOST_REPEATS: usize = 64;
-/// Search effort: single values are taken so many times as often as means.
-const SINGLE: usize = 4;
-/// How far apart the points of a mean are, in natural scales: f changes by a thousandth of its spread there.
-const APART: f64 = 1e-3;
-/// The share of a box of inputs that is asked in: its edges are located to less than a hundredth.
-const WITHIN_BOX: f64 = 0.99;
 
 /// The wide pipeline on a run.
 pub(crate) struct Wide<'r, 'a> {

@@ -3,7 +3,7 @@
 use super::cell::Cell;
 use super::instance::Instance;
 use crate::draws;
-use crate::identify::verdict::certify::{POINTS, SCALES};
+use crate::identify::verdict::tolerances::{HELD_OUT_POINTS, HELD_OUT_SCALES};
 use crate::identify::{Solution, Status};
 use crate::network::Network;
 
@@ -14,7 +14,7 @@ pub const WRONG: f64 = 1e-6;
 const TIMES: usize = 5;
 /// The share of points with a residual above all of n held-out ones is Beta(1, n): above 10/n with a
 /// probability of e^-10. What departs on a smaller share of the points may have been missed.
-const EXCLUDED: f64 = 10.0 / POINTS as f64;
+const EXCLUDED: f64 = 10.0 / HELD_OUT_POINTS as f64;
 
 /// A residual of an identified network is explained by this many times the accuracy of the values ...
 const ACCURACIES: f64 = 20.0;
@@ -97,9 +97,9 @@ fn unexplained(
     let residual = solution.residual?;
     let d = found.a.nrows();
     let rng = &mut draws::stream(seed, "judge", 0);
-    let mut points = draws::gaussian(rng, d, TIMES * POINTS);
+    let mut points = draws::gaussian(rng, d, TIMES * HELD_OUT_POINTS);
     for (k, mut x) in points.column_iter_mut().enumerate() {
-        x *= scale * SCALES[k % SCALES.len()];
+        x *= scale * HELD_OUT_SCALES[k % HELD_OUT_SCALES.len()];
     }
     let differences = found.values(&points) - instance.f.values(&points);
     let beyond = differences.iter().filter(|difference| difference.abs() > residual).count();

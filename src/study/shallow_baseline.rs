@@ -13,7 +13,7 @@ use std::time::Instant;
 use nalgebra::{DMatrix, DVector};
 use serde::Serialize;
 
-use crate::algebra::joint_diagonalisation::pencil;
+use crate::algebra::joint_diagonalisation::diagonalise_jointly;
 use crate::algebra::linalg::thin_svd;
 use crate::algebra::rank_one::{self, Ascent};
 use crate::algebra::subspace::leading;
@@ -115,7 +115,7 @@ pub fn cell(row: usize, column: usize, runs: usize, seed: u64) -> Result<Cell, O
         cell.subspace += f64::from(found.is_some_and(|v| all_found(&network, &v)));
 
         let since = Instant::now();
-        let found = pencil(&stack, SIZE, rng);
+        let found = diagonalise_jointly(&stack, SIZE, rng);
         cell.pencil_seconds += since.elapsed().as_secs_f64();
         cell.pencil += f64::from(found.is_some_and(|p| all_found(&network, &p.directions)));
     }

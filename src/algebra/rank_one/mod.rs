@@ -6,6 +6,7 @@
 mod conditions;
 mod power;
 mod spectral;
+mod tolerances;
 mod whitening;
 
 use nalgebra::{DMatrix, DVector};
@@ -16,6 +17,7 @@ pub use spectral::{Climb, Limit, StepSize, ascend, random_starts};
 pub use whitening::Whitening;
 
 use crate::algebra::svec::svec_outer;
+use tolerances::{ASCENT_ARRIVED, ASCENT_STEPS, GAMMA, LIMIT_ARRIVED, LIMIT_STEPS, SAME_DIRECTION};
 
 /// Which ascent is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,7 +53,7 @@ impl Ascent {
             Ascent::Doubling => StepSize::Doubling,
             Ascent::Power => return None,
         };
-        Some(Climb { step, most_steps: 40, arrived: 1e-7 })
+        Some(Climb { step, most_steps: ASCENT_STEPS, arrived: ASCENT_ARRIVED })
     }
 }
 
@@ -65,11 +67,6 @@ pub struct Candidate {
     /// How many starts ended here.
     pub hits: usize,
 }
-
-/// Length of the gradient step where none is given: large ones converge faster.
-pub const GAMMA: f64 = 2.0;
-/// |cos| above which two directions are one candidate.
-const SAME: f64 = 0.999;
 
 /// Climbs from the columns of `starts` (n x k, any length) in the subspace with the orthonormal
 /// basis `basis` (n(n+1)/2 x r) and merges the ends; best scores first.
@@ -100,7 +97,11 @@ pub fn search(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> Ve
 /// with the orthonormal basis `basis` (n(n+1)/2 x r): one limit for each direction, largest spectral norm first. The
 /// power method starts from the top eigenvectors.
 pub fn limits(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> Vec<Limit> {
-    let climb = ascent.climb().map(|climb| Climb { most_steps: 200, arrived: 1e-13, ..climb });
+    let climb = ascent.climb().map(|climb| Climb {
+        most_steps: LIMIT_STEPS,
+        arrived: LIMIT_ARRIVED,
+        ..climb
+    });
     let mut ends = match climb {
         Some(climb) => ascend(basis, starts, climb),
         None => {
@@ -116,7 +117,7 @@ pub fn limits(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> Ve
     ends.sort_by(|a, b| b.spectral_norm.total_cmp(&a.spectral_norm));
     let mut distinct: Vec<Limit> = Vec::new();
     for end in ends {
-        if !distinct.iter().any(|l| l.direction.dot(&end.direction).abs() > SAME) {
+        if !distinct.iter().any(|l| l.direction.dot(&end.direction).abs() > SAME_DIRECTION) {
             distinct.push(end);
         }
     }
@@ -150,7 +151,10 @@ pub fn merged(mut candidates: Vec<Candidate>) -> Vec<Candidate> {
     candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut found: Vec<Candidate> = Vec::new();
     for candidate in candidates {
-        match found.iter_mut().find(|c| c.direction.dot(&candidate.direction).abs() > SAME) {
+        match found
+            .iter_mut()
+            .find(|c| c.direction.dot(&candidate.direction).abs() > SAME_DIRECTION)
+        {
             Some(same) => same.hits += candidate.hits,
             None => found.push(candidate),
         }

@@ -2,12 +2,8 @@
 
 use nalgebra::DMatrix;
 
+use super::tolerances::{POWER_ARRIVED, POWER_STEPS};
 use crate::algebra::svec::svec_outer;
-
-/// More than enough: convergence is quadratic near a rank-one element.
-const MOST_STEPS: usize = 200;
-/// Largest movement of a direction between steps at which it counts as arrived.
-const ARRIVED: f64 = 1e-12;
 
 /// Moves every column of `ends` (unit vectors, n x k) to a fixed point; returns the scores
 /// |P_W(u u^T)|_F^2. One step costs two matrix products D x r x k.
@@ -15,7 +11,7 @@ pub fn climb(basis: &DMatrix<f64>, ends: &mut DMatrix<f64>) -> Vec<f64> {
     let basis_transposed = basis.transpose();
     let mut scores = vec![0.0; ends.ncols()];
     let mut moving: Vec<usize> = (0..ends.ncols()).collect();
-    for _ in 0..MOST_STEPS {
+    for _ in 0..POWER_STEPS {
         let mut outer = DMatrix::zeros(basis.nrows(), moving.len());
         for (&k, mut outer) in moving.iter().zip(outer.column_iter_mut()) {
             svec_outer(ends.column(k).as_slice(), outer.as_mut_slice());
@@ -26,7 +22,7 @@ pub fn climb(basis: &DMatrix<f64>, ends: &mut DMatrix<f64>) -> Vec<f64> {
         for (column, &k) in moving.iter().enumerate() {
             scores[k] = coordinates.column(column).norm_squared();
             if step(projected.column(column).as_slice(), ends.column_mut(k).as_mut_slice())
-                > ARRIVED
+                > POWER_ARRIVED
             {
                 still.push(k);
             }

@@ -14,17 +14,12 @@
 
 use nalgebra::{Cholesky, DMatrix, DVector, Dyn};
 
+use super::tolerances::{
+    WHITENING_ARRIVED, WHITENING_DECREASE, WHITENING_FALL, WHITENING_FIRST_SHIFT,
+    WHITENING_HALVINGS, WHITENING_LEAST, WHITENING_STEPS,
+};
 use crate::algebra::linalg::{symmetric_eigen, thin_svd};
 use crate::algebra::svec::{order, smat, svec};
-
-/// Newton steps for one sigma, at most.
-const STEPS: usize = 60;
-/// The squared length of the Newton step (in the metric of the second derivative) that ends them.
-const ARRIVED: f64 = 1e-12;
-/// What is left, from minimum to minimum, of the smallest eigenvalue of M + sigma I.
-const FALL: f64 = 0.1;
-/// Where that is less, M does not become definite.
-const LEAST: f64 = 1e-14;
 
 /// A positive definite M = L L^T of a subspace, as a change of coordinates.
 #[derive(Clone, Debug)]
@@ -45,12 +40,12 @@ impl Whitening {
             return None;
         }
         let least = |m: &DVector<f64>| Some(symmetric_eigen(&element(basis, m))?.values[0]);
-        let mut sigma = (-2.0 * least(&m)?).max(0.0);
+        let mut sigma = (-WHITENING_FIRST_SHIFT * least(&m)?).max(0.0);
         while sigma > 0.0 {
             m = minimum(basis, m, sigma)?.0;
             let least = least(&m)?;
-            let slack = FALL * (sigma + least);
-            if slack < LEAST {
+            let slack = WHITENING_FALL * (sigma + least);
+            if slack < WHITENING_LEAST {
                 return None;
             }
             sigma = if least > 0.0 { 0.0 } else { slack - least };
@@ -91,18 +86,18 @@ fn minimum(
     sigma: f64,
 ) -> Option<(DVector<f64>, Cholesky<f64, Dyn>)> {
     let mut now = Objective::at(basis, &m, sigma)?;
-    for _ in 0..STEPS {
+    for _ in 0..WHITENING_STEPS {
         let (gradient, second) = derivatives(basis, &now.cholesky, &m);
         let step = second.cholesky()?.solve(&gradient);
         let decrease = gradient.dot(&step);
-        if decrease < ARRIVED {
+        if decrease < WHITENING_ARRIVED {
             break;
         }
         // Halved until the matrix stays definite and the function falls.
-        let shorter = (0..50).map(|k| 0.5f64.powi(k)).find_map(|t| {
+        let shorter = (0..WHITENING_HALVINGS).map(|k| 0.5f64.powi(k)).find_map(|t| {
             let moved = &m - &step * t;
             let there = Objective::at(basis, &moved, sigma)?;
-            (there.value < now.value - 0.25 * t * decrease).then_some((moved, there))
+            (there.value < now.value - WHITENING_DECREASE * t * decrease).then_some((moved, there))
         });
         let Some((moved, there)) = shorter else { break };
         (m, now) = (moved, there);

@@ -1,6 +1,8 @@
-//! T = sum_j x_j (x) x_j (x) x_j with somewhat more components than dimensions.
+//! T = sum_j x_j (x) x_j (x) x_j with somewhat more components than dimensions: a symmetric CP (Waring) decomposition
+//! (Kolda and Bader, SIAM Review 51, 2009; Comon, Golub, Lim and Mourrain, SIAM J. Matrix Anal. Appl. 30, 2008).
 //!
-//! Least squares by Levenberg-Marquardt from random starts. With G = X^T X and half the squared residual as
+//! Levenberg-Marquardt from random starts, as Phan, Tichavsky and Cichocki have it for CP without symmetry (SIAM J. Matrix
+//! Anal. Appl. 34, 2013). With G = X^T X and half the squared residual as
 //! objective, the gradient and the Gauss-Newton matrix need no tensor but T(x_j, x_j, .):
 //!
 //! ```text
@@ -22,27 +24,14 @@ use rand::seq::index::sample;
 use rayon::prelude::*;
 
 use super::Cubic;
+use super::tolerances::{
+    ALIKE_COMPONENTS, CUBES_BATCH, CUBES_DAMPING_FALL, CUBES_DAMPING_RISE, CUBES_DAMPINGS,
+    CUBES_FIRST_DAMPING, CUBES_FITTED, CUBES_GAIN, CUBES_GRADIENTS, CUBES_LEAST_DAMPING,
+    CUBES_PATIENCE, CUBES_PATIENCE_GAIN, CUBES_STEPS, GRADIENTS_TOLERANCE, GRADIENTS_TOLERANCES,
+    MOST_SWAPS, REDRAWN_LENGTH, SMALLEST_AXIS, WORTH_MENDING,
+};
 use crate::algebra::linalg::symmetric_eigen;
 use crate::draws;
-
-/// Starts climbed together.
-const BATCH: usize = 4;
-/// Levenberg-Marquardt steps a start.
-const STEPS: usize = 150;
-/// Conjugate gradients a step.
-const MOST_GRADIENTS: usize = 150;
-/// Steps after which a start that has gained less than a tenth is given up.
-const PATIENCE: usize = 12;
-/// A residual beyond this is not the fault of a few components.
-const WORTH_MENDING: f64 = 0.05;
-/// Components exchanged at once, at most.
-const MOST_SWAPS: usize = 4;
-/// Components this near, relative to the longer one, are the same.
-const ALIKE: f64 = 0.1;
-/// A trial that leaves more than this share of the residual is no gain.
-const GAIN: f64 = 0.9;
-/// Axes along which T is this much smaller (squared) are not blown up further.
-const SMALLEST: f64 = 1e-6;
 
 /// Components found.
 #[derive(Clone, Debug)]
@@ -90,7 +79,7 @@ pub fn decompose(
         return None;
     }
     // T(W ., W ., W .) has components W^T x.
-    let axes = eigen.values.map(|e| e.max(SMALLEST * largest).powf(-0.25));
+    let axes = eigen.values.map(|e| e.max(SMALLEST_AXIS * largest).powf(-0.25));
     let frame = &eigen.vectors * DMatrix::from_diagonal(&axes);
     let back = &eigen.vectors * DMatrix::from_diagonal(&axes.map(|a| 1.0 / a));
     let mut even = cubic.congruence(&frame);
@@ -105,7 +94,7 @@ pub fn decompose(
     let least = |pool: &[Climbed]| pool.iter().map(|c| c.1).fold(f64::INFINITY, f64::min);
     let mut used = 0;
     while least(&pool) > enough && used < starts {
-        let count = BATCH.min(starts - used);
+        let count = CUBES_BATCH.min(starts - used);
         let length = 1.0 / ((d as f64).sqrt() * (rank as f64).powf(1.0 / 6.0));
         let drawn: Vec<_> = (0..count).map(|_| draws::gaussian(rng, d, rank) * length).collect();
         pool.par_extend(drawn.into_par_iter().map(|x| climb(&even, x)));
@@ -117,7 +106,7 @@ pub fn decompose(
     while swaps <= MOST_SWAPS && residual > enough {
         let Some(start) = agreed(&x, &pool, swaps) else { break };
         let better = climb(&even, start);
-        swaps = if better.1 < GAIN * residual { 1 } else { swaps + 1 };
+        swaps = if better.1 < CUBES_GAIN * residual { 1 } else { swaps + 1 };
         if better.1 < residual {
             (x, residual) = better;
         }
@@ -127,7 +116,7 @@ pub fn decompose(
         let mended = climb(&even, redrawn(&x, trial, rng));
         (idle, trial) = (idle + 1, trial + 1);
         if mended.1 < residual {
-            if mended.1 < GAIN * residual {
+            if mended.1 < CUBES_GAIN * residual {
                 idle = 0;
             }
             (x, residual) = mended;
@@ -143,7 +132,7 @@ type Climbed = (DMatrix<f64>, f64);
 /// that the most of it have. `None` if there are none.
 fn agreed(x: &DMatrix<f64>, pool: &[Climbed], swaps: usize) -> Option<DMatrix<f64>> {
     let alike = |a: DVectorView<'_, f64>, b: DVectorView<'_, f64>| {
-        (a - b).norm() < ALIKE * a.norm().max(b.norm())
+        (a - b).norm() < ALIKE_COMPONENTS * a.norm().max(b.norm())
     };
     let has = |y: &DMatrix<f64>, a: DVectorView<'_, f64>| y.column_iter().any(|b| alike(a, b));
     let votes = |a: DVectorView<'_, f64>| pool.iter().filter(|(y, _)| has(y, a)).count();
@@ -188,7 +177,7 @@ fn redrawn(x: &DMatrix<f64>, trial: usize, rng: &mut impl Rng) -> DMatrix<f64> {
         }
         _ => sample(rng, r, 2.min(r)).into_vec(),
     };
-    let length = 0.5 * norms[order[r / 2]];
+    let length = REDRAWN_LENGTH * norms[order[r / 2]];
     let mut x = x.clone();
     for k in chosen {
         x.column_mut(k).copy_from(&(draws::unit_vector(rng, d) * length));
@@ -240,7 +229,7 @@ impl State {
         let mut direction = z.clone();
         let mut product = rest.dot(&z);
         let target = tolerance * rest.norm();
-        for _ in 0..MOST_GRADIENTS {
+        for _ in 0..CUBES_GRADIENTS {
             let image = self.normal(&direction) + &direction * lambda;
             let curvature = direction.dot(&image);
             if curvature <= 0.0 || !curvature.is_finite() {
@@ -264,27 +253,28 @@ impl State {
 /// Levenberg-Marquardt from one start; components and residual.
 fn climb(cubic: &Cubic, start: DMatrix<f64>) -> Climbed {
     let mut at = State::new(cubic, start);
-    let mut lambda = 1e-2;
+    let mut lambda = CUBES_FIRST_DAMPING;
     let mut milestone = (0, at.objective);
-    for k in 0..STEPS {
+    for k in 0..CUBES_STEPS {
         let residual = at.objective.sqrt();
         let mut moved = false;
-        for _ in 0..8 {
-            let step = at.step(lambda, (0.1 * residual).clamp(1e-6, 1e-2));
+        for _ in 0..CUBES_DAMPINGS {
+            let (finest, coarsest) = GRADIENTS_TOLERANCES;
+            let step = at.step(lambda, (GRADIENTS_TOLERANCE * residual).clamp(finest, coarsest));
             let next = State::new(cubic, &at.x - step);
             if next.objective < at.objective {
                 at = next;
-                lambda = (lambda / 5.0f64).max(1e-15);
+                lambda = (lambda / CUBES_DAMPING_FALL).max(CUBES_LEAST_DAMPING);
                 moved = true;
                 break;
             }
-            lambda *= 4.0;
+            lambda *= CUBES_DAMPING_RISE;
         }
-        if !moved || at.objective < 1e-28 {
+        if !moved || at.objective < CUBES_FITTED {
             break;
         }
-        if k >= milestone.0 + PATIENCE {
-            if at.objective > 0.81 * milestone.1 {
+        if k >= milestone.0 + CUBES_PATIENCE {
+            if at.objective > CUBES_PATIENCE_GAIN * milestone.1 {
                 break;
             }
             milestone = (k, at.objective);

@@ -1,6 +1,7 @@
 //! Symmetric tensors of order three, such as the third derivatives of f at a point.
 
 mod decompose;
+mod tolerances;
 
 use nalgebra::{DMatrix, DVector};
 

@@ -15,20 +15,16 @@ use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rand::seq::index::sample;
 
+use super::tolerances::{
+    ATTRIBUTION_TRIALS, DIRECTIONS_DEPENDENT, FAR_POINTS, FAR_SHARES, GRADIENT_SEEN,
+    MOST_PARTITIONS, PARALLEL, PARTITION_MARGIN,
+};
 use crate::algebra::linalg::{complement, thin_svd};
 use crate::algebra::svec::svec_outer;
 use crate::draws;
 use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
 use crate::oracle::stencil::GradientScheme;
-
-/// Trials: with 9 of 24 entangled one in a hundred succeeds.
-const TRIALS: usize = 4000;
-
-/// A margin above which a partition is better than a guess.
-const DECIDED: f64 = 3.0;
-/// Partitions remembered.
-const MOST: usize = 4;
 
 /// A partition of directions, and how sure it is.
 #[derive(Clone, Debug)]
@@ -44,12 +40,12 @@ pub struct Attribution {
 impl Attribution {
     /// Is the partition better than a guess?
     pub fn decided(&self) -> bool {
-        self.margin > DECIDED
+        self.margin > PARTITION_MARGIN
     }
 }
 
 /// Attributes the unit `directions` (d x (d + m1)) by the gradient (length d) at the point where they
-/// were found: at most [`MOST`] partitions, the likeliest first, at least one. `None` if the directions do
+/// were found: at most [`MOST_PARTITIONS`] partitions, the likeliest first, at least one. `None` if the directions do
 /// not span R^d.
 pub fn by_gradient(
     directions: &DMatrix<f64>,
@@ -62,7 +58,7 @@ pub fn by_gradient(
         return None;
     }
     let svd = thin_svd(directions)?;
-    if svd.s[d - 1] < 1e-10 * svd.s[0] {
+    if svd.s[d - 1] < DIRECTIONS_DEPENDENT * svd.s[0] {
         return None;
     }
     let inner = svd.u.transpose() * gradient;
@@ -70,7 +66,7 @@ pub fn by_gradient(
     let particular = &svd.v * scaled;
     let null = complement(&svd.v);
     let mut found: Vec<(f64, Attribution)> = Vec::new();
-    for _ in 0..TRIALS {
+    for _ in 0..ATTRIBUTION_TRIALS {
         let rows: Vec<usize> = sample(rng, r, m1).into_vec();
         let Some(t) = null.select_rows(&rows).lu().solve(&-particular.select_rows(&rows)) else {
             continue;
@@ -79,7 +75,9 @@ pub fn by_gradient(
         let mut sorted = sizes.clone();
         sorted.sort_by(f64::total_cmp);
         let share = sorted[..d].iter().sum::<f64>() / sorted.iter().sum::<f64>();
-        if !share.is_finite() || (found.len() == MOST && share >= found[MOST - 1].0) {
+        if !share.is_finite()
+            || (found.len() == MOST_PARTITIONS && share >= found[MOST_PARTITIONS - 1].0)
+        {
             continue;
         }
         let one = partition(&sizes, m1);
@@ -89,7 +87,7 @@ pub fn by_gradient(
             None => found.push((share, one)),
         }
         found.sort_by(|a, b| a.0.total_cmp(&b.0));
-        found.truncate(MOST);
+        found.truncate(MOST_PARTITIONS);
     }
     (!found.is_empty()).then(|| found.into_iter().map(|(_, one)| one).collect())
 }
@@ -133,7 +131,7 @@ pub fn by_survival(directions: &DMatrix<f64>, basis: &DMatrix<f64>) -> Survival 
         return Survival { layers: vec![None; lacks.len()], margin: 0.0 };
     };
     let margin = least / most.max(f64::EPSILON);
-    let decided = margin > DECIDED;
+    let decided = margin > PARTITION_MARGIN;
     Survival { layers: lacks.iter().map(|lack| decided.then_some(*lack <= most)).collect(), margin }
 }
 
@@ -144,13 +142,6 @@ pub fn together(a: &[Option<bool>], b: &[Option<bool>]) -> Vec<Option<bool>> {
         .map(|(a, b)| if a.is_some() && b.is_some() && a != b { None } else { a.or(*b) })
         .collect()
 }
-
-/// Points of the saturation rule for each direction.
-const FAR_POINTS: usize = 12;
-/// |cos| between gradient and direction above which a point speaks for the first layer.
-const PARALLEL: f64 = 0.9;
-/// Share of the points that must do so; below the other share the direction is entangled.
-const SHARES: (f64, f64) = (0.6, 0.2);
 
 /// What the saturation rule says of directions.
 #[derive(Clone, Debug)]
@@ -185,15 +176,15 @@ pub fn by_saturation(
             x.copy_from(&(across.normalize() * far));
         }
         let gradients = f.gradients(&points, &identity, GradientScheme::Central4, h)?;
-        let seen = || gradients.column_iter().filter(|g| g.norm() > 100.0 * noise);
+        let seen = || gradients.column_iter().filter(|g| g.norm() > GRADIENT_SEEN * noise);
         let parallel = seen().filter(|g| g.dot(&u).abs() > PARALLEL * g.norm()).count();
         loud |= seen().next().is_some();
         shares.push(parallel as f64 / FAR_POINTS as f64);
     }
     let layer = |&share: &f64| match share {
         _ if !loud => None,
-        s if s >= SHARES.0 => Some(true),
-        s if s <= SHARES.1 => Some(false),
+        s if s >= FAR_SHARES.0 => Some(true),
+        s if s <= FAR_SHARES.1 => Some(false),
         _ => None,
     };
     let layers: Vec<Option<bool>> = shares.iter().map(layer).collect();
@@ -241,7 +232,7 @@ mod tests {
         let rng = &mut draws::stream(3, "saturation", 0);
         let Saturation { layers, margin } =
             by_saturation(&mut f, &directions, 300.0, 1e-3, 1e-12, rng).unwrap();
-        assert!(margin >= Some(SHARES.0 - SHARES.1), "{margin:?}");
+        assert!(margin >= Some(FAR_SHARES.0 - FAR_SHARES.1), "{margin:?}");
         assert!(layers[..9].iter().all(|&layer| layer != Some(false)), "{layers:?}");
         assert!(layers[..9].iter().filter(|&&layer| layer == Some(true)).count() >= 7);
         assert!(layers[9..].iter().all(|&layer| layer == Some(false)), "{layers:?}");

@@ -17,31 +17,14 @@ use super::jet::{self, Jet, JetStep};
 use super::mixed::mixed_of;
 use super::partition::split;
 use super::scales::Layers;
-use crate::algebra::symmetric_tensor::{Effort, decompose};
+use super::tolerances::{
+    BASE_MOVES, CLEANING_GAIN, CLEANINGS, FIRST_CUBES, FOLLOW_CUBES, HOPELESS_RESIDUAL,
+    LAST_MOVE_GAIN, LEAST_MOVE, MEND_CUBES, MOST_DOUBLINGS, MOVE_SHARES, RESIDUAL_AT_ERROR,
+};
+use crate::algebra::symmetric_tensor::decompose;
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::oracle::Oracle;
-
-/// A first decomposition; mixed terms leave a residual.
-const FIRST: Effort = Effort { starts: 16, mendings: 0, enough: 1e-6 };
-/// The best of the first ones once more.
-const MEND: Effort = Effort { starts: 0, mendings: 18, enough: 1e-6 };
-/// At the next base point, and without mixed terms.
-const FOLLOW: Effort = Effort { starts: 0, mendings: 0, enough: 1e-6 };
-/// Every attempt searches twice as long as the one before it, up to so many times.
-const MOST_DOUBLINGS: u64 = 3;
-/// Residual beyond which a decomposition means nothing.
-const HOPELESS: f64 = 0.2;
-/// Cleanings at a base point.
-const CLEANINGS: usize = 12;
-/// A residual that falls less than this is not followed.
-const GAIN: f64 = 0.9;
-/// Base points visited.
-const MOVES: usize = 8;
-/// A move that leaves more of the residual is the last.
-const LAST_GAIN: f64 = 0.8;
-/// Shares of a move that are tried.
-const SHARES: [f64; 3] = [1.0, 0.5, 0.25];
 
 /// Where jets can be measured.
 #[derive(Clone, Copy)]
@@ -95,8 +78,10 @@ impl Directions {
             let Some(mixed) = mixed_of(layers) else { break };
             let cleaned = Jet { cubic: at.jet.cubic.minus(&mixed), ..at.jet.clone() };
             let (rank, first) = (at.components.ncols(), Some(&at.components));
-            let Some(found) = decompose(&cleaned.cubic, rank, first, FOLLOW, rng) else { break };
-            if found.residual > GAIN * at.residual {
+            let Some(found) = decompose(&cleaned.cubic, rank, first, FOLLOW_CUBES, rng) else {
+                break;
+            };
+            if found.residual > CLEANING_GAIN * at.residual {
                 break;
             }
             at.partitions = split(&cleaned, &found.components, m1, rng)?;
@@ -107,7 +92,7 @@ impl Directions {
 
     /// Nothing is left to gain, or nothing can be gained.
     fn done(&self) -> bool {
-        self.residual > HOPELESS || self.residual < 10.0 * self.jet.asymmetry
+        self.residual > HOPELESS_RESIDUAL || self.residual < RESIDUAL_AT_ERROR * self.jet.asymmetry
     }
 
     /// The best of the base points where one of the layers should be at its inflection, and which layer that
@@ -130,13 +115,15 @@ impl Directions {
             let rows = DMatrix::from_diagonal(slopes) * directions.transpose();
             let (b, x) = (&weights.second, &self.jet.point);
             let Some(y) = inflection::step_in_ball(&rows, b, x, reach.inner) else { continue };
-            if y.norm() < 1e-9 * reach.inner {
+            if y.norm() < LEAST_MOVE * reach.inner {
                 continue;
             }
-            for share in SHARES {
+            for share in MOVE_SHARES {
                 let jet = jet::measure(f, &(x + &y * share), reach.step)?;
                 let (rank, first) = (self.components.ncols(), Some(&self.components));
-                let Some(found) = decompose(&jet.cubic, rank, first, FOLLOW, rng) else { continue };
+                let Some(found) = decompose(&jet.cubic, rank, first, FOLLOW_CUBES, rng) else {
+                    continue;
+                };
                 let next = Directions::settled(jet, found.components, found.residual, m1, rng)?;
                 if next.residual < self.residual {
                     if best.as_ref().is_none_or(|(b, _)| next.residual < b.residual) {
@@ -172,7 +159,7 @@ pub fn search(
     let mut found: Vec<(&Jet, DMatrix<f64>, f64)> = Vec::new();
     let mut tried = Vec::new();
     for jet in places {
-        let Some(one) = decompose(&jet.cubic, rank, None, FIRST.times(effort), rng) else {
+        let Some(one) = decompose(&jet.cubic, rank, None, FIRST_CUBES.times(effort), rng) else {
             continue;
         };
         let (distance, asymmetry) = (jet.point.norm(), jet.asymmetry);
@@ -184,7 +171,7 @@ pub fn search(
     let Some((jet, components, residual)) = found.first_mut() else {
         return Err(Failure::new(Stage::Directions, "the third derivatives vanish").into());
     };
-    let mend = MEND.times(effort);
+    let mend = MEND_CUBES.times(effort);
     if let Some(mended) = decompose(&jet.cubic, rank, Some(components), mend, rng)
         && mended.residual < *residual
     {
@@ -192,7 +179,7 @@ pub fn search(
     }
     let mut at = Directions::settled((*jet).clone(), components.clone(), *residual, m1, rng)?;
     let mut moves = Vec::new();
-    for _ in 0..MOVES {
+    for _ in 0..BASE_MOVES {
         if at.done() {
             break;
         }
@@ -201,13 +188,13 @@ pub fn search(
         at = next;
         let (distance, margin) = (at.jet.point.norm(), at.partitions[0].1.margin);
         moves.push(Moved { goal, distance, residual: at.residual, margin });
-        if gain > LAST_GAIN {
+        if gain > LAST_MOVE_GAIN {
             break;
         }
     }
     let residual = at.residual;
     cx.evidence.directions.push(DirectionsFound::Cubes { m1, first: tried, moves, residual });
-    if at.residual > HOPELESS {
+    if at.residual > HOPELESS_RESIDUAL {
         return Err(Failure::new(
             Stage::Directions,
             format!(
@@ -220,7 +207,7 @@ pub fn search(
     }
     let mut all = vec![at];
     for (jet, components, residual) in found {
-        if residual <= HOPELESS && residual != all[0].residual {
+        if residual <= HOPELESS_RESIDUAL && residual != all[0].residual {
             all.push(Directions::plain(jet.clone(), components, residual, m1, rng)?);
         }
     }

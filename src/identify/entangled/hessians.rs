@@ -14,6 +14,9 @@ use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
 use super::jet::JetStep;
+use super::tolerances::{
+    ENTANGLED_STARTS, HESSIANS_PER_SUBSPACE_DIMENSION, KEPT_DISTANCE, OTHER_LIMITS_REPORTED,
+};
 use crate::algebra::rank_one::{
     Ascent, Conditions, Limit, Whitening, limits, projections, random_starts,
 };
@@ -25,13 +28,6 @@ use crate::network::Network;
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
 use crate::oracle::stencil::HessianScheme;
-
-/// Hessians for each dimension of the subspace, where their number is not given.
-const PER_DIMENSION: usize = 6;
-/// Starts of the ascent for each.
-const STARTS: usize = 12;
-/// Largest squared distance of u u^T from W at which a direction u is kept.
-const KEPT: f64 = 0.1;
 
 /// What to sample and to look for.
 #[derive(Clone, Copy, Debug)]
@@ -69,7 +65,7 @@ fn span(
     rng: &mut impl rand::Rng,
 ) -> Result<(usize, Subspace), Halt> {
     let d = f.input_dim();
-    let count = plan.count.unwrap_or(PER_DIMENSION * most);
+    let count = plan.count.unwrap_or(HESSIANS_PER_SUBSPACE_DIMENSION * most);
     let origin = DVector::zeros(d);
     let points = plan.design.points(rng, &origin, plan.radius, plan.limit, count);
     let identity = DMatrix::identity(d, d);
@@ -159,7 +155,7 @@ pub fn search_directions(
     let basis = space.truncated(rank).basis;
 
     let mut rng = draws::stream(cx.seed, "entangled starts", cx.attempt);
-    let starts = random_starts(&mut rng, rank, STARTS * rank);
+    let starts = random_starts(&mut rng, rank, ENTANGLED_STARTS * rank);
     let (ends, condition) = climb(&basis, &starts, plan.ascent);
     let ends: Vec<(Limit, Conditions)> = ends
         .into_iter()
@@ -168,7 +164,8 @@ pub fn search_directions(
             (end, conditions)
         })
         .collect();
-    let (kept, others): (Vec<_>, Vec<_>) = ends.into_iter().partition(|(_, c)| c.hold(KEPT));
+    let (kept, others): (Vec<_>, Vec<_>) =
+        ends.into_iter().partition(|(_, c)| c.hold(KEPT_DISTANCE));
     let conditions = |of: &[(Limit, Conditions)], most: usize| {
         of.iter().take(most).map(|(_, conditions)| *conditions).collect::<Vec<_>>()
     };
@@ -182,7 +179,7 @@ pub fn search_directions(
         limits: kept.len() + others.len(),
         kept: kept.len(),
         conditions: conditions(&kept, rank),
-        conditions_of_others: conditions(&others, 20),
+        conditions_of_others: conditions(&others, OTHER_LIMITS_REPORTED),
     });
     if kept.len() < rank {
         return Err(Failure::new(

@@ -7,19 +7,15 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::jet::{self, Jet, JetStep};
+use super::tolerances::{
+    BALL_EXCEEDED, FLAT_GAIN, FLAT_STEPS, LEAST_MULTIPLIER, MOST_MULTIPLIER, MOVE_SHARES,
+    MULTIPLIER_BISECTIONS, STEEP_LEAST_GAIN, STEEP_LENGTHS, STEEP_STEPS,
+};
 use crate::algebra::linalg::thin_svd;
 use crate::algebra::svec::{smat, svec};
 use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
 use crate::oracle::stencil::{GradientScheme, HessianScheme};
-
-/// Newton steps towards a small Hessian.
-const STEPS: usize = 8;
-/// Steps towards a steep gradient, and step lengths tried in each.
-const CLIMBS: usize = 12;
-const SHARES: usize = 7;
-/// Bisections of the multiplier of the ball.
-const BISECTIONS: usize = 60;
 
 /// argmin |M y + b| over |x + y| <= radius: `m` is n x d, `b` has length n, x and y length d.
 pub fn step_in_ball(
@@ -42,12 +38,12 @@ pub fn step_in_ball(
     if top == 0.0 {
         return None;
     }
-    let (mut low, mut high) = (1e-14 * top, 1e6 * top);
+    let (mut low, mut high) = (LEAST_MULTIPLIER * top, MOST_MULTIPLIER * top);
     let free = minimiser(low);
     if (x + &free).norm() <= radius {
         return Some(free);
     }
-    for _ in 0..BISECTIONS {
+    for _ in 0..MULTIPLIER_BISECTIONS {
         let middle = (low * high).sqrt();
         if (x + minimiser(middle)).norm() > radius {
             low = middle;
@@ -56,7 +52,7 @@ pub fn step_in_ball(
         }
     }
     let bound = minimiser(high);
-    ((x + &bound).norm() <= radius * (1.0 + 1e-9)).then_some(bound)
+    ((x + &bound).norm() <= radius * (1.0 + BALL_EXCEEDED)).then_some(bound)
 }
 
 /// Places to begin, within `radius` of the origin: the origin, and where from there the Hessian is smallest
@@ -84,7 +80,7 @@ fn smallest_hessian(
     step: JetStep,
 ) -> Result<Jet, Halt> {
     let mut at = start.clone();
-    for _ in 0..STEPS {
+    for _ in 0..FLAT_STEPS {
         let d = at.point.len();
         let columns: Vec<DVector<f64>> =
             (0..d).map(|k| DVector::from_vec(svec(&at.cubic.basis_slice(k)))).collect();
@@ -93,7 +89,7 @@ fn smallest_hessian(
         let Some(y) = step_in_ball(&m, &b, &at.point, radius) else { break };
         let size = at.hessian.norm();
         let mut better = None;
-        for share in [1.0, 0.5, 0.25] {
+        for share in MOVE_SHARES {
             let next = jet::measure(f, &(&at.point + &y * share), step)?;
             if next.hessian.norm() < size {
                 better = Some(next);
@@ -101,7 +97,7 @@ fn smallest_hessian(
             }
         }
         let Some(next) = better else { break };
-        let settled = next.hessian.norm() > 0.9 * size;
+        let settled = next.hessian.norm() > FLAT_GAIN * size;
         at = next;
         if settled {
             break;
@@ -121,7 +117,7 @@ fn steepest(
     let d = start.len();
     let identity = DMatrix::identity(d, d);
     let mut x = start.clone();
-    for _ in 0..CLIMBS {
+    for _ in 0..STEEP_STEPS {
         let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
         let gradient = f.gradients(&centre, &identity, GradientScheme::Central4, step.h)?;
         let hessian = f.hessians(&centre, &identity, HessianScheme::Polarised, step.h)?;
@@ -131,7 +127,7 @@ fn steepest(
             break;
         }
         let uphill = uphill.normalize();
-        let mut trials = DMatrix::zeros(d, SHARES);
+        let mut trials = DMatrix::zeros(d, STEEP_LENGTHS);
         for (k, mut trial) in trials.column_iter_mut().enumerate() {
             let mut y = &x + &uphill * (radius * 0.5f64.powi(k as i32));
             if y.norm() > radius {
@@ -141,8 +137,8 @@ fn steepest(
         }
         let slopes = f.gradients(&trials, &identity, GradientScheme::Central4, step.h)?;
         let norms: Vec<f64> = slopes.column_iter().map(|g| g.norm()).collect();
-        let best = (0..SHARES).max_by(|&i, &j| norms[i].total_cmp(&norms[j])).unwrap_or(0);
-        if norms[best] <= gradient.norm() * (1.0 + 1e-3) {
+        let best = (0..STEEP_LENGTHS).max_by(|&i, &j| norms[i].total_cmp(&norms[j])).unwrap_or(0);
+        if norms[best] <= gradient.norm() * (1.0 + STEEP_LEAST_GAIN) {
             break;
         }
         x = trials.column(best).into_owned();

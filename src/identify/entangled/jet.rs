@@ -12,20 +12,13 @@
 use nalgebra::{DMatrix, DVector};
 use serde::Serialize;
 
+use super::tolerances::{JET_HALVINGS, JET_LINES, JET_LINES_AT, JET_REACH, RADIUS_IN_JET_STEPS};
 use crate::algebra::svec::smat;
 use crate::algebra::symmetric_tensor::Cubic;
 use crate::draws;
 use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
 use crate::oracle::stencil::{GradientScheme, HessianScheme};
-
-/// Steps tried: the largest, and so many halvings.
-const HALVINGS: usize = 9;
-/// Lines on which the step is chosen.
-const LINES: usize = 24;
-/// How far stencils reach from the point, in steps: two of a difference of Hessians whose own nodes
-/// reach two along each of two axes.
-const REACH: f64 = 5.0;
 
 /// Derivatives of f at a point, in d dimensions.
 #[derive(Clone, Debug)]
@@ -57,7 +50,7 @@ pub struct JetStep {
 impl JetStep {
     /// How far from its point a jet asks.
     pub fn reach(self) -> f64 {
-        REACH * self.h
+        JET_REACH * self.h
     }
 }
 
@@ -67,17 +60,20 @@ pub fn choose_step(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<JetStep
     let d = f.input_dim();
     let mut rng = draws::stream(seed, "jet step", 0);
     // Lines through points a little off the origin, which may be a point of symmetry.
-    let lines: Vec<(DVector<f64>, DVector<f64>)> = (0..LINES)
+    let lines: Vec<(DVector<f64>, DVector<f64>)> = (0..JET_LINES)
         .map(|_| {
-            (draws::unit_vector(&mut rng, d) * (0.25 * radius), draws::unit_vector(&mut rng, d))
+            (
+                draws::unit_vector(&mut rng, d) * (JET_LINES_AT * radius),
+                draws::unit_vector(&mut rng, d),
+            )
         })
         .collect();
-    let largest = radius / 8.0;
+    let largest = radius / RADIUS_IN_JET_STEPS;
     const MULTIPLES: [f64; 6] = [1.0, -1.0, 2.0, -2.0, 4.0, -4.0];
     let mut rows = Vec::new();
-    for k in 0..=HALVINGS {
+    for k in 0..=JET_HALVINGS {
         let h = largest * 0.5f64.powi(k as i32);
-        let mut points = DMatrix::zeros(d, LINES * MULTIPLES.len());
+        let mut points = DMatrix::zeros(d, JET_LINES * MULTIPLES.len());
         for (at, mut point) in points.column_iter_mut().enumerate() {
             let (origin, direction) = &lines[at / MULTIPLES.len()];
             point.copy_from(origin);
@@ -85,7 +81,7 @@ pub fn choose_step(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<JetStep
         }
         let values = f.values(&points)?;
         rows.push(DVector::from_iterator(
-            LINES,
+            JET_LINES,
             values.as_slice().chunks_exact(MULTIPLES.len()).map(|v| {
                 let third = |near: f64, far: f64, h: f64| (far - 2.0 * near) / (2.0 * h * h * h);
                 let fine = third(v[0] - v[1], v[2] - v[3], h);

@@ -7,11 +7,9 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::scales::Layers;
+use super::tolerances::LARGEST_WEIGHT_RATIO;
 use crate::algebra::linalg::median;
 use crate::algebra::symmetric_tensor::Cubic;
-
-/// Ratios of small weights are noise: beyond this many times their median they are cut.
-const LARGEST_RATIO: f64 = 4.0;
 
 /// The mixed terms at the point of `layers` from the directions and their weights alone, whatever the
 /// activations: with unit columns a_i and v_l, w_l the weight of v_l in the Hessian, rho_i the weight of a_i in
@@ -27,7 +25,7 @@ pub fn mixed_of(layers: &Layers) -> Option<Cubic> {
     let beta = a.clone().lu().solve(&layers.entangled)?;
     let ratios = layers.first_weights.second.component_div(&layers.first_weights.first);
     let usual = median(ratios.abs().as_slice()).filter(|m| m.is_finite()).unwrap_or(0.0);
-    let rho = within(&ratios, LARGEST_RATIO * usual);
+    let rho = within(&ratios, LARGEST_WEIGHT_RATIO * usual);
     let terms = layers.entangled.column_iter().zip(layers.entangled_weights.second.iter());
     Some(sum(terms.enumerate().map(|(l, (v, weight))| {
         let inner = DMatrix::from_diagonal(&(rho.component_mul(&beta.column(l)) * *weight));

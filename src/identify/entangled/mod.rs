@@ -27,5 +27,6 @@ pub(crate) mod pipeline;
 mod repair;
 mod scales;
 mod spare;
+mod tolerances;
 
 pub(crate) use pipeline::identify;

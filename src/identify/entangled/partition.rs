@@ -7,6 +7,7 @@ use super::jet::Jet;
 use super::scales::{Layers, Weights};
 use crate::algebra::linalg::least_squares;
 use crate::algebra::svec::{svec, svec_outer};
+use crate::algebra::tolerances::WEIGHTS_CUTOFF;
 use crate::identify::failure::{Failure, Halt};
 use crate::stage::Stage;
 
@@ -37,7 +38,7 @@ pub fn split(
     }
     let hessian = DVector::from_vec(svec(&jet.hessian));
     let solve = |m: &DMatrix<f64>, y: &DVector<f64>| {
-        least_squares(m, y, 1e-12)
+        least_squares(m, y, WEIGHTS_CUTOFF)
             .map(|(weights, _)| weights)
             .ok_or_else(|| failed("the weights have no least squares"))
     };

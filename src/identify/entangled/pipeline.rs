@@ -7,6 +7,11 @@ use super::fitted::{Fitted, Floor};
 use super::jet::{self, Jet, JetStep};
 use super::partition::{split, unit_columns};
 use super::scales::Layers;
+use super::tolerances::{
+    CERTIFY_FILLED, ENTANGLED_BEYOND_HALF, ENTANGLED_SHELLS, FAR_GRADIENT_NOISE, FAR_RADII,
+    HELD_STILL_ROUNDS, MOST_ENTANGLED, NATURAL_RADIUS, POOR_FIT, RANGE_FILLED, RANGE_LENGTH,
+    RANGE_SPARE, REPAIR_ABOVE, RIM, SAMPLING_SHARE,
+};
 use super::{directions, hessians, inflection, repair};
 use crate::algebra::linalg::rms;
 use crate::draws;
@@ -15,37 +20,19 @@ use crate::identify::evidence::{Attributed, FarOut, LayerCounts, Opinion, Scaled
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::wide_stack::wide_stack;
 use crate::identify::fit::sample::{self, Sample};
-use crate::identify::run::{FIT_FLOOR, Fit, Fresh, Ground, Place, Run};
+use crate::identify::fit::tolerances::FIT_FLOOR;
+use crate::identify::run::{Fit, Fresh, Ground, Place, Run};
 use crate::identify::scalars::family::families;
 use crate::identify::settings::{Pipeline, Settings};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::{probe, reduce};
-use crate::identify::verdict::certify;
 use crate::identify::verdict::outcome::{Outcome, first_identified};
 use crate::identify::verdict::solution::Status;
+use crate::identify::verdict::tolerances::HELD_OUT_POINTS;
 use crate::network::{Activation, Network};
 use crate::oracle::views::centred::shift;
 use crate::oracle::{Found, Oracle, OracleError};
 use crate::stage::Stage;
-
-/// Without a domain, this many natural scales (times sqrt d) are asked.
-const NATURAL_RADIUS: f64 = 2.0;
-/// Share of the domain left free for the short lines on which noise is measured.
-const RIM: f64 = 0.02;
-/// The sampling radius of the published search, as a share of the domain's, where none is given.
-const SAMPLING: f64 = 1.0 / 3.0;
-/// Where every unit but those of interest is saturated, in radii.
-const FAR: f64 = 300.0;
-/// A fit within this many times the noise needs no repair.
-const AT_FLOOR: f64 = 100.0;
-/// Searches with entangled vectors held still, at most.
-const ROUNDS: u64 = 6;
-/// A fit that leaves more than this share of the spread is mended after all others.
-const POOR: f64 = 1e-3;
-/// Shares of the radius at which points for the fit and the certificate lie.
-const SHELLS: [f64; 4] = [1.0, 0.5, 1.0, 0.8];
-/// Largest m1 tried where it is not given.
-const MOST_ENTANGLED: usize = 16;
 
 /// Where the stages work: coordinates y with x = centre + Q y, in the ball |y| <= radius.
 struct Ball {
@@ -64,7 +51,7 @@ impl Ball {
     /// Residuals that a fit can end at.
     fn floor(&self) -> Floor {
         let noise = self.land.noise_near;
-        Floor { least: FIT_FLOOR * noise, enough: AT_FLOOR * noise }
+        Floor { least: FIT_FLOOR * noise, enough: REPAIR_ABOVE * noise }
     }
 
     /// The radius of the ball in which jets can be measured.
@@ -130,7 +117,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
         }
         let ball = &self.ball()?;
         let k = ball.q.ncols();
-        let most = (k / 2 + 2).min(MOST_ENTANGLED);
+        let most = (k / 2 + ENTANGLED_BEYOND_HALF).min(MOST_ENTANGLED);
         let candidates: Vec<usize> = match widths {
             Some((_, m1)) => vec![m1],
             None if pipeline == Pipeline::Published => {
@@ -177,13 +164,13 @@ impl<'r, 'a> Entangled<'r, 'a> {
         self.run.accuracy = Some(land.noise_near);
         self.run.evidence.probe.push(land.clone());
         let rng = &mut draws::stream(seed, "entangled certify", 0);
-        self.run.hold_out(shift(shells(rng, d, 0.97 * radius, certify::POINTS), &centre));
+        self.run.hold_out(shift(shells(rng, d, CERTIFY_FILLED * radius, HELD_OUT_POINTS), &centre));
 
         let place = Place { coordinates: about, land: &land, attempt: 0 };
         let q = self.run.stage(Stage::Reduce, place, |cx| {
             let mut rng = draws::stream(seed, "reduce within", 0);
-            let points = shells(&mut rng, d, 0.9 * radius, 2 * d + 8);
-            reduce::range(cx, points, 0.02 * radius)
+            let points = shells(&mut rng, d, RANGE_FILLED * radius, 2 * d + RANGE_SPARE);
+            reduce::range(cx, points, RANGE_LENGTH * radius)
         })?;
         let coordinates = Coordinates { basis: Some(&q), ..about };
         let place = Place { coordinates, ..place };
@@ -244,7 +231,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
         let mut poor = Vec::new();
         let good = first_identified(ways, |(partitions, phi)| {
             let fitted = self.fit(ball, partitions, phi, &sample)?;
-            if fitted.rms > POOR * ball.land.spread {
+            if fitted.rms > POOR_FIT * ball.land.spread {
                 poor.push(fitted);
                 return Err(Failure::new(Stage::Scales, "no partition fits well").into());
             }
@@ -299,7 +286,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
         attempt: u64,
     ) -> Result<Fitted, Halt> {
         let m1 = fitted.network.b.ncols();
-        for round in 1..=ROUNDS {
+        for round in 1..=HELD_STILL_ROUNDS {
             if fitted.rms < ball.floor().enough {
                 break;
             }
@@ -398,9 +385,10 @@ impl<'r, 'a> Entangled<'r, 'a> {
         attempt: u64,
     ) -> Result<(Saturation, Option<Survival>), Halt> {
         let rng = &mut draws::stream(self.settings.seed, "saturation", attempt);
-        let far = FAR * ball.radius;
+        let far = FAR_RADII * ball.radius;
         let h = ball.step.h;
-        let noise = 1.5 * ball.land.noise_at(far) / h * (components.nrows() as f64).sqrt();
+        let noise =
+            FAR_GRADIENT_NOISE * ball.land.noise_at(far) / h * (components.nrows() as f64).sqrt();
         let directions = unit_columns(components);
         let place = ball.place(attempt);
         let coordinates = Coordinates { by_values: true, ..place.coordinates };
@@ -418,7 +406,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
         let limit = ball.inner();
         hessians::Plan {
             design: local.design.unwrap_or_default(),
-            radius: local.radius.unwrap_or(SAMPLING * ball.radius).min(limit),
+            radius: local.radius.unwrap_or(SAMPLING_SHARE * ball.radius).min(limit),
             limit,
             count: local.hessians,
             ascent: self.settings.ascent(),
@@ -508,7 +496,9 @@ fn opinion(layers: &[Option<bool>], margin: Option<f64>) -> Opinion {
 fn shells(rng: &mut impl rand::Rng, d: usize, radius: f64, count: usize) -> DMatrix<f64> {
     let mut points = DMatrix::zeros(d, count);
     for (k, mut x) in points.column_iter_mut().enumerate() {
-        x.copy_from(&(draws::unit_vector(rng, d) * (radius * SHELLS[k % SHELLS.len()])));
+        x.copy_from(
+            &(draws::unit_vector(rng, d) * (radius * ENTANGLED_SHELLS[k % ENTANGLED_SHELLS.len()])),
+        );
     }
     points
 }

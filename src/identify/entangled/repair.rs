@@ -11,6 +11,7 @@ use rand::Rng;
 
 use super::fitted::{Fitted, Floor};
 use super::spare::{Layer, grown, shrunk};
+use super::tolerances::{EXCHANGE_GAIN, MOST_EXCHANGES, REMOVALS};
 use crate::draws;
 use crate::identify::failure::Halt;
 use crate::identify::fit::refine;
@@ -23,12 +24,6 @@ const EXCHANGES: [&[Layer]; 5] = {
     const S: Layer = Layer::Second;
     [&[F], &[S], &[F, S], &[F, F, S], &[F, F, F, S]]
 };
-/// Exchanges at most.
-const MOST: usize = 16;
-/// Units whose removal is tried.
-const REMOVALS: usize = 3;
-/// A residual above this share of the last one is no gain.
-const GAIN: f64 = 0.7;
 
 /// Exchanges units of `fitted` as long as the fit improves.
 pub fn repair(
@@ -39,14 +34,14 @@ pub fn repair(
 ) -> Result<Fitted, Halt> {
     let rng = &mut draws::stream(cx.seed, "repair", cx.attempt);
     let mut idle = 0;
-    for _ in 0..MOST {
+    for _ in 0..MOST_EXCHANGES {
         let Some(layers) = EXCHANGES.get(idle).filter(|_| fitted.rms > floor.enough) else { break };
         let network = fitted.network.clone();
         let next = exchanged(cx, sample, network, layers, floor, rng)?;
         let Some(next) = next else { break };
         let layers = layers.iter().map(|layer| layer.name()).collect();
         cx.evidence.repair.push(Repaired { layers, from: fitted.rms, to: next.rms });
-        idle = if next.rms < GAIN * fitted.rms { 0 } else { idle + 1 };
+        idle = if next.rms < EXCHANGE_GAIN * fitted.rms { 0 } else { idle + 1 };
         if next.rms < fitted.rms {
             fitted = next;
         }

@@ -16,6 +16,11 @@ use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
 use super::outputs::Outputs;
+use super::tolerances::{
+    RATE_FALL, RATE_RISE, SCALAR_DAMPING_FALL, SCALAR_DAMPING_RISE, SCALAR_FIRST_DAMPING,
+    SCALAR_GRADIENT_STEPS, SCALAR_LEAST_DAMPING, SCALAR_LEAST_GAIN, SCALAR_NEWTON_STEPS,
+    SCALAR_TRIALS,
+};
 use crate::algebra::linalg::{dual, gram, median, rms};
 use crate::identify::failure::Failure;
 use crate::identify::fit::sample::Sample;
@@ -25,15 +30,10 @@ use crate::network::{Activation, Network};
 /// Steps at most.
 fn steps(descent: Descent) -> usize {
     match descent {
-        Descent::GaussNewton => 15,
-        Descent::Gradient => 300,
+        Descent::GaussNewton => SCALAR_NEWTON_STEPS,
+        Descent::Gradient => SCALAR_GRADIENT_STEPS,
     }
 }
-
-/// Trial steps before a descent counts as arrived.
-const TRIALS: usize = 12;
-/// A relative gain below which it has.
-const SETTLED: f64 = 1e-4;
 
 /// Weights of the units of one layer in the derivatives of f at a point.
 #[derive(Clone, Debug)]
@@ -145,14 +145,14 @@ impl Layers {
         let along = self.first.tr_mul(&sample.points);
         let mut s = held.scalars(start);
         let mut residual = sample.residual(&held.network(&s));
-        let mut damping: f64 = 1e-3;
+        let mut damping: f64 = SCALAR_FIRST_DAMPING;
         let mut rate: f64 = 1.0;
         for _ in 0..steps(descent) {
             let jt = held.jacobian_transposed(&s, sample, &along);
             let gradient = &jt * &residual;
             let normal = gram(&jt);
             let before = residual.norm();
-            for _ in 0..TRIALS {
+            for _ in 0..SCALAR_TRIALS {
                 let step = match descent {
                     Descent::GaussNewton => {
                         let mut damped = normal.clone();
@@ -169,14 +169,14 @@ impl Layers {
                     && next.norm() < before
                 {
                     (s, residual) = (trial, next);
-                    damping = (0.1 * damping).max(1e-12);
-                    rate *= 2.0;
+                    damping = (SCALAR_DAMPING_FALL * damping).max(SCALAR_LEAST_DAMPING);
+                    rate *= RATE_RISE;
                     break;
                 }
-                damping *= 10.0;
-                rate *= 0.3;
+                damping *= SCALAR_DAMPING_RISE;
+                rate *= RATE_FALL;
             }
-            if residual.norm() > (1.0 - SETTLED) * before {
+            if residual.norm() > (1.0 - SCALAR_LEAST_GAIN) * before {
                 break;
             }
         }

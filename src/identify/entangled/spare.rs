@@ -4,17 +4,13 @@ use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 
 use super::outputs::Outputs;
+use super::tolerances::{OUTGOING_CUTOFF, SPARE_CANDIDATES, TANGENT_DAMPING};
 use crate::algebra::linalg::rms;
 use crate::algebra::linalg::{least_squares, median};
 use crate::draws;
 use crate::identify::fit::refine::Equilibrated;
 use crate::identify::fit::sample::Sample;
 use crate::network::Network;
-
-/// Units tried where one is added.
-const CANDIDATES: usize = 100;
-/// Damping of the normal equations of the tangent space, whose matrix has diagonal 1.
-const DAMPING: f64 = 1e-12;
 
 /// Where a unit is added or taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +48,7 @@ pub fn grown(
 ) -> Option<Network> {
     let residual = sample.residual(network);
     let jacobian = Equilibrated::new(network.jacobian_transposed(&sample.points))?;
-    let tangent = jacobian.damped(DAMPING)?;
+    let tangent = jacobian.damped(TANGENT_DAMPING)?;
     let outputs = Outputs::new(network, &sample.points);
     let like = match layer {
         Layer::First => &network.a,
@@ -66,8 +62,8 @@ pub fn grown(
         Layer::Second => 1,
     };
     let mut units = Vec::new();
-    let mut features = DMatrix::zeros(points, CANDIDATES * width);
-    for k in 0..CANDIDATES {
+    let mut features = DMatrix::zeros(points, SPARE_CANDIDATES * width);
+    for k in 0..SPARE_CANDIDATES {
         let incoming = draws::unit_vector(rng, like.nrows()) * length;
         let mut of_unit = features.columns_mut(k * width, width);
         let shift = match layer {
@@ -91,7 +87,9 @@ pub fn grown(
     let mut best: Option<(f64, Unit)> = None;
     for (k, (incoming, shift)) in units.into_iter().enumerate() {
         let of_unit = beyond.columns(k * width, width).into_owned();
-        let Some((outgoing, _)) = least_squares(&of_unit, &-&residual, 1e-10) else { continue };
+        let Some((outgoing, _)) = least_squares(&of_unit, &-&residual, OUTGOING_CUTOFF) else {
+            continue;
+        };
         let rest = (&residual + of_unit * &outgoing).norm();
         if best.as_ref().is_none_or(|best| rest < best.0) {
             best = Some((rest, Unit { incoming, shift, outgoing }));

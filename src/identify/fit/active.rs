@@ -6,17 +6,15 @@
 use nalgebra::DMatrix;
 use rand::{Rng, RngExt};
 
-use super::sample::{SCALES, Sample};
+use super::sample::Sample;
+use super::tolerances::{ACTIVE_ARGUMENT, FIT_SCALES};
 use crate::draws;
 use crate::identify::failure::Halt;
 use crate::identify::survey::landscape::Landscape;
 use crate::network::Network;
 use crate::oracle::Oracle;
 
-/// The units' arguments z lie within this of 0.
-const REACH: f64 = 2.5;
-
-/// `count` fresh points and their values: N(0, s^2 I) with s through [`SCALES`], every second of them moved
+/// `count` fresh points and their values: N(0, s^2 I) with s through [`FIT_SCALES`], every second of them moved
 /// along a_i, i by turns, into the transition of that unit of `network`, which is nearly the black box.
 pub fn sample(
     f: &mut dyn Oracle,
@@ -36,14 +34,14 @@ fn points(network: &Network, scale: f64, count: usize, rng: &mut impl Rng) -> DM
     let mut points = draws::gaussian(rng, d, count);
     for (k, mut x) in points.column_iter_mut().enumerate() {
         // The scale changes after every pair of points, so that both kinds have all scales.
-        x *= scale * SCALES[k / 2 % SCALES.len()];
+        x *= scale * FIT_SCALES[k / 2 % FIT_SCALES.len()];
         if k % 2 == 0 {
             continue;
         }
-        let i = k / 2 / SCALES.len() % m0;
+        let i = k / 2 / FIT_SCALES.len() % m0;
         let a = network.a.column(i);
         let z = a.dot(&x) - network.theta[i];
-        let change = (rng.random_range(-REACH..REACH) - z) / a.norm_squared();
+        let change = (rng.random_range(-ACTIVE_ARGUMENT..ACTIVE_ARGUMENT) - z) / a.norm_squared();
         if change.is_finite() {
             x.axpy(change, &a, 1.0);
         }
@@ -64,7 +62,8 @@ mod tests {
         let points = points(&network, 1.0, 400, &mut draws::stream(1, "active", 0));
         for i in 0..6 {
             let z = points.tr_mul(&network.a.column(i)).add_scalar(-network.theta[i]);
-            let active = z.iter().filter(|z| z.abs() <= REACH + 1e-6 && z.abs() > 1e-2).count();
+            let active =
+                z.iter().filter(|z| z.abs() <= ACTIVE_ARGUMENT + 1e-6 && z.abs() > 1e-2).count();
             assert!(active >= 30, "unit {i}: {active}");
         }
     }

@@ -3,3 +3,4 @@
 pub(crate) mod active;
 pub(crate) mod refine;
 pub(crate) mod sample;
+pub(crate) mod tolerances;

@@ -3,33 +3,17 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::sample::Sample;
+use super::tolerances::{
+    ACCELERATION_STEP, FAINT_ROW, FAST_CONVERGENCE, GRAM_ROUNDING, MOST_ACCELERATION, MOST_CHORDS,
+    MOST_FAINT, NEAR_FLOOR, NEAR_SOLUTION, REFINE_DAMPING_FALL, REFINE_DAMPING_RISE,
+    REFINE_FIRST_DAMPING, REFINE_IDLE, REFINE_LEAST_DAMPING, REFINE_MOST_DAMPING, REFINE_STEPS,
+    SLOW_IN_VALLEY, SLOW_NEAR_FLOOR,
+};
 use crate::algebra::linalg::{Cholesky, InverseFactor, gram, rms};
 use crate::identify::evidence::FitEnded;
 use crate::identify::failure::Halt;
 use crate::network::model::Model;
 use crate::oracle::Deadline;
-
-/// Relative residual from which on steps are not damped; nor are they within the floor.
-const NEAR: f64 = 1e-4;
-/// Residuals within this many floors are near it.
-const NEAR_FLOOR: f64 = 10.0;
-/// Steps at most.
-const MOST_STEPS: usize = 200;
-
-/// The factor between dampings tried in a step, and the largest one (the normal equations have diagonal 1).
-const RAISE: f64 = 3.0;
-const MOST_DAMPING: f64 = 100.0;
-/// A row of the Jacobian is faint that is shorter than this share of the longest; squares of the inverse share stay finite.
-const FAINT: f64 = 1e-6;
-const MOST_FAINT: f64 = 1e100;
-/// The part of a step that its curvature is measured on.
-const AHEAD: f64 = 0.1;
-/// An acceleration longer than this, relative to the step, is no small correction of it.
-const MOST_BENT: f64 = 0.375;
-/// Convergence this fast is worth an undamped step, though the last one failed.
-const FAST: f64 = 0.1;
-/// Chord steps at most.
-const MOST_CHORDS: usize = 4;
 
 /// Fits all parameters of `start` by Levenberg-Marquardt with geodesic acceleration (Transtrum and Sethna,
 /// arXiv 1201.5885): the valleys of this problem are narrow and bent, because a unit near its inflection hardly shows
@@ -48,11 +32,11 @@ pub fn refine<M: Model>(
     let mut residual = sample.residual(&network);
     let first = rms(&residual);
     let size = sample.values.amax();
-    let mut damping = 1e-4;
+    let mut damping = REFINE_FIRST_DAMPING;
     let mut steps = 0;
     let mut idle = 0;
     let mut quadratic = true;
-    while steps < MOST_STEPS && idle < 2 && residual.norm().is_finite() {
+    while steps < REFINE_STEPS && idle < REFINE_IDLE && residual.norm().is_finite() {
         if let Some(deadline) = deadline.filter(Deadline::passed) {
             return Err(deadline.error().into());
         }
@@ -64,12 +48,12 @@ pub fn refine<M: Model>(
         let (mut improved, mut settled) = (false, false);
         // Near the solution the undamped step converges quadratically; damping would leave the
         // directions of small singular values behind.
-        let near = before < floor || (quadratic && before < NEAR * size);
+        let near = before < floor || (quadratic && before < NEAR_SOLUTION * size);
         // The slow factorisation pays once that is seen.
         let converges = before < floor || steps > 1;
         let mut lambda: f64 = if near { 0.0 } else { damping };
         let tried = lambda.max(damping);
-        while lambda <= MOST_DAMPING {
+        while lambda <= REFINE_MOST_DAMPING {
             let undamped = match lambda {
                 0.0 if converges => equilibrated.inverse_factor(),
                 0.0 => equilibrated.quick_factor(),
@@ -89,7 +73,11 @@ pub fn refine<M: Model>(
                     residual = next;
                     improved = true;
                     // Lower only where the first one will do: each costs a factorisation.
-                    damping = if lambda > tried { lambda } else { (lambda * 0.1).max(1e-12) };
+                    damping = if lambda > tried {
+                        lambda
+                    } else {
+                        (lambda * REFINE_DAMPING_FALL).max(REFINE_LEAST_DAMPING)
+                    };
                     if let Some(factor) = undamped.filter(|_| rms(&residual) < floor) {
                         (network, residual) =
                             settle(sample, network, residual, &equilibrated, &factor);
@@ -98,15 +86,15 @@ pub fn refine<M: Model>(
                     break;
                 }
             }
-            lambda = if lambda == 0.0 { damping } else { lambda * RAISE };
+            lambda = if lambda == 0.0 { damping } else { lambda * REFINE_DAMPING_RISE };
         }
         if settled || !improved {
             break;
         }
         let after = rms(&residual);
-        quadratic = lambda == 0.0 || after < FAST * before;
+        quadratic = lambda == 0.0 || after < FAST_CONVERGENCE * before;
         // Near the floor little is left to gain; far from it a slow valley is worth following.
-        let slow = if after < NEAR_FLOOR * floor { 0.5 } else { 0.99 };
+        let slow = if after < NEAR_FLOOR * floor { SLOW_NEAR_FLOOR } else { SLOW_IN_VALLEY };
         idle = if after > slow * before { idle + 1 } else { 0 };
     }
     let to = rms(&residual);
@@ -125,12 +113,13 @@ fn accelerated<M: Model>(
 ) -> Option<DVector<f64>> {
     let cholesky = jacobian.damped(lambda)?;
     let v = cholesky.solve(gradient);
-    let moved = network.to_vector() - v.component_mul(&jacobian.scale) * AHEAD;
+    let moved = network.to_vector() - v.component_mul(&jacobian.scale) * ACCELERATION_STEP;
     let ahead = sample.residual(&network.with_vector(&moved));
     // r(p - h v) = r - h J v + h^2 / 2 r_vv.
-    let bend = ((ahead - residual) / AHEAD + jacobian.jt.tr_mul(&v)) * (2.0 / AHEAD);
+    let bend = ((ahead - residual) / ACCELERATION_STEP + jacobian.jt.tr_mul(&v))
+        * (2.0 / ACCELERATION_STEP);
     let acceleration = cholesky.solve(&(&jacobian.jt * bend)) * 0.5;
-    (acceleration.norm() <= MOST_BENT * v.norm()).then(|| v + acceleration)
+    (acceleration.norm() <= MOST_ACCELERATION * v.norm()).then(|| v + acceleration)
 }
 
 /// Chord steps, which keep the factor of the last Jacobian, as long as they gain anything: the end of the
@@ -191,20 +180,20 @@ impl Equilibrated {
 
     /// The same by the Gram matrix alone.
     fn quick_factor(&self) -> Option<InverseFactor> {
-        let rounding = 4.0 * self.gram.nrows() as f64 * f64::EPSILON;
+        let rounding = GRAM_ROUNDING * self.gram.nrows() as f64 * f64::EPSILON;
         let mut gram = self.gram.clone();
         (0..gram.nrows()).for_each(|k| gram[(k, k)] -= rounding);
         InverseFactor::of_gram(&gram)
     }
 
-    /// Cholesky factor of gram + lambda D with D = I, but for rows that were shorter than [`FAINT`] of the longest: they
+    /// Cholesky factor of gram + lambda D with D = I, but for rows that were shorter than [`FAINT_ROW`] of the longest: they
     /// are damped as if they were that long. A step would move their parameters, those of a saturated unit, by more
     /// than all digits.
     pub fn damped(&self, lambda: f64) -> Option<Cholesky> {
         let least = self.scale.iter().copied().filter(|&s| s > 0.0).fold(f64::INFINITY, f64::min);
         let mut damped = self.gram.clone();
         for k in 0..damped.nrows() {
-            let faint = (FAINT * self.scale[k] / least).clamp(1.0, MOST_FAINT);
+            let faint = (FAINT_ROW * self.scale[k] / least).clamp(1.0, MOST_FAINT);
             damped[(k, k)] += lambda * faint * faint;
         }
         Cholesky::new(&damped)

@@ -2,10 +2,11 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::tolerances::{
+    MOST_JACOBIAN_ENTRIES, POINTS_BESIDE, POINTS_PER_TWO_PARAMETERS, SAMPLE_GROWTH, SAMPLE_MARGIN,
+};
 use crate::network::model::Model;
 
-/// Scales of the queries, in natural scales.
-pub const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
 /// Points and values to fit.
 #[derive(Clone, Debug)]
 pub struct Sample {
@@ -22,28 +23,19 @@ pub fn size_for<M: Model>(network: &M) -> usize {
 
 /// Points for a fit of so many parameters: half as many again, and some for the smallest.
 pub fn size(parameters: usize) -> usize {
-    3 * parameters / 2 + 400
+    POINTS_PER_TWO_PARAMETERS * parameters / 2 + POINTS_BESIDE
 }
-
-/// Entries of the Jacobian of the largest sample: 160 MB.
-const MOST_ENTRIES: usize = 20_000_000;
-/// The error of a fit falls with the square root of the number of values; a little more, since the
-/// estimate of how much is needed has an error of its own.
-const MARGIN: f64 = 1.2;
-/// Where the tolerance is out of reach the sample grows by this factor, or to as many values as all that came
-/// before took.
-const WORTHWHILE: usize = 10;
 
 /// Points that a fit of `network` can take.
 pub fn affordable<M: Model>(network: &M) -> usize {
-    MOST_ENTRIES / network.parameter_count().max(1)
+    MOST_JACOBIAN_ENTRIES / network.parameter_count().max(1)
 }
 
 /// Points to add to `have` so that an error `lacks` times too large becomes small enough, if that can be had
 /// for `most` points; otherwise as many as are worth it, after `spent` queries.
 pub fn more_points(have: usize, lacks: f64, spent: usize, most: usize) -> Option<usize> {
-    let needed = have as f64 * (MARGIN * lacks).powi(2);
-    let worth = spent.max(WORTHWHILE * have);
+    let needed = have as f64 * (SAMPLE_MARGIN * lacks).powi(2);
+    let worth = spent.max(SAMPLE_GROWTH * have);
     let wanted = if needed <= most as f64 { needed as usize } else { most.min(worth) };
     wanted.checked_sub(have).filter(|&more| more > 0)
 }

@@ -10,16 +10,8 @@ use rand_chacha::ChaCha8Rng;
 
 use super::descend::descend;
 use super::scales::Line;
+use super::tolerances::{BUNDLE_MIDDLES, BUNDLE_SLOPES, BUNDLE_STARTS, MOST_PER_DIRECTION};
 use crate::network::Activation;
-
-/// Units of one direction, at most.
-const MOST: usize = 3;
-/// Starts for each number of units.
-const STARTS: usize = 80;
-/// The units' middles are drawn within this of that of the line, in z,
-const APART: f64 = 2.0;
-/// and their slopes times the half width from these.
-const SLOPES: std::ops::Range<f64> = 1.5..4.5;
 
 /// One of the units: its slope per half width, its z in the middle of the lines, its row of B.
 pub struct Part {
@@ -58,8 +50,8 @@ pub fn fit(
     };
     let values = (lines.len() * ts.len()) as f64;
     let mut best: Option<(Vec<Part>, f64)> = None;
-    for count in 2..=MOST {
-        for _ in 0..STARTS {
+    for count in 2..=MOST_PER_DIRECTION {
+        for _ in 0..BUNDLE_STARTS {
             let (x, cost) = descend(&residuals, start(count, row, rng));
             let misfit = (cost / values).sqrt();
             if best.as_ref().is_none_or(|best| misfit < best.1) {
@@ -77,8 +69,8 @@ pub fn fit(
 fn start(count: usize, row: &DVector<f64>, rng: &mut ChaCha8Rng) -> DVector<f64> {
     let mut x = Vec::new();
     for _ in 0..count {
-        x.push(rng.random_range(SLOPES));
-        x.push(rng.random_range(-APART..APART));
+        x.push(rng.random_range(BUNDLE_SLOPES));
+        x.push(rng.random_range(-BUNDLE_MIDDLES..BUNDLE_MIDDLES));
     }
     let size = row.amax();
     for _ in 1..count {

@@ -2,12 +2,10 @@
 
 use nalgebra::{DMatrix, DVector};
 
-/// Steps at most.
-const MOST_STEPS: usize = 60;
-/// Step of the differences.
-const DIFFERENCE: f64 = 1e-6;
-/// A step that gains less than this share is the last.
-const DONE: f64 = 1e-9;
+use super::tolerances::{
+    DESCENT_DAMPING_FALL, DESCENT_DAMPING_RISE, DESCENT_DIFFERENCE, DESCENT_FIRST_DAMPING,
+    DESCENT_LEAST_DAMPING, DESCENT_LEAST_GAIN, DESCENT_MOST_DAMPING, DESCENT_STEPS,
+};
 
 /// From `start` to a minimum of the sum of squares of `residuals`, with that sum; residuals that are not finite
 /// are out of bounds.
@@ -18,16 +16,16 @@ pub fn descend(
     let mut x = start;
     let mut r = residuals(&x);
     let mut now = cost(&r);
-    let mut damping = 1e-3;
-    for _ in 0..MOST_STEPS {
+    let mut damping = DESCENT_FIRST_DAMPING;
+    for _ in 0..DESCENT_STEPS {
         if !now.is_finite() {
             break;
         }
         let mut jacobian = DMatrix::zeros(r.len(), x.len());
         for k in 0..x.len() {
             let mut moved = x.clone();
-            moved[k] += DIFFERENCE;
-            jacobian.set_column(k, &((residuals(&moved) - &r) / DIFFERENCE));
+            moved[k] += DESCENT_DIFFERENCE;
+            jacobian.set_column(k, &((residuals(&moved) - &r) / DESCENT_DIFFERENCE));
         }
         let mut damped = jacobian.tr_mul(&jacobian);
         let diagonal = damped.diagonal() * damping;
@@ -40,15 +38,15 @@ pub fn descend(
         let next_r = residuals(&next);
         let next_cost = cost(&next_r);
         if next_cost < now {
-            let done = now - next_cost < DONE * now;
+            let done = now - next_cost < DESCENT_LEAST_GAIN * now;
             (x, r, now) = (next, next_r, next_cost);
-            damping = (0.2 * damping).max(1e-12);
+            damping = (DESCENT_DAMPING_FALL * damping).max(DESCENT_LEAST_DAMPING);
             if done {
                 break;
             }
         } else {
-            damping *= 10.0;
-            if damping > 1e8 {
+            damping *= DESCENT_DAMPING_RISE;
+            if damping > DESCENT_MOST_DAMPING {
                 break;
             }
         }

@@ -1,12 +1,10 @@
 //! Which activation a layer has: those that are possible are tried, and what is seen of the layer
 //! orders them.
 
+use super::tolerances::ACTIVATION_EXCLUDED;
 use crate::identify::failure::{Failure, Halt};
 use crate::network::Activation;
 use crate::stage::Stage;
-
-/// An activation that fits this many times worse than another is not the layer's.
-const DECIDED: f64 = 100.0;
 
 /// The activations to try where `asked` is known or not. Sigmoid is tanh in other parameters:
 /// sigma(z) = (1 + tanh(z/2)) / 2.
@@ -56,7 +54,9 @@ pub fn contest<T>(
         let margin = others(k).map(|other| other / misfit).filter(|margin| margin.is_finite());
         Entrant { activation, margin, what }
     });
-    Ok(entrants.filter(|e| e.margin.is_none_or(|margin| margin * DECIDED > 1.0)).collect())
+    Ok(entrants
+        .filter(|e| e.margin.is_none_or(|margin| margin * ACTIVATION_EXCLUDED > 1.0))
+        .collect())
 }
 
 #[cfg(test)]

@@ -4,3 +4,4 @@ pub(crate) mod bundle;
 pub(crate) mod descend;
 pub(crate) mod family;
 pub(crate) mod scales;
+mod tolerances;

@@ -8,6 +8,10 @@ use rayon::prelude::*;
 
 use super::bundle::{self, Part};
 use super::descend::{cost, descend};
+use super::tolerances::{
+    BUNDLE_EXPLAINS, BUNDLE_GOAL, BUNDLE_SUSPECTED, GUESSES_FOLLOWED, LEAST_UNIT_SLOPE, LINE_REACH,
+    LINES_PER_UNIT, MIDDLE_GUESSES, MIDDLE_STEP, POINTS_PER_LINE, SLOPE_GUESSES,
+};
 use crate::algebra::linalg::median;
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
@@ -17,21 +21,6 @@ use crate::identify::second_layer::peel::Peel;
 use crate::identify::second_layer::rows::SecondLayer;
 use crate::identify::survey::line::values_along;
 use crate::network::{Activation, Network};
-
-/// Lines a unit, with the others saturated differently.
-const LINES: usize = 4;
-/// Points a line, over +-3 half widths.
-const POINTS: usize = 21;
-/// First guesses of the slope times the half width; 2.3 for a linear response of a tanh unit.
-const SLOPES: [f64; 7] = [1.0, 1.4, 1.8, 2.3, 2.9, 3.8, 5.0];
-/// No unit has less.
-const LEAST_SLOPE: f64 = 0.05;
-/// A misfit so many times the median is that of several units of one direction,
-const ODD: f64 = 100.0;
-/// if they lower it by this factor;
-const EXPLAINED: f64 = 30.0;
-/// so many times the median is as good as can be.
-const USUAL: f64 = 5.0;
 
 /// f along lines on which only one first-layer unit changes, with the second layer known as `second`.
 pub fn read(
@@ -53,7 +42,7 @@ pub fn read(
         let mut lines = Vec::new();
         let level = |k: usize| peel.places[k].signs[unit];
         let alike: Vec<usize> = (0..peel.places.len()).filter(|&k| level(k) == level(0)).collect();
-        for k in spread_out(alike.len(), LINES).into_iter().map(|n| alike[n]) {
+        for k in spread_out(alike.len(), LINES_PER_UNIT).into_iter().map(|n| alike[n]) {
             let values = values_along(cx.f, &peel.places[k].point, &direction, &ts)?;
             lines.push(Line { inputs: second.u.column(k).into_owned(), values });
         }
@@ -68,7 +57,7 @@ pub fn read(
         let moves = placer.moves(&held).ok_or_else(dependent)?;
         let direction = moves.column(held.len() - 1).into_owned();
         let mut lines = Vec::new();
-        for _ in 0..LINES {
+        for _ in 0..LINES_PER_UNIT {
             let Some(place) = placer.saturate(&held, &targets, None, &mut rng) else { continue };
             // The inputs of the second layer without the unit.
             let mut inputs = second.offset.clone();
@@ -125,13 +114,13 @@ pub fn assemble(
     let mut bundles = 0;
     for ((reading, parts), misfit) in columns.iter_mut().zip(&mut misfits) {
         let Row::Known(row) = &reading.row else { continue };
-        if *misfit < ODD * usual {
+        if *misfit < BUNDLE_SUSPECTED * usual {
             continue;
         }
-        let (goal, lines) = (USUAL * usual, &reading.lines);
+        let (goal, lines) = (BUNDLE_GOAL * usual, &reading.lines);
         let rng = &mut draws::stream(seed, "bundle", reading.unit as u64);
         let several = bundle::fit(lines, &ts, row, g, |u| second.output(u, h), goal, rng);
-        if let Some(several) = several.filter(|several| several.1 * EXPLAINED < *misfit) {
+        if let Some(several) = several.filter(|several| several.1 * BUNDLE_EXPLAINS < *misfit) {
             (*parts, *misfit) = several;
             bundles += 1;
         }
@@ -167,7 +156,10 @@ pub fn assemble(
 
 /// Positions on a line, in half widths.
 fn positions() -> Vec<f64> {
-    (0..POINTS).map(|k| 6.0 * k as f64 / (POINTS - 1) as f64 - 3.0).collect()
+    let length = 2.0 * LINE_REACH;
+    (0..POINTS_PER_LINE)
+        .map(|k| length * k as f64 / (POINTS_PER_LINE - 1) as f64 - LINE_REACH)
+        .collect()
 }
 
 /// What is known of a unit's row of B.
@@ -257,19 +249,23 @@ fn fit_two(
     let residuals = |x: &DVector<f64>| {
         let mut out = Vec::with_capacity(reading.lines.len() * ts.len());
         reading.residuals((x[0], x[1]), activations, second, ts, &mut out);
-        if x[0] <= LEAST_SLOPE {
+        if x[0] <= LEAST_UNIT_SLOPE {
             out.fill(f64::NAN);
         }
         DVector::from_vec(out)
     };
-    let mut starts: Vec<(f64, DVector<f64>)> = SLOPES
+    let mut starts: Vec<(f64, DVector<f64>)> = SLOPE_GUESSES
         .iter()
-        .flat_map(|&q| (-6..=6).map(move |k| DVector::from_vec(vec![q, 0.3 * f64::from(k)])))
+        .flat_map(|&q| {
+            (-MIDDLE_GUESSES..=MIDDLE_GUESSES)
+                .map(move |k| DVector::from_vec(vec![q, MIDDLE_STEP * f64::from(k)]))
+        })
         .map(|start| (cost(&residuals(&start)), start))
         .collect();
     starts.sort_by(|a, b| a.0.total_cmp(&b.0));
     let count = (reading.lines.len() * ts.len()).max(1) as f64;
-    let ends = starts.into_iter().take(4).map(|(_, start)| descend(&residuals, start));
+    let ends =
+        starts.into_iter().take(GUESSES_FOLLOWED).map(|(_, start)| descend(&residuals, start));
     let best = ends.filter(|end| end.1.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1));
     best.map(|(x, cost)| (x[0], x[1], (cost / count).sqrt()))
 }

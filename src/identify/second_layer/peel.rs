@@ -27,7 +27,7 @@ use super::tolerances::{
     PEEL_NEAR, PEEL_PATTERNS, PEEL_PATTERNS_HELD, PEEL_REDRAWS, PEEL_SPARE_LEVELS,
     PEEL_STEP_POINTS, PEEL_UNCHOSEN,
 };
-use crate::algebra::joint_diagonalisation::pencil;
+use crate::algebra::joint_diagonalisation::diagonalise_jointly;
 use crate::algebra::linalg::thin_svd;
 use crate::algebra::rank_one::{self, Ascent};
 use crate::algebra::subspace::{self, largest_gap};
@@ -403,7 +403,7 @@ fn common_factors(
             found.into_iter().take(m1).map(|candidate| candidate.direction).collect();
         DMatrix::from_columns(&columns)
     });
-    let together = pencil(&stack, m1, rng).map(|pencil| pencil.directions);
+    let together = diagonalise_jointly(&stack, m1, rng).map(|joint| joint.directions);
     let choices = searched.into_iter().chain(together);
     let best = choices
         .filter_map(|factors| Some((off_diagonal(matrices, &factors)?, factors)))

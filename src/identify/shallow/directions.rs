@@ -7,17 +7,12 @@ use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
 use super::stack::Stack;
-use crate::algebra::joint_diagonalisation::pencil;
+use super::tolerances::{SHALLOW_LEAST_SCORE, SHALLOW_ROUNDS, SHALLOW_STARTS};
+use crate::algebra::joint_diagonalisation::diagonalise_jointly;
 use crate::algebra::rank_one::{self, Ascent, Candidate, Conditions};
 use crate::algebra::svec::smat;
 use crate::draws;
 use crate::identify::failure::Failure;
-
-/// Least |P_W(u u^T)|^2 of a direction.
-const LEAST_SCORE: f64 = 0.999;
-/// Rounds of random starts, each of this many a unit.
-const ROUNDS: u64 = 4;
-const STARTS: usize = 8;
 
 /// All m directions (unit columns, d x m), m the dimension of the stack's subspace.
 pub fn directions(
@@ -31,9 +26,9 @@ pub fn directions(
     let mut off_diagonal = None;
     if m <= d {
         let rng = &mut draws::stream(seed, "pencil", 0);
-        if let Some(pencil) = pencil(&stack.hessians, m, rng) {
-            off_diagonal = Some(pencil.off_diagonal);
-            starts.extend(pencil.directions.column_iter().map(|v| v.into_owned()));
+        if let Some(joint) = diagonalise_jointly(&stack.hessians, m, rng) {
+            off_diagonal = Some(joint.off_diagonal);
+            starts.extend(joint.directions.column_iter().map(|v| v.into_owned()));
         }
     }
     for hessian in stack.hessians.column_iter() {
@@ -41,13 +36,15 @@ pub fn directions(
         starts.push(eigen.eigenvectors.column(eigen.eigenvalues.iamax()).into_owned());
     }
     let mut found: Vec<Candidate> = Vec::new();
-    for round in 0..ROUNDS {
+    for round in 0..SHALLOW_ROUNDS {
         let rng = &mut draws::stream(seed, "shallow ascent", round);
-        starts.extend(draws::gaussian(rng, d, STARTS * m).column_iter().map(|v| v.into_owned()));
+        starts.extend(
+            draws::gaussian(rng, d, SHALLOW_STARTS * m).column_iter().map(|v| v.into_owned()),
+        );
         found.extend(
             rank_one::search(&stack.basis, &DMatrix::from_columns(&starts), ascent)
                 .into_iter()
-                .filter(|c| c.score >= LEAST_SCORE),
+                .filter(|c| c.score >= SHALLOW_LEAST_SCORE),
         );
         found = rank_one::merged(found);
         if found.len() >= m {

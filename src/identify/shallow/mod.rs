@@ -16,5 +16,6 @@ mod directions;
 mod pipeline;
 pub mod profile;
 mod stack;
+mod tolerances;
 
 pub use pipeline::{ShallowSolution, identify};

@@ -3,23 +3,26 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::stack::{Plan, Stack, local_stack};
+use super::tolerances::{NOISE_LINES_ROOM, SHALLOW_FIT_SCALES};
 use super::{directions, profile};
 use crate::algebra::linalg::{dual, least_squares};
 use crate::algebra::svec::svec_outer;
+use crate::algebra::tolerances::WEIGHTS_CUTOFF;
 use crate::draws;
 use crate::identify::context::Coordinates;
 use crate::identify::error::IdentifyError;
 use crate::identify::evidence::Profiled;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::fit::sample::{self, Sample};
-use crate::identify::run::{FIT_FLOOR, Fit, Ground, Place, Run, in_domain};
+use crate::identify::fit::tolerances::FIT_FLOOR;
+use crate::identify::run::{Fit, Ground, Place, Run, in_domain};
 use crate::identify::scalars::family::families;
 use crate::identify::settings::Settings;
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::probe;
-use crate::identify::verdict::certify;
 use crate::identify::verdict::outcome::{Outcome, first_identified};
 use crate::identify::verdict::solution::Solution;
+use crate::identify::verdict::tolerances::{HELD_OUT_POINTS, HELD_OUT_SCALES};
 use crate::network::Activation;
 use crate::network::model::Model;
 use crate::network::shallow::Shallow;
@@ -29,9 +32,6 @@ use crate::stage::Stage;
 
 /// What a run on one hidden layer found; the width m stands for both widths.
 pub type ShallowSolution = Solution<Shallow, usize>;
-
-/// Scales of the fitted points where nothing bounds them, in natural scales.
-const FITTED: [f64; 4] = [0.5, 1.0, 2.0, 8.0];
 
 /// Identifies the network with one hidden layer behind `oracle` from values alone. Of the settings,
 /// `width` is the width that is known, if any.
@@ -80,10 +80,10 @@ impl OneLayer<'_, '_> {
         self.run.accuracy = Some(land.noise_near);
         self.run.evidence.probe.push(land.clone());
         let rng = &mut draws::stream(seed, "shallow certify", 0);
-        let scales = certify::SCALES.map(|s| s * land.scale);
+        let scales = HELD_OUT_SCALES.map(|s| s * land.scale);
         // Room for the short lines on which the noise is measured anew.
-        let inner = self.region.within(0.1 * land.scale);
-        self.run.hold_out(inner.gaussian(rng, &scales, certify::POINTS));
+        let inner = self.region.within(NOISE_LINES_ROOM * land.scale);
+        self.run.hold_out(inner.gaussian(rng, &scales, HELD_OUT_POINTS));
         let region = &self.region;
         self.run.attempts(0..attempts, |run, attempt| {
             OneLayer { run, region: region.clone() }.attempt(&land, attempt)
@@ -126,8 +126,9 @@ impl OneLayer<'_, '_> {
     /// Fresh points all over the region, and their values.
     fn sample(&mut self, land: &Landscape, count: usize, attempt: u64) -> Result<Sample, Halt> {
         let rng = &mut draws::stream(self.run.settings.seed, "shallow sample", attempt);
-        let scales = FITTED.map(|s| s * land.scale);
-        let points = self.region.within(0.1 * land.scale).gaussian(rng, &scales, count);
+        let scales = SHALLOW_FIT_SCALES.map(|s| s * land.scale);
+        let points =
+            self.region.within(NOISE_LINES_ROOM * land.scale).gaussian(rng, &scales, count);
         let values = self.run.meter.values(&points)?;
         Ok(Sample { points, values })
     }
@@ -160,9 +161,10 @@ impl OneLayer<'_, '_> {
         // The derivatives with respect to c and c0 are the last m + 1 rows of the Jacobian.
         let jt = Model::jacobian_transposed(&start, &sample.points);
         let linear = jt.rows(jt.nrows() - m - 1, m + 1).transpose();
-        let (weights, _) = least_squares(&linear, &sample.values, 1e-12).ok_or_else(|| {
-            Failure::new(Stage::Profiles, "the output weights have no least squares")
-        })?;
+        let (weights, _) =
+            least_squares(&linear, &sample.values, WEIGHTS_CUTOFF).ok_or_else(|| {
+                Failure::new(Stage::Profiles, "the output weights have no least squares")
+            })?;
         start.c.copy_from(&weights.rows(0, m));
         start.c0 = weights[m];
         Ok(start)

@@ -3,18 +3,12 @@
 
 use nalgebra::{Matrix3, Vector3};
 
+use super::tolerances::{
+    PROFILE_DAMPING_FALL, PROFILE_DAMPING_RISE, PROFILE_DIFFERENCE, PROFILE_FIRST_DAMPING,
+    PROFILE_GRID, PROFILE_LEAST_GAIN, PROFILE_MOST_DAMPING, PROFILE_SATURATED, PROFILE_SLOPES,
+    PROFILE_STEPS, PROFILES_FOLLOWED,
+};
 use crate::network::Activation;
-
-/// Slopes tried first, in units of 1 / (spread of t), from..to.
-const SLOPES: (f64, f64) = (0.03, 30.0);
-/// Points a side of the grid.
-const GRID: usize = 41;
-/// Places of the grid that are followed up.
-const FOLLOWED: usize = 6;
-/// Steps from each at most.
-const MOST_STEPS: usize = 100;
-/// Relative change of the misfit that ends them.
-const ARRIVED: f64 = 1e-6;
 
 /// s, theta and how well they fit.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -38,19 +32,20 @@ pub fn fit(t: &[f64], coefficients: &[f64], phi: Activation) -> Option<Profile> 
     // In units of the spread and the size nothing is large or small.
     let data: Vec<(f64, f64)> =
         t.iter().zip(coefficients).map(|(t, a)| (t / spread, a / size)).collect();
-    let (low, high) = (SLOPES.0.ln(), SLOPES.1.ln());
-    let at = |k: usize| k as f64 / (GRID - 1) as f64;
-    let mut places: Vec<(Curve, f64)> = (0..GRID * GRID)
+    let (low, high) = (PROFILE_SLOPES.0.ln(), PROFILE_SLOPES.1.ln());
+    let at = |k: usize| k as f64 / (PROFILE_GRID - 1) as f64;
+    let mut places: Vec<(Curve, f64)> = (0..PROFILE_GRID * PROFILE_GRID)
         .map(|k| {
-            let slope = (low + (high - low) * at(k / GRID)).exp();
+            let slope = (low + (high - low) * at(k / PROFILE_GRID)).exp();
             // Beyond these shifts the unit is saturated at every t.
-            let shift = (2.0 * at(k % GRID) - 1.0) * (slope + 4.0);
+            let shift = (2.0 * at(k % PROFILE_GRID) - 1.0) * (slope + PROFILE_SATURATED);
             let curve = Curve::scaled(slope, shift, &data, phi);
             (curve, curve.misfit(&data, phi))
         })
         .collect();
     places.sort_by(|a, b| a.1.total_cmp(&b.1));
-    let ends = places.iter().take(FOLLOWED).map(|&(curve, _)| curve.climb_down(&data, phi));
+    let ends =
+        places.iter().take(PROFILES_FOLLOWED).map(|&(curve, _)| curve.climb_down(&data, phi));
     let (best, misfit) = ends.min_by(|a, b| a.1.total_cmp(&b.1))?;
     // phi'' is odd: (s, theta, C) and its negative are one curve.
     let sign = best.slope.signum();
@@ -89,19 +84,20 @@ impl Curve {
     fn climb_down(self, data: &[(f64, f64)], phi: Activation) -> (Self, f64) {
         let mut curve = self;
         let mut misfit = curve.misfit(data, phi);
-        let mut damping = 1e-3;
-        for _ in 0..MOST_STEPS {
+        let mut damping = PROFILE_FIRST_DAMPING;
+        for _ in 0..PROFILE_STEPS {
             let (mut normal, mut gradient) = (Matrix3::zeros(), Vector3::zeros());
             for (t, a) in data {
                 let z = curve.slope * t - curve.shift;
                 let value = phi.curvature(z);
-                let third = (phi.curvature(z + 1e-5) - phi.curvature(z - 1e-5)) / 2e-5;
+                let h = PROFILE_DIFFERENCE;
+                let third = (phi.curvature(z + h) - phi.curvature(z - h)) / (2.0 * h);
                 let row = Vector3::new(curve.weight * third * t, -curve.weight * third, value);
                 normal += row * row.transpose();
                 gradient += row * (curve.weight * value - a);
             }
             let mut improved = false;
-            while damping < 1e12 {
+            while damping < PROFILE_MOST_DAMPING {
                 let damped = normal + Matrix3::from_diagonal(&(normal.diagonal() * damping));
                 let step = damped.lu().solve(&gradient).unwrap_or_else(Vector3::zeros);
                 let next = Curve {
@@ -111,12 +107,12 @@ impl Curve {
                 };
                 let value = next.misfit(data, phi);
                 if value < misfit {
-                    improved = value < (1.0 - ARRIVED) * misfit;
+                    improved = value < (1.0 - PROFILE_LEAST_GAIN) * misfit;
                     (curve, misfit) = (next, value);
-                    damping *= 0.1;
+                    damping *= PROFILE_DAMPING_FALL;
                     break;
                 }
-                damping *= 10.0;
+                damping *= PROFILE_DAMPING_RISE;
             }
             if !improved {
                 break;

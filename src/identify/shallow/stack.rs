@@ -8,6 +8,10 @@ use crate::identify::evidence::StackSeen;
 use crate::stage::Stage;
 use nalgebra::DMatrix;
 
+use super::tolerances::{
+    FIRST_HESSIANS, SHALLOW_GAP, SHALLOW_NODES_REACH, SHALLOW_RADII, SHALLOW_STEP_POINTS,
+    SINGULAR_VALUES_REPORTED, STACK_FILLED, STACK_LARGEST, STACK_OVERSAMPLING, STACK_SPARE,
+};
 use crate::algebra::subspace::{Subspace, largest_gap, leading};
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
@@ -16,15 +20,6 @@ use crate::oracle::Oracle;
 use crate::oracle::design::Design;
 use crate::oracle::stencil::HessianScheme;
 use crate::oracle::views::centred::Region;
-
-/// Sampling radii of the attempts, relative to the first.
-const RADII: [f64; 4] = [1.0, 2.0, 0.5, 4.0];
-/// Share of the region's radius that the points may fill; the rest is for the stencils.
-const FILLED: f64 = 0.8;
-/// Points at which the step is chosen.
-const STEP_POINTS: usize = 24;
-/// Least fall of the singular values that shows a width.
-const CLEAR_GAP: f64 = 5.0;
 
 /// Hessians, and what they span.
 pub struct Stack {
@@ -64,26 +59,28 @@ pub fn local_stack(cx: &mut Context<'_>, plan: &Plan<'_>) -> Result<Stack, Halt>
     let limit = plan.region.radius;
     let natural = land.scale * (d as f64).sqrt();
     let first = plan.radius.unwrap_or(natural);
-    let radius = (first * RADII[attempt as usize % RADII.len()]).min(FILLED * limit);
-    let inner = Region { centre: nalgebra::DVector::zeros(d), radius: FILLED * limit };
+    let radius =
+        (first * SHALLOW_RADII[attempt as usize % SHALLOW_RADII.len()]).min(STACK_FILLED * limit);
+    let inner = Region { centre: nalgebra::DVector::zeros(d), radius: STACK_FILLED * limit };
     // Richardson's nodes lie up to 2 sqrt(2) h from a point, those of the search for h up to 2 h.
-    let largest = land.scale.min((limit - inner.radius) / 3.0);
+    let largest = land.scale.min((limit - inner.radius) / SHALLOW_NODES_REACH);
     let mut rng = draws::stream(seed, "shallow stack", attempt);
     let mut draw = |count| plan.design.points(&mut rng, &inner.centre, radius, inner.radius, count);
 
-    let some = draw(STEP_POINTS);
+    let some = draw(SHALLOW_STEP_POINTS);
     let lines = Design::Sphere.points(
         &mut draws::stream(seed, "shallow lines", attempt),
         &inner.centre,
         1.0,
         f64::INFINITY,
-        STEP_POINTS,
+        SHALLOW_STEP_POINTS,
     );
     let step = step::second_difference(f, &some, &lines, largest)?;
     let order = d * (d + 1) / 2;
     let mut points = DMatrix::zeros(d, 0);
     let mut hessians = DMatrix::zeros(order, 0);
-    let mut more = (2 * plan.width.unwrap_or(d)).max(24);
+    let (over, under) = STACK_OVERSAMPLING;
+    let mut more = (2 * plan.width.unwrap_or(d)).max(FIRST_HESSIANS);
     loop {
         let fresh = draw(more);
         let axes = DMatrix::identity(d, d);
@@ -95,7 +92,8 @@ pub fn local_stack(cx: &mut Context<'_>, plan: &Plan<'_>) -> Result<Stack, Halt>
         let floor = step.error * ((order as f64).sqrt() + (count as f64).sqrt());
         let Some(space) = leading(&hessians) else { break };
         let found = width(&space, plan.width, count, floor);
-        let values: Vec<f64> = space.singular_values.iter().take(64).copied().collect();
+        let values: Vec<f64> =
+            space.singular_values.iter().take(SINGULAR_VALUES_REPORTED).copied().collect();
         evidence.stack.push(StackSeen::Local {
             hessians: count,
             radius,
@@ -107,11 +105,11 @@ pub fn local_stack(cx: &mut Context<'_>, plan: &Plan<'_>) -> Result<Stack, Halt>
         });
         match found {
             // Half as many again make sure that more Hessians would span no more.
-            Some(m) if 2 * count >= 3 * m + 16 => {
+            Some(m) if under * count >= over * m + STACK_SPARE => {
                 let basis = space.truncated(m).basis;
                 return Ok(Stack { points, hessians, basis });
             }
-            _ if count > 3 * order => break,
+            _ if count > STACK_LARGEST * order => break,
             _ => more = count,
         }
     }
@@ -126,11 +124,12 @@ pub fn local_stack(cx: &mut Context<'_>, plan: &Plan<'_>) -> Result<Stack, Halt>
 /// m: as given, else where the singular values fall most, if they do so clearly.
 fn width(space: &Subspace, given: Option<usize>, count: usize, floor: f64) -> Option<usize> {
     let values = &space.singular_values;
+    let (over, under) = STACK_OVERSAMPLING;
     match given {
         Some(m) => (m < values.len()).then_some(m),
         None => {
-            let most = (2 * count / 3).min(values.len().saturating_sub(1));
-            largest_gap(values, 1..=most, floor).filter(|g| g.ratio > CLEAR_GAP).map(|g| g.rank)
+            let most = (under * count / over).min(values.len().saturating_sub(1));
+            largest_gap(values, 1..=most, floor).filter(|g| g.ratio > SHALLOW_GAP).map(|g| g.rank)
         }
     }
 }

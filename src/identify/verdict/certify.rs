@@ -3,6 +3,11 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::tolerances::{
+    DEVIATES, DISTANCE_GROUPS, HELD_OUT_POINTS, HELD_OUT_SCALES, MOST_GROUP_MEAN, MOST_MISFIT,
+    MOST_SUSPECTS, NOISE_DISPROVED, POISSON_BISECTIONS, POISSON_BRACKET, SHARE_CONFIDENCE,
+    SUSPECT_SHARE, TIMES_A_FEW,
+};
 use super::uncertainty::Uncertainty;
 use crate::draws;
 use crate::identify::context::Context;
@@ -13,26 +18,6 @@ use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::probe::noise_here;
 use crate::network::model::Model;
 use crate::oracle::{Oracle, OracleError};
-
-/// Held-out points.
-pub const POINTS: usize = 4000;
-/// Their scales, in natural scales: also where nothing was fitted.
-pub const SCALES: [f64; 7] = [0.25, 1.0, 2.0, 8.0, 32.0, 256.0, 2048.0];
-/// A point deviates from this many standard deviations on. Of 4,000 normal errors the largest is 3.5 of
-/// them, but the size of rounding errors is known less well, and differs from point to point.
-const DEVIATES: f64 = 8.0;
-/// Points that stand out, at which the noise is measured anew.
-const SUSPECTS: usize = 64;
-/// Groups of held-out points, by distance from the origin.
-const GROUPS: usize = 7;
-/// Root mean square over a group that is still noise, in standard deviations.
-const MOST_MEAN: f64 = 1.5;
-/// The residuals of the fit may be this many times what the noise was measured as.
-const MOST_MISFIT: f64 = 3.0;
-/// Noise this many times as large as the residuals of the fit is none.
-const DISPROVED: f64 = 10.0;
-/// Confidence of the statement on the share of deviating points.
-const CONFIDENCE: f64 = 0.95;
 
 /// What the certificate found.
 #[derive(Clone, Debug)]
@@ -58,7 +43,7 @@ pub struct Certificate {
 impl Certificate {
     /// Does the network differ from f by the oracle's errors and those of the fit alone?
     pub fn at_accuracy(&self) -> bool {
-        self.fits() && self.deviating == 0 && self.mean_excess <= MOST_MEAN
+        self.fits() && self.deviating == 0 && self.mean_excess <= MOST_GROUP_MEAN
     }
 
     /// Are the residuals of the fit no larger than the errors of the values?
@@ -68,7 +53,7 @@ impl Certificate {
 
     /// Do all held-out points agree but for a few?
     pub fn all_but_a_few(&self) -> bool {
-        self.deviating > 0 && 100 * self.deviating <= self.held_out
+        self.deviating > 0 && TIMES_A_FEW * self.deviating <= self.held_out
     }
 
     /// The share of deviating points among all that might have been asked is below this, with a
@@ -89,10 +74,11 @@ fn poisson_upper(seen: usize) -> f64 {
         }
         sum
     };
-    let (mut low, mut high) = (seen as f64, seen as f64 + 5.0 * (1.0 + seen as f64).sqrt());
-    for _ in 0..60 {
+    let (mut low, mut high) =
+        (seen as f64, seen as f64 + POISSON_BRACKET * (1.0 + seen as f64).sqrt());
+    for _ in 0..POISSON_BISECTIONS {
         let middle = 0.5 * (low + high);
-        if at_most(middle) > 1.0 - CONFIDENCE { low = middle } else { high = middle }
+        if at_most(middle) > 1.0 - SHARE_CONFIDENCE { low = middle } else { high = middle }
     }
     high
 }
@@ -122,11 +108,11 @@ impl HeldOut {
     }
 }
 
-/// The points of a pipeline that may ask anywhere, d x [`POINTS`].
+/// The points of a pipeline that may ask anywhere, d x [`HELD_OUT_POINTS`].
 pub fn points(land: &Landscape, d: usize, seed: u64) -> DMatrix<f64> {
-    let mut points = draws::gaussian(&mut draws::stream(seed, "certify", 0), d, POINTS);
+    let mut points = draws::gaussian(&mut draws::stream(seed, "certify", 0), d, HELD_OUT_POINTS);
     for (k, mut x) in points.column_iter_mut().enumerate() {
-        x *= land.scale * SCALES[k % SCALES.len()];
+        x *= land.scale * HELD_OUT_SCALES[k % HELD_OUT_SCALES.len()];
     }
     points
 }
@@ -153,14 +139,14 @@ pub fn certify<M: Model>(
         // Perhaps the noise is larger where values are: measure it all over the fitted region.
         let farthest = sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
         let inside = (0..points.ncols()).filter(|&k| points.column(k).norm() <= farthest);
-        let some: Vec<usize> = inside.take(SUSPECTS).collect();
+        let some: Vec<usize> = inside.take(MOST_SUSPECTS).collect();
         let mut rng = draws::stream(seed, "accuracy", 0);
         let noise = noise_here(f, &points.select_columns(&some), land.scale, &mut rng)?;
         let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len().max(1) as f64;
         accuracy = accuracy.max(square.sqrt());
     }
     // One wrong value while the noise was measured makes noise of everything; the fit shows better.
-    let shown = (DISPROVED * sigma / accuracy).min(1.0);
+    let shown = (NOISE_DISPROVED * sigma / accuracy).min(1.0);
     // Rounding errors are larger where values are: what the fit shows of them holds elsewhere too.
     let usual = if sigma <= MOST_MISFIT * accuracy { sigma } else { 0.0 };
     let uncertainty = Uncertainty::new(network, sample, land.noise_near, seed);
@@ -173,9 +159,9 @@ pub fn certify<M: Model>(
     };
     let mut ratios: Vec<f64> = (0..points.ncols()).map(|k| ratio(k, 0.0)).collect();
     let mut suspects: Vec<usize> =
-        (0..ratios.len()).filter(|&k| ratios[k] > 0.5 * DEVIATES).collect();
+        (0..ratios.len()).filter(|&k| ratios[k] > SUSPECT_SHARE * DEVIATES).collect();
     suspects.sort_by(|&a, &b| ratios[b].total_cmp(&ratios[a]));
-    suspects.truncate(SUSPECTS);
+    suspects.truncate(MOST_SUSPECTS);
     if !suspects.is_empty() {
         // The general rule for the noise is crude far out, where a steep unit amplifies the rounding of
         // x: measure it beside the very points that stand out.
@@ -189,7 +175,7 @@ pub fn certify<M: Model>(
         points.column_iter().map(|x| x.norm()).zip(ratios.iter().copied()).collect();
     by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));
     let means: Vec<f64> = by_distance
-        .chunks(ratios.len().div_ceil(GROUPS))
+        .chunks(ratios.len().div_ceil(DISTANCE_GROUPS))
         .map(|group| (group.iter().map(|g| g.1 * g.1).sum::<f64>() / group.len() as f64).sqrt())
         .collect();
     let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
@@ -211,7 +197,7 @@ pub fn certify<M: Model>(
         excess: certificate.excess,
         excess_allowed: DEVIATES,
         mean_excess: means,
-        mean_excess_allowed: MOST_MEAN,
+        mean_excess_allowed: MOST_GROUP_MEAN,
         deviating: certificate.deviating,
         deviating_share_below: certificate.deviating_share_below(),
         sigma,

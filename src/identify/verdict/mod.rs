@@ -4,4 +4,5 @@ pub(crate) mod certify;
 pub(crate) mod outcome;
 pub mod remedy;
 pub mod solution;
+pub(crate) mod tolerances;
 pub(crate) mod uncertainty;

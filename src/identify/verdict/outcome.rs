@@ -2,15 +2,13 @@
 
 use super::certify::Certificate;
 use super::remedy::Remedy;
+use super::tolerances::MOST_BOUND;
 use crate::identify::evidence::Evidence;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::{Solution, Status};
 use crate::network::Network;
 use crate::oracle::{OracleError, StageUse};
 use crate::stage::Stage;
-
-/// A larger bound, relative to the parameters themselves, says nothing.
-const MOST_BOUND: f64 = 1.0;
 
 /// What came of one way through the stages.
 pub struct Outcome<N = Network> {

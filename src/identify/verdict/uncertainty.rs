@@ -14,29 +14,15 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::tolerances::{
+    BOUND_EXCEEDED, CURVED_DRAWS, CURVED_SAFETY, EVEN_ROUNDING, MOST_CURVATURE, MOST_KURTOSIS,
+    PARAMETER_ROUNDING, PLAUSIBLE_DRAWS, SIGMA_DEVIATIONS, VISIBLE_CHANGE,
+};
 use crate::algebra::linalg::{InverseFactor, gram};
 use crate::draws;
 use crate::identify::fit::refine::Equilibrated;
 use crate::identify::fit::sample::Sample;
 use crate::network::model::Model;
-
-/// The bound may be exceeded by chance in this share of the runs.
-const EXCEEDED: f64 = 1e-6;
-/// Networks drawn from the covariance.
-const DRAWS: usize = 32;
-/// Of these many the second-order part is computed,
-const CURVED: usize = 8;
-/// and the largest times this is its bound: it is quadratic in normal variables.
-const CURVED_SAFETY: f64 = 4.0;
-/// It is taken where the values change by at least this share of themselves.
-const VISIBLE: f64 = 1e-5;
-/// Second-order part of the predictions, relative to the first, from which on nothing is bounded.
-const MOST_CURVATURE: f64 = 0.5;
-
-/// Residuals of a larger kurtosis are uneven; that of normal errors is 3.
-const MOST_KURTOSIS: f64 = 4.0;
-/// Values have less than the accuracy of f64 from this many units in the last place on.
-const COARSE: f64 = 1e3;
 
 /// Errors are relative to the largest entry of each tensor, at least 1, as everywhere.
 pub struct Uncertainty<M> {
@@ -71,7 +57,7 @@ impl<M: Model> Uncertainty<M> {
         let scale = &jacobian.scale;
         let standard = variances.zip_map(scale, |v, s| v.sqrt() * s * sigma);
         // Values at the accuracy of f64 are rounded evenly enough, and large networks have them.
-        let coarse = sigma > COARSE * f64::EPSILON * sample.values.amax();
+        let coarse = sigma > EVEN_ROUNDING * f64::EPSILON * sample.values.amax();
         let uneven = (coarse && kurtosis(&residual) > MOST_KURTOSIS)
             .then(|| uneven_variances(&jacobian.jt, &factor, &residual) * (n as f64 / freedom));
         let largest = |j: usize| {
@@ -82,7 +68,7 @@ impl<M: Model> Uncertainty<M> {
         let mut rng = draws::stream(seed, "uncertainty", 0);
         let parameters = network.to_vector();
         // In the coordinates of the equilibrated Jacobian.
-        let shifts: Vec<DVector<f64>> = (0..DRAWS)
+        let shifts: Vec<DVector<f64>> = (0..PLAUSIBLE_DRAWS)
             .map(|_| factor.spread(&draws::gaussian(&mut rng, p, 1).column(0).into_owned()) * sigma)
             .collect();
         let plausible: Vec<M> = shifts
@@ -93,11 +79,11 @@ impl<M: Model> Uncertainty<M> {
         let mut curvature = 0.0f64;
         let mut second = DVector::zeros(p);
         let fitted = &residual + &sample.values;
-        for shift in shifts.iter().take(CURVED) {
+        for shift in shifts.iter().take(CURVED_DRAWS) {
             // f(p + s) - f(p) - J s is quadratic in s: of a small s it is taken from a longer one, so that the
             // rounding of the values does not matter.
             let straight = jacobian.jt.tr_mul(shift);
-            let longer = (VISIBLE * fitted.norm() / straight.norm()).max(1.0);
+            let longer = (VISIBLE_CHANGE * fitted.norm() / straight.norm()).max(1.0);
             let there = network.with_vector(&(&parameters + shift.component_mul(scale) * longer));
             let change = (there.values(&sample.points) - &fitted) / longer;
             let excess = (change - &straight) / longer;
@@ -108,13 +94,13 @@ impl<M: Model> Uncertainty<M> {
         let unfinished = factor.solve(&(&jacobian.jt * residual));
 
         // P(|z| > q) <= exp(-q^2 / 2), for p parameters at once; sigma itself is uncertain.
-        let quantile =
-            (2.0 * (p as f64 / EXCEEDED).ln()).sqrt() * (1.0 + 3.0 / (2.0 * freedom).sqrt());
+        let quantile = (2.0 * (p as f64 / BOUND_EXCEEDED).ln()).sqrt()
+            * (1.0 + SIGMA_DEVIATIONS / (2.0 * freedom).sqrt());
         let errors = |quantile: f64| {
             let of = |j: usize, _: usize| {
                 quantile * largest(j)
                     + (CURVED_SAFETY * second[j] + unfinished[j].abs()) * scale[j]
-                    + 2.0 * f64::EPSILON * parameters[j].abs()
+                    + PARAMETER_ROUNDING * f64::EPSILON * parameters[j].abs()
             };
             let finite = curvature <= MOST_CURVATURE;
             if finite { relative(network, &DVector::from_fn(p, of)) } else { f64::INFINITY }
@@ -135,7 +121,7 @@ impl<M: Model> Uncertainty<M> {
         let values = network.values(points);
         let mut variance = DVector::zeros(points.ncols());
         for drawn in &self.plausible {
-            variance += (drawn.values(points) - &values).map(|r| r * r / DRAWS as f64);
+            variance += (drawn.values(points) - &values).map(|r| r * r / PLAUSIBLE_DRAWS as f64);
         }
         variance
     }

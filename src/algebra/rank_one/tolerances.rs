@@ -1,0 +1,49 @@
+//! The numbers that decide in this folder, each with its unit and the reason for its value.
+//!
+//! *Derived*: the formula is in the comment. *Search effort*: any value works, and the comment says what a larger one
+//! trades. *Tuned*: no derivation; such a number is a matter for a sensitivity study.
+
+// ---- Derived.
+
+/// Share of the decrease promised by a Newton step that a shorter one must keep: any share below the 1/2 of a quadratic
+/// function lets full steps pass near the minimum (Armijo).
+pub(crate) const WHITENING_DECREASE: f64 = 0.25;
+/// Halvings of a Newton step, at most: 2^-50 of it moves nothing but the last digits.
+pub(crate) const WHITENING_HALVINGS: i32 = 50;
+/// Squared length of the Newton step, in the metric of the second derivative, that ends the steps: the next one would
+/// be of length 1e-12 (quadratic convergence).
+pub(crate) const WHITENING_ARRIVED: f64 = 1e-12;
+/// Smallest eigenvalue of the shifted matrix, of norm 1, below which it does not become definite: its rounding.
+pub(crate) const WHITENING_LEAST: f64 = 1e-14;
+/// First shift, in units of the most negative eigenvalue: any factor above 1 makes the matrix definite, 2 by as much as it
+/// was not.
+pub(crate) const WHITENING_FIRST_SHIFT: f64 = 2.0;
+/// Largest movement of an entry of a direction in a step of the power method at which it has arrived. Convergence is
+/// quadratic near a rank-one element: the next step would move it by rounding.
+pub(crate) const POWER_ARRIVED: f64 = 1e-12;
+
+// ---- Search effort.
+
+/// Length gamma of the gradient step where none is given. Near a rank-one element the error shrinks by 1 / (1 + gamma) a
+/// step, so that larger ones converge faster; the published analysis allows any.
+pub(crate) const GAMMA: f64 = 2.0;
+/// Steps of an ascent that the power method ends, at most.
+pub(crate) const ASCENT_STEPS: usize = 40;
+/// Growth of the largest |eigenvalue| that ends an ascent which the power method goes on with.
+pub(crate) const ASCENT_ARRIVED: f64 = 1e-7;
+/// Steps of an ascent to its limit, at most: three times as near with every step for gamma = 2.
+pub(crate) const LIMIT_STEPS: usize = 200;
+/// Growth of the largest |eigenvalue| that ends an ascent to its limit: near the rounding of that eigenvalue.
+pub(crate) const LIMIT_ARRIVED: f64 = 1e-13;
+/// Steps of the power method, at most. More than enough: convergence is quadratic near a rank-one element.
+pub(crate) const POWER_STEPS: usize = 200;
+/// Newton steps to a whitening for one shift, at most.
+pub(crate) const WHITENING_STEPS: usize = 60;
+/// What is left, from one shift to the next, of the smallest eigenvalue of the shifted matrix. Smaller shares mean fewer
+/// shifts and more steps for each.
+pub(crate) const WHITENING_FALL: f64 = 0.1;
+
+// ---- Tuned.
+
+/// |cos| above which two directions are one candidate: an angle of 2.6 degrees. Units nearer than that are taken for one.
+pub(crate) const SAME_DIRECTION: f64 = 0.999;

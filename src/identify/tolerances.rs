@@ -1,0 +1,27 @@
+//! Numbers that decide in the wide pipeline itself.
+
+// Derived.
+
+/// Noise, relative to the spread, from which on values alone are tried too: second differences of it over steps of
+/// its fourth root keep a relative error of its square root, 1e-6 here.
+pub(crate) const INACCURATE: f64 = 1e-12;
+/// Noise, relative to the spread, from which on values alone are tried first: its square root, 1e-4, is what second
+/// differences have left to show.
+pub(crate) const COARSE: f64 = 1e-8;
+/// The share of a box of inputs that is asked in: its edges are located to less than a hundredth.
+pub(crate) const WITHIN_BOX: f64 = 0.99;
+/// How far apart the points of a mean are, in natural scales: f changes by about a thousandth of its spread there.
+pub(crate) const APART: f64 = 1e-3;
+
+// Search effort.
+
+/// How often a fit may be given more values: more rounds cost more queries.
+pub(crate) const MOST_ROUNDS: usize = 2;
+/// Splits of the first layer tried in an attempt: more cost more queries before fresh Hessians are taken.
+pub(crate) const SPLITS: u64 = 3;
+/// Noise, relative to the spread, that means of coarse values are to have: less costs its inverse square in queries.
+pub(crate) const NOISE_OF_MEANS: f64 = 3e-4;
+/// Values in a mean at most.
+pub(crate) const MOST_REPEATS: usize = 64;
+/// Single values are taken so many times as often as means, where means are of no use.
+pub(crate) const SINGLE: usize = 4;
