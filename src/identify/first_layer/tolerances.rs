@@ -32,20 +32,20 @@ pub(crate) const STACK_STREAMS: u64 = 16;
 /// Differences above this many deviations of the noise are changes of f. The difference of two values has sqrt(2)
 /// deviations: by chance 1.5e-8 of all differences exceed it, less than one in a thousand searches.
 pub(crate) const SIGNIFICANT: f64 = 8.0;
-/// A gradient above this many times noise / h is one. The norm of noise alone is 0.95 sqrt(d) times that, within 0.7: no
-/// false alarm up to some 700 dimensions.
+/// A gradient above this many times noise / h is one. The norm of noise alone is 0.95 sqrt(d) times that, within
+/// 0.7: no false alarm up to some 700 dimensions.
 pub(crate) const SURE_GRADIENT: f64 = 30.0;
 /// Crossings off the plane by more than this many times the median are not of this unit. The median is 0.67
 /// deviations of normal errors, so that 5e-5 of the true crossings are lost.
 pub(crate) const PLANE_OUTLIER: f64 = 6.0;
-/// The error of a slope is taken to be so many standard errors: a normal one is larger in 5 % of all cases, and the next
-/// round shows it.
+/// The error of a slope is taken to be so many standard errors: a normal one is larger in 5 % of all cases, and the
+/// next round shows it.
 pub(crate) const PLANE_SAFETY: f64 = 2.0;
 
 // Search effort.
 
-/// First sampling scale of the wide stack, in natural scales; it is doubled until the gap is clear. A smaller one costs
-/// more stacks, a larger one keeps fewer Hessians.
+/// First sampling scale of the wide stack, in natural scales; it is doubled until the gap is clear. A smaller one
+/// costs more stacks, a larger one keeps fewer Hessians.
 pub(crate) const STACK_FIRST_SCALE: f64 = 16.0;
 /// Scales tried for the wide stack, one stack of Hessians each.
 pub(crate) const STACK_MOST_SCALES: usize = 5;
@@ -61,8 +61,8 @@ pub(crate) const STACK_KEPT: usize = 4;
 pub(crate) const STACK_MOST_RANK: (usize, usize) = (2, 3);
 /// Hessians for each dimension of the subspace; fewer, and their number is doubled.
 pub(crate) const STACK_ENOUGH: usize = 3;
-/// A gap at which no further scale is tried; without one the largest of all gaps is taken. The gap proves nothing: units
-/// are proved by walks, and what the subspace lacks is found on lines. A larger value costs more stacks.
+/// A gap at which no further scale is tried; without one the largest of all gaps is taken. The gap proves nothing:
+/// units are proved by walks, and what the subspace lacks is found on lines. A larger value costs more stacks.
 pub(crate) const STACK_GAP: f64 = 1.7;
 /// Length of the first step of a walk away from the other units' hyperplanes: in natural scales and in
 /// distances at which the units are saturated, the longer of the two. Short steps fail: within a few
@@ -126,13 +126,14 @@ pub(crate) const TURN_REACH: f64 = 3.0;
 /// Random directions tried for a placement, one of these numbers: the best of many is near, but would be
 /// the same few again and again.
 pub(crate) const PLACE_DRAWS: [usize; 4] = [3, 6, 12, 24];
-/// Saturated units differ in their levels by up to this many times the saturation: points then differ in all directions.
+/// Saturated units differ in their levels by up to this many times the saturation: points then differ in all
+/// directions.
 pub(crate) const SATURATION_JITTER: f64 = 0.3;
 
 // Tuned.
 
-/// Units are placed at this many times the saturation: with 9 half widths for 8.3, a half width measured 23 % too short
-/// still saturates.
+/// Units are placed at this many times the saturation: with 9 half widths for 8.3, a half width measured 23 % too
+/// short still saturates.
 pub(crate) const SATURATION_MARGIN: f64 = 1.2;
 /// Condition number of the directions up to which their dual basis is used.
 pub(crate) const DUAL_CONDITION: f64 = 1e6;
@@ -166,7 +167,8 @@ pub(crate) const WALK_TURN: f64 = 3.0;
 pub(crate) const WALK_GAIN: f64 = 0.02;
 /// Random vectors are not made orthogonal to a direction where less than this would remain of them.
 pub(crate) const AWAY_REMAINDER: f64 = 1e-6;
-/// Candidates whose cosine with the unit's direction is larger are that unit itself, and need not be walked away from.
+/// Candidates whose cosine with the unit's direction is larger are that unit itself, and need not be walked away
+/// from.
 pub(crate) const AWAY_COSINE: f64 = 0.98;
 /// The polish looks for a transition over this many half widths on either side.
 pub(crate) const POLISH_REACH: f64 = 2.0;
@@ -180,7 +182,8 @@ pub(crate) const POLISH_WORSE: f64 = 3.0;
 pub(crate) const CONSENSUS_SPREAD: f64 = 4.0;
 /// Angles of gradients are compared to this accuracy at best.
 pub(crate) const ANGLE_SLACK: f64 = 1e-9;
-/// No direction is taken to be known better after a step of a walk or a round of turning, nor is a polished one refused.
+/// No direction is taken to be known better after a step of a walk or a round of turning, nor is a polished one
+/// refused.
 pub(crate) const LEAST_ANGLE: f64 = 1e-12;
 /// Directions whose cosine is within this of 1 are equal: 1.4e-4 rad.
 pub(crate) const KNOWN_COSINE: f64 = 1e-8;
@@ -194,8 +197,8 @@ pub(crate) const ROUGH_ANGLE: f64 = 0.05;
 pub(crate) const ROUGHEST_ANGLE: f64 = 0.3;
 /// The lever of a round is at most this share of the lines' half length.
 pub(crate) const MOST_LEVER: f64 = 0.25;
-/// The last lever, about the origin, as a share of the lines' half length: other units are seldom in their active range
-/// there.
+/// The last lever, about the origin, as a share of the lines' half length: other units are seldom in their active
+/// range there.
 pub(crate) const NEAR_LEVER: f64 = 0.0625;
 /// The share of crossings that must lie on one hyperplane.
 pub(crate) const TURN_AGREEING: f64 = 0.5;
@@ -203,5 +206,6 @@ pub(crate) const TURN_AGREEING: f64 = 0.5;
 pub(crate) const ANGLE_GOAL: f64 = 1e-5;
 /// Crossings are not taken to be placed better than to this share of a half width.
 pub(crate) const PLANE_LEAST: f64 = 1e-3;
-/// Singular values under this share of the largest are left out of a least squares fit whose unknowns data alone decide.
+/// Singular values under this share of the largest are left out of a least squares fit whose unknowns data alone
+/// decide.
 pub(crate) const LEAST_SINGULAR: f64 = 1e-9;

@@ -18,12 +18,12 @@ pub(crate) const MOST_READING: f64 = 1e9;
 
 // Statistical.
 
-/// A reading off the common rule by more than this many times the median is broken: 20 deviations of normal errors, no
-/// false alarm.
+/// A reading off the common rule by more than this many times the median is broken: 20 deviations of normal errors,
+/// no false alarm.
 pub(crate) const ROWS_OUTLIER: f64 = 30.0;
 /// A fit has reached the values if the standard deviation of its residuals is no more than this many times their
-/// accuracy. Of true fits the smallest, with 30 degrees of freedom, miss it by chance in 1e-4 of all cases, those with 100
-/// in 1e-11.
+/// accuracy. Of true fits the smallest, with 30 degrees of freedom, miss it by chance in 1e-4 of all cases, those
+/// with 100 in 1e-11.
 pub(crate) const SATURATED_REACHED: f64 = 1.5;
 
 // Search effort.
@@ -38,8 +38,8 @@ pub(crate) const PEEL_SPARE_LEVELS: usize = 4;
 pub(crate) const PEEL_LEVELS_OF_TWO: usize = 9;
 /// Up to so many units T have one level between their ends, more of them none.
 pub(crate) const PEEL_FEW_FREE: usize = 5;
-/// Levels of units T between their ends lie within so many half widths of the middle: farther out slopes are small, and nearer
-/// together levels differ little.
+/// Levels of units T between their ends lie within so many half widths of the middle: farther out slopes are small,
+/// and nearer together levels differ little.
 pub(crate) const PEEL_LEVEL_SPAN: f64 = 0.8;
 /// Patterns for each unit T, and more: twice as many as there are unknowns.
 pub(crate) const PEEL_PATTERNS: (usize, usize) = (2, 10);
@@ -87,8 +87,8 @@ pub(crate) const WHOLE_LISTED: usize = 4;
 
 /// m1 shows where the singular values of the gradients fall to this many times their error.
 pub(crate) const PEEL_NEAR: f64 = 100.0;
-/// Singular values of the gradients that fall by this factor, near their error, show m1: the faintest unit of the second
-/// layer must stand above the error by it.
+/// Singular values of the gradients that fall by this factor, near their error, show m1: the faintest unit of the
+/// second layer must stand above the error by it.
 pub(crate) const PEEL_GAP: f64 = 30.0;
 /// Errors of second differences count so many times. Root mean square times root of the number of entries bounds what
 /// they make in the singular values; the factor is the margin for points less accurate than those of the step.

@@ -14,8 +14,8 @@ pub(crate) const FINEST_CELL: f64 = 1e-14;
 /// Zooms on a line before giving up. A zoom keeps fewer than RESOLVED_CELLS + 2 of LINE_CELLS cells, so that 60
 /// come to (11 / 32)^60 = 1e-28 of the first range: [`FINEST_CELL`] ends the search before.
 pub(crate) const MOST_ZOOMS: usize = 60;
-/// Noise of one entry of a gradient of order 4 in noises of a value over h: the weights (8, 8, 1, 1) / 12 have the sum
-/// 1.5, which no error of the values exceeds, and the root sum of squares 0.95.
+/// Noise of one entry of a gradient of order 4 in noises of a value over h: the weights (8, 8, 1, 1) / 12 have the
+/// sum 1.5, which no error of the values exceeds, and the root sum of squares 0.95.
 pub(crate) const GRADIENT_NOISE: f64 = 1.5;
 /// Orders of the differences whose levels must agree: with the 9 values of a line there are 5, 4 and 3 differences
 /// of these orders, and lower orders still see f itself.
@@ -39,13 +39,13 @@ pub(crate) const SURE_CHANGE: f64 = 100.0;
 /// Influences of inputs under this many times noise / h show nothing. Noise alone has an influence of 0.95, over 24
 /// gradients within 0.15 of it: no false alarm even if the noise is underestimated five times over.
 pub(crate) const LEAST_INFLUENCE: f64 = 10.0;
-/// A bounded function's standard deviation settles; over the last two octaves it may not grow by more than this factor.
-/// A linear function grows by 4, a square root by 2. For normal values 64 points exceed it by chance in
+/// A bounded function's standard deviation settles; over the last two octaves it may not grow by more than this
+/// factor. A linear function grows by 4, a square root by 2. For normal values 64 points exceed it by chance in
 /// 6e-4 of all cases, the 1,024 that are then asked in 1e-38.
 pub(crate) const MOST_GROWTH: f64 = 1.5;
 /// Levels of noise by differences of three orders agree if the largest is less than this many times the smallest.
-/// Of normal errors on 16 lines it never was 1.5 times in 200,000 draws: no noise is missed. For a smooth function the
-/// levels differ by orders of magnitude. (More and Wild's program takes 4.)
+/// Of normal errors on 16 lines it never was 1.5 times in 200,000 draws: no noise is missed. For a smooth function
+/// the levels differ by orders of magnitude. (More and Wild's program takes 4.)
 pub(crate) const NOISE_AGREEMENT: f64 = 3.0;
 /// Noise far out less this many times the noise near the origin is growth: each is known to 13 % from 16 lines, so
 /// that one exceeds the other by a factor of 2 in 5e-5 of all cases (200,000 draws).
@@ -57,7 +57,8 @@ pub(crate) const FAINT_NOISE: f64 = 0.25;
 /// rows, lie within a factor of (1 + 0.71) / (1 - 0.71) = 5.8 of each other: no false alarm.
 pub(crate) const RANGE_GAP: f64 = 30.0;
 /// Singular values of the gradients under this many times what noise makes in all of them together are noise. The
-/// largest of noise alone is under 0.7 of that: no true zero is missed, even if the noise is underestimated 40 times over.
+/// largest of noise alone is under 0.7 of that: no true zero is missed, even if the noise is underestimated 40
+/// times over.
 pub(crate) const RANGE_NOISE: f64 = 30.0;
 
 // Search effort.
@@ -75,7 +76,8 @@ pub(crate) const CLIPPING_EXPONENTS: std::ops::RangeInclusive<i32> = -3..=14;
 pub(crate) const EDGE_HALVINGS: usize = 40;
 /// Rays from the origin on which the end of all changes is looked for: the median over more is steadier.
 pub(crate) const FAR_RAYS: usize = 32;
-/// Places on a ray: 1, 2, 4, ... natural scales, so many; units flatter than 2^-19 of the steepest are not waited for.
+/// Places on a ray: 1, 2, 4, ... natural scales, so many; units flatter than 2^-19 of the steepest are not waited
+/// for.
 pub(crate) const FAR_OCTAVES: usize = 20;
 /// Gradients from which the influence of the inputs is told: more tell it better, at 4 d queries each.
 pub(crate) const FRAME_GRADIENTS: usize = 24;
