@@ -24,6 +24,7 @@ use super::fit::tolerances::FIT_FLOOR;
 use super::run::{Fit, Fresh, Ground, Place, Purpose, Run};
 use super::scalars::family::{contest, families};
 use super::scalars::scales;
+use super::second_layer::tolerances::SATURATED_VALUES;
 use super::second_layer::{peel, rows, saturated, whole};
 use super::settings::{Pipeline, Settings};
 use super::survey::frame::{self, Frame};
@@ -252,7 +253,7 @@ impl Attempt<'_, '_> {
         self.found_units(&units);
         let (first, second) = self.run.settings.activations();
         // Rounded values have one error each wherever f is constant, which no mean lowers: different places do.
-        let means = [(repeats, saturated::VALUES), (1, SINGLE * saturated::VALUES)];
+        let means = [(repeats, SATURATED_VALUES), (1, SINGLE * SATURATED_VALUES)];
         let means = &means[..if repeats > 1 { 2 } else { 1 }];
         let ways = families(first).iter().flat_map(|&g| {
             families(second).iter().flat_map(move |&h| means.iter().map(move |&mean| (g, h, mean)))

@@ -31,8 +31,6 @@ use crate::network::shallow::Shallow;
 use crate::network::{Activation, Network};
 use crate::oracle::Deadline;
 
-pub(crate) use super::tolerances::SATURATED_VALUES as VALUES;
-
 /// A network with activations g and h, the hyperplanes and widths of `units` and the second layer that fits where they
 /// are saturated, to `values_each` values a parameter.
 pub fn assemble(
