@@ -1,11 +1,20 @@
 //! The few heavy factorisations, done by `faer`, in terms of nalgebra's matrices.
 //!
 //! Everything here is sequential inside and deterministic: the answer does not depend on the number
-//! of threads.
+//! of threads. It calls faer's functions that are told so, [`Par::Seq`]; its types for the same decompositions
+//! do what a setting of the whole process says, which belongs to the program and is left alone.
 
-use faer::linalg::solvers::{Llt, Solve};
+use std::cmp::Ordering;
+
+use faer::diag::Diag;
+use faer::dyn_stack::{MemBuffer, MemStack};
+use faer::linalg::cholesky::llt;
+use faer::linalg::evd::{self, ComputeEigenvectors};
+use faer::linalg::householder;
+use faer::linalg::qr::no_pivoting::factor as qr;
+use faer::linalg::svd::{self, ComputeSvdVectors};
 use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
-use faer::{Mat, MatRef, Par, Side};
+use faer::{Conj, Mat, MatRef, Par};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
@@ -15,11 +24,6 @@ fn view(matrix: &DMatrix<f64>) -> MatRef<'_, f64> {
 
 fn owned(matrix: MatRef<'_, f64>) -> DMatrix<f64> {
     DMatrix::from_fn(matrix.nrows(), matrix.ncols(), |i, j| matrix[(i, j)])
-}
-
-/// Sequential faer: its blocking, and with it the rounding, must not depend on the thread count.
-fn sequential() {
-    faer::set_global_parallelism(Par::Seq);
 }
 
 /// A thin singular value decomposition M = U diag(s) V^T, s descending.
@@ -34,10 +38,23 @@ pub struct Svd {
 
 /// Thin SVD; `None` if the iteration fails, which it does only on entries that are not finite.
 pub fn thin_svd(matrix: &DMatrix<f64>) -> Option<Svd> {
-    sequential();
-    let svd = view(matrix).thin_svd().ok()?;
-    let s = svd.S().column_vector();
-    Some(Svd { u: owned(svd.U()), s: (0..s.nrows()).map(|k| s[k]).collect(), v: owned(svd.V()) })
+    let (rows, columns) = matrix.shape();
+    let count = rows.min(columns);
+    let (mut u, mut v) = (Mat::zeros(rows, count), Mat::zeros(columns, count));
+    let mut s = Diag::zeros(count);
+    let thin = ComputeSvdVectors::Thin;
+    let size = svd::svd_scratch::<f64>(rows, columns, thin, thin, Par::Seq, Default::default());
+    svd::svd(
+        view(matrix),
+        s.as_mut(),
+        Some(u.as_mut()),
+        Some(v.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(size)),
+        Default::default(),
+    )
+    .ok()?;
+    Some(Svd { u: owned(u.as_ref()), s: (0..count).map(|k| s[k]).collect(), v: owned(v.as_ref()) })
 }
 
 /// Eigenvalues (ascending) and orthonormal eigenvectors of a symmetric matrix.
@@ -51,11 +68,21 @@ pub struct SymmetricEigen {
 /// Eigenvalues and eigenvectors of a symmetric matrix, of which the lower triangle is read; `None` if
 /// the iteration fails, which it does only on entries that are not finite.
 pub fn symmetric_eigen(matrix: &DMatrix<f64>) -> Option<SymmetricEigen> {
-    sequential();
-    let eigen = view(matrix).self_adjoint_eigen(Side::Lower).ok()?;
-    let values = eigen.S().column_vector();
-    let values = DVector::from_fn(values.nrows(), |k, _| values[k]);
-    Some(SymmetricEigen { values, vectors: owned(eigen.U()) })
+    let n = matrix.nrows();
+    let (mut vectors, mut values) = (Mat::zeros(n, n), Diag::zeros(n));
+    let with = ComputeEigenvectors::Yes;
+    let size = evd::self_adjoint_evd_scratch::<f64>(n, with, Par::Seq, Default::default());
+    evd::self_adjoint_evd(
+        view(matrix),
+        values.as_mut(),
+        Some(vectors.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(size)),
+        Default::default(),
+    )
+    .ok()?;
+    let values = DVector::from_fn(n, |k, _| values[k]);
+    Some(SymmetricEigen { values, vectors: owned(vectors.as_ref()) })
 }
 
 /// Orthonormal basis of the orthogonal complement of the columns of a (rows > columns) matrix.
@@ -64,9 +91,70 @@ pub fn complement(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     if k == 0 {
         return DMatrix::identity(n, n);
     }
-    sequential();
-    let q = view(matrix).qr().compute_Q();
+    let factors = Householder::new(view(matrix));
+    let reflections = factors.reflections();
+    let mut q = Mat::identity(n, n);
+    let size =
+        householder::apply_block_householder_sequence_on_the_left_in_place_scratch::<f64>(
+            n,
+            factors.coefficients.nrows(),
+            n,
+        );
+    householder::apply_block_householder_sequence_on_the_left_in_place_with_conj(
+        reflections.as_ref(),
+        factors.coefficients.as_ref(),
+        Conj::No,
+        q.as_mut(),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(size)),
+    );
     owned(q.as_ref().subcols(k, n - k))
+}
+
+/// A QR decomposition as LAPACK packs it: R in the upper triangle, the reflections that make up Q under it.
+struct Householder {
+    packed: Mat<f64>,
+    coefficients: Mat<f64>,
+}
+
+impl Householder {
+    fn new(matrix: MatRef<'_, f64>) -> Self {
+        let (rows, columns) = matrix.shape();
+        let block = qr::recommended_block_size::<f64>(rows, columns);
+        let mut packed = matrix.to_owned();
+        let mut coefficients = Mat::zeros(block, rows.min(columns));
+        let size = qr::qr_in_place_scratch::<f64>(
+            rows,
+            columns,
+            block,
+            Par::Seq,
+            Default::default(),
+        );
+        qr::qr_in_place(
+            packed.as_mut(),
+            coefficients.as_mut(),
+            Par::Seq,
+            MemStack::new(&mut MemBuffer::new(size)),
+            Default::default(),
+        );
+        Householder { packed, coefficients }
+    }
+
+    /// The reflections, unit lower trapezoidal.
+    fn reflections(&self) -> Mat<f64> {
+        let (rows, columns) = self.packed.shape();
+        Mat::from_fn(rows, rows.min(columns), |i, j| match i.cmp(&j) {
+            Ordering::Less => 0.0,
+            Ordering::Equal => 1.0,
+            Ordering::Greater => self.packed[(i, j)],
+        })
+    }
+
+    /// R of a matrix that is not wide, square and upper triangular.
+    fn triangle(&self) -> Mat<f64> {
+        let n = self.packed.ncols();
+        Mat::from_fn(n, n, |i, j| if i <= j { self.packed[(i, j)] } else { 0.0 })
+    }
 }
 
 /// Pseudo-inverse transposed of a matrix of full column rank: D with M^T D = I, and its condition
@@ -103,10 +191,34 @@ pub fn real_eigenvectors(matrix: &DMatrix<f64>) -> Option<DMatrix<f64>> {
     if matrix.iter().any(|entry| !entry.is_finite()) {
         return None;
     }
-    sequential();
-    let eigen = view(matrix).eigen().ok()?;
-    let vectors = eigen.U();
-    let mut real = DMatrix::from_fn(vectors.nrows(), vectors.ncols(), |i, j| vectors[(i, j)].re);
+    let n = matrix.nrows();
+    let mut vectors = Mat::zeros(n, n);
+    let (mut re, mut im) = (Diag::zeros(n), Diag::zeros(n));
+    let (without, with) = (ComputeEigenvectors::No, ComputeEigenvectors::Yes);
+    let size = evd::evd_scratch::<f64>(n, without, with, Par::Seq, Default::default());
+    evd::evd_real(
+        view(matrix),
+        re.as_mut(),
+        im.as_mut(),
+        None,
+        Some(vectors.as_mut()),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(size)),
+        Default::default(),
+    )
+    .ok()?;
+    let mut real = owned(vectors.as_ref());
+    // A complex pair has its real part in one column and its imaginary part in the next.
+    let mut j = 0;
+    while j < n {
+        if im[j] == 0.0 {
+            j += 1;
+            continue;
+        }
+        let part = real.column(j).into_owned();
+        real.set_column(j + 1, &part);
+        j += 2;
+    }
     real.column_iter_mut().for_each(|mut v| {
         v.normalize_mut();
     });
@@ -132,6 +244,9 @@ const GRAM_BLOCK: usize = 256;
 pub fn gram(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     let n = matrix.nrows();
     let mut out = DMatrix::zeros(n, n);
+    if n == 0 {
+        return out;
+    }
     let all = view(matrix);
     out.as_mut_slice().par_chunks_mut(GRAM_BLOCK * n).enumerate().for_each(|(block, columns)| {
         let first = block * GRAM_BLOCK;
@@ -162,9 +277,8 @@ pub struct InverseFactor(DMatrix<f64>);
 impl InverseFactor {
     /// From M M^T. `None` if it is not positive definite to working precision.
     pub fn of_gram(gram: &DMatrix<f64>) -> Option<Self> {
-        sequential();
-        let cholesky = view(gram).llt(Side::Lower).ok()?;
-        Some(Self::of_triangle(cholesky.L().transpose()))
+        let factor = lower_factor(gram)?;
+        Some(Self::of_triangle(factor.transpose()))
     }
 
     /// From M itself: right where M M^T is singular to working precision. `None` where M has not full row
@@ -174,15 +288,13 @@ impl InverseFactor {
         if n == 0 || m.ncols() < n {
             return None;
         }
-        sequential();
-        let qr = view(m).transpose().qr();
-        let r = qr.thin_R();
+        let r = Householder::new(view(m).transpose()).triangle();
         let sizes = (0..n).map(|k| r[(k, k)].abs());
         let (least, most) = sizes.fold((f64::INFINITY, 0.0f64), |(a, b), s| (a.min(s), b.max(s)));
         if least.is_nan() || least <= n as f64 * f64::EPSILON * most {
             return None;
         }
-        Some(Self::of_triangle(r))
+        Some(Self::of_triangle(r.as_ref()))
     }
 
     fn of_triangle(r: MatRef<'_, f64>) -> Self {
@@ -214,25 +326,59 @@ impl InverseFactor {
     }
 }
 
+/// L, lower triangular, where L L^T is the matrix, of which the lower triangle is read. `None` if it is not
+/// positive definite to working precision.
+fn lower_factor(matrix: &DMatrix<f64>) -> Option<Mat<f64>> {
+    let n = matrix.nrows();
+    let mut factor = Mat::from_fn(n, n, |i, j| if i >= j { matrix[(i, j)] } else { 0.0 });
+    let size = llt::factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default());
+    llt::factor::cholesky_in_place(
+        factor.as_mut(),
+        Default::default(),
+        Par::Seq,
+        MemStack::new(&mut MemBuffer::new(size)),
+        Default::default(),
+    )
+    .ok()?;
+    // Blocks of the upper triangle have served as scratch.
+    for j in 1..n {
+        for i in 0..j {
+            factor[(i, j)] = 0.0;
+        }
+    }
+    Some(factor)
+}
+
 /// Cholesky factor of a symmetric positive definite matrix.
-pub struct Cholesky(Llt<f64>);
+pub struct Cholesky(Mat<f64>);
 
 impl Cholesky {
     /// `None` if the matrix is not positive definite to working precision.
     pub fn new(matrix: &DMatrix<f64>) -> Option<Self> {
-        sequential();
-        view(matrix).llt(Side::Lower).ok().map(Cholesky)
+        lower_factor(matrix).map(Cholesky)
+    }
+
+    fn solved(&self, rhs: MatRef<'_, f64>) -> Mat<f64> {
+        let mut x = rhs.to_owned();
+        let factor = self.0.as_ref();
+        let size = llt::solve::solve_in_place_scratch::<f64>(x.nrows(), x.ncols(), Par::Seq);
+        llt::solve::solve_in_place(
+            factor,
+            x.as_mut(),
+            Par::Seq,
+            MemStack::new(&mut MemBuffer::new(size)),
+        );
+        x
     }
 
     /// Solves the linear system for all columns of `rhs`.
     pub fn solve_columns(&self, rhs: &DMatrix<f64>) -> DMatrix<f64> {
-        owned(self.0.solve(view(rhs)).as_ref())
+        owned(self.solved(view(rhs)).as_ref())
     }
 
     /// Solves the linear system.
     pub fn solve(&self, rhs: &DVector<f64>) -> DVector<f64> {
-        let x: Mat<f64> =
-            self.0.solve(MatRef::from_column_major_slice(rhs.as_slice(), rhs.len(), 1));
+        let x = self.solved(MatRef::from_column_major_slice(rhs.as_slice(), rhs.len(), 1));
         DVector::from_fn(rhs.len(), |i, _| x[(i, 0)])
     }
 }

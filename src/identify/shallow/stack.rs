@@ -66,6 +66,9 @@ pub fn local_stack(
         )
         .into());
     }
+    if plan.width == Some(0) {
+        return Err(Failure::new("stack", "a width of 0 is asked for: that is a constant").into());
+    }
     let limit = plan.region.radius;
     let natural = plan.land.scale * (d as f64).sqrt();
     let first = plan.radius.unwrap_or(natural);
