@@ -66,7 +66,7 @@
 //!
 //! ```
 //! use disentangle::{Oracle, OracleError};
-//! use nalgebra::{DMatrix, DVector};
+//! use disentangle::nalgebra::{DMatrix, DVector};
 //!
 //! struct Mine;
 //!
@@ -88,22 +88,40 @@
 //!
 //! A black box in another language is a [`ProcessOracle`]; what goes over the pipes is told in
 //! [`oracle::protocol`].
+//!
+//! # Features
+//!
+//! | feature | what |
+//! |---|---|
+//! | `cli`, on by default | the program `disentangle`, and with it the two others |
+//! | `gpu` | the GPU back end, [`gpu`] |
+//! | `study` | sweeps over random networks, [`study`] |
+//!
+//! The library needs none of them: `disentangle = { version = "0.1", default-features = false }` leaves out half of the
+//! dependencies.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod algebra;
+// What the program, the benchmarks and the tests share with the library; nothing to build on.
+#[doc(hidden)]
 pub mod draws;
+#[doc(hidden)]
 pub mod files;
 pub mod fused;
+#[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod identify;
 pub mod network;
 pub mod oracle;
 pub mod report;
+#[cfg(feature = "study")]
 pub mod study;
 
 pub use algebra::rank_one::Ascent;
 pub use identify::{Settings, Solution, Status, identify};
+/// Matrices and vectors in the signatures are its.
+pub use nalgebra;
 pub use network::{Activation, Class, Matching, Network};
 pub use oracle::{
     NetworkOracle, Observer, Oracle, OracleError, ProcessOracle, ProcessSettings, Silent,

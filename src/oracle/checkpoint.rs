@@ -36,6 +36,7 @@ const SYNC: Duration = Duration::from_secs(2);
 
 /// A checkpoint that cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
     /// The operating system would not read or write it.
     #[error("cannot use the checkpoint {}: {source}", path.display())]

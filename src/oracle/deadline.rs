@@ -16,6 +16,7 @@ impl Deadline {
     ///
     /// # Panics
     /// If that is beyond what the clock can count, hundreds of years.
+    #[must_use]
     pub fn after(limit: Duration) -> Self {
         Deadline { limit, at: Instant::now() + limit }
     }
@@ -26,6 +27,7 @@ impl Deadline {
     }
 
     /// Is it over?
+    #[must_use]
     pub fn passed(&self) -> bool {
         Instant::now() >= self.at
     }

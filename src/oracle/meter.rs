@@ -10,6 +10,7 @@ use crate::oracle::stencil::{GradientScheme, HessianScheme};
 
 /// What an [`Observer`] is told.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Progress<'a> {
     /// The stage under way.
     pub stage: &'a str,
@@ -25,6 +26,7 @@ pub struct Progress<'a> {
 ///
 /// The run learns nothing from having shown it: a study, which knows the truth, measures it.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Found<'a> {
     /// The space in which rank-one matrices are looked for.
     Subspace {
@@ -68,6 +70,7 @@ impl Observer for Silent {
 
 /// What one stage used.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct StageUse {
     /// Its name.
     pub name: &'static str,
@@ -98,6 +101,7 @@ impl<'a> Meter<'a> {
     }
 
     /// The same; no query passes after `deadline`, if there is one.
+    #[must_use]
     pub fn until(self, deadline: Option<Deadline>) -> Self {
         Meter { deadline, ..self }
     }

@@ -73,6 +73,7 @@ pub struct Report {
 
 /// A sum and its parts, in the order in which the stages were first entered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct ByStage<T> {
     /// The sum.
     pub total: T,
@@ -82,6 +83,7 @@ pub struct ByStage<T> {
 
 /// Limits on a run and its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Tolerances {
     /// Largest [`Report::parameter_error_bound`] of an identified network.
     pub parameter_error_bound: f64,
@@ -93,6 +95,7 @@ pub struct Tolerances {
 
 /// A report that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReportError {
     /// The operating system would not give the file.
     #[error("cannot read {}: {source}", path.display())]

@@ -20,6 +20,7 @@ use crate::algebra::svec::svec_outer;
 /// Which ascent is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Ascent {
     /// Projected spectral-norm ascent M <- P_W(M + gamma u u^T), of the paper.
     #[default]

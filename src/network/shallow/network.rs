@@ -104,6 +104,7 @@ impl Shallow {
 
     /// The same function with the activation `phi`; `None` if it cannot be rewritten so: only tanh and
     /// sigmoid are each other's rewriting, sigma(z) = (1 + tanh(z/2)) / 2.
+    #[must_use]
     pub fn with_activation(&self, phi: Activation) -> Option<Shallow> {
         let Shallow { a, theta, c, c0, .. } = self;
         match (self.phi, phi) {

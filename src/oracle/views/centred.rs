@@ -80,6 +80,7 @@ impl Region {
     }
 
     /// The same ball with a rim of this width taken off, at most half of the radius.
+    #[must_use]
     pub fn within(&self, rim: f64) -> Region {
         let radius =
             if self.is_bounded() { self.radius - rim.min(0.5 * self.radius) } else { self.radius };
