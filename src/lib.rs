@@ -100,6 +100,7 @@ pub mod identify;
 pub mod network;
 pub mod oracle;
 pub mod report;
+pub mod stencil;
 pub mod study;
 
 pub use algebra::rank_one::Ascent;

@@ -14,8 +14,8 @@ use super::{Precision, Real, forward_double, gradient, hessian_stack};
 use crate::fused;
 use crate::network::{Activation, Network};
 use crate::oracle::hessian_stack::{HessianStack, HostStack};
-use crate::oracle::stencil::{self, GradientScheme, HessianScheme};
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::{self, GradientScheme, HessianScheme};
 
 /// Relative error of a Hessian of the stencil kernels, in roundings. *Measured* by the parity tests.
 const HESSIAN_ROUNDINGS: f64 = 16.0;

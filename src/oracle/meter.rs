@@ -6,7 +6,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::{Deadline, Oracle, OracleError, finite};
 use crate::oracle::hessian_stack::HessianStack;
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// What an [`Observer`] is told.
 #[derive(Clone, Copy, Debug)]

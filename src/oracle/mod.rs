@@ -8,7 +8,6 @@ mod meter;
 mod network;
 pub mod process;
 mod recorded;
-pub mod stencil;
 pub mod views;
 
 use std::time::Duration;
@@ -28,7 +27,7 @@ pub use views::averaged::Averaged;
 pub use views::domain::Domain;
 
 use crate::oracle::hessian_stack::{HessianStack, HostStack};
-use stencil::{GradientScheme, HessianScheme};
+use crate::stencil::{self, GradientScheme, HessianScheme};
 
 /// Why an oracle gave no answer. Fatal for the run, but for the [limits](OracleError::is_limit), which
 /// end it with a result.

@@ -6,7 +6,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::checkpoint::{Checkpoint, Hash};
 use super::{Oracle, OracleError, finite};
-use crate::oracle::stencil::{self, GradientScheme, HessianScheme};
+use crate::stencil::{self, GradientScheme, HessianScheme};
 
 /// Seconds of work between two records.
 const SLICE: f64 = 0.25;

@@ -11,7 +11,7 @@ use super::reduce::{self, Restricted};
 use crate::draws;
 use crate::identify::{Evidence, Halt};
 use crate::oracle::Oracle;
-use crate::oracle::stencil::{self, GradientScheme};
+use crate::stencil::{self, GradientScheme};
 
 /// Gradients from which the influence of the inputs is told.
 const GRADIENTS: usize = 24;

@@ -11,8 +11,8 @@ use crate::algebra::subspace::largest_gap;
 use crate::draws;
 use crate::identify::{Evidence, Halt};
 use crate::oracle::hessian_stack::{HessianStack, HostStack};
-use crate::oracle::stencil::{self, GradientScheme, HessianScheme};
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::{self, GradientScheme, HessianScheme};
 
 /// A fall of the singular values of the gradients by this factor, down to near the noise, is a rank.
 const CLEAR_GAP: f64 = 30.0;

@@ -4,8 +4,8 @@ use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 
 use crate::oracle::design::Design;
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// A black box with the origin moved: y -> f(centre + y).
 pub struct Centred<'a> {

@@ -2,8 +2,8 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// What the triangle inequality may lose to rounding.
 const ROUNDING: f64 = 1e-12;
