@@ -10,8 +10,8 @@ use disentangle::algebra::svec::svec_outer;
 use disentangle::draws;
 use disentangle::identify::{Settings, Status, identify};
 use disentangle::network::{Activation, Class, Network};
-use disentangle::oracle::stencil::HessianScheme;
 use disentangle::oracle::{NetworkOracle, Oracle, Silent};
+use disentangle::stencil::HessianScheme;
 use disentangle_benches::SHAPES;
 use nalgebra::DMatrix;
 

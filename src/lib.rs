@@ -65,29 +65,22 @@
 //! # A black box of your own
 //!
 //! ```
-//! use disentangle::{Oracle, OracleError};
-//! use disentangle::nalgebra::{DMatrix, DVector};
+//! use disentangle::{FnOracle, Settings, Silent, Status, identify};
 //!
-//! struct Mine;
-//!
-//! impl Oracle for Mine {
-//!     fn input_dim(&self) -> usize {
-//!         2
-//!     }
-//!
-//!     // One point a column of `points`, one value a point.
-//!     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-//!         Ok(DVector::from_fn(points.ncols(), |k, _| {
-//!             let y = (points[(0, k)] - 0.3 * points[(1, k)] + 0.1).tanh();
-//!             (0.8 * y - 0.2).tanh()
-//!         }))
-//!     }
-//! }
-//! # assert_eq!(Mine.values(&DMatrix::zeros(2, 3)).unwrap().len(), 3);
+//! let mut mine = FnOracle::new(2, |x| {
+//!     let y = (x[0] - 0.3 * x[1] + 0.1).tanh();
+//!     (0.8 * y - 0.2).tanh()
+//! });
+//! let solution = identify(&mut mine, &Settings::default(), &mut Silent)?;
+//! # assert_ne!(solution.status, Status::NotIdentified, "{}", solution.reason);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`FnOracle::batch`] takes a closure that answers many points at a time. A type of your own may implement
+//! [`Oracle`] instead: the number of inputs and the values are enough, and it may fail with an error.
+//!
 //! A black box in another language is a [`ProcessOracle`]; what goes over the pipes is told in
-//! [`oracle::protocol`].
+//! [`oracle::process::protocol`].
 //!
 //! # Features
 //!
@@ -115,6 +108,7 @@ pub mod identify;
 pub mod network;
 pub mod oracle;
 pub mod report;
+pub mod stencil;
 #[cfg(feature = "study")]
 pub mod study;
 
@@ -124,7 +118,7 @@ pub use identify::{Settings, Solution, Status, identify};
 pub use nalgebra;
 pub use network::{Activation, Class, Matching, Network};
 pub use oracle::{
-    NetworkOracle, Observer, Oracle, OracleError, ProcessOracle, ProcessSettings, Silent,
+    FnOracle, NetworkOracle, Observer, Oracle, OracleError, ProcessOracle, ProcessSettings, Silent,
 };
 pub use report::Report;
 

@@ -17,11 +17,11 @@ use disentangle::identify::shallow;
 use disentangle::identify::verdict::remedy;
 use disentangle::identify::{Evidence, Pipeline, Settings, Solution, Status, identify};
 use disentangle::network::model::Model;
-use disentangle::network::shallow::{Shallow, ShallowOracle, is_shallow};
+use disentangle::network::shallow::{Shallow, is_shallow};
 use disentangle::network::{FileError, Network, UnknownActivation};
 use disentangle::oracle::{
     Checkpoint, Deadline, Leash, Observer, Oracle, OracleError, ProcessFormat, ProcessOracle,
-    ProcessSettings, Recorded, Stencils, fingerprint,
+    ProcessSettings, Recorded, ShallowOracle, Stencils, fingerprint,
 };
 use disentangle::report::{Report, Widths};
 use indicatif::HumanBytes;

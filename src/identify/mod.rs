@@ -26,13 +26,13 @@ use crate::algebra::rank_one::Ascent;
 use crate::draws;
 use crate::network::{Activation, Network};
 use crate::oracle::design::Design;
+use crate::oracle::views::restricted::Restricted;
 use crate::oracle::{
     Averaged, Deadline, Domain, Found, Meter, Observer, Oracle, OracleError, StageUse,
 };
 use fit::refine::Sample;
 pub(crate) use scalars::family::families;
 use survey::frame::Frame;
-use survey::reduce::Restricted;
 use verdict::certify::Certificate;
 use verdict::outcome::{Outcome, first_identified};
 

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::OracleError;
+use super::error::OracleError;
 
 /// A limit on wall-clock time, and when it is reached.
 #[derive(Clone, Copy, Debug)]

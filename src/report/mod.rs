@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::files::{read_regular, write_atomically};
-use crate::gpu::oracle::BackendRecord;
 use crate::identify::{Settings, Solution, Status};
 use crate::network::Activation;
 use crate::network::model::Model;
+use crate::oracle::BackendRecord;
 
 /// The value of [`Report::schema`] in this version. It changes when a field is taken away or changes
 /// its meaning, not when one is added.

@@ -20,7 +20,7 @@ use crate::algebra::svec::svec_outer;
 use crate::draws;
 use crate::identify::Halt;
 use crate::oracle::Oracle;
-use crate::oracle::stencil::GradientScheme;
+use crate::stencil::GradientScheme;
 
 /// Trials: with 9 of 24 entangled one in a hundred succeeds.
 const TRIALS: usize = 4000;

@@ -20,7 +20,7 @@ use crate::identify::{Evidence, Failure, Halt};
 use crate::network::Network;
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
-use crate::oracle::stencil::HessianScheme;
+use crate::stencil::HessianScheme;
 
 /// Hessians for each dimension of the subspace, where their number is not given.
 const PER_DIMENSION: usize = 6;

@@ -11,7 +11,7 @@ use crate::algebra::linalg::thin_svd;
 use crate::algebra::svec::{smat, svec};
 use crate::identify::Halt;
 use crate::oracle::Oracle;
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// Newton steps towards a small Hessian.
 const STEPS: usize = 8;

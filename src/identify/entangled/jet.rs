@@ -17,7 +17,7 @@ use crate::algebra::symmetric_tensor::Cubic;
 use crate::draws;
 use crate::identify::Halt;
 use crate::oracle::Oracle;
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// Steps tried: the largest, and so many halvings.
 const HALVINGS: usize = 9;

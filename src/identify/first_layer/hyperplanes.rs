@@ -14,8 +14,8 @@ use crate::draws;
 use crate::identify::survey::line::{locate_in_noise, values_along};
 use crate::identify::survey::probe::Landscape;
 use crate::identify::{Evidence, Failure, Halt};
-use crate::oracle::stencil::GradientScheme;
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::GradientScheme;
 
 /// Length of the lines, in natural scales.
 const LENGTH: f64 = 16384.0;

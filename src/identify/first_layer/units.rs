@@ -16,8 +16,8 @@ use crate::draws;
 use crate::identify::survey::line::{Transition, locate};
 use crate::identify::survey::probe::Landscape;
 use crate::identify::{Evidence, Halt};
-use crate::oracle::stencil::GradientScheme;
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::GradientScheme;
 
 /// Length of the first step of a walk away from the other units' hyperplanes: in natural scales and in
 /// distances at which the units are saturated, the longer of the two. Short steps fail: within a few

@@ -10,7 +10,7 @@ use crate::identify::survey::step;
 use crate::identify::{Evidence, Failure, Halt};
 use crate::oracle::Oracle;
 use crate::oracle::hessian_stack::HessianStack;
-use crate::oracle::stencil::HessianScheme;
+use crate::stencil::HessianScheme;
 
 /// First sampling scale, in natural scales; then doubled until the gap is clear.
 const FIRST_SCALE: f64 = 16.0;

@@ -29,7 +29,7 @@ use crate::identify::survey::probe::Landscape;
 use crate::identify::survey::step::{self, Step};
 use crate::identify::{Evidence, Failure, Halt};
 use crate::oracle::Oracle;
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// m1 shows where the singular values of the p(k) fall to this many times their error...
 const NEAR_ERROR: f64 = 100.0;

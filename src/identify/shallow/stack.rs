@@ -13,8 +13,8 @@ use crate::identify::survey::step;
 use crate::identify::{Evidence, Failure, Halt};
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
-use crate::oracle::stencil::HessianScheme;
 use crate::oracle::views::centred::Region;
+use crate::stencil::HessianScheme;
 
 /// Sampling radii of the attempts, relative to the first.
 const RADII: [f64; 4] = [1.0, 2.0, 0.5, 4.0];

@@ -7,11 +7,12 @@ use nalgebra::{DMatrix, DVector};
 use serde_json::json;
 
 use super::probe::{self, Landscape};
-use super::reduce::{self, Restricted};
+use super::reduce;
 use crate::draws;
 use crate::identify::{Evidence, Halt};
 use crate::oracle::Oracle;
-use crate::oracle::stencil::{self, GradientScheme};
+use crate::oracle::views::restricted::Restricted;
+use crate::stencil::{self, GradientScheme};
 
 /// Gradients from which the influence of the inputs is told.
 const GRADIENTS: usize = 24;

@@ -10,9 +10,8 @@ use crate::algebra::linalg::thin_svd;
 use crate::algebra::subspace::largest_gap;
 use crate::draws;
 use crate::identify::{Evidence, Halt};
-use crate::oracle::hessian_stack::{HessianStack, HostStack};
-use crate::oracle::stencil::{self, GradientScheme, HessianScheme};
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::Oracle;
+use crate::stencil::{self, GradientScheme};
 
 /// A fall of the singular values of the gradients by this factor, down to near the noise, is a rank.
 const CLEAR_GAP: f64 = 30.0;
@@ -29,94 +28,6 @@ const CHANGE: f64 = 100.0;
 const NOTABLE: f64 = 1e-3;
 /// A gradient of which less is outside of the range tells nothing new.
 const LEAST_SHARE: f64 = 1e-4;
-
-/// A black box seen on a subspace: y -> f(Q y).
-pub struct Restricted<'a> {
-    inner: &'a mut dyn Oracle,
-    basis: &'a DMatrix<f64>,
-    by_values: bool,
-}
-
-impl<'a> Restricted<'a> {
-    /// `basis` is Q, d x k with orthonormal columns. Derivatives are the oracle's own, at the accuracy
-    /// that it has for them.
-    pub fn new(inner: &'a mut dyn Oracle, basis: &'a DMatrix<f64>) -> Self {
-        Restricted { inner, basis, by_values: false }
-    }
-
-    /// The same, but derivatives are differences of values: for the stages where accuracy decides.
-    pub fn by_values(inner: &'a mut dyn Oracle, basis: &'a DMatrix<f64>) -> Self {
-        Restricted { inner, basis, by_values: true }
-    }
-}
-
-impl Oracle for Restricted<'_> {
-    fn input_dim(&self) -> usize {
-        self.basis.ncols()
-    }
-
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        self.inner.values(&(self.basis * points))
-    }
-
-    fn gradients(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: GradientScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        let (centres, directions) = (self.basis * centres, self.basis * directions);
-        if self.by_values {
-            return stencil::gradients(
-                &mut |x| self.inner.values(x),
-                &centres,
-                &directions,
-                scheme,
-                h,
-            );
-        }
-        self.inner.gradients(&centres, &directions, scheme, h)
-    }
-
-    fn hessians(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: HessianScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        let (centres, directions) = (self.basis * centres, self.basis * directions);
-        if self.by_values {
-            return stencil::hessians(
-                &mut |x| self.inner.values(x),
-                &centres,
-                &directions,
-                scheme,
-                h,
-            );
-        }
-        self.inner.hessians(&centres, &directions, scheme, h)
-    }
-
-    fn hessian_stack(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: HessianScheme,
-        h: f64,
-    ) -> Result<Box<dyn HessianStack>, OracleError> {
-        if self.by_values {
-            return Ok(Box::new(HostStack::new(self.hessians(centres, directions, scheme, h)?)));
-        }
-        let (centres, directions) = (self.basis * centres, self.basis * directions);
-        self.inner.hessian_stack(&centres, &directions, scheme, h)
-    }
-
-    fn hessian_noise(&self, h: f64) -> Option<f64> {
-        if self.by_values { None } else { self.inner.hessian_noise(h) }
-    }
-}
 
 /// Orthonormal basis Q (d x k) of the range of the gradients; the identity where no clear gap shows
 /// that k < d.

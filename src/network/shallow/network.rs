@@ -7,7 +7,6 @@ use rand_distr::StandardNormal;
 
 use crate::network::model::Model;
 use crate::network::{Activation, Class, Network, NetworkError};
-use crate::oracle::{Oracle, OracleError};
 
 /// The parameters of a network with one hidden layer and one output.
 #[derive(Clone, Debug, PartialEq)]
@@ -198,27 +197,6 @@ impl Model for Shallow {
             ("c", self.c.as_slice()),
             ("c0", std::slice::from_ref(&self.c0)),
         ]
-    }
-}
-
-/// Answers values of a [`Shallow`] network and lets nothing else out.
-#[derive(Clone, Debug)]
-pub struct ShallowOracle(Shallow);
-
-impl ShallowOracle {
-    /// Wraps a network.
-    pub fn new(network: Shallow) -> Self {
-        ShallowOracle(network)
-    }
-}
-
-impl Oracle for ShallowOracle {
-    fn input_dim(&self) -> usize {
-        self.0.inputs()
-    }
-
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        Ok(self.0.values(points))
     }
 }
 
