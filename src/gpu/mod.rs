@@ -18,21 +18,36 @@
 //!   replaced when it is lost.
 //! * [`self_test`]: whether an adapter computes what it should.
 
+// Plumbing that the program and the parity tests reach into, in wgpu's terms: out of the documentation.
+#[doc(hidden)]
 pub mod device;
+#[doc(hidden)]
 pub mod forward;
+#[doc(hidden)]
 pub mod forward_double;
+#[doc(hidden)]
 pub mod gradient;
+#[doc(hidden)]
 pub mod gram;
+#[doc(hidden)]
 pub mod hessian_stack;
+#[doc(hidden)]
 pub mod increments;
+#[doc(hidden)]
 pub mod normalise;
 pub mod oracle;
 mod oracle_stack;
+#[doc(hidden)]
 pub mod pace;
+#[doc(hidden)]
 pub mod self_test;
+#[doc(hidden)]
 pub mod shader;
+#[doc(hidden)]
 pub mod stack;
+#[doc(hidden)]
 pub mod stencil;
+#[doc(hidden)]
 pub mod worker;
 
 pub use crate::oracle::{BackendRecord, Precision};

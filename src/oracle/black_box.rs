@@ -2,7 +2,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::error::OracleError;
+use super::error::{OracleError, counted};
 use super::hessian_stack::{HessianStack, HostStack};
 use crate::stencil::{self, GradientScheme, HessianScheme};
 
@@ -28,7 +28,7 @@ pub trait Oracle: Send {
         scheme: GradientScheme,
         h: f64,
     ) -> Result<DMatrix<f64>, OracleError> {
-        stencil::gradients(&mut |x| self.values(x), centres, directions, scheme, h)
+        stencil::gradients(&mut |x| counted(self.values(x)?, x), centres, directions, scheme, h)
     }
 
     /// Hessians in the coordinates of `directions` (d x k) at the columns of `centres` (d x n), step
@@ -40,7 +40,7 @@ pub trait Oracle: Send {
         scheme: HessianScheme,
         h: f64,
     ) -> Result<DMatrix<f64>, OracleError> {
-        stencil::hessians(&mut |x| self.values(x), centres, directions, scheme, h)
+        stencil::hessians(&mut |x| counted(self.values(x)?, x), centres, directions, scheme, h)
     }
 
     /// The Hessians of [`hessians`](Oracle::hessians) as a stack, in memory or wherever the oracle has

@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use super::error::OracleError;
 
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
+
 /// A limit on wall-clock time, and when it is reached.
 #[derive(Clone, Copy, Debug)]
 pub struct Deadline {
@@ -12,13 +14,10 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// `limit` from now on.
-    ///
-    /// # Panics
-    /// If that is beyond what the clock can count, hundreds of years.
+    /// `limit` from now on, but in a century at the latest: clocks do not count for ever.
     #[must_use]
     pub fn after(limit: Duration) -> Self {
-        Deadline { limit, at: Instant::now() + limit }
+        Deadline { limit, at: Instant::now() + limit.min(CENTURY) }
     }
 
     /// When.

@@ -3,7 +3,7 @@
 use std::error::Error;
 use std::time::Duration;
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 
 use super::checkpoint::CheckpointError;
 use super::process::error::ProcessError;
@@ -11,6 +11,7 @@ use super::process::error::ProcessError;
 /// Why an oracle gave no answer. Fatal for the run, but for the [limits](OracleError::is_limit), which
 /// end it with a result.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum OracleError {
     /// The answer at a finite point was NaN or infinite.
     #[error(
@@ -83,6 +84,15 @@ impl OracleError {
                 | OracleError::OutsideDomain { .. }
         )
     }
+}
+
+/// Refuses more or fewer values than `points` has columns.
+pub(super) fn counted(
+    values: DVector<f64>,
+    points: &DMatrix<f64>,
+) -> Result<DVector<f64>, OracleError> {
+    let (asked, found) = (points.ncols(), values.len());
+    if asked == found { Ok(values) } else { Err(OracleError::Count { asked, found }) }
 }
 
 /// Refuses answers, equally many for each column of `points`, that are not finite. A stencil over a

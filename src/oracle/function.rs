@@ -3,7 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::black_box::Oracle;
-use super::error::OracleError;
+use super::error::{OracleError, counted};
 
 /// Values of f at the columns of a matrix.
 type Batch<'f> = dyn FnMut(&DMatrix<f64>) -> DVector<f64> + Send + 'f;
@@ -43,10 +43,6 @@ impl Oracle for FnOracle<'_> {
     }
 
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        let values = (self.batch)(points);
-        if values.len() != points.ncols() {
-            return Err(OracleError::Count { asked: points.ncols(), found: values.len() });
-        }
-        Ok(values)
+        counted((self.batch)(points), points)
     }
 }

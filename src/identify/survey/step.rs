@@ -8,6 +8,7 @@ use crate::oracle::{Oracle, OracleError};
 /// Steps tried: `largest` times 2^-k, k = 0 .. this.
 const HALVINGS: usize = 12;
 /// Queries a centre in the choice of a step.
+#[cfg(feature = "study")]
 pub const QUERIES: u64 = 4 * (HALVINGS as u64 + 1) + 1;
 
 /// A step and what it is worth.

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 /// Why a process gave no answer.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ProcessError {
     /// Points of dimension zero.
     #[error("needs points of at least one coordinate")]
