@@ -20,6 +20,7 @@ const NODES_PER_CALL: usize = 1 << 15;
 
 /// How gradients are differenced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum GradientScheme {
     /// [f(x+hv) - f(x-hv)] / 2h.
     Central2,
@@ -29,6 +30,7 @@ pub enum GradientScheme {
 
 /// How Hessians are differenced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum HessianScheme {
     /// [f(x+hv+hw) - f(x+hv) - f(x+hw) + f(x)] / h^2.
     Forward,

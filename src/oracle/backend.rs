@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 /// Where the stencils run.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Backend {
     /// A real GPU if there is one, else the CPU.
     #[default]
@@ -31,6 +32,7 @@ impl Backend {
 
 /// What was asked for and what did the work.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct BackendRecord {
     /// What was asked for.
     pub requested: Backend,
@@ -64,6 +66,7 @@ impl BackendRecord {
 /// The arithmetic of a kernel.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Precision {
     /// f32 on a GPU, which every adapter has and which the stencil kernels are made for; f64 on the CPU.
     #[default]

@@ -19,6 +19,7 @@ const F32_ROUNDING: f64 = f32::EPSILON as f64 / 2.0;
 /// A precision that the CPU does not compute in, or not with this network.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the CPU back end cannot compute in {}: {reason}", precision.name())]
+#[non_exhaustive]
 pub struct PrecisionRefused {
     /// What was asked for.
     pub precision: Precision,

@@ -73,7 +73,6 @@ pub struct Report {
 
 /// A sum and its parts, in the order in which the stages were first entered.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[non_exhaustive]
 pub struct ByStage<T> {
     /// The sum.
     pub total: T,
