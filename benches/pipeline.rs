@@ -1,4 +1,4 @@
-//! The speed of the parts that cost most, and of one whole run: `cargo bench`.
+//! The speed of the parts that cost most, and of one whole run: `cargo bench --workspace`.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -10,12 +10,10 @@ use disentangle::algebra::svec::svec_outer;
 use disentangle::draws;
 use disentangle::identify::{Settings, Status, identify};
 use disentangle::network::{Activation, Class, Network};
-use disentangle::oracle::stencil::HessianScheme;
 use disentangle::oracle::{NetworkOracle, Oracle, Silent};
+use disentangle::stencil::HessianScheme;
+use disentangle_benches::SHAPES;
 use nalgebra::DMatrix;
-
-/// (d, m0, m1)
-const SHAPES: [(usize, usize, usize); 3] = [(32, 32, 6), (64, 64, 8), (100, 100, 10)];
 
 fn network(dims: (usize, usize, usize)) -> Network {
     Network::random(dims, Class::Paper, Activation::Tanh, 1).expect("a network")

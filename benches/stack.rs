@@ -1,18 +1,19 @@
 //! The fused Hessian stack against the plain one, and its rate in stencil evaluations a core-second.
 //!
-//! `cargo bench --bench stack -- rates` prints the rates alone, by the CPU time of this process:
+//! `cargo bench -p disentangle-benches --bench stack -- rates` prints the rates alone, by the CPU time of this process:
 //! other load hardly matters to them.
 
+use std::convert::Infallible;
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use disentangle::fused::{hessian_stack_f32, hessian_stack_f64};
 use disentangle::network::{Activation, Class, Network};
-use disentangle::oracle::stencil::{self, HessianScheme};
+use disentangle::stencil::{self, HessianScheme};
+use disentangle_benches::SHAPES;
 use nalgebra::DMatrix;
 
-const SHAPES: [(usize, usize, usize); 3] = [(32, 32, 6), (64, 64, 8), (100, 100, 10)];
 const STEP: f64 = 0.1;
 
 /// A network, `n` centres and the coordinate directions.
@@ -42,8 +43,10 @@ impl Setting {
     }
 
     fn plain(&self, scheme: HessianScheme) -> DMatrix<f64> {
-        let mut values = |x: &DMatrix<f64>| Ok(self.network.values(x));
-        stencil::hessians(&mut values, &self.centres, &self.directions, scheme, STEP).unwrap()
+        let mut values = |x: &DMatrix<f64>| Ok::<_, Infallible>(self.network.values(x));
+        let (centres, directions) = (&self.centres, &self.directions);
+        let Ok(plain) = stencil::hessians(&mut values, centres, directions, scheme, STEP);
+        plain
     }
 }
 

@@ -65,49 +65,61 @@
 //! # A black box of your own
 //!
 //! ```
-//! use disentangle::{Oracle, OracleError};
-//! use nalgebra::{DMatrix, DVector};
+//! use disentangle::{FnOracle, Settings, Silent, Status, identify};
 //!
-//! struct Mine;
-//!
-//! impl Oracle for Mine {
-//!     fn input_dim(&self) -> usize {
-//!         2
-//!     }
-//!
-//!     // One point a column of `points`, one value a point.
-//!     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-//!         Ok(DVector::from_fn(points.ncols(), |k, _| {
-//!             let y = (points[(0, k)] - 0.3 * points[(1, k)] + 0.1).tanh();
-//!             (0.8 * y - 0.2).tanh()
-//!         }))
-//!     }
-//! }
-//! # assert_eq!(Mine.values(&DMatrix::zeros(2, 3)).unwrap().len(), 3);
+//! let mut mine = FnOracle::new(2, |x| {
+//!     let y = (x[0] - 0.3 * x[1] + 0.1).tanh();
+//!     (0.8 * y - 0.2).tanh()
+//! });
+//! let solution = identify(&mut mine, &Settings::default(), &mut Silent)?;
+//! # assert_ne!(solution.status, Status::NotIdentified, "{}", solution.reason);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
+//! [`FnOracle::batch`] takes a closure that answers many points at a time. A type of your own may implement
+//! [`Oracle`] instead: the number of inputs and the values are enough, and it may fail with an error.
+//!
 //! A black box in another language is a [`ProcessOracle`]; what goes over the pipes is told in
-//! [`oracle::protocol`].
+//! [`oracle::process::protocol`].
+//!
+//! # Features
+//!
+//! | feature | what |
+//! |---|---|
+//! | `cli`, on by default | the program `disentangle`, and with it the two others |
+//! | `gpu` | the GPU back end, [`gpu`] |
+//! | `study` | sweeps over random networks, [`study`] |
+//!
+//! The library needs none of them: `disentangle = { version = "0.1", default-features = false }` leaves out half of the
+//! dependencies.
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
 pub mod algebra;
+// What the program, the benchmarks and the tests share with the library; nothing to build on.
+#[doc(hidden)]
 pub mod draws;
+#[doc(hidden)]
 pub mod files;
 pub mod fused;
+#[cfg(feature = "gpu")]
 pub mod gpu;
 pub mod identify;
 pub mod network;
 pub mod oracle;
 pub mod report;
 pub mod stage;
+pub mod stencil;
+#[cfg(feature = "study")]
 pub mod study;
 
 pub use algebra::rank_one::Ascent;
 pub use identify::{IdentifyError, Settings, Solution, Status, identify};
+/// Matrices and vectors in the signatures are its.
+pub use nalgebra;
 pub use network::{Activation, Class, Matching, Network};
 pub use oracle::{
-    NetworkOracle, Observer, Oracle, OracleError, ProcessOracle, ProcessSettings, Silent,
+    FnOracle, NetworkOracle, Observer, Oracle, OracleError, ProcessOracle, ProcessSettings, Silent,
 };
 pub use report::Report;
 

@@ -6,9 +6,6 @@
 
 // ---- Derived.
 
-/// Singular values below this share of the largest are rounding, and the columns dependent: some 500 eps, as the inner
-/// products of a few hundred terms have.
-pub(crate) const COLUMNS_DEPENDENT: f64 = 1e-13;
 /// Singular values below this share of the largest are left out where weights are found by least squares: the matrix
 /// itself is computed, with errors of up to that size.
 pub(crate) const WEIGHTS_CUTOFF: f64 = 1e-12;
@@ -18,8 +15,5 @@ pub(crate) const LEAST_DIVISOR: f64 = 1e-300;
 
 // ---- Search effort.
 
-/// Columns of a block of a Gram matrix, fixed so that its rounding is. Larger blocks leave less to do in parallel, smaller
-/// ones repeat reads.
-pub(crate) const GRAM_BLOCK: usize = 256;
 /// Pairs of random combinations of the matrices to be diagonalised jointly, of which the best counts. More are slower.
 pub(crate) const DIAGONALISATION_PAIRS: usize = 8;

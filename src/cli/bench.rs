@@ -18,8 +18,8 @@ use disentangle::gpu::{
 };
 use disentangle::identify;
 use disentangle::network::{Activation, Class, Network};
-use disentangle::oracle::stencil::HessianScheme;
 use disentangle::oracle::{NetworkOracle, Oracle, Silent};
+use disentangle::stencil::HessianScheme;
 use nalgebra::DMatrix;
 use serde::Serialize;
 use serde_json::json;

@@ -18,11 +18,11 @@ use disentangle::identify::{
     Evidence, IdentifyError, Pipeline, Remedy, Settings, Solution, Status, identify,
 };
 use disentangle::network::model::Model;
-use disentangle::network::shallow::{Shallow, ShallowOracle, is_shallow};
+use disentangle::network::shallow::{Shallow, is_shallow};
 use disentangle::network::{FileError, Network, UnknownActivation};
 use disentangle::oracle::{
     Checkpoint, Deadline, Leash, Observer, Oracle, ProcessFormat, ProcessOracle, ProcessSettings,
-    Recorded, Stencils, fingerprint,
+    Recorded, ShallowOracle, Stencils, fingerprint,
 };
 use disentangle::report::{Report, Widths};
 use indicatif::HumanBytes;

@@ -1,5 +1,5 @@
 //! The Hessian stack of a network that we evaluate ourselves: the stencils of
-//! [`stencil`](crate::oracle::stencil), node by node, at O(m0 m1) a node instead of O(d m0 + m0 m1).
+//! [`stencil`](crate::stencil), node by node, at O(m0 m1) a node instead of O(d m0 + m0 m1).
 //!
 //! With z = A^T x - theta taken once a centre and A^T v_i once a stack, a node's pre-activation is
 //! z + h (p A^T v_j + q A^T v_i). Each base point x + h p v_j is visited once, and from there a node
@@ -25,7 +25,7 @@ use pulp::Simd;
 use rayon::prelude::*;
 
 use crate::network::{Activation, Network};
-use crate::oracle::stencil::HessianScheme;
+use crate::stencil::HessianScheme;
 use kernel::Kernel;
 use pattern::Pattern;
 use unit::{Erf, Inner, Outer, Tanh};
@@ -118,7 +118,7 @@ impl<T: Real> pulp::WithSimd for Elementwise<'_, T> {
 
 /// svec's of the Hessians of `network` along the columns of `directions` (d x k) at the columns of
 /// `centres` (d x n), differenced by `scheme` with step `h`: a k(k+1)/2 x n matrix, as
-/// [`stencil::hessians`](crate::oracle::stencil::hessians) makes from
+/// [`stencil::hessians`](crate::stencil::hessians) makes from
 /// [`Network::values`](crate::network::Network::values), up to rounding.
 ///
 /// Rounding enters relative to the *changes* of f over a step, O(h), not to f itself: an entry's

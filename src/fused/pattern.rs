@@ -4,7 +4,7 @@
 use pulp::Simd;
 
 use super::vector::{Real, Vector};
-use crate::oracle::stencil::HessianScheme;
+use crate::stencil::HessianScheme;
 
 /// The nodes of a scheme. With F(p, q) = f(x + h (p v_j + q v_i)), an *axis* change is
 /// F(m, 0) - F(0, 0) and a *pair* change F(p, q) - F(p, 0).

@@ -1,9 +1,11 @@
+use std::convert::Infallible;
+
 use nalgebra::DVector;
 
 use super::*;
 use crate::algebra::svec::smat;
 use crate::network::Class;
-use crate::oracle::stencil;
+use crate::stencil;
 
 const SCHEMES: [HessianScheme; 4] = [
     HessianScheme::Forward,
@@ -24,7 +26,9 @@ fn plain(
     scheme: HessianScheme,
     h: f64,
 ) -> DMatrix<f64> {
-    stencil::hessians(&mut |x| Ok(network.values(x)), centres, directions, scheme, h).unwrap()
+    let mut values = |x: &DMatrix<f64>| Ok::<_, Infallible>(network.values(x));
+    let Ok(hessians) = stencil::hessians(&mut values, centres, directions, scheme, h);
+    hessians
 }
 
 /// A bound, to first order in the rounding errors, on how far an entry of the fused stack in T is
@@ -172,12 +176,12 @@ fn best_errors_in_f32(activation: Activation, scheme: HessianScheme) -> [(f64, f
     let mut single = |points: &DMatrix<f64>| {
         let values =
             points.column_iter().map(|x| f64::from(value_in_f32(&network, &x.map(|x| x as f32))));
-        Ok(DVector::from_iterator(points.ncols(), values))
+        Ok::<_, Infallible>(DVector::from_iterator(points.ncols(), values))
     };
     let mut best = [(f64::INFINITY, 0.0); 2];
     for h in STEPS {
         let fused = hessian_stack_f32(&network, &centres, &identity, scheme, h).cast::<f64>();
-        let plain = stencil::hessians(&mut single, &centres, &identity, scheme, h).unwrap();
+        let Ok(plain) = stencil::hessians(&mut single, &centres, &identity, scheme, h);
         for (best, stack) in best.iter_mut().zip([fused, plain]) {
             let error = worst(stack);
             if error < best.0 {

@@ -21,6 +21,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Why the GPU gave no answer.
 #[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum GpuError {
     /// No adapter at all, or none of that name.
     #[error("no GPU adapter{}; adapters present: {present:?}", wanted.as_ref().map_or(String::new(), |name| format!(" named like {name:?}")))]
@@ -64,6 +65,7 @@ pub enum GpuError {
 
 /// What is known of an adapter without opening it.
 #[derive(Clone, Debug, Serialize)]
+#[non_exhaustive]
 pub struct AdapterRecord {
     /// The adapter's name.
     pub name: String,
@@ -86,6 +88,7 @@ pub struct AdapterRecord {
 
 /// The limits of an adapter that matter here, in bytes.
 #[derive(Clone, Copy, Debug, Serialize)]
+#[non_exhaustive]
 pub struct AdapterLimits {
     /// Largest buffer binding.
     pub binding: u64,
@@ -296,14 +299,17 @@ impl Gpu {
         }
         Ok(())
     }
+}
 
+/// What the kernels and the tests of them need. It speaks wgpu's types, which may change with any version.
+#[doc(hidden)]
+impl Gpu {
     /// Destroys the device, as a crash of the driver would: for tests of the recovery.
     pub fn lose(&self) {
         self.device.destroy();
     }
 
     /// Replaces `right` by `wrong` in every kernel compiled from now on: a parity harness must notice.
-    #[doc(hidden)]
     pub fn break_kernels(&mut self, right: &str, wrong: &str) {
         self.defect = Some((right.to_owned(), wrong.to_owned()));
     }

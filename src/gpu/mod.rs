@@ -18,60 +18,42 @@
 //!   replaced when it is lost.
 //! * [`self_test`]: whether an adapter computes what it should.
 
+// Plumbing that the program and the parity tests reach into, in wgpu's terms: out of the documentation.
+#[doc(hidden)]
 pub mod device;
+#[doc(hidden)]
 pub mod forward;
+#[doc(hidden)]
 pub mod forward_double;
+#[doc(hidden)]
 pub mod gradient;
+#[doc(hidden)]
 pub mod gram;
+#[doc(hidden)]
 pub mod hessian_stack;
+#[doc(hidden)]
 pub mod increments;
+#[doc(hidden)]
 pub mod normalise;
 pub mod oracle;
 mod oracle_stack;
+#[doc(hidden)]
 pub mod pace;
+#[doc(hidden)]
 pub mod self_test;
+#[doc(hidden)]
 pub mod shader;
+#[doc(hidden)]
 pub mod stack;
+#[doc(hidden)]
 pub mod stencil;
+#[doc(hidden)]
 pub mod worker;
 
-use serde::{Deserialize, Serialize};
-
+pub use crate::oracle::{BackendRecord, Precision};
 pub use device::{AdapterRecord, Gpu, GpuError, adapters};
-pub use oracle::{BackendRecord, GpuOracle};
+pub use oracle::GpuOracle;
 pub use stack::Stack;
-
-/// The arithmetic of a kernel.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Precision {
-    /// f32 on a GPU, which every adapter has and which the stencil kernels are made for; f64 on the CPU.
-    #[default]
-    Auto,
-    /// 32-bit floats.
-    F32,
-    /// 64-bit floats, on a GPU where the adapter has `SHADER_F64`.
-    F64,
-    /// Single values in pairs of 32-bit floats, on a GPU, and stencils in 32-bit floats. Refused, with
-    /// the reason, where the compiler breaks it.
-    DoubleF32,
-}
-
-impl Precision {
-    /// All of them, in the order of the help.
-    pub const ALL: [Precision; 4] =
-        [Precision::Auto, Precision::F32, Precision::F64, Precision::DoubleF32];
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Precision::Auto => "auto",
-            Precision::F32 => "f32",
-            Precision::F64 => "f64",
-            Precision::DoubleF32 => "double-f32",
-        }
-    }
-}
 
 /// The two kinds of number that a kernel can be compiled for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -3,86 +3,22 @@
 use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector};
-use serde::{Deserialize, Serialize};
 
 use super::device::{Gpu, GpuError, adapters};
 use super::increments::Increments;
 use super::oracle_stack::{OracleStack, Recipe};
 use super::self_test::{double_f32_test, self_test};
 use super::worker::Worker;
-use super::{Precision, Real, forward_double, gradient, hessian_stack};
-use crate::fused;
-use crate::network::{Activation, Network};
+use super::{Real, forward_double, gradient, hessian_stack};
+use crate::network::Network;
 use crate::oracle::hessian_stack::{HessianStack, HostStack};
-use crate::oracle::stencil::{self, GradientScheme, HessianScheme};
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::{Answer, Oracle, OracleError, Precision, PrecisionRefused, Question, View};
+use crate::stencil::{self, GradientScheme, HessianScheme};
+
+pub use crate::oracle::{Backend, BackendRecord, CpuOracle};
 
 /// Relative error of a Hessian of the stencil kernels, in roundings. *Measured* by the parity tests.
 const HESSIAN_ROUNDINGS: f64 = 16.0;
-
-/// The same of the fused stack, in roundings over a step's share of a unit. *Measured* by the test below:
-/// the median Hessian has a fifth of it, the worst usually about all, and many times that where the
-/// second derivative happens to vanish.
-const FUSED_ROUNDINGS: f64 = 16.0;
-
-/// Where the stencils run.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Backend {
-    /// A real GPU if there is one, else the CPU.
-    #[default]
-    Auto,
-    /// The CPU.
-    Cpu,
-    /// A GPU, a software one too; an error if there is none.
-    Gpu,
-}
-
-impl Backend {
-    /// All of them, in the order of the help.
-    pub const ALL: [Backend; 3] = [Backend::Auto, Backend::Cpu, Backend::Gpu];
-
-    /// The name on the command line.
-    pub fn name(self) -> &'static str {
-        match self {
-            Backend::Auto => "auto",
-            Backend::Cpu => "cpu",
-            Backend::Gpu => "gpu",
-        }
-    }
-}
-
-/// What was asked for and what did the work.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BackendRecord {
-    /// What was asked for.
-    pub requested: Backend,
-    /// What did the work: `cpu` or `gpu`.
-    pub executed: Backend,
-    /// The adapter's name, with a GPU.
-    pub adapter: Option<String>,
-    /// The precision of the stencils.
-    pub precision: Precision,
-    /// Devices lost and replaced.
-    pub lost_devices: u64,
-    /// Hessians that the CPU computed all the same: steps too wide for the closed forms, or a network
-    /// too large for the kernels.
-    pub on_cpu: u64,
-}
-
-impl BackendRecord {
-    /// Values in f64 on the CPU, or of a process: nothing was chosen among.
-    pub fn cpu() -> Self {
-        BackendRecord {
-            requested: Backend::Cpu,
-            executed: Backend::Cpu,
-            adapter: None,
-            precision: Precision::F64,
-            lost_devices: 0,
-            on_cpu: 0,
-        }
-    }
-}
 
 /// A network on whichever back end was chosen.
 #[derive(Debug)]
@@ -91,14 +27,6 @@ pub enum ChosenOracle {
     Cpu(Box<CpuOracle>),
     /// On a GPU.
     Gpu(Box<GpuOracle>),
-}
-
-/// A network whose values come from the CPU in f64, and whose Hessian stencils are differences of them,
-/// or in f32 the fused stack ([`fused`]).
-#[derive(Debug)]
-pub struct CpuOracle {
-    network: Network,
-    record: BackendRecord,
 }
 
 /// A network whose Hessian stencils come from a GPU, and whose values come from the CPU in f64, or from
@@ -143,15 +71,8 @@ impl ChosenOracle {
     /// What was asked for and what does the work.
     pub fn record(&self) -> BackendRecord {
         match self {
-            ChosenOracle::Cpu(cpu) => cpu.record.clone(),
+            ChosenOracle::Cpu(cpu) => cpu.record().clone(),
             ChosenOracle::Gpu(gpu) => gpu.record(),
-        }
-    }
-
-    fn inner(&mut self) -> &mut dyn Oracle {
-        match self {
-            ChosenOracle::Cpu(cpu) => cpu.as_mut(),
-            ChosenOracle::Gpu(gpu) => gpu.as_mut(),
         }
     }
 }
@@ -161,71 +82,6 @@ impl ChosenOracle {
 fn may_have_gpu() -> bool {
     let nodes = ["/dev/dri", "/dev/nvidia0", "/dev/nvidiactl", "/dev/kfd", "/dev/dxg"];
     !cfg!(target_os = "linux") || nodes.iter().any(|node| std::path::Path::new(node).exists())
-}
-
-impl CpuOracle {
-    /// Puts a network on the CPU; in f32 not one with a layer of erf.
-    pub fn new(
-        network: Network,
-        requested: Backend,
-        precision: Precision,
-    ) -> Result<Self, GpuError> {
-        let erf = [network.g, network.h].contains(&Activation::Erf);
-        let precision = match precision {
-            Precision::Auto | Precision::F64 => Ok(Precision::F64),
-            Precision::F32 if !erf => Ok(Precision::F32),
-            Precision::F32 => Err((
-                "a layer of erf has no addition theorem, and differences of its \
-                                   values in f32 are too noisy",
-                precision,
-            )),
-            Precision::DoubleF32 => Err(("it has 64-bit floats, which are better", precision)),
-        };
-        let precision = precision.map_err(|(reason, asked)| GpuError::Precision {
-            adapter: "the CPU back end".to_owned(),
-            precision: asked.name(),
-            reason: reason.to_owned(),
-        })?;
-        let record = BackendRecord { requested, precision, ..BackendRecord::cpu() };
-        Ok(CpuOracle { network, record })
-    }
-}
-
-impl Oracle for CpuOracle {
-    fn input_dim(&self) -> usize {
-        self.network.a.nrows()
-    }
-
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        Ok(self.network.values(points))
-    }
-
-    fn hessians(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: HessianScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        if self.record.precision == Precision::F32 {
-            let network = &self.network;
-            let stack = fused::hessian_stack_f32(network, centres, directions, scheme, h);
-            return Ok(stack.map(f64::from));
-        }
-        stencil::hessians(&mut |x| Ok(self.network.values(x)), centres, directions, scheme, h)
-    }
-
-    // A unit a sees a step along one of d directions as h |a| / sqrt d; the changes are rounded, and
-    // what is left of them is a second difference.
-    fn hessian_noise(&self, h: f64) -> Option<f64> {
-        if self.record.precision != Precision::F32 {
-            return None;
-        }
-        let (d, m0, _) = self.network.dims();
-        let halved = if self.network.g == Activation::Sigmoid { 0.5 } else { 1.0 };
-        let slope = halved * self.network.a.norm() / ((d * m0) as f64).sqrt();
-        Some(FUSED_ROUNDINGS * Real::F32.epsilon() / (h * slope))
-    }
 }
 
 impl GpuOracle {
@@ -298,6 +154,22 @@ impl GpuOracle {
         self.record.on_cpu += centres.ncols() as u64;
         let network = &self.worker.network;
         stencil::hessians(&mut |x| Ok(network.values(x)), centres, directions, scheme, h)
+    }
+}
+
+impl From<GpuError> for OracleError {
+    fn from(error: GpuError) -> Self {
+        OracleError::Backend(Box::new(error))
+    }
+}
+
+impl From<PrecisionRefused> for GpuError {
+    fn from(refused: PrecisionRefused) -> Self {
+        GpuError::Precision {
+            adapter: "the CPU back end".to_owned(),
+            precision: refused.precision.name(),
+            reason: refused.reason.to_owned(),
+        }
     }
 }
 
@@ -382,57 +254,27 @@ impl Oracle for GpuOracle {
         Ok(Box::new(HostStack::new(self.hessians_on_cpu(centres, directions, scheme, h)?)))
     }
 
+    fn keeps_stacks(&self) -> bool {
+        true
+    }
+
     fn hessian_noise(&self, _: f64) -> Option<f64> {
         Some(HESSIAN_ROUNDINGS * self.worker.real.epsilon())
     }
 }
 
-impl Oracle for ChosenOracle {
-    fn input_dim(&self) -> usize {
+impl View for ChosenOracle {
+    fn inner(&self) -> &dyn Oracle {
         match self {
-            ChosenOracle::Cpu(cpu) => cpu.input_dim(),
-            ChosenOracle::Gpu(gpu) => gpu.input_dim(),
+            ChosenOracle::Cpu(cpu) => cpu.as_ref(),
+            ChosenOracle::Gpu(gpu) => gpu.as_ref(),
         }
     }
 
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        self.inner().values(points)
-    }
-
-    fn gradients(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: GradientScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        self.inner().gradients(centres, directions, scheme, h)
-    }
-
-    fn hessians(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: HessianScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        self.inner().hessians(centres, directions, scheme, h)
-    }
-
-    fn hessian_stack(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: HessianScheme,
-        h: f64,
-    ) -> Result<Box<dyn HessianStack>, OracleError> {
-        self.inner().hessian_stack(centres, directions, scheme, h)
-    }
-
-    fn hessian_noise(&self, h: f64) -> Option<f64> {
+    fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
         match self {
-            ChosenOracle::Cpu(cpu) => cpu.hessian_noise(h),
-            ChosenOracle::Gpu(gpu) => gpu.hessian_noise(h),
+            ChosenOracle::Cpu(cpu) => question.ask(cpu.as_mut()),
+            ChosenOracle::Gpu(gpu) => question.ask(gpu.as_mut()),
         }
     }
 }
@@ -440,46 +282,8 @@ impl Oracle for ChosenOracle {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Class;
+    use crate::identify;
     use crate::oracle::Silent;
-    use crate::{draws, identify};
-
-    /// What the CPU says of the noise of its f32 stack against what it is, by the same stack in f64.
-    #[test]
-    fn the_noise_of_the_cpus_f32_stack_is_as_stated() {
-        for activation in [Activation::Tanh, Activation::Sigmoid] {
-            for dims in [(8, 8, 3), (30, 30, 5), (64, 24, 8)] {
-                let network = Network::random(dims, Class::General, activation, 5).unwrap();
-                let (backend, precision) = (Backend::Cpu, Precision::F32);
-                let mut oracle = CpuOracle::new(network.clone(), backend, precision).unwrap();
-                let eye = DMatrix::identity(dims.0, dims.0);
-                let scheme = HessianScheme::Polarised;
-                for (scale, h) in [(1.0, 1e-2), (16.0, 1e-3), (16.0, 1e-2), (16.0, 1e-1)] {
-                    let mut rng = draws::stream(1, "noise", 0);
-                    let centres = draws::gaussian(&mut rng, dims.0, 64) * scale;
-                    let found = oracle.hessians(&centres, &eye, scheme, h).unwrap();
-                    let exact = fused::hessian_stack_f64(&network, &centres, &eye, scheme, h);
-                    let largest = exact.column_iter().map(|h| h.norm()).fold(0.0, f64::max);
-                    let mut errors: Vec<f64> = found
-                        .column_iter()
-                        .zip(exact.column_iter())
-                        .filter(|(_, exact)| exact.norm() > 1e-12 * largest)
-                        .map(|(found, exact)| (found - exact).norm() / exact.norm())
-                        .collect();
-                    errors.sort_by(f64::total_cmp);
-                    let stated = oracle.hessian_noise(h).unwrap();
-                    let (median, worst) = (errors[errors.len() / 2], errors[errors.len() - 1]);
-                    println!(
-                        "{activation} {dims:?} scale {scale} h {h}: median {:.2}, worst {:.2} of \
-                         the stated {stated:.1e}",
-                        median / stated,
-                        worst / stated
-                    );
-                    assert!(median < stated, "{dims:?} {scale} {h}");
-                }
-            }
-        }
-    }
 
     #[test]
     fn a_network_is_identified_from_the_cpus_f32_stack() {
@@ -494,17 +298,5 @@ mod tests {
         let solution = identify::identify(&mut oracle, &settings, &mut Silent).unwrap();
         assert_eq!(solution.status, identify::Status::Identified, "{}", solution.reason);
         assert_eq!(solution.widths, Some((10, 5)));
-    }
-
-    #[test]
-    fn the_cpu_refuses_what_it_cannot_answer_well() {
-        let erf = Network::random((3, 4, 2), Class::General, Activation::Erf, 1).unwrap();
-        let tanh = Network::random((3, 4, 2), Class::General, Activation::Tanh, 1).unwrap();
-        let new =
-            |network: &Network, precision| CpuOracle::new(network.clone(), Backend::Cpu, precision);
-        assert!(new(&erf, Precision::F32).is_err());
-        assert!(new(&tanh, Precision::DoubleF32).is_err());
-        assert!(new(&erf, Precision::Auto).unwrap().hessian_noise(0.1).is_none());
-        assert_eq!(new(&tanh, Precision::F32).unwrap().record.precision, Precision::F32);
     }
 }

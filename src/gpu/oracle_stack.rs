@@ -15,7 +15,7 @@ use super::{Gpu, GpuError, normalise};
 use crate::algebra::linalg::thin_svd;
 use crate::oracle::OracleError;
 use crate::oracle::hessian_stack::HessianStack;
-use crate::oracle::stencil::HessianScheme;
+use crate::stencil::HessianScheme;
 
 /// Error of an entry of the Gram matrix of unit vectors, in roundings. *Measured* by the parity tests: at
 /// most 3.5.

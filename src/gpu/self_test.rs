@@ -7,7 +7,7 @@ use super::shader::Source;
 use super::{Real, Stack, forward, forward_double, hessian_stack};
 use crate::draws;
 use crate::network::{Activation, Class, Network};
-use crate::oracle::stencil::HessianScheme;
+use crate::stencil::HessianScheme;
 use nalgebra::DMatrix;
 
 /// Relative error allowed, in roundings.

@@ -17,7 +17,7 @@ use super::pace::{Pace, first_piece, pipelined};
 use super::stencil::{MOST_BYTES, MOST_CENTRES};
 use super::{Real, normalise};
 use crate::network::Network;
-use crate::oracle::stencil::HessianScheme;
+use crate::stencil::HessianScheme;
 
 /// Hessians on the device.
 #[derive(Debug)]

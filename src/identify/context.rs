@@ -4,8 +4,8 @@ use nalgebra::{DMatrix, DVector};
 
 use super::evidence::Evidence;
 use super::survey::landscape::Landscape;
-use super::survey::reduce::Restricted;
 use crate::oracle::views::centred::Centred;
+use crate::oracle::views::restricted::Restricted;
 use crate::oracle::{Deadline, Oracle};
 
 /// What a stage is given.

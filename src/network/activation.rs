@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 /// A smooth sigmoidal activation phi, applied componentwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Activation {
     /// Hyperbolic tangent, range (-1, 1), odd.
     Tanh,

@@ -8,6 +8,7 @@ use super::{Activation, Network};
 impl Network {
     /// The same function with every sigmoid layer rewritten as a tanh layer; its signs are then the
     /// plain ones of an odd activation. Layers of tanh and erf are left alone.
+    #[must_use]
     pub fn centred(&self) -> Network {
         let mut network = self.clone();
         if self.g == Activation::Sigmoid {
@@ -21,6 +22,7 @@ impl Network {
 
     /// The same function with the activations `g` and `h`. `None` if a layer cannot be rewritten so:
     /// only tanh and sigmoid are each other's rewriting.
+    #[must_use]
     pub fn with_activations(&self, g: Activation, h: Activation) -> Option<Network> {
         let possible = |from, to| from == to || (from != Activation::Erf && to != Activation::Erf);
         if !possible(self.g, g) || !possible(self.h, h) {

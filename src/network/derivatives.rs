@@ -30,12 +30,14 @@ impl Network {
     }
 
     /// Gradient of f at x, length d.
+    #[must_use]
     pub fn gradient(&self, x: &DVector<f64>) -> DVector<f64> {
         let at = self.forward_at(x);
         &self.a * at.z.map(|z| self.g.slope(z)).component_mul(&at.p)
     }
 
     /// Hessian of f at x, d x d.
+    #[must_use]
     pub fn hessian(&self, x: &DVector<f64>) -> DMatrix<f64> {
         let at = self.forward_at(x);
         let inner = at.z.map(|z| self.g.curvature(z)).component_mul(&at.p);

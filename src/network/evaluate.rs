@@ -40,6 +40,7 @@ impl Network {
     ///
     /// # Panics
     /// If `points` does not have d rows.
+    #[must_use]
     pub fn values(&self, points: &DMatrix<f64>) -> DVector<f64> {
         let (d, _, _) = self.dims();
         assert_eq!(points.nrows(), d, "points need {d} coordinates");
@@ -54,6 +55,7 @@ impl Network {
     }
 
     /// f at one point.
+    #[must_use]
     pub fn value(&self, x: &[f64]) -> f64 {
         self.values(&DMatrix::from_column_slice(x.len(), 1, x))[0]
     }

@@ -9,6 +9,7 @@ use crate::files::{read_regular, write_atomically};
 
 /// A network file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FileError {
     /// The operating system would not give the file.
     #[error("cannot read {}: {source}", path.display())]

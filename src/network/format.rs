@@ -23,6 +23,7 @@ const NAMES_SHOWN: usize = 12;
 
 /// Bytes that are not a network of two hidden layers.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum FormatError {
     /// The container itself is damaged, or something else altogether.
     #[error("not a safetensors file: {0}")]

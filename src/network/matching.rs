@@ -16,6 +16,7 @@ const SEED: u64 = 0x6d61_7463_6869_6e67;
 
 /// How far a network is from the truth, see [`Network::matching`].
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct Matching<N = Network> {
     /// Whether (d, m0, m1) are the same.
     pub widths_match: bool,
@@ -54,6 +55,7 @@ impl<N> Matching<N> {
     }
 
     /// Whether the networks are the same up to `tolerance`, in parameters and in outputs.
+    #[must_use]
     pub fn within(&self, tolerance: f64) -> bool {
         let small = |error: Option<f64>| error.is_some_and(|error| error <= tolerance);
         small(self.parameter_error) && small(self.output_error)
@@ -66,6 +68,7 @@ impl Network {
     /// second by (b_l, tau_l, c_l).
     ///
     /// Cost: O(n^3 + n^2 d) for n units with d inputs, each layer.
+    #[must_use]
     pub fn matching(&self, other: &Network) -> Matching {
         let widths_match = self.dims() == other.dims();
         let converted = other.with_activations(self.g, self.h);

@@ -19,6 +19,7 @@ impl Network {
     /// added). `None` where f is constant and no unit is left.
     ///
     /// Cost: O(m0^2 d + m1^2 m0), as often as a reduction makes another one possible.
+    #[must_use]
     pub fn minimal(&self) -> Option<Network> {
         let mut network = self.clone();
         loop {

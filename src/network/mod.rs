@@ -48,6 +48,7 @@ pub struct Network {
 
 /// Parameters that do not make up a network.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum NetworkError {
     /// A dimension is zero.
     #[error("a network needs d, m0, m1 >= 1, got {0}-{1}-{2}")]
@@ -120,6 +121,7 @@ impl Network {
     }
 
     /// All parameters as one vector: A, theta, B, tau, c (column-major), c0.
+    #[must_use]
     pub fn to_vector(&self) -> DVector<f64> {
         let entries = self
             .a
@@ -137,6 +139,7 @@ impl Network {
     ///
     /// # Panics
     /// If the length is not [`parameter_count`](Self::parameter_count).
+    #[must_use]
     pub fn with_vector(&self, parameters: &DVector<f64>) -> Network {
         assert_eq!(parameters.len(), self.parameter_count());
         let (d, m0, m1) = self.dims();

@@ -15,6 +15,7 @@ const LARGEST: usize = 1 << 27;
 
 /// How the parameters of a random network are distributed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum Class {
     /// The class of Fornasier, Klock and Rauchensteiner (Constr. Approx. 55, 2022): unit Gaussian
     /// columns a_i and b_l, shifts N(0, 0.05) (the variance), c = 1, c0 = 0.

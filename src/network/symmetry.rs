@@ -70,6 +70,7 @@ impl Network {
     /// its edge. "The largest weight is positive" is on its edge for weights as plain as (1, -1).
     /// The numbers cos k are linearly independent over the algebraic numbers (Lindemann and
     /// Weierstrass), so that weights which are simple numbers never are on the edge of this one.
+    #[must_use]
     pub fn canonical(&self) -> Network {
         let mut network = self.clone();
         let (_, m0, m1) = self.dims();

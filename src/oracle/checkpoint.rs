@@ -11,6 +11,12 @@
 //! u64 checksum   of the three, and of the checksum before
 //! ```
 //!
+//! The answer is what was asked for, at one point after the other: values, or directional derivatives,
+//! or Hessians as svec's. Where the black box keeps its Hessians to itself, as a GPU does, the answer to
+//! the question for a stack of them is their norms, one f64 each, in one record: enough to notice a stack
+//! that comes back otherwise. What kind of question it was is a part of the key, so that no answer
+//! passes for one of another kind: a log in which Hessians of a GPU were recorded themselves is refused.
+//!
 //! A record is written by one call as soon as the black box has answered: a process that is killed
 //! leaves whole records and at most one torn one, which is cut off. The hashes tell accidents from
 //! one another; they are no protection against forgery.
@@ -36,6 +42,7 @@ const SYNC: Duration = Duration::from_secs(2);
 
 /// A checkpoint that cannot be used.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum CheckpointError {
     /// The operating system would not read or write it.
     #[error("cannot use the checkpoint {}: {source}", path.display())]

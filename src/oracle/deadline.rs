@@ -2,7 +2,9 @@
 
 use std::time::{Duration, Instant};
 
-use super::OracleError;
+use super::error::OracleError;
+
+const CENTURY: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
 /// A limit on wall-clock time, and when it is reached.
 #[derive(Clone, Copy, Debug)]
@@ -12,12 +14,10 @@ pub struct Deadline {
 }
 
 impl Deadline {
-    /// `limit` from now on.
-    ///
-    /// # Panics
-    /// If that is beyond what the clock can count, hundreds of years.
+    /// `limit` from now on, but in a century at the latest: clocks do not count for ever.
+    #[must_use]
     pub fn after(limit: Duration) -> Self {
-        Deadline { limit, at: Instant::now() + limit }
+        Deadline { limit, at: Instant::now() + limit.min(CENTURY) }
     }
 
     /// When.
@@ -26,6 +26,7 @@ impl Deadline {
     }
 
     /// Is it over?
+    #[must_use]
     pub fn passed(&self) -> bool {
         Instant::now() >= self.at
     }

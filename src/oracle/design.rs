@@ -11,6 +11,7 @@ use crate::draws;
 /// How points are spread around a centre.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Design {
     /// Uniform on the sphere of the radius.
     #[default]

@@ -2,8 +2,8 @@
 
 use nalgebra::DMatrix;
 
+use super::error::OracleError;
 use crate::algebra::linalg::thin_svd;
-use crate::oracle::OracleError;
 
 /// N Hessians as svec's of D entries, the columns of a matrix that need not be in this memory.
 ///

@@ -4,13 +4,16 @@ use std::time::Instant;
 
 use nalgebra::{DMatrix, DVector};
 
-use super::{Deadline, Oracle, OracleError, finite};
-use crate::oracle::hessian_stack::HessianStack;
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
+use super::black_box::Oracle;
+use super::deadline::Deadline;
+use super::error::{OracleError, finite};
+use super::question::{Answer, Question, Wanted};
+use super::view::View;
 use crate::stage::Stage;
 
 /// What an [`Observer`] is told.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub struct Progress {
     /// The stage under way.
     pub stage: Stage,
@@ -28,6 +31,7 @@ pub struct Progress {
 ///
 /// The run learns nothing from having shown it: a study, which knows the truth, measures it.
 #[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
 pub enum Found<'a> {
     /// The space in which rank-one matrices are looked for.
     Subspace {
@@ -71,6 +75,7 @@ impl Observer for Silent {
 
 /// What one stage used.
 #[derive(Clone, Debug)]
+#[non_exhaustive]
 pub struct StageUse {
     /// Which.
     pub stage: Stage,
@@ -117,6 +122,7 @@ impl<'a> Meter<'a> {
     }
 
     /// The same; no query passes after `deadline`, if there is one.
+    #[must_use]
     pub fn until(self, deadline: Option<Deadline>) -> Self {
         Meter { deadline, ..self }
     }
@@ -219,77 +225,31 @@ impl<'a> Meter<'a> {
     }
 }
 
-impl Oracle for Meter<'_> {
-    fn input_dim(&self) -> usize {
-        self.inner.input_dim()
+impl View for Meter<'_> {
+    fn inner(&self) -> &dyn Oracle {
+        &*self.inner
     }
 
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        if points.ncols() == 0 {
-            return Ok(DVector::zeros(0));
+    // Stencils pass through whole, so that the oracle behind may do better than values. What a stack
+    // computes again later are the stencils booked here: they count once.
+    fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
+        let asked = question.points.ncols();
+        if asked == 0 && matches!(question.wanted, Wanted::Values) {
+            return Ok(Answer::of_values(DVector::zeros(0)));
         }
-        let count = points.ncols() as u64;
-        self.allow(count)?;
-        let values = self.inner.values(points)?;
-        self.book(count);
-        if values.len() != points.ncols() {
-            return Err(OracleError::Count { asked: points.ncols(), found: values.len() });
+        let queries = question.queries();
+        self.allow(queries)?;
+        let answer = question.ask(self.inner)?;
+        self.book(queries);
+        let (numbers, rows) = match &answer {
+            Answer::Numbers(numbers) => (numbers.as_slice(), question.rows()),
+            Answer::Stack(stack) => (stack.norms(), 1),
+        };
+        if numbers.len() != rows * asked {
+            return Err(OracleError::Count { asked, found: numbers.len() / rows.max(1) });
         }
-        finite(values.as_slice(), points)?;
+        finite(numbers, question.points)?;
         self.report();
-        Ok(values)
-    }
-
-    // Stencils pass through to the inner oracle whole, so that it may do better than values.
-    fn gradients(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: GradientScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        let count = scheme.queries(directions.ncols()) * centres.ncols() as u64;
-        self.allow(count)?;
-        let gradients = self.inner.gradients(centres, directions, scheme, h)?;
-        self.book(count);
-        finite(gradients.as_slice(), centres)?;
-        self.report();
-        Ok(gradients)
-    }
-
-    fn hessians(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: HessianScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        let count = scheme.queries(directions.ncols()) * centres.ncols() as u64;
-        self.allow(count)?;
-        let hessians = self.inner.hessians(centres, directions, scheme, h)?;
-        self.book(count);
-        finite(hessians.as_slice(), centres)?;
-        self.report();
-        Ok(hessians)
-    }
-
-    // What a stack computes again later are these stencils: they count once.
-    fn hessian_stack(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: HessianScheme,
-        h: f64,
-    ) -> Result<Box<dyn HessianStack>, OracleError> {
-        let count = scheme.queries(directions.ncols()) * centres.ncols() as u64;
-        self.allow(count)?;
-        let stack = self.inner.hessian_stack(centres, directions, scheme, h)?;
-        self.book(count);
-        finite(stack.norms(), centres)?;
-        Ok(stack)
-    }
-
-    fn hessian_noise(&self, h: f64) -> Option<f64> {
-        self.inner.hessian_noise(h)
+        Ok(answer)
     }
 }

@@ -4,9 +4,11 @@ use std::time::Instant;
 
 use nalgebra::{DMatrix, DVector};
 
+use super::black_box::Oracle;
 use super::checkpoint::{Checkpoint, Hash};
-use super::{Oracle, OracleError, finite};
-use crate::oracle::stencil::{self, GradientScheme, HessianScheme};
+use super::error::{OracleError, finite};
+use super::question::{Answer, Question, Wanted};
+use super::view::View;
 
 /// Seconds of work between two records.
 const SLICE: f64 = 0.25;
@@ -27,29 +29,31 @@ pub enum Stencils {
 ///
 /// A deterministic run over this oracle thus repeats itself up to where it was cut off, and goes on.
 ///
+/// A stack that `inner` [keeps elsewhere](Oracle::keeps_stacks) stays there, and only the norms of its
+/// Hessians are recorded. It is computed again when the run is repeated, without a query, and must come
+/// back with the same norms.
+///
 /// # Errors
-/// [`OracleError::Checkpoint`] if another question is asked than the one recorded. Answers that are
-/// not finite are errors and are not recorded: they may be asked once more.
+/// [`OracleError::Checkpoint`] if another question is asked than the one recorded, or a stack comes back
+/// as another one. Answers that are not finite are errors and are not recorded: they may be asked once
+/// more.
 pub struct Recorded<'a> {
     inner: &'a mut dyn Oracle,
     checkpoint: Checkpoint,
     stencils: Stencils,
     /// Columns of the next slice, by kind of question.
-    slices: [usize; Question::KINDS],
+    slices: [usize; KINDS],
 }
 
 impl<'a> Recorded<'a> {
     /// Wraps `inner`.
     pub fn new(inner: &'a mut dyn Oracle, checkpoint: Checkpoint, stencils: Stencils) -> Self {
-        Recorded { inner, checkpoint, stencils, slices: [1; Question::KINDS] }
+        Recorded { inner, checkpoint, stencils, slices: [1; KINDS] }
     }
 
-    /// One answer a column of `points`: recorded ones first, then new ones.
-    fn answer(
-        &mut self,
-        question: Question<'_>,
-        points: &DMatrix<f64>,
-    ) -> Result<DMatrix<f64>, OracleError> {
+    /// One answer a point, in numbers: recorded ones first, then new ones.
+    fn numbers(&mut self, question: Question<'_>) -> Result<DMatrix<f64>, OracleError> {
+        let points = question.points;
         let (rows, total) = (question.rows(), points.ncols());
         let mut answers = Vec::with_capacity(rows * total);
         let mut done = 0;
@@ -59,140 +63,112 @@ impl<'a> Recorded<'a> {
             if let Some(record) = self.checkpoint.next()? {
                 let count = record.numbers.len() / rows;
                 let fits = count * rows == record.numbers.len() && (1..=left).contains(&count);
-                if !fits || question.key(&points.columns(done, count).into_owned()) != record.key {
+                let some = || points.columns(done, count).into_owned();
+                if !fits || key(question.at(&some())) != record.key {
                     return Err(self.checkpoint.diverged().into());
                 }
                 answers.extend(record.numbers);
                 done += count;
                 continue;
             }
-            let slice = &mut self.slices[question.kind()];
+            let slice = &mut self.slices[kind(question.wanted)];
             let count = left.min(*slice);
             let part = points.columns(done, count).into_owned();
             let begun = Instant::now();
-            let found = question.ask(self.inner, &part)?;
+            let found = question.at(&part).ask(self.inner)?.into_numbers(count)?;
             let speed = count as f64 / begun.elapsed().as_secs_f64().max(1e-9);
             *slice = ((SLICE * speed) as usize).clamp(1, slice.saturating_mul(GROWTH));
             if found.len() != count * rows {
                 return Err(OracleError::Count { asked: count, found: found.len() / rows });
             }
-            finite(&found, &part)?;
-            self.checkpoint.append(question.key(&part), &found)?;
-            answers.extend(found);
+            finite(found.as_slice(), &part)?;
+            self.checkpoint.append(key(question.at(&part)), found.as_slice())?;
+            answers.extend(found.iter());
             done += count;
         }
         Ok(DMatrix::from_vec(rows, total, answers))
     }
-}
 
-/// What can be asked at points, each by itself. A new kind of question is a new variant.
-#[derive(Clone, Copy)]
-enum Question<'q> {
-    Values,
-    Gradients(&'q DMatrix<f64>, GradientScheme, f64),
-    Hessians(&'q DMatrix<f64>, HessianScheme, f64),
-}
-
-impl Question<'_> {
-    const KINDS: usize = 3;
-
-    fn kind(&self) -> usize {
-        match self {
-            Question::Values => 0,
-            Question::Gradients(..) => 1,
-            Question::Hessians(..) => 2,
+    /// A stack where `inner` keeps it, and its norms in the record.
+    fn stack(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
+        let key = key(question);
+        let record = self.checkpoint.next()?;
+        if record.as_ref().is_some_and(|record| record.key != key) {
+            return Err(self.checkpoint.diverged().into());
         }
-    }
-
-    /// Numbers that answer it at one point.
-    fn rows(&self) -> usize {
-        match self {
-            Question::Values => 1,
-            Question::Gradients(directions, ..) => directions.ncols(),
-            Question::Hessians(directions, ..) => directions.ncols() * (directions.ncols() + 1) / 2,
+        let stack = question.ask(self.inner)?.into_stack();
+        let (asked, found) = (question.points.ncols(), stack.norms().len());
+        if found != asked {
+            return Err(OracleError::Count { asked, found });
         }
-    }
-
-    /// Hash of all that the answer depends on.
-    fn key(&self, points: &DMatrix<f64>) -> u64 {
-        let mut hash = Hash::default();
-        let matrix = |hash: &mut Hash, matrix: &DMatrix<f64>| {
-            hash.words([matrix.nrows() as u64, matrix.ncols() as u64]);
-            hash.numbers(matrix.as_slice());
-        };
-        hash.words([self.kind() as u64]);
-        match self {
-            Question::Values => {}
-            Question::Gradients(directions, scheme, h) => {
-                matrix(&mut hash, directions);
-                hash.words([*scheme as u64, h.to_bits()]);
-            }
-            Question::Hessians(directions, scheme, h) => {
-                matrix(&mut hash, directions);
-                hash.words([*scheme as u64, h.to_bits()]);
-            }
+        finite(stack.norms(), question.points)?;
+        match record {
+            None => self.checkpoint.append(key, stack.norms())?,
+            Some(record) if record.numbers == stack.norms() => {}
+            Some(_) => return Err(self.checkpoint.diverged().into()),
         }
-        matrix(&mut hash, points);
-        hash.end()
-    }
-
-    /// The answers, column after column.
-    fn ask(&self, oracle: &mut dyn Oracle, points: &DMatrix<f64>) -> Result<Vec<f64>, OracleError> {
-        Ok(match *self {
-            Question::Values => oracle.values(points)?.data.into(),
-            Question::Gradients(directions, scheme, h) => {
-                oracle.gradients(points, directions, scheme, h)?.data.into()
-            }
-            Question::Hessians(directions, scheme, h) => {
-                oracle.hessians(points, directions, scheme, h)?.data.into()
-            }
-        })
+        Ok(Answer::Stack(stack))
     }
 }
 
-impl Oracle for Recorded<'_> {
-    fn input_dim(&self) -> usize {
-        self.inner.input_dim()
+impl View for Recorded<'_> {
+    fn inner(&self) -> &dyn Oracle {
+        &*self.inner
     }
 
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        let values = self.answer(Question::Values, points)?;
-        Ok(DVector::from_vec(values.data.into()))
+    fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
+        if self.stencils == Stencils::Values {
+            return question.by_values(&mut |points| {
+                let values = self.numbers(Question::values(points))?;
+                Ok(DVector::from_vec(values.data.into()))
+            });
+        }
+        let stack = matches!(question.wanted, Wanted::Stack(..));
+        let some = question.rows() > 0 && question.points.ncols() > 0;
+        if stack && some && self.inner.keeps_stacks() {
+            return self.stack(question);
+        }
+        Ok(Answer::Numbers(self.numbers(question.in_numbers())?))
     }
 
-    fn gradients(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: GradientScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        match self.stencils {
-            Stencils::Inner => self.answer(Question::Gradients(directions, scheme, h), centres),
-            Stencils::Values => {
-                stencil::gradients(&mut |x| self.values(x), centres, directions, scheme, h)
-            }
+    fn differences(&self) -> bool {
+        self.stencils == Stencils::Values
+    }
+}
+
+const KINDS: usize = 4;
+
+/// The number of a kind of question, a part of its [`key`].
+fn kind(wanted: Wanted<'_>) -> usize {
+    match wanted {
+        Wanted::Values => 0,
+        Wanted::Gradients(..) => 1,
+        Wanted::Hessians(..) => 2,
+        Wanted::Stack(..) => 3,
+    }
+}
+
+/// Hash of all that the answer depends on.
+fn key(question: Question<'_>) -> u64 {
+    let mut hash = Hash::default();
+    let matrix = |hash: &mut Hash, matrix: &DMatrix<f64>| {
+        hash.words([matrix.nrows() as u64, matrix.ncols() as u64]);
+        hash.numbers(matrix.as_slice());
+    };
+    hash.words([kind(question.wanted) as u64]);
+    match question.wanted {
+        Wanted::Values => {}
+        Wanted::Gradients(directions, scheme, h) => {
+            matrix(&mut hash, directions);
+            hash.words([scheme as u64, h.to_bits()]);
+        }
+        Wanted::Hessians(directions, scheme, h) | Wanted::Stack(directions, scheme, h) => {
+            matrix(&mut hash, directions);
+            hash.words([scheme as u64, h.to_bits()]);
         }
     }
-
-    fn hessians(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: HessianScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        match self.stencils {
-            Stencils::Inner => self.answer(Question::Hessians(directions, scheme, h), centres),
-            Stencils::Values => {
-                stencil::hessians(&mut |x| self.values(x), centres, directions, scheme, h)
-            }
-        }
-    }
-
-    fn hessian_noise(&self, h: f64) -> Option<f64> {
-        self.inner.hessian_noise(h)
-    }
+    matrix(&mut hash, question.points);
+    hash.end()
 }
 
 #[cfg(test)]
@@ -204,7 +180,9 @@ mod tests {
     use super::*;
     use crate::draws;
     use crate::network::{Activation, Class, Network};
-    use crate::oracle::{CheckpointError, NetworkOracle};
+    use crate::oracle::checkpoint::CheckpointError;
+    use crate::oracle::network::NetworkOracle;
+    use crate::stencil::{GradientScheme, HessianScheme};
 
     /// Counts what it is asked, and fails after so many points.
     struct Mortal {

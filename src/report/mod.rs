@@ -8,10 +8,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::files::{read_regular, write_atomically};
-use crate::gpu::oracle::BackendRecord;
 use crate::identify::{Settings, Solution, Status};
 use crate::network::Activation;
 use crate::network::model::Model;
+use crate::oracle::BackendRecord;
 
 /// The value of [`Report::schema`] in this version. It changes when a field is taken away or changes
 /// its meaning, not when one is added.
@@ -82,6 +82,7 @@ pub struct ByStage<T> {
 
 /// Limits on a run and its result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Tolerances {
     /// Largest [`Report::parameter_error_bound`] of an identified network.
     pub parameter_error_bound: f64,
@@ -93,6 +94,7 @@ pub struct Tolerances {
 
 /// A report that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum ReportError {
     /// The operating system would not give the file.
     #[error("cannot read {}: {source}", path.display())]

@@ -7,6 +7,7 @@ use crate::files::{check_writable, read_regular, write_atomically};
 
 /// A document that does not take a table.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum InsertError {
     /// The operating system would not give the file.
     #[error("cannot read {}: {source}", path.display())]

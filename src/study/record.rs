@@ -121,6 +121,7 @@ impl Key {
 
 /// Records that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum RecordError {
     /// The operating system would not give the file.
     #[error("cannot read {}: {source}", path.display())]

@@ -21,10 +21,11 @@ use crate::algebra::svec::smat;
 use crate::draws;
 use crate::identify::survey::step;
 use crate::network::Activation;
-use crate::network::shallow::{Shallow, ShallowOracle};
+use crate::network::shallow::Shallow;
+use crate::oracle::ShallowOracle;
 use crate::oracle::design::Design;
-use crate::oracle::stencil::HessianScheme;
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::HessianScheme;
 
 /// d = m.
 pub const SIZE: usize = 20;

@@ -11,6 +11,7 @@ use super::run::run;
 
 /// Why a sweep stopped before its end. What was finished is on disk.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum SweepError {
     /// A record could not be stored.
     #[error(transparent)]

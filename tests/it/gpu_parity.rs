@@ -20,8 +20,8 @@ use disentangle::gpu::{
 use disentangle::identify;
 use disentangle::network::{Activation, Class, Network};
 use disentangle::oracle::hessian_stack::{HessianStack, HostStack};
-use disentangle::oracle::stencil::{GradientScheme, HessianScheme};
 use disentangle::oracle::{Oracle, Silent};
+use disentangle::stencil::{GradientScheme, HessianScheme};
 use nalgebra::DMatrix;
 
 /// Roundings allowed for each term of a sum.

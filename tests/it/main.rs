@@ -9,6 +9,7 @@ mod hard;
 #[cfg(unix)]
 mod identify;
 mod large_stack;
+mod library;
 #[cfg(unix)]
 mod malformed;
 mod outside_the_class;

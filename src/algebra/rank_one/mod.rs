@@ -22,6 +22,7 @@ use tolerances::{ASCENT_ARRIVED, ASCENT_STEPS, GAMMA, LIMIT_ARRIVED, LIMIT_STEPS
 /// Which ascent is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Ascent {
     /// Projected spectral-norm ascent M <- P_W(M + gamma u u^T), of the paper.
     #[default]

@@ -24,7 +24,7 @@ use crate::algebra::svec::svec_outer;
 use crate::draws;
 use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
-use crate::oracle::stencil::GradientScheme;
+use crate::stencil::GradientScheme;
 
 /// A partition of directions, and how sure it is.
 #[derive(Clone, Debug)]

@@ -27,7 +27,7 @@ use crate::identify::failure::{Failure, Halt};
 use crate::network::Network;
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
-use crate::oracle::stencil::HessianScheme;
+use crate::stencil::HessianScheme;
 
 /// What to sample and to look for.
 #[derive(Clone, Copy, Debug)]

@@ -15,7 +15,7 @@ use crate::algebra::linalg::thin_svd;
 use crate::algebra::svec::{smat, svec};
 use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// argmin |M y + b| over |x + y| <= radius: `m` is n x d, `b` has length n, x and y length d.
 pub fn step_in_ball(

@@ -18,7 +18,7 @@ use crate::algebra::symmetric_tensor::Cubic;
 use crate::draws;
 use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// Derivatives of f at a point, in d dimensions.
 #[derive(Clone, Debug)]

@@ -24,8 +24,8 @@ use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::line::{locate_in_noise, values_along};
 use crate::identify::survey::tolerances::LINE_CELLS;
-use crate::oracle::stencil::GradientScheme;
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::GradientScheme;
 
 /// Scans random lines far out until they show no more units.
 pub fn find_units(cx: &mut Context<'_>) -> Result<Vec<Unit>, Halt> {

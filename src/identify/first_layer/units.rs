@@ -30,8 +30,8 @@ use crate::identify::failure::Halt;
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::line::{Transition, locate};
 use crate::identify::survey::tolerances::{GRADIENT_STEPS, SURE_CHANGE};
-use crate::oracle::stencil::GradientScheme;
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::GradientScheme;
 
 /// Length of the first step of a walk; from the distance `far` on f is constant between hyperplanes.
 fn stride(land: &Landscape, far: f64) -> f64 {

@@ -17,7 +17,7 @@ use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::step;
 use crate::oracle::hessian_stack::HessianStack;
-use crate::oracle::stencil::HessianScheme;
+use crate::stencil::HessianScheme;
 
 /// Hessians of unit Frobenius norm, and where they were taken.
 pub struct Stack {

@@ -38,7 +38,7 @@ use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::unit::Unit;
 use crate::identify::survey::step::{self, Step};
 use crate::oracle::Oracle;
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// Why there are no points for the peel.
 const DEPENDENT: &str = "the units of T cannot be saturated with those of S held: their directions are too \

@@ -18,8 +18,8 @@ use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::step;
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
-use crate::oracle::stencil::HessianScheme;
 use crate::oracle::views::centred::Region;
+use crate::stencil::HessianScheme;
 
 /// Hessians, and what they span.
 pub struct Stack {

@@ -6,7 +6,6 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::landscape::Landscape;
-use super::reduce::Restricted;
 use super::tolerances::{EVEN_INFLUENCE, FRAME_GRADIENTS, LEAST_INFLUENCE, MOST_STRETCH};
 use super::{probe, reduce};
 use crate::draws;
@@ -14,7 +13,8 @@ use crate::identify::context::Context;
 use crate::identify::evidence::Framed;
 use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
-use crate::oracle::stencil::{self, GradientScheme};
+use crate::oracle::views::restricted::Restricted;
+use crate::stencil::{self, GradientScheme};
 
 /// Coordinates y of length k, and what is known of f in them.
 pub struct Frame {

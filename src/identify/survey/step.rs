@@ -7,6 +7,7 @@ use crate::algebra::linalg::rms;
 use crate::oracle::{Oracle, OracleError};
 
 /// Queries a centre in the choice of a step.
+#[cfg(feature = "study")]
 pub const QUERIES: u64 = 4 * (STEP_HALVINGS as u64 + 1) + 1;
 
 /// A step and what it is worth.

@@ -8,6 +8,7 @@ use crate::network::model::Model;
 impl Shallow {
     /// Compares `other` with this network, the truth: units are paired up to sign by (a_i, theta_i, c_i),
     /// so that their relative distances sum to the least possible.
+    #[must_use]
     pub fn matching(&self, other: &Shallow) -> Matching<Shallow> {
         let widths_match = self.dims() == other.dims();
         let converted = other.with_activation(self.phi);

@@ -5,4 +5,4 @@ mod matching;
 mod network;
 
 pub use format::is_shallow;
-pub use network::{Shallow, ShallowOracle};
+pub use network::Shallow;

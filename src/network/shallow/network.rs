@@ -7,7 +7,6 @@ use rand_distr::StandardNormal;
 
 use crate::network::model::Model;
 use crate::network::{Activation, Class, Network, NetworkError};
-use crate::oracle::{Oracle, OracleError};
 
 /// The parameters of a network with one hidden layer and one output.
 #[derive(Clone, Debug, PartialEq)]
@@ -104,6 +103,7 @@ impl Shallow {
 
     /// The same function with the activation `phi`; `None` if it cannot be rewritten so: only tanh and
     /// sigmoid are each other's rewriting, sigma(z) = (1 + tanh(z/2)) / 2.
+    #[must_use]
     pub fn with_activation(&self, phi: Activation) -> Option<Shallow> {
         let Shallow { a, theta, c, c0, .. } = self;
         match (self.phi, phi) {
@@ -197,27 +197,6 @@ impl Model for Shallow {
             ("c", self.c.as_slice()),
             ("c0", std::slice::from_ref(&self.c0)),
         ]
-    }
-}
-
-/// Answers values of a [`Shallow`] network and lets nothing else out.
-#[derive(Clone, Debug)]
-pub struct ShallowOracle(Shallow);
-
-impl ShallowOracle {
-    /// Wraps a network.
-    pub fn new(network: Shallow) -> Self {
-        ShallowOracle(network)
-    }
-}
-
-impl Oracle for ShallowOracle {
-    fn input_dim(&self) -> usize {
-        self.0.inputs()
-    }
-
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        Ok(self.0.values(points))
     }
 }
 

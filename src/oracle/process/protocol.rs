@@ -40,7 +40,9 @@ const FRAME: usize = 1 << 20;
 const LONGEST_LINE: usize = 1 << 20;
 
 /// How numbers are written on the pipes, see the [module](self).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[cfg_attr(feature = "cli", derive(clap::ValueEnum))]
+#[non_exhaustive]
 pub enum ProcessFormat {
     /// A point a line, a value a line.
     #[default]
@@ -130,6 +132,7 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
 
 /// Answers that break the protocol.
 #[derive(Debug, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Malformed {
     /// This is not a number.
     Number(String),

@@ -4,7 +4,10 @@ use nalgebra::{DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
 
 use crate::draws;
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::black_box::Oracle;
+use crate::oracle::error::OracleError;
+use crate::oracle::question::{Answer, Question};
+use crate::oracle::view::View;
 
 /// An oracle whose values are means of values of another one.
 ///
@@ -22,14 +25,8 @@ impl<'a> Averaged<'a> {
     pub fn new(inner: &'a mut dyn Oracle, repeats: usize, apart: f64, rng: ChaCha8Rng) -> Self {
         Averaged { inner, repeats: repeats.max(1), apart, rng }
     }
-}
 
-impl Oracle for Averaged<'_> {
-    fn input_dim(&self) -> usize {
-        self.inner.input_dim()
-    }
-
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+    fn means(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
         if self.repeats == 1 {
             return self.inner.values(points);
         }
@@ -45,22 +42,29 @@ impl Oracle for Averaged<'_> {
     }
 }
 
+impl View for Averaged<'_> {
+    fn inner(&self) -> &dyn Oracle {
+        &*self.inner
+    }
+
+    fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
+        question.by_values(&mut |points| self.means(points))
+    }
+
+    fn differences(&self) -> bool {
+        true
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::oracle::function::FnOracle;
 
     /// The sum of the coordinates plus an error of +-1 that belongs to the point.
-    struct Rough;
-
-    impl Oracle for Rough {
-        fn input_dim(&self) -> usize {
-            2
-        }
-        fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-            let error = |x: f64| 1.0 - 2.0 * f64::from((x.to_bits() >> 3).count_ones() % 2);
-            let of = points.column_iter().map(|x| x.sum() + error(x[0]) * error(x[1]));
-            Ok(DVector::from_iterator(points.ncols(), of))
-        }
+    fn rough(x: &[f64]) -> f64 {
+        let error = |x: f64| 1.0 - 2.0 * f64::from((x.to_bits() >> 3).count_ones() % 2);
+        x[0] + x[1] + error(x[0]) * error(x[1])
     }
 
     #[test]
@@ -68,7 +72,8 @@ mod tests {
         let points = draws::gaussian(&mut draws::stream(1, "test", 0), 2, 50);
         let rms = |repeats| {
             let rng = draws::stream(1, "averaged", 0);
-            let means = Averaged::new(&mut Rough, repeats, 1e-6, rng).values(&points).unwrap();
+            let mut rough = FnOracle::new(2, rough);
+            let means = Averaged::new(&mut rough, repeats, 1e-6, rng).values(&points).unwrap();
             let errors: f64 =
                 points.column_iter().zip(&means).map(|(x, v)| (v - x.sum()).powi(2)).sum();
             (errors / 50.0).sqrt()

@@ -3,9 +3,11 @@
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 
+use crate::oracle::black_box::Oracle;
 use crate::oracle::design::Design;
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::error::OracleError;
+use crate::oracle::question::{Answer, Question};
+use crate::oracle::view::View;
 
 /// A black box with the origin moved: y -> f(centre + y).
 pub struct Centred<'a> {
@@ -18,43 +20,20 @@ impl<'a> Centred<'a> {
     pub fn new(inner: &'a mut dyn Oracle, centre: &'a DVector<f64>) -> Self {
         Centred { inner, centre }
     }
-
-    fn moved(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        shift(points.clone(), self.centre)
-    }
 }
 
-impl Oracle for Centred<'_> {
-    fn input_dim(&self) -> usize {
+impl View for Centred<'_> {
+    fn inner(&self) -> &dyn Oracle {
+        &*self.inner
+    }
+
+    fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
+        let points = shift(question.points.clone(), self.centre);
+        question.at(&points).ask(self.inner)
+    }
+
+    fn inputs(&self) -> usize {
         self.centre.len()
-    }
-
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        self.inner.values(&self.moved(points))
-    }
-
-    fn gradients(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: GradientScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        self.inner.gradients(&self.moved(centres), directions, scheme, h)
-    }
-
-    fn hessians(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: HessianScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        self.inner.hessians(&self.moved(centres), directions, scheme, h)
-    }
-
-    fn hessian_noise(&self, h: f64) -> Option<f64> {
-        self.inner.hessian_noise(h)
     }
 }
 
@@ -80,6 +59,7 @@ impl Region {
     }
 
     /// The same ball with a rim of this width taken off, at most half of the radius.
+    #[must_use]
     pub fn within(&self, rim: f64) -> Region {
         let radius =
             if self.is_bounded() { self.radius - rim.min(0.5 * self.radius) } else { self.radius };

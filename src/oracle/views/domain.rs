@@ -2,8 +2,10 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::oracle::stencil::{GradientScheme, HessianScheme};
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::black_box::Oracle;
+use crate::oracle::error::OracleError;
+use crate::oracle::question::{Answer, Question, Wanted};
+use crate::oracle::view::View;
 
 /// What the triangle inequality may lose to rounding.
 const ROUNDING: f64 = 1e-12;
@@ -78,48 +80,33 @@ impl<'a> Domain<'a> {
     }
 }
 
-impl Oracle for Domain<'_> {
-    fn input_dim(&self) -> usize {
-        self.inner.input_dim()
+impl View for Domain<'_> {
+    fn inner(&self) -> &dyn Oracle {
+        &*self.inner
     }
 
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        self.admit_points(points)?;
-        self.inner.values(points)
-    }
-
-    fn gradients(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: GradientScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        self.admit_stencils(centres, &scheme.offsets(directions, h))?;
-        self.inner.gradients(centres, directions, scheme, h)
-    }
-
-    fn hessians(
-        &mut self,
-        centres: &DMatrix<f64>,
-        directions: &DMatrix<f64>,
-        scheme: HessianScheme,
-        h: f64,
-    ) -> Result<DMatrix<f64>, OracleError> {
-        if directions.ncols() > 0 {
-            self.admit_stencils(centres, &scheme.offsets(directions, h))?;
+    // What a stack computes again later are the nodes admitted here.
+    fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
+        let centres = question.points;
+        match question.wanted {
+            Wanted::Values => self.admit_points(centres)?,
+            Wanted::Gradients(directions, scheme, h) => {
+                self.admit_stencils(centres, &scheme.offsets(directions, h))?;
+            }
+            Wanted::Hessians(directions, scheme, h) | Wanted::Stack(directions, scheme, h) => {
+                if directions.ncols() > 0 {
+                    self.admit_stencils(centres, &scheme.offsets(directions, h))?;
+                }
+            }
         }
-        self.inner.hessians(centres, directions, scheme, h)
-    }
-
-    fn hessian_noise(&self, h: f64) -> Option<f64> {
-        self.inner.hessian_noise(h)
+        question.ask(self.inner)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stencil::{GradientScheme, HessianScheme};
 
     /// Answers by values only, and remembers how far from (1, 0) it was asked.
     #[derive(Default)]

@@ -1,5 +1,6 @@
-//! Black boxes seen through another: about a centre, within a domain, averaged.
+//! Black boxes seen through another: on a subspace, about a centre, within a domain, averaged.
 
 pub(crate) mod averaged;
 pub(crate) mod centred;
 pub(crate) mod domain;
+pub(crate) mod restricted;

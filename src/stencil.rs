@@ -15,13 +15,12 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use crate::oracle::OracleError;
-
 /// Nodes evaluated in one call of the oracle, so that memory stays bounded.
 const NODES_PER_CALL: usize = 1 << 15;
 
 /// How gradients are differenced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum GradientScheme {
     /// [f(x+hv) - f(x-hv)] / 2h.
     Central2,
@@ -31,6 +30,7 @@ pub enum GradientScheme {
 
 /// How Hessians are differenced.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
 pub enum HessianScheme {
     /// [f(x+hv+hw) - f(x+hv) - f(x+hw) + f(x)] / h^2.
     Forward,
@@ -108,6 +108,8 @@ impl HessianScheme {
     pub fn queries(self, k: usize) -> u64 {
         let k = k as u64;
         match self {
+            // Along no direction there is nothing to know.
+            _ if k == 0 => 0,
             HessianScheme::Forward => (k + 1) * (k + 2) / 2,
             HessianScheme::Central => 2 * k * k + 1,
             HessianScheme::Polarised => k * k + k + 1,
@@ -237,18 +239,19 @@ fn polarised(centre: f64, values: &[f64], k: usize, h: f64, svec: &mut [f64]) {
     );
 }
 
-/// Asks for values at the columns of a matrix of points.
-pub type Values<'a> = dyn FnMut(&DMatrix<f64>) -> Result<DVector<f64>, OracleError> + 'a;
+/// Asks for values at the columns of a matrix of points; `E` is what may go wrong, and
+/// [`Infallible`](std::convert::Infallible) for values that are always there.
+pub type Values<'a, E> = dyn FnMut(&DMatrix<f64>) -> Result<DVector<f64>, E> + 'a;
 
 /// Directional derivatives along the columns of `directions` (d x k) at the columns of `centres`
 /// (d x n): a k x n matrix.
-pub fn gradients(
-    f: &mut Values<'_>,
+pub fn gradients<E>(
+    f: &mut Values<'_, E>,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
     scheme: GradientScheme,
     h: f64,
-) -> Result<DMatrix<f64>, OracleError> {
+) -> Result<DMatrix<f64>, E> {
     let (k, multiples) = (directions.ncols(), scheme.multiples());
     let offsets = scheme.offsets(directions, h);
     over_centres(f, centres, &offsets, k, |values, gradient| {
@@ -260,13 +263,13 @@ pub fn gradients(
 
 /// svec's of the Hessians along the columns of `directions` (d x k) at the columns of `centres`
 /// (d x n): a k(k+1)/2 x n matrix.
-pub fn hessians(
-    f: &mut Values<'_>,
+pub fn hessians<E>(
+    f: &mut Values<'_, E>,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
     scheme: HessianScheme,
     h: f64,
-) -> Result<DMatrix<f64>, OracleError> {
+) -> Result<DMatrix<f64>, E> {
     let k = directions.ncols();
     if k == 0 {
         return Ok(DMatrix::zeros(0, centres.ncols()));
@@ -279,13 +282,13 @@ pub fn hessians(
 
 /// Evaluates centre + offset for all offsets of as many centres as fit a call, and lets `assemble`
 /// turn each centre's values into one column of `rows` numbers.
-fn over_centres(
-    f: &mut Values<'_>,
+fn over_centres<E>(
+    f: &mut Values<'_, E>,
     centres: &DMatrix<f64>,
     offsets: &DMatrix<f64>,
     rows: usize,
     assemble: impl Fn(&[f64], &mut [f64]),
-) -> Result<DMatrix<f64>, OracleError> {
+) -> Result<DMatrix<f64>, E> {
     let (d, nodes) = offsets.shape();
     let mut out = DMatrix::zeros(rows, centres.ncols());
     if nodes == 0 {
@@ -309,6 +312,8 @@ fn over_centres(
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+
     use super::*;
     use crate::algebra::svec::smat;
 
@@ -345,7 +350,7 @@ mod tests {
         ])
     }
 
-    fn values(x: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+    fn values(x: &DMatrix<f64>) -> Result<DVector<f64>, Infallible> {
         Ok(DVector::from_iterator(x.ncols(), x.column_iter().map(|x| f(&x.into_owned()))))
     }
 

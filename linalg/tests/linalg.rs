@@ -1,0 +1,68 @@
+//! Each factorisation against what defines it.
+
+use disentangle_linalg::{Cholesky, InverseFactor, complement, dual, gram};
+use nalgebra::{DMatrix, DVector};
+
+fn matrix(n: usize, m: usize) -> DMatrix<f64> {
+    DMatrix::from_fn(n, m, |i, j| ((i * 37 + j * 101 + i * j * 7) % 53) as f64 / 10.0 - 2.6)
+}
+
+#[test]
+fn gram_is_the_product_across_blocks() {
+    let m = matrix(515, 40);
+    assert!((gram(&m) - &m * m.transpose()).amax() < 1e-10);
+}
+
+#[test]
+fn a_matrix_without_rows_has_a_gram_matrix_without_entries() {
+    assert_eq!(gram(&DMatrix::zeros(0, 5)).shape(), (0, 0));
+    assert_eq!(gram(&DMatrix::zeros(3, 0)), DMatrix::zeros(3, 3));
+}
+
+#[test]
+fn both_ways_to_the_inverse_factor_agree_until_one_fails() {
+    let mut m = matrix(6, 40);
+    let (a, b) = (InverseFactor::of_gram(&gram(&m)).unwrap(), InverseFactor::of_rows(&m).unwrap());
+    let inverse = gram(&m).try_inverse().unwrap();
+    let v = DVector::from_fn(6, |i, _| i as f64 - 2.0);
+    for factor in [&a, &b] {
+        assert!((factor.diagonal() - inverse.diagonal()).amax() < 1e-9 * inverse.amax());
+        assert!((factor.inverse() - &inverse).amax() < 1e-9 * inverse.amax());
+        assert!((factor.solve(&v) - &inverse * &v).amax() < 1e-9 * inverse.amax());
+        // |R^-1 e_1 ... e_n|^2 is the trace.
+        let columns = (0..6).map(|k| factor.spread(&DVector::from_fn(6, |i, _| f64::from(i == k))));
+        let trace: f64 = columns.map(|c| c.norm_squared()).sum();
+        assert!((trace - inverse.trace()).abs() < 1e-9 * inverse.trace());
+    }
+    // Two rows that differ by 1e-9: 1e-18 is what the Gram matrix cannot hold.
+    let w = DMatrix::from_fn(1, 40, |_, j| (3.7 * j as f64).sin());
+    let close = m.row(0) + w * 1e-9;
+    m.set_row(1, &close);
+    let inverse = InverseFactor::of_rows(&m).unwrap().diagonal();
+    assert!(inverse[0] > 1e13 && inverse[0].is_finite());
+    let same = m.row(0).into_owned();
+    m.set_row(1, &same);
+    assert!(InverseFactor::of_rows(&m).is_none());
+}
+
+#[test]
+fn dual_inverts_and_complement_is_orthogonal() {
+    let m = matrix(9, 5);
+    let (d, condition) = dual(&m).unwrap();
+    assert!((m.transpose() * d - DMatrix::identity(5, 5)).amax() < 1e-12);
+    assert!(condition >= 1.0);
+    let q = complement(&m);
+    assert_eq!(q.shape(), (9, 4));
+    assert!((m.transpose() * &q).amax() < 1e-12);
+    assert!((q.transpose() * &q - DMatrix::identity(4, 4)).amax() < 1e-12);
+}
+
+#[test]
+fn cholesky_solves() {
+    let m = matrix(6, 20);
+    let g = gram(&m);
+    let cholesky = Cholesky::new(&g).unwrap();
+    let x = DVector::from_fn(6, |i, _| i as f64 - 2.0);
+    assert!((cholesky.solve(&(&g * &x)) - &x).amax() < 1e-9);
+    assert!(Cholesky::new(&-g).is_none());
+}

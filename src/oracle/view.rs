@@ -1,0 +1,107 @@
+//! A black box seen through another: one method for all that can be asked.
+
+use nalgebra::{DMatrix, DVector};
+
+use super::black_box::Oracle;
+use super::error::OracleError;
+use super::hessian_stack::HessianStack;
+use super::question::{Answer, Question, Wanted};
+use crate::stencil::{GradientScheme, HessianScheme};
+
+/// An oracle that stands before another one and looks at, changes or refuses what passes.
+///
+/// It says once what it does with a [`Question`], and is an [`Oracle`] by that: derivatives and stacks
+/// reach the oracle behind it whole, unless the view makes them of values itself.
+pub trait View: Send {
+    /// The oracle behind.
+    fn inner(&self) -> &dyn Oracle;
+
+    /// Answers a question, for a stack by a stack or by the numbers that it is made of.
+    ///
+    /// # Errors
+    /// Those of the oracle behind, unchanged, and the view's own.
+    fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError>;
+
+    /// Number of inputs, that of the oracle behind unless the view changes it.
+    fn inputs(&self) -> usize {
+        self.inner().input_dim()
+    }
+
+    /// Are derivatives differences of values here, whatever the oracle behind can do? Stacks are then in
+    /// memory, and the noise is that of the values.
+    fn differences(&self) -> bool {
+        false
+    }
+}
+
+impl<V: View> Oracle for V {
+    fn input_dim(&self) -> usize {
+        self.inputs()
+    }
+
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        let values = self.ask(Question::values(points))?.into_numbers(points.ncols())?;
+        Ok(DVector::from_vec(values.data.into()))
+    }
+
+    fn gradients(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: GradientScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        let wanted = Wanted::Gradients(directions, scheme, h);
+        self.ask(Question { points: centres, wanted })?.into_numbers(centres.ncols())
+    }
+
+    fn hessians(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        let wanted = Wanted::Hessians(directions, scheme, h);
+        self.ask(Question { points: centres, wanted })?.into_numbers(centres.ncols())
+    }
+
+    fn hessian_stack(
+        &mut self,
+        centres: &DMatrix<f64>,
+        directions: &DMatrix<f64>,
+        scheme: HessianScheme,
+        h: f64,
+    ) -> Result<Box<dyn HessianStack>, OracleError> {
+        let wanted = Wanted::Stack(directions, scheme, h);
+        Ok(self.ask(Question { points: centres, wanted })?.into_stack())
+    }
+
+    fn keeps_stacks(&self) -> bool {
+        !self.differences() && self.inner().keeps_stacks()
+    }
+
+    fn hessian_noise(&self, h: f64) -> Option<f64> {
+        if self.differences() { None } else { self.inner().hessian_noise(h) }
+    }
+}
+
+impl View for Box<dyn Oracle + '_> {
+    fn inner(&self) -> &dyn Oracle {
+        &**self
+    }
+
+    fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
+        question.ask(&mut **self)
+    }
+}
+
+impl View for &mut (dyn Oracle + '_) {
+    fn inner(&self) -> &dyn Oracle {
+        &**self
+    }
+
+    fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
+        question.ask(&mut **self)
+    }
+}
