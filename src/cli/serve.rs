@@ -45,7 +45,7 @@ impl Serve {
             Err(error @ (ServeError::Line { .. } | ServeError::Frame { .. })) => {
                 Err(format!("stdin, {error}").into())
             }
-            Err(ServeError::Io(error)) => Err(error.into()),
+            Err(error) => Err(error.into()),
         }
     }
 }

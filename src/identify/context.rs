@@ -72,3 +72,18 @@ impl<'a> Coordinates<'a> {
         }
     }
 }
+
+/// What `work` makes of a context of its own, and what it wrote down.
+#[cfg(test)]
+pub(crate) fn in_context<T>(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    seed: u64,
+    work: impl FnOnce(&mut Context<'_>) -> T,
+) -> (T, Evidence) {
+    let mut evidence = Evidence::default();
+    let context =
+        &mut Context { f, land, seed, attempt: 0, deadline: None, evidence: &mut evidence };
+    let result = work(context);
+    (result, evidence)
+}

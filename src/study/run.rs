@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::identify::{Evidence, Status};
     use crate::network::{Activation, Ensemble, Network};
+    use crate::oracle::OracleError;
     use crate::study::cell::tests::cell;
     use crate::study::{Deviant, Deviation};
 
@@ -219,7 +220,8 @@ mod tests {
         let panicked = watched(&cell(), 7, |_, _, _| panic!("row {}", 3));
         assert_eq!((panicked.status, panicked.seed), (Ending::Error, 7));
         assert_eq!(panicked.reason, "panic: row 3");
-        let failed = watched(&cell(), 7, |_, _, _| Err(OracleError::Count { asked: 2, found: 1 }));
+        let failed =
+            watched(&cell(), 7, |_, _, _| Err(OracleError::Count { asked: 2, found: 1 }.into()));
         assert_eq!(failed.status, Ending::Error);
         assert_eq!(failed.reason, "the oracle answered 1 values for 2 points");
         assert!(!failed.wrong && failed.m0_found.is_none());

@@ -199,6 +199,8 @@ pub fn search_directions(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::survey::landscape::Landscape;
     use crate::network::{Activation, Ensemble};
     use crate::oracle::{NetworkOracle, OracleError};
 
@@ -230,12 +232,9 @@ mod tests {
             count: None,
             ascent: Ascent::Spectral,
         };
-        let evidence = &mut Evidence::default();
-        let mut search = |estimate: Option<&Network>| {
+        let search = |estimate: Option<&Network>| {
             let mut f = NetworkOracle::new(truth.clone());
-            let (f, land, seed, attempt, deadline) = (&mut f, &land, 1, 0, None);
-            let cx = &mut Context { f, land, seed, attempt, deadline, evidence };
-            search_directions(cx, plan, 2, step, estimate)
+            in_context(&mut f, &land, 1, |cx| search_directions(cx, plan, 2, step, estimate)).0
         };
         // How far each a_i is from the directions, as 1 - |cos|, in order.
         let off = |found: &Search| {

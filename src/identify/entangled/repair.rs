@@ -88,8 +88,10 @@ fn exchanged(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draws;
+    use crate::identify::context::in_context;
+    use crate::identify::survey::landscape::Landscape;
     use crate::network::{Activation, Class};
+    use crate::oracle::NetworkOracle;
 
     #[test]
     fn wrong_units_are_exchanged() {
@@ -97,7 +99,7 @@ mod tests {
         let points = draws::gaussian(&mut draws::stream(2, "repair", 0), 6, 300);
         let sample = Sample { values: truth.values(&points), points };
         let floor = Floor { least: 1e-15, enough: 1e-13 };
-        let evidence = &mut Evidence::default();
+        let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 };
         let mut minima = 0;
         for seed in 0..8 {
             // Where the fit from a wrong start stops short, the exchange goes on.
@@ -105,14 +107,17 @@ mod tests {
             let mut wrong = truth.clone();
             wrong.a.set_column(2, &(draws::unit_vector(rng, 6) * truth.a.column(2).norm()));
             wrong.b.set_column(0, &(draws::unit_vector(rng, 6) * truth.b.column(0).norm()));
-            let (network, rms) =
-                refine::refine(&sample, wrong, floor.least, None, "refine", evidence).unwrap();
+            let (network, ended) = refine::refine(&sample, wrong, floor.least, None).unwrap();
+            let rms = ended.to;
             if rms < floor.enough {
                 continue;
             }
             minima += 1;
-            let found =
-                repair(&sample, Fitted { network, rms }, floor, None, rng, evidence).unwrap();
+            let f = &mut NetworkOracle::new(truth.clone());
+            let (found, _) = in_context(f, &land, seed, |cx| {
+                repair(cx, &sample, Fitted { network, rms }, floor)
+            });
+            let found = found.unwrap();
             assert!(found.rms < floor.enough, "{seed}: {rms} {}", found.rms);
             let error = truth.matching(&found.network).parameter_error.unwrap();
             assert!(error < 1e-9, "{error}");

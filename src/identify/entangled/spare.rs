@@ -221,9 +221,9 @@ mod tests {
             (second, Layer::Second),
             (second_double, Layer::Second),
         ] {
-            assert!(rms_of(&sample, &network) < 1e-14);
+            assert!(rms(&sample.residual(&network)) < 1e-14);
             let less = shrunk(&sample, &network, layer).remove(0);
-            assert!(rms_of(&sample, &less) < 1e-14, "{layer:?}");
+            assert!(rms(&sample.residual(&less)) < 1e-14, "{layer:?}");
             assert!(truth.matching(&less).parameter_error.unwrap() < 1e-13);
         }
     }

@@ -241,6 +241,8 @@ pub(crate) mod tests {
     use rand_chacha::ChaCha8Rng;
 
     use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::survey::landscape::Landscape;
     use crate::network::{Activation, Class, Network};
 
     /// A network whose values have normal errors.
@@ -270,8 +272,7 @@ pub(crate) mod tests {
     fn all_hyperplanes_are_found_in_noise() {
         for (seed, sigma) in [(1, 3e-4), (2, 1e-4), (3, 1e-6)] {
             let (mut f, land) = noisy(seed, sigma);
-            let evidence = &mut Evidence::default();
-            let units = find_units(&mut f, &land, seed, 0, evidence).unwrap();
+            let units = in_context(&mut f, &land, seed, find_units).0.unwrap();
             assert_eq!(units.len(), 6, "{sigma:e}");
             for (a, theta) in f.network.a.column_iter().zip(f.network.theta.iter()) {
                 let near = units.iter().find(|u| 1.0 - u.direction.dot(&a).abs() < 1e-5);
@@ -300,7 +301,7 @@ pub(crate) mod tests {
         for seed in 0..6 {
             let (f, land) = noisy(seed, 1e-3);
             let f = &mut Rounded(f.network);
-            find_units(f, &land, seed, 0, &mut Evidence::default()).unwrap();
+            in_context(f, &land, seed, find_units).0.unwrap();
         }
     }
 
@@ -308,7 +309,7 @@ pub(crate) mod tests {
     fn one_dimension_is_a_failure() {
         let (mut f, land) = noisy(1, 1e-3);
         f.network.a = DMatrix::from_element(1, 6, 1.0);
-        let found = find_units(&mut f, &land, 1, 0, &mut Evidence::default());
+        let found = in_context(&mut f, &land, 1, find_units).0;
         assert!(matches!(found, Err(Halt::Failed(_))));
     }
 }

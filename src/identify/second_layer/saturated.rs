@@ -211,7 +211,9 @@ fn failure(reason: impl Into<String>) -> Halt {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identify::context::in_context;
     use crate::identify::first_layer::hyperplanes::tests::noisy;
+    use crate::identify::second_layer::tolerances::SATURATED_VALUES;
 
     #[test]
     fn the_second_layer_comes_from_saturated_values() {
@@ -229,11 +231,12 @@ mod tests {
                     error: 1e-9,
                 })
                 .collect();
-            let evidence = &mut Evidence::default();
             let tanh = Activation::Tanh;
-            let found =
-                assemble(&mut f, &land, &units, (tanh, tanh), VALUES, seed, 0, None, evidence)
-                    .unwrap();
+            let (found, evidence) = in_context(&mut f, &land, seed, |cx| {
+                assemble(cx, &units, (tanh, tanh), SATURATED_VALUES)
+            });
+            let found = found.unwrap();
+            assert_eq!(evidence.saturated[0].tried.last().map(|tried| tried.m1), Some(2));
             let error = truth.matching(&found).parameter_error.expect("two units");
             assert!(error < 300.0 * sigma, "{sigma:e}: {error:e}");
         }

@@ -63,7 +63,10 @@ mod tests {
     use nalgebra::DVector;
 
     use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::survey::landscape::Landscape;
     use crate::network::{Activation, Class, Network};
+    use crate::oracle::{Oracle, OracleError};
 
     struct Clipped(Network, f64);
 
@@ -83,7 +86,7 @@ mod tests {
             let network = Network::random((5, 5, 2), Class::Paper, Activation::Tanh, seed).unwrap();
             let look = |size: f64| {
                 let mut f = Clipped(network.clone(), size);
-                edge(&mut f, &land, seed, &mut Evidence::default()).unwrap()
+                in_context(&mut f, &land, seed, edge).0.unwrap()
             };
             let (_, at) = look(2.5).expect("an edge");
             assert!((at - 2.5).abs() < 1e-9, "{at}");

@@ -43,6 +43,8 @@ pub fn far(cx: &mut Context<'_>) -> Result<f64, Halt> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::survey::landscape::Landscape;
     use crate::network::{Activation, Class, Network};
     use crate::oracle::NetworkOracle;
 
@@ -50,8 +52,9 @@ mod tests {
     fn one_flat_unit_moves_the_end_out() {
         let mut network = Network::random((6, 6, 2), Class::Paper, Activation::Tanh, 1).unwrap();
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };
-        let end =
-            |network: &Network| far(&mut NetworkOracle::new(network.clone()), &land, 1).unwrap();
+        let end = |network: &Network| {
+            in_context(&mut NetworkOracle::new(network.clone()), &land, 1, far).0.unwrap()
+        };
         let before = end(&network);
         assert!((16.0..512.0).contains(&before), "{before}");
         network.a.column_mut(0).scale_mut(1e-3);

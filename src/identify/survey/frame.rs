@@ -83,6 +83,7 @@ fn stretches(f: &mut dyn Oracle, land: &Landscape, seed: u64) -> Result<DVector<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identify::context::in_context;
     use crate::network::{Activation, Class, Network};
     use crate::oracle::NetworkOracle;
 
@@ -92,7 +93,7 @@ mod tests {
         let see = |network: &Network| {
             let mut f = NetworkOracle::new(network.clone());
             let land = probe::probe(&mut f, 1).unwrap();
-            frame(&mut f, land, 1, &mut Evidence::default()).unwrap()
+            in_context(&mut f, &land, 1, frame).0.unwrap()
         };
         let even = see(&network);
         assert!((even.points.tr_mul(&even.points) - DMatrix::identity(5, 5)).amax() < 1e-12);

@@ -133,6 +133,8 @@ pub fn range(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::survey::landscape::Landscape;
     use crate::network::{Activation, Class, Network};
     use crate::oracle::NetworkOracle;
 
@@ -143,10 +145,10 @@ mod tests {
         network.theta[2] = 2e4;
         let mut f = NetworkOracle::new(network.clone());
         let land = Landscape { scale: 2.0, spread: 1.0, noise_near: 1e-15, noise_growth: 1e-15 };
-        let evidence = &mut Evidence::default();
-        let basis = reduce(&mut f, &land, 1, evidence).unwrap();
-        assert_eq!(basis.ncols(), 6, "{}", evidence.as_json());
-        assert!(evidence.as_json()["reduce"][1]["added"] == 1, "{}", evidence.as_json());
+        let (basis, evidence) = in_context(&mut f, &land, 1, reduce);
+        let basis = basis.unwrap();
+        assert_eq!(basis.ncols(), 6, "{evidence:?}");
+        assert_eq!(evidence.reduce[1].added, Some(1), "{evidence:?}");
         let outside = &network.a - &basis * basis.tr_mul(&network.a);
         for (outside, a) in outside.column_iter().zip(network.a.column_iter()) {
             assert!(outside.norm() < 1e-6 * a.norm(), "{}", outside.norm() / a.norm());
