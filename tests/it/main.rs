@@ -2,6 +2,7 @@
 
 mod common;
 mod entangled;
+mod equivariance;
 mod files;
 mod generate_verify;
 mod gpu_parity;

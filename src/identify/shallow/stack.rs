@@ -128,7 +128,7 @@ pub fn local_stack(
 fn width(space: &Subspace, given: Option<usize>, count: usize, floor: f64) -> Option<usize> {
     let values = &space.singular_values;
     match given {
-        Some(m) => (m < values.len()).then_some(m),
+        Some(m) => (1..values.len()).contains(&m).then_some(m),
         None => {
             let most = (2 * count / 3).min(values.len().saturating_sub(1));
             largest_gap(values, 1..=most, floor).filter(|g| g.ratio > CLEAR_GAP).map(|g| g.rank)
