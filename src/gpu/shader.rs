@@ -178,6 +178,75 @@ mod tests {
         assert_eq!(unroll(text, &[("N", 2)]), "a\nx0 = 0u;\nx1 = 1u;\nb\n");
     }
 
+    /// The text after the workgroup's size and the definitions of `real`.
+    fn own(source: &Source, real: &str) -> String {
+        let head = format!("override WORKGROUP: u32 = 64u;\n{}", include(real));
+        source.text.strip_prefix(&head).expect("size and precision come first").to_owned()
+    }
+
+    #[test]
+    fn a_source_is_precision_constants_and_text_in_this_order() {
+        let text = "fn f() -> u32 { return M; }";
+        for (real, name) in [(Real::F32, "real_f32"), (Real::F64, "real_f64")] {
+            let source = Source::new("f", text, real, &[("M", 3), ("N", 0)]);
+            assert_eq!(source.name, "f");
+            let constants = "const M: u32 = 3u;\nconst N: u32 = 0u;\n";
+            assert_eq!(own(&source, name), format!("{constants}{text}\n"));
+        }
+        assert_eq!(own(&Source::double("f", text, &[]), "real_f32"), format!("{text}\n"));
+    }
+
+    #[test]
+    fn shared_files_stand_where_they_are_included() {
+        let source = Source::new("f", "a\n#include math\nb\n // #include math", Real::F32, &[]);
+        let math = include("math");
+        assert_eq!(own(&source, "real_f32"), format!("a\n{math}\nb\n // #include math\n"));
+    }
+
+    #[test]
+    fn the_rule_is_written_in_the_precision_asked_for() {
+        let rule = |source: Source| {
+            let text = source.text;
+            text.lines().filter(|line| line.starts_with("    real2(")).count()
+                + 100 * text.lines().filter(|line| line.starts_with("    vec4<f32>(")).count()
+        };
+        assert_eq!(rule(Source::new("f", "#include gauss", Real::F32, &[])), 8);
+        assert_eq!(rule(Source::new("f", "#include gauss", Real::F64, &[])), 12);
+        assert_eq!(rule(Source::double("f", "#include gauss", &[])), 1200);
+    }
+
+    #[test]
+    fn loops_of_shared_files_are_written_out_and_empty_ones_vanish() {
+        let constants = [("M", 3), ("N", 0)];
+        assert_eq!(unroll("#for i in N\nx$i;\n#end\ny;", &constants), "y;\n");
+        let two = "#for i in M\n#end\n#for j in M\n$j $i\n#end";
+        assert_eq!(unroll(two, &constants), "0 $i\n1 $i\n2 $i\n");
+    }
+
+    #[test]
+    #[should_panic(expected = "#for over unknown M")]
+    fn a_loop_over_what_is_no_constant_is_refused() {
+        unroll("#for i in M\n#end", &[("N", 2)]);
+    }
+
+    #[test]
+    #[should_panic(expected = "no shaders/shared/maths.wgsl")]
+    fn a_file_that_is_not_there_is_refused() {
+        Source::new("f", "#include maths", Real::F32, &[]);
+    }
+
+    #[test]
+    fn the_parts_of_a_double_sum_to_the_rule() {
+        for ((node, weight), line) in
+            gauss_legendre(12).iter().zip(double_gauss(12).lines().skip(2))
+        {
+            let numbers = line.trim().trim_start_matches("vec4<f32>(").trim_end_matches([')', ',']);
+            let n: Vec<f64> =
+                numbers.split(", ").map(|n| f64::from(n.parse::<f32>().unwrap())).collect();
+            assert!((n[0] + n[1] - node).abs() < 1e-14 && (n[2] + n[3] - weight).abs() < 1e-14);
+        }
+    }
+
     #[test]
     fn the_rule_integrates_polynomials_of_degree_2n_minus_1() {
         for n in [2, 8, 12] {

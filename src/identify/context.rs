@@ -78,12 +78,11 @@ impl<'a> Coordinates<'a> {
 pub(crate) fn in_context<T>(
     f: &mut dyn Oracle,
     land: &Landscape,
-    seed: u64,
+    (seed, attempt): (u64, u64),
     work: impl FnOnce(&mut Context<'_>) -> T,
 ) -> (T, Evidence) {
     let mut evidence = Evidence::default();
-    let context =
-        &mut Context { f, land, seed, attempt: 0, deadline: None, evidence: &mut evidence };
+    let context = &mut Context { f, land, seed, attempt, deadline: None, evidence: &mut evidence };
     let result = work(context);
     (result, evidence)
 }

@@ -197,7 +197,7 @@ pub struct LayerCounts {
 }
 
 /// The certificate in numbers.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Default, Serialize)]
 pub struct Certified {
     /// Held-out points.
     pub held_out: usize,

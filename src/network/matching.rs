@@ -263,10 +263,31 @@ mod tests {
         }
 
         #[test]
+        fn a_comparison_is_the_same_from_both_sides(
+            network in networks(),
+            size in -12i32..=0,
+            seed in any::<u64>(),
+        ) {
+            let mut other = disguised(&network, seed);
+            other.a[(0, 0)] += 10f64.powi(size);
+            let (to, fro) = (network.matching(&other), other.matching(&network));
+            prop_assert_eq!(to.output_error, fro.output_error);
+            prop_assert_eq!((to.widths_match, to.activations_match), (true, true));
+            prop_assert_eq!((fro.widths_match, fro.activations_match), (true, true));
+            // Relative to the largest entry of the truth, which is another's on each side.
+            let (to, fro) = (to.parameter_error.unwrap(), fro.parameter_error.unwrap());
+            prop_assert!((to - fro).abs() <= 2.0 * 10f64.powi(size) * to + 1e-13, "{to:e} {fro:e}");
+        }
+
+        #[test]
         fn any_two_networks_can_be_compared(left in networks(), right in networks()) {
             let found = left.matching(&right);
             prop_assert_eq!(found.aligned.is_some(), found.widths_match && found.activations_match);
             prop_assert_eq!(found.parameter_error.is_some(), found.aligned.is_some());
+            let back = right.matching(&left);
+            prop_assert_eq!(found.output_error, back.output_error);
+            let said = |of: &Matching| (of.widths_match, of.activations_match);
+            prop_assert_eq!(said(&found), said(&back));
         }
     }
 }

@@ -253,3 +253,196 @@ impl View for Meter<'_> {
         Ok(answer)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::stencil::{GradientScheme, HessianScheme};
+
+    /// Answers the sum of the coordinates, or with what it is given.
+    struct Sum(Option<Result<f64, usize>>, u64);
+
+    impl Oracle for Sum {
+        fn input_dim(&self) -> usize {
+            3
+        }
+
+        fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+            self.1 += points.ncols() as u64;
+            Ok(match self.0 {
+                None => points.row_sum().transpose(),
+                Some(Ok(value)) => DVector::from_element(points.ncols(), value),
+                Some(Err(count)) => DVector::zeros(count),
+            })
+        }
+    }
+
+    /// What an observer is told, in order.
+    #[derive(Default)]
+    struct Told(Vec<(&'static str, String, [u64; 3])>);
+
+    impl Observer for Told {
+        fn stage(&mut self, p: Progress) {
+            let counts = [p.stage_number as u64, p.stage_queries, p.total_queries];
+            self.0.push(("stage", p.stage.to_string(), counts));
+        }
+
+        fn queries(&mut self, p: Progress) {
+            let counts = [p.stage_number as u64, p.stage_queries, p.total_queries];
+            self.0.push(("queries", p.stage.to_string(), counts));
+        }
+
+        fn note(&mut self, text: &str) {
+            self.0.push(("note", text.to_owned(), [0; 3]));
+        }
+    }
+
+    fn points(count: usize) -> DMatrix<f64> {
+        DMatrix::from_fn(3, count, |i, k| (i + k) as f64)
+    }
+
+    const CENTRAL: HessianScheme = HessianScheme::Central;
+    const TWO: GradientScheme = GradientScheme::Central2;
+
+    #[test]
+    fn every_kind_of_question_is_booked_by_its_values() {
+        let (mut sum, mut silent) = (Sum(None, 0), Silent);
+        let mut meter = Meter::new(&mut sum, &mut silent, 1_000);
+        let (identity, centres) = (DMatrix::identity(3, 2), points(4));
+        meter.enter(Stage::Probe);
+        meter.values(&points(5)).unwrap();
+        meter.enter(Stage::Reduce);
+        meter.gradients(&centres, &identity, TWO, 0.1).unwrap();
+        meter.hessians(&centres, &identity, CENTRAL, 0.1).unwrap();
+        meter.enter(Stage::Probe);
+        meter.hessian_stack(&centres, &identity, CENTRAL, 0.1).unwrap();
+        meter.values(&points(0)).unwrap();
+        let by_stencil = [4 * TWO.queries(2), 4 * CENTRAL.queries(2)];
+        let booked: Vec<(Stage, u64)> =
+            meter.stages().iter().map(|stage| (stage.stage, stage.queries)).collect();
+        let [gradients, hessians] = by_stencil;
+        assert_eq!(booked, [(Stage::Probe, 5 + hessians), (Stage::Reduce, gradients + hessians)]);
+        let total = 5 + gradients + 2 * hessians;
+        assert_eq!((meter.total(), meter.remaining()), (total, 1_000 - total));
+        assert_eq!(meter.stage(), Stage::Probe);
+        // All of it was asked, and nothing else.
+        assert_eq!(sum.1, total);
+    }
+
+    #[test]
+    fn a_batch_beyond_the_limit_is_not_asked_and_costs_nothing() {
+        let (mut sum, mut silent) = (Sum(None, 0), Silent);
+        let mut meter = Meter::new(&mut sum, &mut silent, 10);
+        meter.enter(Stage::Probe);
+        meter.values(&points(7)).unwrap();
+        let (identity, centre) = (DMatrix::identity(3, 3), points(1));
+        let refused: [OracleError; 4] = [
+            meter.values(&points(4)).unwrap_err(),
+            meter.gradients(&centre, &identity, TWO, 0.1).unwrap_err(),
+            meter.hessians(&centre, &identity, CENTRAL, 0.1).unwrap_err(),
+            meter.hessian_stack(&centre, &identity, CENTRAL, 0.1).err().unwrap(),
+        ];
+        for (error, batch) in
+            refused.iter().zip([4, TWO.queries(3), CENTRAL.queries(3), CENTRAL.queries(3)])
+        {
+            let OracleError::Budget { limit: 10, used: 7, wanted, stage } = error else {
+                panic!("{error}")
+            };
+            assert_eq!((*wanted, *stage), (batch, Stage::Probe));
+            assert!(error.is_limit());
+        }
+        // The rest may still be asked, to the last.
+        meter.values(&points(3)).unwrap();
+        assert_eq!((meter.total(), meter.remaining()), (10, 0));
+        assert!(meter.values(&points(1)).is_err());
+        assert_eq!(sum.1, 10);
+    }
+
+    #[test]
+    fn nothing_is_asked_after_the_deadline() {
+        let (mut sum, mut silent) = (Sum(None, 0), Silent);
+        let limit = Duration::from_secs(3600);
+        let mut meter = Meter::new(&mut sum, &mut silent, 100).until(Some(Deadline::after(limit)));
+        meter.values(&points(2)).unwrap();
+        let mut meter = meter.until(Some(Deadline::after(Duration::ZERO)));
+        let error = meter.values(&points(2)).unwrap_err();
+        assert!(matches!(error, OracleError::TimeLimit(Duration::ZERO)), "{error}");
+        assert!(error.is_limit());
+        let (identity, centre) = (DMatrix::identity(3, 3), points(1));
+        assert!(meter.gradients(&centre, &identity, TWO, 0.1).is_err());
+        assert!(meter.hessians(&centre, &identity, CENTRAL, 0.1).is_err());
+        assert!(meter.hessian_stack(&centre, &identity, CENTRAL, 0.1).is_err());
+        assert_eq!(meter.total(), 2);
+        assert!(meter.until(None).values(&points(2)).is_ok());
+        assert_eq!(sum.1, 4);
+    }
+
+    #[test]
+    fn answers_that_are_none_are_refused_but_booked() {
+        let centres = points(4);
+        for bad in [f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            let (mut sum, mut silent) = (Sum(Some(Ok(bad)), 0), Silent);
+            let mut meter = Meter::new(&mut sum, &mut silent, 1_000);
+            let identity = DMatrix::identity(3, 3);
+            for error in [
+                meter.values(&centres).unwrap_err(),
+                meter.gradients(&centres, &identity, TWO, 0.1).unwrap_err(),
+                meter.hessians(&centres, &identity, CENTRAL, 0.1).unwrap_err(),
+                meter.hessian_stack(&centres, &identity, CENTRAL, 0.1).err().unwrap(),
+            ] {
+                assert!(matches!(error, OracleError::NotFinite { .. }), "{error}");
+                assert!(!error.is_limit());
+            }
+            assert_eq!(meter.total(), 4 * (1 + TWO.queries(3) + 2 * CENTRAL.queries(3)));
+        }
+        let (mut sum, mut silent) = (Sum(Some(Err(3)), 0), Silent);
+        let mut meter = Meter::new(&mut sum, &mut silent, 100);
+        let error = meter.values(&centres).unwrap_err();
+        assert!(matches!(error, OracleError::Count { asked: 4, found: 3 }), "{error}");
+        assert_eq!(meter.total(), 4);
+    }
+
+    #[test]
+    fn an_observer_hears_of_stages_batches_and_remarks_in_order() {
+        let (mut sum, mut told) = (Sum(None, 0), Told::default());
+        let mut meter = Meter::new(&mut sum, &mut told, 20).through(Stage::WIDE);
+        meter.enter(Stage::Probe);
+        meter.values(&points(5)).unwrap();
+        meter.values(&points(2)).unwrap();
+        meter.enter(Stage::Reduce);
+        meter.note("a remark");
+        meter.values(&points(3)).unwrap();
+        assert!(meter.values(&points(11)).is_err());
+        meter.enter(Stage::Probe);
+        meter.values(&points(1)).unwrap();
+        let told: Vec<(&str, &str, [u64; 3])> =
+            told.0.iter().map(|(kind, text, counts)| (*kind, text.as_str(), *counts)).collect();
+        assert_eq!(
+            told,
+            [
+                ("stage", "probe", [1, 0, 0]),
+                ("queries", "probe", [1, 5, 5]),
+                ("queries", "probe", [1, 7, 7]),
+                ("stage", "reduce", [2, 0, 7]),
+                ("note", "a remark", [0; 3]),
+                ("queries", "reduce", [2, 3, 10]),
+                // Entered again, it goes on.
+                ("stage", "probe", [1, 7, 10]),
+                ("queries", "probe", [1, 8, 11]),
+            ]
+        );
+    }
+
+    #[test]
+    fn seconds_are_booked_where_they_pass() {
+        let (mut sum, mut silent) = (Sum(None, 0), Silent);
+        let mut meter = Meter::new(&mut sum, &mut silent, 20);
+        meter.enter(Stage::Probe);
+        std::thread::sleep(Duration::from_millis(30));
+        meter.enter(Stage::Reduce);
+        let stages = meter.stages();
+        assert!(stages[0].seconds >= 0.03 && stages[1].seconds >= 0.0);
+    }
+}

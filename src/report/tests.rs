@@ -74,7 +74,7 @@ fn solution() -> Solution {
     Solution {
         status: Status::NotIdentified,
         reason: "peel: no gap".to_owned(),
-        remedy: Some("more attempts".to_owned()),
+        remedy: Some(crate::identify::Remedy::MoreAttempts),
         network: None,
         widths: Some((7, 0)),
         residual: Some(f64::INFINITY),

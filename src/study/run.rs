@@ -160,6 +160,8 @@ fn finite(value: Option<f64>) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identify::evidence::Certified;
+    use crate::identify::survey::landscape::Landscape;
     use crate::identify::{Evidence, Status};
     use crate::network::{Activation, Ensemble, Network};
     use crate::oracle::OracleError;
@@ -256,8 +258,15 @@ mod tests {
     fn blind(deviation: Deviation) -> Record {
         let cell = Cell { deviation, ..cell() };
         let mut evidence = Evidence::default();
-        evidence.add("probe", serde_json::json!({"scale": 2.0}));
-        evidence.add("certify", serde_json::json!({"error_bound_dependent": 1e-9}));
+        evidence.probe.push(Landscape {
+            scale: 2.0,
+            spread: 1.0,
+            noise_near: 1e-15,
+            noise_growth: 1e-15,
+        });
+        evidence
+            .certify
+            .push(Certified { error_bound_dependent: Some(1e-9), ..Certified::default() });
         watched(&cell, 1, |_, _, _| {
             let network = Instance::draw(&self::cell(), 1).map(|instance| instance.network).ok();
             let solution = solved(network, Status::Identified);

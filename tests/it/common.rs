@@ -1,15 +1,25 @@
-//! What several test files need.
+//! What several modules need.
 
+use std::io::Write;
 use std::process::Command;
 
+/// Says that the test that asks is skipped, and why; under continuous integration it fails.
+///
+/// Straight to standard error: of what `eprintln!` writes in a test that passes, the harness shows
+/// nothing.
+pub fn skip(why: &str) {
+    assert!(std::env::var_os("CI").is_none(), "continuous integration skips no test: {why}");
+    let test = std::thread::current().name().unwrap_or("a test").to_owned();
+    let _ = std::io::stderr().write_all(format!("\n*** SKIPPED {test}: {why} ***\n").as_bytes());
+}
+
 /// Whether `python3` can run `code`, `import numpy` for instance. If not, the test that asks is
-/// skipped, and says so; under continuous integration it fails.
+/// skipped.
 pub fn python_can(code: &str) -> bool {
     let output = Command::new("python3").args(["-c", code]).output();
     let can = output.is_ok_and(|output| output.status.success());
     if !can {
-        assert!(std::env::var_os("CI").is_none(), "python3 cannot run `{code}`");
-        eprintln!("SKIPPED: python3 cannot run `{code}`");
+        skip(&format!("python3 cannot run `{code}`"));
     }
     can
 }

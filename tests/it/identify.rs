@@ -13,6 +13,8 @@ use disentangle::report::Report;
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::common::{python_can, skip};
+
 /// No run here may take longer, on a busy machine either.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -97,25 +99,21 @@ impl Desk {
 }
 
 #[test]
-fn digits_is_identified_with_three_million_queries() {
-    let (desk, truth) = (Desk::new(), trained("digits-tanh-64-24-8.safetensors"));
-    desk.identify_file(&truth, &[]).code(0);
-    desk.verify(&truth);
-    let report = desk.report();
-    assert_eq!(report.widths, Some(vec![24, 8]));
-    assert!(report.queries.total <= 3_000_000, "{} queries", report.queries.total);
-}
-
-#[test]
-fn diabetes_and_wine_are_identified() {
-    for (name, widths) in [
-        ("diabetes-tanh-10-10-5.safetensors", [10, 5]),
-        ("wine-sigmoid-13-10-4.safetensors", [10, 4]),
+fn trained_networks_are_identified_with_the_queries_that_the_readme_tells() {
+    let readme = include_str!("../../README.md");
+    for (name, widths, queries, told) in [
+        ("digits-tanh-64-24-8", [24, 8], 487_364, "487,364"),
+        ("diabetes-tanh-10-10-5", [10, 5], 92_009, "92,009"),
+        ("wine-sigmoid-13-10-4", [10, 4], 42_206, "42,206"),
     ] {
-        let (desk, truth) = (Desk::new(), trained(name));
+        let (desk, truth) = (Desk::new(), trained(&format!("{name}.safetensors")));
         desk.identify_file(&truth, &[]).code(0);
         desk.verify(&truth);
-        assert_eq!(desk.report().widths, Some(widths.to_vec()), "{name}");
+        let report = desk.report();
+        assert_eq!(report.widths, Some(widths.to_vec()), "{name}");
+        assert_eq!(report.queries.total, queries, "{name}");
+        let mut rows = readme.lines().filter(|line| line.contains(name));
+        assert!(rows.any(|row| row.contains(told)), "README.md: {name} takes {told} queries");
     }
 }
 
@@ -191,10 +189,13 @@ fn the_limit_on_queries_is_kept_and_named() {
 #[test]
 fn equal_seeds_give_equal_bytes_on_any_number_of_threads() {
     let desk = Desk::new();
-    let truth = desk.small();
-    let found = |threads: &str| {
+    // 345 parameters: normal equations in more than one block of 256, and matrix products so large that
+    // threads share them.
+    let truth = desk.random((16, 16, 4), Class::General, Activation::Tanh);
+    let found = |rayon: &str, products: &str| {
         let run = program()
-            .env("RAYON_NUM_THREADS", threads)
+            .env("RAYON_NUM_THREADS", rayon)
+            .env("MATMUL_NUM_THREADS", products)
             .args(["identify", "--seed", "5", "--network"])
             .arg(&truth)
             .arg("--out")
@@ -205,9 +206,11 @@ fn equal_seeds_give_equal_bytes_on_any_number_of_threads() {
         assert!(lines.contains("certify") && lines.contains("queries so far"), "{lines}");
         desk.found()
     };
-    let two = found("2");
-    assert!(found("2") == two, "two runs differ");
-    assert!(found("1") == two, "one thread and two differ");
+    let two = found("2", "2");
+    assert!(found("2", "2") == two, "two runs differ");
+    for (rayon, products) in [("1", "1"), ("4", "1"), ("1", "4"), ("3", "3")] {
+        assert!(found(rayon, products) == two, "{rayon} and {products} threads differ from two");
+    }
 }
 
 #[test]
@@ -256,7 +259,7 @@ fn a_process_leads_to_the_same_bytes_as_the_network_itself() {
 
 #[test]
 fn a_python_server_leads_to_the_same_network() {
-    if !crate::common::python_can("import numpy, safetensors") {
+    if !python_can("import numpy, safetensors") {
         return;
     }
     let server = Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/server.py");
@@ -307,13 +310,11 @@ fn what_cannot_work_ends_with_2_and_leaves_nothing() {
     assert_eq!(fs::read_dir(desk.0.path()).unwrap().count(), 1);
 }
 
-/// Does this machine have an adapter, software or not? Without one the tests of the GPU are skipped
-/// aloud, and fail in continuous integration.
+/// Does this machine have an adapter, software or not?
 fn has_adapter() -> bool {
     let found = !disentangle::gpu::adapters().is_empty();
-    assert!(found || std::env::var_os("CI").is_none(), "continuous integration needs an adapter");
     if !found {
-        eprintln!("SKIPPED: no adapter, software or not");
+        skip("no adapter, software or not");
     }
     found
 }

@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use disentangle::identify::{LocalSampling, Pipeline, Settings, Status, identify, shallow};
+use disentangle::identify::{
+    IdentifyError, LocalSampling, Pipeline, Settings, Status, identify, shallow,
+};
 use disentangle::oracle::{Deadline, Oracle, OracleError, Silent};
 use disentangle::{FnOracle, Network};
 use nalgebra::{DMatrix, DVector};
@@ -12,7 +14,7 @@ fn run(
     oracle: &mut dyn Oracle,
     settings: &Settings,
     pipeline: Option<Pipeline>,
-) -> Result<Status, OracleError> {
+) -> Result<Status, IdentifyError> {
     let settings = Settings { pipeline: pipeline.unwrap_or_default(), ..settings.clone() };
     match pipeline {
         None => shallow::identify(oracle, &settings, &mut Silent).map(|found| found.status),
@@ -123,7 +125,8 @@ fn a_wrong_number_of_values_is_an_error_wherever_it_is_noticed() {
             for found in [0, most + 1, 100_000] {
                 let mut oracle = Miscounting { network: network.clone(), most, found };
                 let result = run(&mut oracle, &Settings::default(), way);
-                let counted = matches!(result, Err(OracleError::Count { .. }));
+                let counted =
+                    matches!(result, Err(IdentifyError::Oracle(OracleError::Count { .. })));
                 assert!(counted, "{way:?}, {most}, {found}: {result:?}");
             }
         }

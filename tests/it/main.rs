@@ -2,6 +2,8 @@
 
 mod common;
 mod entangled;
+mod equivariance;
+mod factorisations;
 mod files;
 mod generate_verify;
 mod gpu_parity;

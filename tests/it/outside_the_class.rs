@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use disentangle::draws;
-use disentangle::identify::{Settings, Solution, Status, identify};
+use disentangle::identify::{IdentifyError, Settings, Solution, Status, identify};
 use disentangle::network::{Activation, Class, Network};
 use disentangle::oracle::{Oracle, OracleError, Silent};
 use nalgebra::{DMatrix, DVector, DVectorView};
@@ -30,7 +30,7 @@ impl<F: FnMut(DVectorView<f64>) -> f64 + Send> Oracle for Function<F> {
 /// Runs in a thread of its own, so that a run without end is a failure.
 fn outcome(
     f: impl FnMut(DVectorView<f64>) -> f64 + Send + 'static,
-) -> Result<Solution, OracleError> {
+) -> Result<Solution, IdentifyError> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
         let settings = Settings { max_queries: 2_000_000, ..Settings::default() };
@@ -76,7 +76,10 @@ fn no_number_beyond_ten() {
     let w = weights(5, 1);
     let error =
         outcome(move |x| if x.norm() > 10.0 { f64::NAN } else { w.column(0).dot(&x).tanh() });
-    assert!(matches!(error, Err(OracleError::NotFinite { .. })), "{error:?}");
+    assert!(
+        matches!(error, Err(IdentifyError::Oracle(OracleError::NotFinite { .. }))),
+        "{error:?}"
+    );
 }
 
 #[test]

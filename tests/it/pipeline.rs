@@ -3,10 +3,15 @@
 
 use disentangle::algebra::rank_one::Ascent;
 use disentangle::gpu::oracle::BackendRecord;
-use disentangle::identify::Pipeline;
+use disentangle::identify::{Pipeline, shallow};
+use disentangle::network::model::Model;
+use disentangle::network::shallow::Shallow;
+use disentangle::oracle::{Found, Observer, Oracle, OracleError, Progress};
+use disentangle::stage::Stage;
 use disentangle::{
     Activation, Class, Network, NetworkOracle, Report, Settings, Silent, Solution, Status, identify,
 };
+use nalgebra::{DMatrix, DVector};
 
 fn run(truth: &Network, settings: &Settings) -> Solution {
     identify(&mut NetworkOracle::new(truth.clone()), settings, &mut Silent).expect("never fails")
@@ -45,7 +50,7 @@ fn every_shape_of_the_class() {
 #[test]
 fn the_power_method_climbs_as_well() {
     let truth = Network::random((10, 10, 3), Class::General, Activation::Tanh, 2).expect("valid");
-    let settings = Settings { ascent: Ascent::Power, ..Settings::default() };
+    let settings = Settings { ascent: Some(Ascent::Power), ..Settings::default() };
     assert_right(&truth, &run(&truth, &settings), "power");
 }
 
@@ -185,4 +190,134 @@ fn widths_that_are_given_are_checked() {
     let given = |m0, m1| Settings { widths: Some((m0, m1)), attempts: 1, ..Settings::default() };
     assert_right(&truth, &run(&truth, &given(6, 2)), "right widths");
     assert_eq!(run(&truth, &given(6, 3)).status, Status::NotIdentified);
+}
+
+/// What an observer is told.
+#[derive(Default)]
+struct Told {
+    /// The stages entered, in order.
+    stages: Vec<Stage>,
+    notes: Vec<String>,
+    /// Queries by the last word on them.
+    total: u64,
+    batches: usize,
+    subspaces: usize,
+    first_layers: usize,
+}
+
+impl Told {
+    fn check(&mut self, progress: Progress) {
+        assert!(progress.total_queries >= self.total, "queries are taken back");
+        assert!(progress.stage_queries <= progress.total_queries);
+        self.total = progress.total_queries;
+    }
+}
+
+impl Observer for Told {
+    fn stage(&mut self, progress: Progress) {
+        self.check(progress);
+        self.stages.push(progress.stage);
+    }
+
+    fn queries(&mut self, progress: Progress) {
+        self.check(progress);
+        assert_eq!(self.stages.last(), Some(&progress.stage));
+        self.batches += 1;
+    }
+
+    fn note(&mut self, text: &str) {
+        self.notes.push(text.to_owned());
+    }
+
+    fn found(&mut self, found: Found<'_>) {
+        match found {
+            Found::Subspace { frame, basis, gap } => {
+                let k = frame.ncols();
+                assert!(basis.nrows() == k * (k + 1) / 2 && basis.ncols() >= k && gap > 1.0);
+                self.subspaces += 1;
+            }
+            Found::FirstLayer { directions, .. } => {
+                assert!(directions.column_iter().all(|a| (a.norm() - 1.0).abs() < 1e-9));
+                self.first_layers += 1;
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn an_observer_sees_the_stages_in_order_and_queries_that_grow() {
+    let truth = Network::random((6, 5, 2), Class::General, Activation::Tanh, 7).expect("valid");
+    let mut told = Told::default();
+    let mut oracle = NetworkOracle::new(truth.clone());
+    let solution = identify(&mut oracle, &Settings::default(), &mut told).expect("never fails");
+    assert_right(&truth, &solution, "observed");
+    assert_eq!(told.stages, Stage::WIDE);
+    let booked: Vec<Stage> = solution.stages.iter().map(|stage| stage.stage).collect();
+    assert_eq!(booked, Stage::WIDE);
+    // The last batch was a certificate's: nothing is left untold.
+    assert_eq!(told.total, solution.queries);
+    assert!(told.batches > 20, "{}", told.batches);
+    assert_eq!((told.subspaces, told.first_layers, told.notes.len()), (1, 1, 0));
+    // An attempt that fails is remarked.
+    let mut told = Told::default();
+    let settings = Settings { widths: Some((6, 2)), attempts: 2, ..Settings::default() };
+    let solution = identify(&mut oracle, &settings, &mut told).expect("never fails");
+    assert_eq!(solution.status, Status::NotIdentified);
+    assert_eq!(told.stages.iter().filter(|&&stage| stage == Stage::Stack).count(), 2);
+    assert!(told.notes.iter().any(|note| note.starts_with("attempt 1: ")), "{:?}", told.notes);
+}
+
+/// Adds to `values` what is no network, and keeps what it is asked in batches of the size of a certificate's.
+struct Spoilt<F> {
+    inputs: usize,
+    values: F,
+    held_out: Vec<DMatrix<f64>>,
+}
+
+impl<F: FnMut(&DMatrix<f64>) -> DVector<f64> + Send> Oracle for Spoilt<F> {
+    fn input_dim(&self) -> usize {
+        self.inputs
+    }
+
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        if points.ncols() == 4000 {
+            self.held_out.push(points.clone());
+        }
+        let spoilt = points.row_iter().take(2).map(|x| x.transpose()).collect::<Vec<_>>();
+        let spoilt = spoilt[0].component_mul(&spoilt[1]).map(|product| 1e-4 * product.sin());
+        Ok((self.values)(points) + spoilt)
+    }
+}
+
+/// A deviation at few points is not to be missed by asking again and again.
+#[test]
+fn every_attempt_faces_the_same_held_out_points() {
+    let deep = Network::random((6, 6, 1), Class::Paper, Activation::Tanh, 1).expect("valid");
+    let flat = Shallow::random((5, 4), Class::General, Activation::Tanh, 1).expect("valid");
+    let assert_same = |held_out: Vec<DMatrix<f64>>, name: &str| {
+        assert!(held_out.len() >= 2, "{name}: {} certificates", held_out.len());
+        assert!(held_out.iter().all(|points| *points == held_out[0]), "{name}");
+    };
+    for pipeline in [Pipeline::Wide, Pipeline::Entangled] {
+        let values = |points: &DMatrix<f64>| deep.values(points);
+        let mut spoilt = Spoilt { inputs: 6, values, held_out: Vec::new() };
+        let settings = Settings {
+            pipeline,
+            activation: Some(Activation::Tanh),
+            widths: Some((6, 1)),
+            attempts: 2,
+            domain_radius: (pipeline != Pipeline::Wide).then_some(3.0),
+            ..Settings::default()
+        };
+        let solution = identify(&mut spoilt, &settings, &mut Silent).expect("never fails");
+        assert_ne!(solution.status, Status::Identified);
+        assert_same(spoilt.held_out, pipeline.name());
+    }
+    let values = |points: &DMatrix<f64>| Model::values(&flat, points);
+    let mut spoilt = Spoilt { inputs: 5, values, held_out: Vec::new() };
+    let settings = Settings { attempts: 2, domain_radius: Some(3.0), ..Settings::default() };
+    let solution = shallow::identify(&mut spoilt, &settings, &mut Silent).expect("never fails");
+    assert_ne!(solution.status, Status::Identified);
+    assert_same(spoilt.held_out, "one hidden layer");
 }

@@ -2,8 +2,7 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -16,23 +15,10 @@ use disentangle::oracle::{
 use nalgebra::{DMatrix, DVector};
 use tempfile::TempDir;
 
+use crate::common::python_can;
+
 /// Long enough for an interpreter to start on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(20);
-
-/// Python, or a loud skip; continuous integration must have it.
-fn python_is_there() -> bool {
-    static THERE: OnceLock<bool> = OnceLock::new();
-    let there = *THERE.get_or_init(|| {
-        let mut python = Command::new("python3");
-        python.arg("--version").stdout(Stdio::null()).stderr(Stdio::null());
-        python.status().is_ok_and(|status| status.success())
-    });
-    if !there {
-        assert!(std::env::var_os("CI").is_none(), "python3 is needed for this test");
-        eprintln!("SKIPPED: python3 is missing");
-    }
-    there
-}
 
 /// A folder with `child.py` in it.
 struct Script {
@@ -41,7 +27,7 @@ struct Script {
 
 impl Script {
     fn new(code: &str) -> Option<Self> {
-        python_is_there().then(|| {
+        python_can("").then(|| {
             let dir = tempfile::tempdir().expect("a folder");
             fs::write(dir.path().join("child.py"), code).expect("a file");
             Script { dir }
@@ -244,13 +230,13 @@ fn a_late_answer_is_not_taken_for_the_next() {
 
 #[test]
 fn noise_on_stderr_is_no_answer() {
-    let timeout = Duration::from_millis(300);
+    let timeout = Duration::from_secs(1);
     let mut oracle = spawn(ProcessSettings { timeout, ..settings("yes working >&2", 1) });
     let start = Instant::now();
     let error = error(&mut oracle, &points(1, 3));
     assert!(matches!(&error, ProcessError::TimeOut { .. }), "{error:?}");
     assert!(error.to_string().contains("working") && error.to_string().len() < 1000, "{error}");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
 }
 
 #[test]
@@ -261,7 +247,7 @@ fn a_deadline_comes_before_the_time_out() {
         let start = Instant::now();
         let late = oracle.values(&points(1, 1000));
         assert!(matches!(late, Err(OracleError::TimeLimit(_))), "{late:?}");
-        assert!(start.elapsed() < Duration::from_secs(2), "{:?}", start.elapsed());
+        assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     }
 }
 
@@ -276,7 +262,7 @@ fn a_cut_leash_ends_the_process_and_starts_no_other() {
     });
     let error = error(&mut oracle, &points(1, 3));
     assert!(matches!(error, ProcessError::Ended { starts: 1, .. }), "{error:?}");
-    assert!(start.elapsed() < Duration::from_secs(3), "{:?}", start.elapsed());
+    assert!(start.elapsed() < PATIENCE, "{:?}", start.elapsed());
     killer.join().expect("no panic");
     let error = self::error(&mut oracle, &points(1, 3));
     assert!(matches!(error, ProcessError::Start { .. }), "{error:?}");
@@ -293,8 +279,7 @@ fn silence_ends_in_time_with_a_hint() {
         let elapsed = start.elapsed();
         assert!(matches!(error, ProcessError::TimeOut { answered: 0, .. }), "{error:?}");
         assert!(error.to_string().contains("flush"), "{error}");
-        let late = Duration::from_secs(3);
-        assert!(timeout <= elapsed && elapsed < late, "{command}: {elapsed:?}");
+        assert!(timeout <= elapsed && elapsed < PATIENCE, "{command}: {elapsed:?}");
     }
 }
 
@@ -330,7 +315,7 @@ fn too_many_answers_are_noticed() {
     // One more than asked is noticed before the next batch, once it has come in.
     let mut oracle = spawn(settings("read -r x; echo 1; sleep 0.2; echo 2; exec cat", 1));
     oracle.values(&points(1, 1)).expect("a value");
-    thread::sleep(Duration::from_millis(600));
+    thread::sleep(Duration::from_millis(1500));
     let excess = self::error(&mut oracle, &points(1, 1));
     assert!(matches!(&excess, ProcessError::Excess(found) if found == "`2`"), "{excess:?}");
 }
@@ -493,7 +478,7 @@ fn nothing_is_left_running_after_drop() {
     assert!(count() >= 3, "the grandchild does not run");
     let start = Instant::now();
     drop(oracle);
-    assert!(start.elapsed() < Duration::from_secs(3));
+    assert!(start.elapsed() < PATIENCE);
     let after = count();
     thread::sleep(Duration::from_millis(300));
     assert_eq!(count(), after, "the grandchild lives on");

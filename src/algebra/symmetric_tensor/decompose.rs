@@ -286,6 +286,9 @@ fn climb(cubic: &Cubic, start: DMatrix<f64>) -> Climbed {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+    use proptest::test_runner::RngSeed;
+
     use super::*;
 
     const EFFORT: Effort = Effort { starts: 32, mendings: 6, enough: 1e-7 };
@@ -332,6 +335,32 @@ mod tests {
         let t = Cubic::from_components(&draws::gaussian(rng, 6, 8));
         let found = decompose(&t, 6, None, EFFORT, rng).unwrap();
         assert!(found.residual > 1e-2);
+    }
+
+    proptest! {
+        // Fixed, for a search may fail.
+        #![proptest_config(ProptestConfig {
+            cases: 64,
+            rng_seed: RngSeed::Fixed(1),
+            failure_persistence: None,
+            ..ProptestConfig::default()
+        })]
+
+        #[test]
+        fn a_tensor_is_the_sum_of_the_cubes_found(
+            d in 3usize..=7,
+            more in 0usize..=2,
+            exponent in -6i32..=6,
+            seed in any::<u64>(),
+        ) {
+            let rng = &mut draws::stream(seed, "decompose", 1);
+            let rank = d + more.min(d / 3);
+            let x = draws::gaussian(rng, d, rank) * 10f64.powi(exponent);
+            let t = Cubic::from_components(&x);
+            let found = decompose(&t, rank, None, EFFORT, rng).unwrap();
+            let rest = t.minus(&Cubic::from_components(&found.components)).norm() / t.norm();
+            prop_assert!(found.residual < 1e-7 && rest < 1e-6, "{:e} {rest:e}", found.residual);
+        }
     }
 
     #[test]

@@ -213,3 +213,119 @@ pub fn search(
     }
     Ok(all)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::evidence::Evidence;
+    use crate::identify::survey::landscape::Landscape;
+    use crate::network::{Activation, Ensemble, Network};
+    use crate::oracle::NetworkOracle;
+    use nalgebra::DVector;
+
+    const RADIUS: f64 = 3.0;
+
+    fn network(dims: (usize, usize, usize), shift_spread: f64, seed: u64) -> Network {
+        let ensemble = Ensemble { shift_spread, condition: None };
+        Network::of_ensemble(dims, ensemble, Activation::Tanh, seed).unwrap()
+    }
+
+    fn run(truth: &Network, m1: usize, attempt: u64) -> (Result<Vec<Directions>, Halt>, Evidence) {
+        let mut f = NetworkOracle::new(truth.clone());
+        let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 };
+        in_context(&mut f, &land, (1, attempt), |cx| {
+            let step = jet::choose_step(cx.f, RADIUS, 1)?;
+            let reach = Reach { step, inner: RADIUS - step.reach() };
+            let jets = inflection::first_jets(cx.f, reach.inner, step)?;
+            search(cx, &jets, m1, reach)
+        })
+    }
+
+    /// The least over the columns of `truth` of the largest cosine that one of the columns of `found` has.
+    fn agreement(truth: &DMatrix<f64>, found: &DMatrix<f64>) -> f64 {
+        let cosines = |a: DVector<f64>| {
+            found.column_iter().map(move |b| (a.dot(&b) / b.norm()).abs()).fold(0.0, f64::max)
+        };
+        truth.column_iter().map(|a| cosines(a.normalize())).fold(1.0, f64::min)
+    }
+
+    #[test]
+    fn cubes_are_the_directions_of_both_layers_and_are_told_apart() {
+        for (dims, seed) in [((6, 6, 1), 0), ((7, 7, 2), 1)] {
+            let truth = network(dims, 0.05, seed);
+            let (found, evidence) = run(&truth, dims.2, 0);
+            let found = found.unwrap();
+            let best = &found[0];
+            assert_eq!(best.components.shape(), (dims.0, dims.1 + dims.2));
+            assert!(best.residual < 1e-3, "{}", best.residual);
+            let (layers, attribution) = &best.partitions[0];
+            assert!(attribution.decided(), "{}", attribution.margin);
+            let first = agreement(&truth.a, &layers.first);
+            assert!(first > 1.0 - 1e-4, "{dims:?}: {first}");
+            // v_l = A G b_l at the point where they were found.
+            let z = truth.a.tr_mul(&best.jet.point) - &truth.theta;
+            let entangled =
+                &truth.a * DMatrix::from_diagonal(&z.map(|z| truth.g.slope(z))) * &truth.b;
+            let second = agreement(&entangled, &layers.entangled);
+            assert!(second > 1.0 - 1e-4, "{dims:?}: {second}");
+            // What was found on the way comes after the best.
+            assert!(found.iter().skip(1).all(|other| other.residual <= HOPELESS_RESIDUAL));
+            let said = &evidence.as_json()["directions"][0];
+            assert_eq!(said["residual"].as_f64(), Some(best.residual));
+        }
+    }
+
+    #[test]
+    fn a_move_to_a_better_point_lowers_the_residual() {
+        // With larger shifts the mixed terms spoil the first points.
+        let truth = network((8, 8, 2), 0.5, 3);
+        let (found, evidence) = run(&truth, 2, 0);
+        let found = found.unwrap();
+        let said = &evidence.as_json()["directions"][0];
+        let mut residual = said["first"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|first| first["residual"].as_f64().unwrap())
+            .fold(f64::INFINITY, f64::min);
+        let moves = said["moves"].as_array().unwrap();
+        assert!(!moves.is_empty(), "{said}");
+        for step in moves {
+            let next = step["residual"].as_f64().unwrap();
+            assert!(next < residual && step["distance"].as_f64() < Some(RADIUS), "{said}");
+            residual = next;
+        }
+        assert_eq!(found[0].residual, residual);
+    }
+
+    #[test]
+    fn too_few_cubes_and_none_say_why() {
+        let failure = |truth: &Network, m1| match run(truth, m1, 0).0 {
+            Err(Halt::Failed(failure)) => failure.to_string(),
+            Err(Halt::Oracle(error)) => panic!("{error}"),
+            Ok(found) => panic!("residual {:e}", found[0].residual),
+        };
+        let mut flat = network((5, 5, 1), 0.05, 1);
+        flat.c.fill(0.0);
+        flat.c0 = 0.25;
+        assert_eq!(failure(&flat, 1), "directions: the third derivatives vanish");
+        let said = failure(&network((8, 24, 6), 0.5, 1), 1);
+        assert!(said.starts_with("directions: no 9 cubes make up the third derivatives"), "{said}");
+    }
+
+    #[test]
+    fn later_attempts_take_each_place_in_its_turn() {
+        let truth = network((6, 6, 1), 0.05, 0);
+        let tried = |attempt| {
+            let (_, evidence) = run(&truth, 1, attempt);
+            let first = evidence.as_json()["directions"][0]["first"].clone();
+            first.as_array().unwrap().iter().map(|one| one["distance"].as_f64().unwrap()).collect()
+        };
+        let all: Vec<f64> = tried(0);
+        assert!(all.len() > 1);
+        for attempt in 1..=3 {
+            assert_eq!(tried(attempt), [all[attempt as usize % all.len()]]);
+        }
+    }
+}

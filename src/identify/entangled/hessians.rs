@@ -234,7 +234,7 @@ mod tests {
         };
         let search = |estimate: Option<&Network>| {
             let mut f = NetworkOracle::new(truth.clone());
-            in_context(&mut f, &land, 1, |cx| search_directions(cx, plan, 2, step, estimate)).0
+            in_context(&mut f, &land, (1, 0), |cx| search_directions(cx, plan, 2, step, estimate)).0
         };
         // How far each a_i is from the directions, as 1 - |cos|, in order.
         let off = |found: &Search| {

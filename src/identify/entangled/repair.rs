@@ -114,7 +114,7 @@ mod tests {
             }
             minima += 1;
             let f = &mut NetworkOracle::new(truth.clone());
-            let (found, _) = in_context(f, &land, seed, |cx| {
+            let (found, _) = in_context(f, &land, (seed, 0), |cx| {
                 repair(cx, &sample, Fitted { network, rms }, floor)
             });
             let found = found.unwrap();

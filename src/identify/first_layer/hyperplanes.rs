@@ -272,7 +272,7 @@ pub(crate) mod tests {
     fn all_hyperplanes_are_found_in_noise() {
         for (seed, sigma) in [(1, 3e-4), (2, 1e-4), (3, 1e-6)] {
             let (mut f, land) = noisy(seed, sigma);
-            let units = in_context(&mut f, &land, seed, find_units).0.unwrap();
+            let units = in_context(&mut f, &land, (seed, 0), find_units).0.unwrap();
             assert_eq!(units.len(), 6, "{sigma:e}");
             for (a, theta) in f.network.a.column_iter().zip(f.network.theta.iter()) {
                 let near = units.iter().find(|u| 1.0 - u.direction.dot(&a).abs() < 1e-5);
@@ -301,7 +301,7 @@ pub(crate) mod tests {
         for seed in 0..6 {
             let (f, land) = noisy(seed, 1e-3);
             let f = &mut Rounded(f.network);
-            in_context(f, &land, seed, find_units).0.unwrap();
+            in_context(f, &land, (seed, 0), find_units).0.unwrap();
         }
     }
 
@@ -309,7 +309,7 @@ pub(crate) mod tests {
     fn one_dimension_is_a_failure() {
         let (mut f, land) = noisy(1, 1e-3);
         f.network.a = DMatrix::from_element(1, 6, 1.0);
-        let found = in_context(&mut f, &land, 1, find_units).0;
+        let found = in_context(&mut f, &land, (1, 0), find_units).0;
         assert!(matches!(found, Err(Halt::Failed(_))));
     }
 }

@@ -153,6 +153,8 @@ impl Placer {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn setting(d: usize, m0: usize) -> (Vec<Unit>, Landscape) {
@@ -166,6 +168,58 @@ mod tests {
             })
             .collect();
         (units, Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 })
+    }
+
+    /// Random units whose half widths spread over two decades, and what is around them.
+    fn random_units(d: usize, m0: usize, seed: u64) -> (Vec<Unit>, Landscape) {
+        let rng = &mut draws::stream(seed, "random units", 0);
+        let units = (0..m0)
+            .map(|_| Unit {
+                direction: draws::unit_vector(rng, d),
+                centre: rng.random_range(-5.0..5.0),
+                half_width: 10f64.powf(rng.random_range(-1.0..1.0)),
+                error: 0.0,
+            })
+            .collect();
+        (units, Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 })
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_not_held_is_saturated(
+            d in 2usize..=8,
+            m0 in 1usize..=16,
+            hold in 0usize..=8,
+            given in any::<bool>(),
+            seed in any::<u64>(),
+        ) {
+            let (units, land) = random_units(d, m0, seed);
+            let placer = Placer::new(&units, &land);
+            let rng = &mut draws::stream(seed, "draw", 0);
+            let hold = hold.min(m0).min(d - 1);
+            let held: Vec<usize> = rand::seq::index::sample(rng, m0, hold).into_vec();
+            let targets: Vec<f64> = held.iter().map(|&i| units[i].centre + 0.3).collect();
+            let signs: Vec<f64> =
+                (0..m0).map(|_| if rng.random() { 1.0 } else { -1.0 }).collect();
+            let asked = given.then_some(signs.as_slice());
+            let place = placer.saturate(&held, &targets, asked, rng);
+            // Only where signs cannot be chosen may there be no place: too far out.
+            let Some(place) = place else { return Err(TestCaseError::reject("no place")) };
+            let size = place.point.norm() + 1.0;
+            for (j, unit) in units.iter().enumerate() {
+                let off = unit.direction.dot(&place.point) - unit.centre;
+                if held.contains(&j) {
+                    prop_assert_eq!(place.signs[j], 0.0);
+                    prop_assert!((off - 0.3).abs() < 1e-9 * size, "unit {}: {}", j, off);
+                } else {
+                    prop_assert_eq!(place.signs[j].abs(), 1.0);
+                    prop_assert!(off * place.signs[j] >= 9.0 * unit.half_width, "unit {}: {}", j, off);
+                    if given && placer.any_signs() {
+                        prop_assert_eq!(place.signs[j], signs[j]);
+                    }
+                }
+            }
+        }
     }
 
     #[test]

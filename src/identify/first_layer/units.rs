@@ -438,8 +438,25 @@ pub fn unexplained(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::network::{Activation, Network};
+
+    /// The units of a network's first layer as they are.
+    pub(crate) fn units_of(network: &Network) -> Vec<Unit> {
+        let transition = match network.g {
+            Activation::Tanh => 2.3,
+            Activation::Sigmoid => 4.6,
+            Activation::Erf => 1.65,
+        };
+        let unit = |(a, &theta): (nalgebra::DVectorView<f64>, &f64)| Unit {
+            direction: a.normalize(),
+            centre: theta / a.norm(),
+            half_width: transition / a.norm(),
+            error: 0.0,
+        };
+        network.a.column_iter().zip(network.theta.iter()).map(unit).collect()
+    }
 
     #[test]
     fn a_direction_is_divided_evenly() {

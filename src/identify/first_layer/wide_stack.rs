@@ -135,3 +135,83 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
     let basis = hessians.basis(gap.rank)?;
     Ok(Stack { points, hessians, gap, basis })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::svec::svec_outer;
+    use crate::identify::context::in_context;
+    use crate::identify::survey::landscape::Landscape;
+    use crate::identify::survey::probe::probe;
+    use crate::network::{Activation, Class, Network};
+    use crate::oracle::NetworkOracle;
+
+    fn network(dims: (usize, usize, usize), phi: Activation) -> Network {
+        Network::random(dims, Class::General, phi, 2).unwrap()
+    }
+
+    fn failure(result: Result<Stack, Halt>) -> String {
+        match result {
+            Err(Halt::Failed(failure)) => failure.to_string(),
+            _ => panic!("must fail"),
+        }
+    }
+
+    #[test]
+    fn the_subspace_holds_the_first_layer_and_little_else() {
+        for dims in [(6, 6, 2), (6, 10, 3)] {
+            for phi in Activation::ALL {
+                let truth = network(dims, phi);
+                let mut f = NetworkOracle::new(truth.clone());
+                let land = probe(&mut f, 1).unwrap();
+                let (stack, evidence) = in_context(&mut f, &land, (1, 0), wide_stack);
+                let stack = stack.unwrap();
+                let rank = stack.gap.rank;
+                assert_eq!(stack.basis.ncols(), rank);
+                assert!((dims.1..=dims.1 + 1).contains(&rank), "{dims:?} {phi}: {rank}");
+                for a in truth.a.column_iter() {
+                    let mut outer = vec![0.0; stack.basis.nrows()];
+                    svec_outer(a.normalize().as_slice(), &mut outer);
+                    let inside = stack.basis.tr_mul(&nalgebra::DVector::from_vec(outer)).norm();
+                    assert!(inside > 0.99, "{dims:?} {phi}: {inside}");
+                }
+                let tried = evidence.as_json()["stack"][0]["tried"].clone();
+                let best =
+                    tried.as_array().unwrap().iter().find(|one| one["gap"] == stack.gap.ratio);
+                let best = best.expect("the clearest is one of those tried");
+                let kept = best["kept"].as_u64().unwrap() as usize;
+                assert_eq!(best["rank"], rank);
+                assert_eq!((stack.points.ncols(), stack.hessians.norms().len()), (kept, kept));
+            }
+        }
+    }
+
+    #[test]
+    fn attempts_ask_elsewhere() {
+        let mut f = NetworkOracle::new(network((6, 6, 2), Activation::Tanh));
+        let land = probe(&mut f, 1).unwrap();
+        let mut points =
+            |attempt| in_context(&mut f, &land, (1, attempt), wide_stack).0.unwrap().points;
+        assert_eq!(points(0), points(0));
+        assert_ne!(points(0), points(1));
+    }
+
+    #[test]
+    fn one_input_and_no_curvature_are_refused() {
+        let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 0.0 };
+        let mut line = NetworkOracle::new(network((1, 3, 1), Activation::Tanh));
+        let said = failure(in_context(&mut line, &land, (1, 0), wide_stack).0);
+        assert!(said.starts_with("stack: the gradients span one dimension only"), "{said}");
+        let (land, mut f) = (
+            Landscape { noise_near: 1.0, ..land },
+            NetworkOracle::new(network((4, 4, 1), Activation::Tanh)),
+        );
+        let (result, evidence) = in_context(&mut f, &land, (1, 0), wide_stack);
+        let said = failure(result);
+        assert!(said.starts_with("stack: no Hessian stands above the noise"), "{said}");
+        assert_eq!(
+            evidence.as_json()["stack"][0]["tried"].as_array().map(Vec::len),
+            Some(STACK_MOST_SCALES)
+        );
+    }
+}

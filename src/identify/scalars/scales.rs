@@ -269,3 +269,143 @@ fn fit_two(
     let best = ends.filter(|end| end.1.is_finite()).min_by(|a, b| a.1.total_cmp(&b.1));
     best.map(|(x, cost)| (x[0], x[1], (cost / count).sqrt()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::first_layer::units::tests::units_of;
+    use crate::identify::second_layer::peel::Resolved;
+    use crate::identify::survey::landscape::Landscape;
+    use crate::network::Class;
+    use crate::oracle::NetworkOracle;
+
+    const HELD: [usize; 3] = [0, 2, 3];
+    /// Half widths from the middle at which the units held are.
+    const AT: f64 = 0.2;
+
+    fn land() -> Landscape {
+        Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 }
+    }
+
+    fn network(dims: (usize, usize, usize), seed: u64) -> Network {
+        Network::random(dims, Class::General, Activation::Tanh, seed).unwrap()
+    }
+
+    /// What the peel and the second layer would be without an error, for `units` of which unit i is unit i of
+    /// the `truth` and those of the truth beyond their number have the direction of the last one.
+    fn exact(truth: &Network, units: &[Unit]) -> (Peel, SecondLayer) {
+        let m0 = units.len();
+        let rng = &mut draws::stream(1, "exact", 0);
+        let placer = Placer::new(units, &land());
+        let at = |i: usize| units[i].centre + AT * units[i].half_width;
+        let targets: Vec<f64> = HELD.map(at).to_vec();
+        let places: Vec<_> =
+            (0..12).map(|_| placer.saturate(&HELD, &targets, None, rng).unwrap()).collect();
+        let free: Vec<usize> = (0..m0).filter(|j| !HELD.contains(j)).collect();
+        // Whatever shares the last direction saturates with it.
+        let row = |j: usize| match j + 1 == m0 {
+            true => truth.b.rows(j, truth.b.nrows() - j).row_sum(),
+            false => truth.b.row(j).into_owned(),
+        };
+        let mut offset = -&truth.tau;
+        let mut beta = DMatrix::zeros(HELD.len(), truth.c.len());
+        for (index, &i) in HELD.iter().enumerate() {
+            let norm = truth.a.column(i).norm();
+            let z = norm * at(i) - truth.theta[i];
+            offset += row(i).transpose() * truth.g.value(z);
+            beta.set_row(index, &(row(i) * (truth.g.slope(z) * norm * units[i].half_width)));
+        }
+        let mut u = DMatrix::zeros(truth.c.len(), places.len());
+        for (place, mut u) in places.iter().zip(u.column_iter_mut()) {
+            u.copy_from(&offset);
+            free.iter().for_each(|&j| u += row(j).transpose() * place.signs[j]);
+        }
+        let b_free = DMatrix::from_rows(&free.iter().map(|&j| row(j)).collect::<Vec<_>>());
+        let layer = Resolved {
+            beta: beta.clone(),
+            w: DMatrix::zeros(0, 0),
+            curvature: DMatrix::zeros(0, 0),
+            off_diagonal: 0.0,
+        };
+        let values = DVector::zeros(places.len());
+        let peel = Peel { held: HELD.to_vec(), targets, places, values, layer };
+        let (c, c0) = (truth.c.clone(), truth.c0);
+        (peel, SecondLayer { beta, b_free, free, offset, u, c, c0, affinity: 0.0, misfit: 0.0 })
+    }
+
+    fn assembled(truth: &Network, units: &[Unit], g: Activation) -> Assembled {
+        let (peel, second) = exact(truth, units);
+        let mut f = NetworkOracle::new(truth.clone());
+        let readings =
+            in_context(&mut f, &land(), (1, 0), |cx| read(cx, units, &peel, &second)).0.unwrap();
+        // One line a place for the units held, and a few for the others.
+        assert_eq!(readings.len(), units.len());
+        assert!(readings.iter().all(|reading| reading.lines.len() == LINES_PER_UNIT));
+        assemble(&readings, units, &peel, &second, (g, truth.h), 1).unwrap()
+    }
+
+    #[test]
+    fn slopes_and_shifts_complete_the_network() {
+        for seed in 0..4 {
+            let truth = network((6, 6, 2), seed);
+            let found = assembled(&truth, &units_of(&truth), truth.g);
+            let matching = truth.matching(&found.network);
+            assert!(matching.within(1e-8), "{seed}: {:?}", matching.tensor_errors);
+            assert!(found.misfit <= found.worst && found.worst < 1e-9, "{}", found.worst);
+            assert_eq!(found.bundles, 0);
+        }
+    }
+
+    #[test]
+    fn another_activation_fits_worse() {
+        let truth = network((6, 6, 2), 1);
+        let units = units_of(&truth);
+        let (right, wrong) = (
+            assembled(&truth, &units, Activation::Tanh),
+            assembled(&truth, &units, Activation::Erf),
+        );
+        assert!(wrong.misfit > 1e6 * right.misfit && wrong.misfit > 1e-4, "{}", wrong.misfit);
+    }
+
+    #[test]
+    fn several_units_of_one_direction_are_told_apart() {
+        // The last two units of the truth are one to the stages before.
+        let mut truth = network((6, 6, 2), 3);
+        let twin = truth.a.column(4) * 0.6;
+        truth.a.set_column(5, &twin);
+        truth.theta[5] = 0.6 * truth.theta[4] + 0.5;
+        let mut units = units_of(&truth);
+        let last = units.pop().unwrap();
+        units[4].half_width = last.half_width;
+        let found = assembled(&truth, &units, truth.g);
+        assert_eq!((found.bundles, found.network.dims()), (1, (6, 6, 2)));
+        let matching = truth.matching(&found.network);
+        assert!(matching.within(1e-6), "{:?}", matching.tensor_errors);
+    }
+
+    #[test]
+    fn a_unit_that_depends_on_those_held_has_no_line() {
+        let truth = network((6, 6, 2), 1);
+        let mut units = units_of(&truth);
+        let (peel, second) = exact(&truth, &units);
+        units[1].direction = units[0].direction.clone();
+        let mut f = NetworkOracle::new(truth);
+        match in_context(&mut f, &land(), (1, 0), |cx| read(cx, &units, &peel, &second)).0 {
+            Err(Halt::Failed(failure)) => {
+                assert_eq!(failure.stage, Stage::Scales);
+                assert!(failure.reason.contains("depends on those held"), "{failure}");
+            }
+            _ => panic!("must fail"),
+        }
+    }
+
+    #[test]
+    fn indices_are_spread_over_the_range() {
+        assert_eq!(spread_out(8, 4), [0, 2, 4, 6]);
+        assert_eq!(spread_out(3, 4), [0, 1, 2]);
+        assert!(spread_out(0, 4).is_empty());
+        let ts = positions();
+        assert_eq!((ts.len(), ts[0], ts[10], ts[20]), (POINTS_PER_LINE, -3.0, 0.0, 3.0));
+    }
+}

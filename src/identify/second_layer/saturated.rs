@@ -232,7 +232,7 @@ mod tests {
                 })
                 .collect();
             let tanh = Activation::Tanh;
-            let (found, evidence) = in_context(&mut f, &land, seed, |cx| {
+            let (found, evidence) = in_context(&mut f, &land, (seed, 0), |cx| {
                 assemble(cx, &units, (tanh, tanh), SATURATED_VALUES)
             });
             let found = found.unwrap();

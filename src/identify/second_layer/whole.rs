@@ -238,3 +238,125 @@ fn fit(design: &DMatrix<f64>, target: &DVector<f64>) -> Result<DVector<f64>, Hal
 fn failure(reason: impl Into<String>) -> Halt {
     Failure::new(Stage::Peel, reason).into()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::evidence::Evidence;
+    use crate::identify::first_layer::units::tests::units_of;
+    use crate::identify::second_layer::rows::second_layer;
+    use crate::identify::survey::landscape::Landscape;
+    use crate::network::{Activation, Ensemble, Network};
+    use crate::oracle::NetworkOracle;
+
+    fn land() -> Landscape {
+        Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 }
+    }
+
+    fn network(dims: (usize, usize, usize), seed: u64) -> Network {
+        let ensemble = Ensemble { shift_spread: 0.22, condition: None };
+        Network::of_ensemble(dims, ensemble, Activation::Tanh, seed).unwrap()
+    }
+
+    fn run(truth: &Network, attempt: u64) -> (Result<Peel, Halt>, Evidence) {
+        let (units, mut f) = (units_of(truth), NetworkOracle::new(truth.clone()));
+        in_context(&mut f, &land(), (1, attempt), |cx| whole(cx, &units, Ascent::Spectral))
+    }
+
+    #[test]
+    fn a_second_layer_as_wide_as_the_first_is_seen_whole() {
+        for (dims, seed) in [((7, 7, 5), 1), ((8, 8, 8), 1), ((9, 7, 4), 2)] {
+            let truth = network(dims, seed);
+            let (peel, evidence) = run(&truth, 0);
+            let peel = peel.unwrap();
+            assert_eq!(peel.held, (0..dims.1).collect::<Vec<_>>());
+            assert_eq!(evidence.as_json()["whole"][0]["m1"], dims.2);
+            // Columns G B at the first place, in half widths, each up to a factor.
+            let beta = &peel.layer.beta;
+            assert_eq!(beta.shape(), (dims.1, dims.2));
+            let slopes = DVector::from_fn(dims.1, |i, _| {
+                let norm = truth.a.column(i).norm();
+                2.3 * truth.g.slope(norm * peel.targets[i] - truth.theta[i])
+            });
+            let mut expected = DMatrix::from_diagonal(&slopes) * &truth.b;
+            for (l, mut column) in expected.column_iter_mut().enumerate() {
+                column.normalize_mut();
+                let cosine = |b: nalgebra::DVectorView<f64>| (b.dot(&column) / b.norm()).abs();
+                let best = beta.column_iter().map(cosine).fold(0.0, f64::max);
+                assert!(best > 1.0 - 1e-6, "{dims:?}, unit {l}: {best}");
+            }
+            // What is measured is the values there, and makes a second layer.
+            for (place, value) in peel.places.iter().zip(peel.values.iter()) {
+                assert!((truth.value(place.point.as_slice()) - value).abs() < 1e-12);
+            }
+            let second = second_layer(&peel, truth.h).map_err(|_| "no second layer").unwrap();
+            let mut c: Vec<f64> = second.c.iter().map(|c| c.abs()).collect();
+            c.sort_by(f64::total_cmp);
+            assert!(c.iter().all(|c| (c - 1.0).abs() < 1e-3), "{dims:?}: {c:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_it_says_why() {
+        let reason = |dims| {
+            let (result, evidence) = run(&network(dims, 1), 0);
+            match result {
+                Err(Halt::Failed(failure)) => {
+                    assert_eq!(failure.stage, Stage::Peel);
+                    assert_eq!(evidence.as_json()["whole"][0]["failed"], failure.reason);
+                    failure.reason
+                }
+                _ => panic!("{dims:?} must fail"),
+            }
+        };
+        // Too few units, and more of them than inputs.
+        for dims in [(4, 4, 2), (5, 8, 2)] {
+            assert!(reason(dims).contains("five first-layer units are needed"), "{dims:?}");
+        }
+        // More second-layer units than first-layer ones.
+        let said = reason((6, 6, 9));
+        assert!(
+            said.contains("no width m1 up to 6 shows") && said.contains("it is larger"),
+            "{said}"
+        );
+    }
+
+    #[test]
+    fn attempts_hold_other_units() {
+        let truth = network((8, 8, 3), 1);
+        let fixed = |attempt| {
+            let (_, evidence) = run(&truth, attempt);
+            evidence.as_json()["whole"][0]["fixed"].as_u64().unwrap()
+        };
+        assert_ne!(fixed(0), fixed(1));
+    }
+
+    #[test]
+    fn all_levels_come_equally_often_and_no_pattern_twice() {
+        let truth = network((8, 8, 3), 1);
+        let units = units_of(&truth);
+        let placer = Placer::new(&units, &land());
+        let rng = &mut draws::stream(1, "places", 0);
+        for varied in [vec![1, 6], vec![0, 2, 3, 5, 7]] {
+            let places = places(&units, &placer, &varied, 64, rng).map_err(|_| ()).unwrap();
+            assert!(places.len() >= 60, "{}", places.len());
+            for (k, place) in places.iter().enumerate() {
+                assert!(places[..k].iter().all(|other| other.signs != place.signs));
+                for (j, unit) in units.iter().enumerate() {
+                    let level = (unit.direction.dot(&place.point) - unit.centre) / unit.half_width;
+                    assert!((level - place.signs[j]).abs() < 1e-9);
+                    assert!(level.abs() < WHOLE_LEVEL_SPAN + 1e-9);
+                    assert!(varied.contains(&j) || place.signs[j] == 0.0);
+                }
+            }
+            for &j in &varied {
+                let sizes: Vec<usize> = by_level(&places, j).iter().map(Vec::len).collect();
+                let (least, most) = (sizes.iter().min().unwrap(), sizes.iter().max().unwrap());
+                assert!(sizes.len() >= 2 && most - least <= places.len() / 8, "{sizes:?}");
+                // The first place's level comes first.
+                assert_eq!(by_level(&places, j)[0][0], 0);
+            }
+        }
+    }
+}

@@ -201,3 +201,133 @@ fn coefficients(stack: &Stack, directions: &DMatrix<f64>) -> Result<DMatrix<f64>
     })?;
     Ok(dual.transpose() * &stack.hessians)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::rank_one::Ascent;
+    use crate::identify::verdict::remedy::Remedy;
+    use crate::identify::verdict::solution::Status;
+    use crate::network::Class;
+    use crate::oracle::ShallowOracle;
+    use crate::oracle::Silent;
+
+    fn truth((d, m): (usize, usize), phi: Activation, seed: u64) -> Shallow {
+        Shallow::random((d, m), Class::General, phi, seed).unwrap()
+    }
+
+    fn run(truth: &Shallow, settings: &Settings) -> ShallowSolution {
+        identify(&mut ShallowOracle::new(truth.clone()), settings, &mut Silent).unwrap()
+    }
+
+    fn assert_right(truth: &Shallow, solution: &ShallowSolution) {
+        assert_eq!(solution.status, Status::Identified, "{}", solution.reason);
+        assert_eq!(solution.widths, Some(truth.dims().1));
+        let error = truth.matching(solution.network.as_ref().unwrap()).parameter_error.unwrap();
+        let bound = solution.parameter_error_bound.unwrap();
+        assert!(error <= bound && error < 1e-9, "error {error:e}, bound {bound:e}");
+    }
+
+    #[test]
+    fn fewer_and_more_units_than_inputs_are_identified_by_either_ascent() {
+        for (dims, phi) in [
+            ((5, 1), Activation::Tanh),
+            ((6, 4), Activation::Sigmoid),
+            ((5, 5), Activation::Erf),
+            ((6, 9), Activation::Tanh),
+        ] {
+            let truth = truth(dims, phi, 3);
+            for ascent in [Ascent::Spectral, Ascent::Power].map(Some) {
+                let settings = Settings { activation: Some(phi), ascent, ..Settings::default() };
+                assert_right(&truth, &run(&truth, &settings));
+            }
+        }
+    }
+
+    #[test]
+    fn stages_come_in_their_order_and_their_queries_are_the_total() {
+        let truth = truth((5, 4), Activation::Tanh, 1);
+        let solution = run(&truth, &Settings::default());
+        let stages: Vec<Stage> = solution.stages.iter().map(|stage| stage.stage).collect();
+        assert_eq!(stages, Stage::SHALLOW);
+        assert_eq!(
+            solution.stages.iter().map(|stage| stage.queries).sum::<u64>(),
+            solution.queries
+        );
+        // The search for directions and the fit ask nothing.
+        for stage in &solution.stages {
+            let asks = ![Stage::Directions, Stage::Refine].contains(&stage.stage);
+            assert_eq!(stage.queries > 0, asks, "{}", stage.stage);
+        }
+        let evidence = solution.evidence.as_json();
+        for stage in ["probe", "stack", "directions", "profiles", "refine", "certify"] {
+            assert_eq!(evidence[stage].as_array().map(|e| e.is_empty()), Some(false), "{stage}");
+        }
+        assert!(evidence.get("domain").is_none());
+    }
+
+    #[test]
+    fn another_width_than_the_true_one_is_never_identified() {
+        let truth = truth((5, 4), Activation::Tanh, 2);
+        let given = |m| Settings { width: Some(m), attempts: 1, ..Settings::default() };
+        assert_right(&truth, &run(&truth, &given(4)));
+        for m in [1, 3, 5, 15, 1_000] {
+            let solution = run(&truth, &given(m));
+            assert_ne!(solution.status, Status::Identified, "{m}: {}", solution.reason);
+            assert!(solution.remedy.is_some(), "{m}");
+        }
+    }
+
+    #[test]
+    fn limits_are_results_and_a_domain_is_kept() {
+        let truth = truth((4, 3), Activation::Tanh, 2);
+        for max_queries in [1, 1_000, 3_000] {
+            let solution = run(&truth, &Settings { max_queries, ..Settings::default() });
+            assert_eq!(solution.status, Status::NotIdentified);
+            assert!(solution.reason.contains(": the limit of"), "{}", solution.reason);
+            assert_eq!(solution.remedy, Some(Remedy::MoreQueries));
+            assert!(solution.queries <= max_queries);
+        }
+        let centre = DVector::from_vec(vec![0.3, -0.2, 0.1, 0.5]);
+        let local = crate::identify::LocalSampling { centre: Some(centre), ..Default::default() };
+        let settings = Settings { domain_radius: Some(1.5), local, ..Settings::default() };
+        let solution = run(&truth, &settings);
+        assert_right(&truth, &solution);
+        let farthest = solution.evidence.as_json()["domain"][0]["farthest_query"].as_f64().unwrap();
+        assert!(farthest > 0.5 && farthest <= 1.5, "{farthest}");
+    }
+
+    #[test]
+    fn settings_that_fit_no_black_box_are_errors() {
+        let centre = Some(DVector::zeros(3));
+        let local = crate::identify::LocalSampling { centre, ..Default::default() };
+        let settings = Settings { local, ..Settings::default() };
+        let mut network = ShallowOracle::new(truth((4, 3), Activation::Tanh, 2));
+        let result = identify(&mut network, &settings, &mut Silent);
+        assert!(matches!(result, Err(IdentifyError::Settings(_))));
+    }
+
+    #[test]
+    fn coefficients_are_those_of_the_outer_products() {
+        let rng = &mut draws::stream(1, "coefficients", 0);
+        let directions: Vec<DVector<f64>> = (0..4).map(|_| draws::unit_vector(rng, 3)).collect();
+        let directions = DMatrix::from_columns(&directions);
+        let mut outer = DMatrix::zeros(6, 4);
+        for (v, mut outer) in directions.column_iter().zip(outer.column_iter_mut()) {
+            svec_outer(v.as_slice(), outer.as_mut_slice());
+        }
+        let expected = draws::gaussian(rng, 4, 7);
+        let points = DMatrix::zeros(3, 7);
+        let stack = Stack { points, hessians: &outer * &expected, basis: DMatrix::zeros(6, 4) };
+        assert!((coefficients(&stack, &directions).unwrap() - expected).amax() < 1e-12);
+        // Two units of one direction, up to sign.
+        let mut twice = directions;
+        let first = -twice.column(0);
+        twice.set_column(3, &first);
+        let failure = coefficients(&stack, &twice).unwrap_err();
+        assert_eq!(
+            failure.to_string(),
+            "directions: the matrices a_i a_i^T are linearly dependent"
+        );
+    }
+}

@@ -126,7 +126,7 @@ fn width(space: &Subspace, given: Option<usize>, count: usize, floor: f64) -> Op
     let values = &space.singular_values;
     let (over, under) = STACK_OVERSAMPLING;
     match given {
-        Some(m) => (m < values.len()).then_some(m),
+        Some(m) => (1..values.len()).contains(&m).then_some(m),
         None => {
             let most = (under * count / over).min(values.len().saturating_sub(1));
             largest_gap(values, 1..=most, floor).filter(|g| g.ratio > SHALLOW_GAP).map(|g| g.rank)

@@ -86,7 +86,7 @@ mod tests {
             let network = Network::random((5, 5, 2), Class::Paper, Activation::Tanh, seed).unwrap();
             let look = |size: f64| {
                 let mut f = Clipped(network.clone(), size);
-                in_context(&mut f, &land, seed, edge).0.unwrap()
+                in_context(&mut f, &land, (seed, 0), edge).0.unwrap()
             };
             let (_, at) = look(2.5).expect("an edge");
             assert!((at - 2.5).abs() < 1e-9, "{at}");

@@ -53,7 +53,7 @@ mod tests {
         let mut network = Network::random((6, 6, 2), Class::Paper, Activation::Tanh, 1).unwrap();
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };
         let end = |network: &Network| {
-            in_context(&mut NetworkOracle::new(network.clone()), &land, 1, far).0.unwrap()
+            in_context(&mut NetworkOracle::new(network.clone()), &land, (1, 0), far).0.unwrap()
         };
         let before = end(&network);
         assert!((16.0..512.0).contains(&before), "{before}");

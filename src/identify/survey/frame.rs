@@ -93,7 +93,7 @@ mod tests {
         let see = |network: &Network| {
             let mut f = NetworkOracle::new(network.clone());
             let land = probe::probe(&mut f, 1).unwrap();
-            in_context(&mut f, &land, 1, frame).0.unwrap()
+            in_context(&mut f, &land, (1, 0), frame).0.unwrap()
         };
         let even = see(&network);
         assert!((even.points.tr_mul(&even.points) - DMatrix::identity(5, 5)).amax() < 1e-12);

@@ -145,7 +145,7 @@ mod tests {
         network.theta[2] = 2e4;
         let mut f = NetworkOracle::new(network.clone());
         let land = Landscape { scale: 2.0, spread: 1.0, noise_near: 1e-15, noise_growth: 1e-15 };
-        let (basis, evidence) = in_context(&mut f, &land, 1, reduce);
+        let (basis, evidence) = in_context(&mut f, &land, (1, 0), reduce);
         let basis = basis.unwrap();
         assert_eq!(basis.ncols(), 6, "{evidence:?}");
         assert_eq!(evidence.reduce[1].added, Some(1), "{evidence:?}");

@@ -1,0 +1,138 @@
+//! What does not change a network does not change what is found of it: another unit of the inputs or of the
+//! output, another origin, another order of the inputs. And bounds hold whatever the network.
+
+use disentangle::draws;
+use disentangle::oracle::{Oracle, OracleError};
+use disentangle::{
+    Activation, Class, Network, NetworkOracle, Settings, Silent, Solution, Status, identify,
+};
+use nalgebra::{DMatrix, DVector};
+use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
+
+/// alpha f(R x + b) + beta.
+struct Transformed {
+    f: NetworkOracle,
+    r: DMatrix<f64>,
+    b: DVector<f64>,
+    alpha: f64,
+    beta: f64,
+}
+
+impl Oracle for Transformed {
+    fn input_dim(&self) -> usize {
+        self.r.ncols()
+    }
+
+    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+        let mut moved = &self.r * points;
+        moved.column_iter_mut().for_each(|mut x| x += &self.b);
+        Ok(self.f.values(&moved)?.map(|value| self.alpha * value + self.beta))
+    }
+}
+
+impl Transformed {
+    /// The network whose transform is `found`.
+    fn back(&self, mut found: Network) -> Network {
+        // A'^T x - theta' = A^T (R x + b) - theta.
+        let inverse = self.r.clone().try_inverse().expect("well-conditioned");
+        found.a = inverse.transpose() * &found.a;
+        found.theta += found.a.tr_mul(&self.b);
+        found.c /= self.alpha;
+        found.c0 = (found.c0 - self.beta) / self.alpha;
+        found
+    }
+}
+
+/// Sizes from 3-3-1 to 6-5-2.
+fn sizes() -> impl Strategy<Value = (usize, usize, usize)> {
+    (3usize..=6, 3usize..=5, 1usize..=2).prop_map(|(d, m0, m1)| (d, m0, m1))
+}
+
+fn activations() -> impl Strategy<Value = Activation> {
+    prop::sample::select(&Activation::ALL[..])
+}
+
+fn settings(phi: Activation) -> Settings {
+    Settings { activation: Some(phi), ..Settings::default() }
+}
+
+/// Identified, within its bound of the `truth` (but for the `stretch` of transforming it back), and 1e-8.
+fn judged(
+    truth: &Network,
+    solution: &Solution,
+    found: &Network,
+    stretch: f64,
+) -> Result<(), String> {
+    if solution.status != Status::Identified {
+        return Err(solution.reason.clone());
+    }
+    let matching = truth.matching(found);
+    let error = matching.parameter_error.ok_or("other widths")?;
+    let bound = solution.parameter_error_bound.ok_or("no bound")? * stretch;
+    if error > bound || error > 1e-8 {
+        return Err(format!("error {error:e}, bound {bound:e}: {:?}", matching.tensor_errors));
+    }
+    Ok(())
+}
+
+proptest! {
+    // Fixed: which networks are identified is not for chance to say.
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        rng_seed: RngSeed::Fixed(1),
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    #[test]
+    fn a_transformed_network_is_found_transformed(
+        dims in sizes(),
+        phi in activations(),
+        shuffled in any::<bool>(),
+        scale in -2i32..=2,
+        seed in 0u64..1_000_000,
+    ) {
+        let truth = Network::random(dims, Class::General, phi, seed).unwrap();
+        let rng = &mut draws::stream(seed, "transform", 0);
+        let d = dims.0;
+        let r = if shuffled {
+            // The inputs in another order.
+            let k = 1 + seed as usize % (d - 1);
+            DMatrix::from_fn(d, d, |i, j| f64::from(u8::from((j + k) % d == i)))
+        } else {
+            let rotation = draws::gaussian(rng, d, d).qr().q();
+            let stretches = draws::gaussian(rng, d, 1).column(0).map(|s| (0.3 * s).exp());
+            rotation * DMatrix::from_diagonal(&stretches)
+        };
+        let b = draws::gaussian(rng, d, 1).column(0).into_owned();
+        let alpha = 10f64.powi(scale) * if seed % 2 == 0 { 1.0 } else { -1.0 };
+        let beta = alpha * draws::gaussian(rng, 1, 1)[0];
+        let plain = identify(&mut NetworkOracle::new(truth.clone()), &settings(phi), &mut Silent);
+        let plain = plain.unwrap();
+        let mut oracle = Transformed { f: NetworkOracle::new(truth.clone()), r, b, alpha, beta };
+        let moved = identify(&mut oracle, &settings(phi), &mut Silent).unwrap();
+        prop_assert_eq!(plain.status, moved.status, "{} / {}", plain.reason, moved.reason);
+        prop_assert_eq!(plain.widths, moved.widths);
+        let (plain, moved) =
+            (plain.network.expect("a network"), oracle.back(moved.network.expect("a network")));
+        let matching = plain.matching(&moved);
+        prop_assert!(matching.within(1e-8), "{:?}", matching.tensor_errors);
+        prop_assert!(truth.matching(&moved).within(1e-8));
+    }
+
+    #[test]
+    fn an_identified_network_is_within_its_bound(
+        dims in sizes(),
+        phi in activations(),
+        class in prop::sample::select(&Class::ALL[..]),
+        seed in 0u64..1_000_000,
+    ) {
+        let truth = Network::random(dims, class, phi, seed).unwrap();
+        let settings = Settings { seed, ..settings(phi) };
+        let solution =
+            identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).unwrap();
+        let found = solution.network.clone().ok_or_else(|| TestCaseError::fail(solution.reason.clone()))?;
+        judged(&truth, &solution, &found, 1.0).map_err(TestCaseError::fail)?;
+    }
+}
