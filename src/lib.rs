@@ -67,12 +67,15 @@
 //! ```
 //! use disentangle::{FnOracle, Settings, Silent, Status, identify};
 //!
-//! let mut mine = FnOracle::new(2, |x| {
-//!     let y = (x[0] - 0.3 * x[1] + 0.1).tanh();
-//!     (0.8 * y - 0.2).tanh()
+//! let mut mine = FnOracle::new(3, |x| {
+//!     let u = (x[0] - 0.3 * x[1] + 0.1).tanh();
+//!     let v = (0.5 * x[0] + x[1] - 0.2).tanh();
+//!     let w = (x[2] - 0.4 * x[1]).tanh();
+//!     (0.8 * u - 0.6 * v + 0.7 * w - 0.2).tanh()
 //! });
 //! let solution = identify(&mut mine, &Settings::default(), &mut Silent)?;
-//! # assert_ne!(solution.status, Status::NotIdentified, "{}", solution.reason);
+//! assert_eq!(solution.status, Status::Identified);
+//! assert_eq!(solution.widths, Some((3, 1)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

@@ -7,27 +7,21 @@ use disentangle::identify::{
 };
 use disentangle::network::{Activation, Ensemble, Network};
 use disentangle::oracle::design::Design;
-use disentangle::oracle::{NetworkOracle, Oracle, OracleError, Silent};
+use disentangle::oracle::{FnOracle, NetworkOracle, Silent};
 use nalgebra::{DMatrix, DVector};
 
-/// Remembers how far from `centre` it was ever asked. Answers values only, so that nothing escapes it.
-struct Watched<F> {
-    values: F,
+/// Values only, so that nothing escapes it; `farthest` is how far from `centre` it was ever asked.
+fn watched<'f>(
+    mut values: impl FnMut(&DMatrix<f64>) -> DVector<f64> + Send + 'f,
     centre: DVector<f64>,
-    farthest: f64,
-}
-
-impl<F: FnMut(&DMatrix<f64>) -> DVector<f64> + Send> Oracle for Watched<F> {
-    fn input_dim(&self) -> usize {
-        self.centre.len()
-    }
-
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+    farthest: &'f mut f64,
+) -> FnOracle<'f> {
+    FnOracle::batch(centre.len(), move |points| {
         for x in points.column_iter() {
-            self.farthest = self.farthest.max((x - &self.centre).norm());
+            *farthest = farthest.max((x - &centre).norm());
         }
-        Ok((self.values)(points))
-    }
+        values(points)
+    })
 }
 
 fn paper(dims: (usize, usize, usize), phi: Activation, std: f64, seed: u64) -> Network {
@@ -57,19 +51,17 @@ fn networks_are_identified_within_the_domain() {
     for phi in [Activation::Tanh, Activation::Sigmoid, Activation::Erf] {
         for seed in 0..2 {
             let truth = paper((10, 10, 3), phi, 0.05, seed);
-            let answers = truth.clone();
-            let mut watched = Watched {
-                values: move |points: &DMatrix<f64>| answers.values(points),
-                centre: DVector::zeros(10),
-                farthest: 0.0,
-            };
+            let mut farthest = 0.0;
             let settings =
                 Settings { widths: Some((10, 3)), ..local(Pipeline::Entangled, phi, seed) };
-            let solution = identify(&mut watched, &settings, &mut Silent).unwrap();
+            let solution = {
+                let mut f = watched(|x| truth.values(x), DVector::zeros(10), &mut farthest);
+                identify(&mut f, &settings, &mut Silent).unwrap()
+            };
             assert_right(&truth, &solution);
-            assert!(watched.farthest <= 3.0, "{}", watched.farthest);
+            assert!(farthest <= 3.0, "{farthest}");
             let said = solution.evidence.as_json()["domain"][0]["farthest_query"].as_f64().unwrap();
-            assert!((watched.farthest..=3.0).contains(&said), "{said} {}", watched.farthest);
+            assert!((farthest..=3.0).contains(&said), "{said} {farthest}");
         }
     }
 }
@@ -112,19 +104,17 @@ fn fewer_units_than_inputs_and_another_centre() {
     let centre = draws::unit_vector(&mut draws::stream(1, "centre", 0), 13) * 40.0;
     // The same network about the centre.
     truth.theta += truth.a.transpose() * &centre;
-    let answers = truth.clone();
-    let mut watched = Watched {
-        values: move |points: &DMatrix<f64>| answers.values(points),
-        centre: centre.clone(),
-        farthest: 0.0,
-    };
+    let mut farthest = 0.0;
     let settings = Settings {
-        local: LocalSampling { centre: Some(centre), ..LocalSampling::default() },
+        local: LocalSampling { centre: Some(centre.clone()), ..LocalSampling::default() },
         ..local(Pipeline::Entangled, Activation::Tanh, 2)
     };
-    let solution = identify(&mut watched, &settings, &mut Silent).unwrap();
+    let solution = {
+        let mut f = watched(|x| truth.values(x), centre, &mut farthest);
+        identify(&mut f, &settings, &mut Silent).unwrap()
+    };
     assert_right(&truth, &solution);
-    assert!(watched.farthest <= 3.0 * (1.0 + 1e-12));
+    assert!(farthest <= 3.0 * (1.0 + 1e-12));
 }
 
 #[test]
@@ -302,16 +292,9 @@ fn functions_of_no_such_kind_are_not_identified() {
     ];
     for (name, function) in functions {
         for pipeline in [Pipeline::Entangled, Pipeline::Published] {
-            let mut watched = Watched {
-                values: move |points: &DMatrix<f64>| {
-                    let values = points.column_iter().map(|x| function(x.into_owned().as_slice()));
-                    DVector::from_iterator(points.ncols(), values)
-                },
-                centre: DVector::zeros(5),
-                farthest: 0.0,
-            };
             let settings = Settings { attempts: 1, ..local(pipeline, Activation::Tanh, 1) };
-            let solution = identify(&mut watched, &settings, &mut Silent).unwrap();
+            let mut f = FnOracle::new(5, function);
+            let solution = identify(&mut f, &settings, &mut Silent).unwrap();
             assert_ne!(solution.status, Status::Identified, "{name} by {}", pipeline.name());
             println!("{name}, {}: {:?} {}", pipeline.name(), solution.status, solution.reason);
             assert!(!solution.reason.is_empty());

@@ -8,33 +8,21 @@ use std::time::Duration;
 use disentangle::draws;
 use disentangle::identify::{IdentifyError, Settings, Solution, Status, identify};
 use disentangle::network::{Activation, Class, Network};
-use disentangle::oracle::{Oracle, OracleError, Silent};
-use nalgebra::{DMatrix, DVector, DVectorView};
+use disentangle::oracle::{FnOracle, OracleError, Silent};
+use nalgebra::{DMatrix, DVectorView};
 
 /// More than any of these takes on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(100);
 
-/// A black box of five inputs from a function of one point.
-struct Function<F>(F);
-
-impl<F: FnMut(DVectorView<f64>) -> f64 + Send> Oracle for Function<F> {
-    fn input_dim(&self) -> usize {
-        5
-    }
-
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        Ok(DVector::from_iterator(points.ncols(), points.column_iter().map(|x| (self.0)(x))))
-    }
-}
-
 /// Runs in a thread of its own, so that a run without end is a failure.
 fn outcome(
-    f: impl FnMut(DVectorView<f64>) -> f64 + Send + 'static,
+    mut f: impl FnMut(DVectorView<f64>) -> f64 + Send + 'static,
 ) -> Result<Solution, IdentifyError> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
         let settings = Settings { max_queries: 2_000_000, ..Settings::default() };
-        let _ = send.send(identify(&mut Function(f), &settings, &mut Silent));
+        let mut f = FnOracle::new(5, |x| f(DVectorView::from_slice(x, 5)));
+        let _ = send.send(identify(&mut f, &settings, &mut Silent));
     });
     receive.recv_timeout(PATIENCE).expect("a result in time, and no panic")
 }

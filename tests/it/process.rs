@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 use disentangle::network::{Activation, Network};
 use disentangle::oracle::process::serve;
 use disentangle::oracle::{
-    Deadline, Meter, Oracle, OracleError, ProcessError, ProcessFormat, ProcessOracle,
-    ProcessSettings, Silent,
+    Deadline, Meter, NetworkOracle, Oracle, OracleError, ProcessError, ProcessFormat,
+    ProcessOracle, ProcessSettings, Silent,
 };
+use disentangle::stencil::{GradientScheme, HessianScheme};
 use nalgebra::{DMatrix, DVector};
 use tempfile::TempDir;
 
@@ -486,5 +487,34 @@ fn nothing_is_left_running_after_drop() {
     if cfg!(target_os = "linux") {
         let pid = fs::read_to_string(pid).expect("the child's id");
         assert!(!Path::new("/proc").join(pid.trim()).exists(), "the child was not reaped");
+    }
+}
+
+#[test]
+fn derivatives_of_a_served_network_are_differences_of_its_values() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("network.safetensors");
+    network().save(&file).expect("a file");
+    let program = assert_cmd::cargo::cargo_bin!("disentangle");
+    for (name, format) in [("text", ProcessFormat::Text), ("binary", ProcessFormat::Binary)] {
+        let (program, file) = (program.display(), file.display());
+        let command = format!("'{program}' serve --network '{file}' --format {name}");
+        let mut process = spawn(ProcessSettings { format, ..settings(&command, 6) });
+        let mut plain = NetworkOracle::new(network());
+        assert!(!process.keeps_stacks() && process.hessian_noise(0.1).is_none());
+        for (n, k) in [(5, 3), (0, 3), (2, 0)] {
+            let (centres, directions) = (points(6, n), points(6, k));
+            let both = [&mut process as &mut dyn Oracle, &mut plain].map(|oracle| {
+                let values = oracle.values(&centres).expect("values");
+                let by = GradientScheme::Central4;
+                let gradients = oracle.gradients(&centres, &directions, by, 0.1);
+                let by = HessianScheme::Richardson;
+                let hessians = oracle.hessians(&centres, &directions, by, 0.1);
+                let stack = oracle.hessian_stack(&centres, &directions, by, 0.1);
+                let norms = stack.expect("a stack").norms().to_vec();
+                (values, gradients.expect("gradients"), hessians.expect("Hessians"), norms)
+            });
+            assert_eq!(both[0], both[1]);
+        }
     }
 }

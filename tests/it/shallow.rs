@@ -12,8 +12,8 @@ use disentangle::identify::shallow;
 use disentangle::identify::{LocalSampling, Settings, Status};
 use disentangle::network::shallow::Shallow;
 use disentangle::network::{Activation, Class, Network};
-use disentangle::oracle::{Oracle, OracleError, Silent};
-use nalgebra::{DMatrix, DVector};
+use disentangle::oracle::{FnOracle, Silent};
+use nalgebra::DVector;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -201,23 +201,9 @@ fn the_published_experiment_has_all_its_cells() {
     }
 }
 
-/// A black box of four inputs.
-struct Function<F>(F);
-
-impl<F: FnMut(&[f64]) -> f64 + Send> Oracle for Function<F> {
-    fn input_dim(&self) -> usize {
-        4
-    }
-
-    fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        let values = points.as_slice().chunks_exact(4).map(|x| (self.0)(x));
-        Ok(DVector::from_iterator(points.ncols(), values))
-    }
-}
-
 /// Everywhere, and in a ball away from the origin.
 fn assert_honest(what: &str, f: impl FnMut(&[f64]) -> f64 + Send) {
-    let mut f = Function(f);
+    let mut f = FnOracle::new(4, f);
     for domain_radius in [None, Some(2.0)] {
         let centre = domain_radius.map(|_| DVector::from_vec(vec![0.3, 0.0, -0.5, 0.2]));
         let local = LocalSampling { centre, ..LocalSampling::default() };

@@ -220,22 +220,8 @@ fn difference_level(values: &[f64], order: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::oracle::OracleError;
+    use crate::oracle::FnOracle;
     use rand_distr::{Distribution, StandardNormal};
-
-    struct Box<F: FnMut(&[f64]) -> f64 + Send>(usize, F);
-
-    impl<F: FnMut(&[f64]) -> f64 + Send> Oracle for Box<F> {
-        fn input_dim(&self) -> usize {
-            self.0
-        }
-        fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-            Ok(DVector::from_iterator(
-                points.ncols(),
-                points.column_iter().map(|x| (self.1)(x.as_slice())),
-            ))
-        }
-    }
 
     #[test]
     fn noise_of_known_size_is_measured() {
@@ -243,7 +229,7 @@ mod tests {
         let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
         for sigma in [1e-12, 1e-8, 1e-4] {
             let mut noisy =
-                Box(3, |x: &[f64]| (x[0] + 0.5 * x[1]).tanh() + x[2].tanh() + sigma * normal());
+                FnOracle::new(3, |x| (x[0] + 0.5 * x[1]).tanh() + x[2].tanh() + sigma * normal());
             let land = probe(&mut noisy, 1).unwrap();
             let ratio = land.noise_near / sigma;
             assert!((0.5..2.0).contains(&ratio), "{sigma}: {ratio}");
@@ -252,7 +238,7 @@ mod tests {
 
     #[test]
     fn rounding_is_found_where_values_are_exact() {
-        let mut exact = Box(3, |x: &[f64]| 3.0 + (x[0] + 0.5 * x[1]).tanh() + x[2].tanh());
+        let mut exact = FnOracle::new(3, |x| 3.0 + (x[0] + 0.5 * x[1]).tanh() + x[2].tanh());
         let land = probe(&mut exact, 1).unwrap();
         assert!((1e-16..3e-15).contains(&land.noise_near), "{:e}", land.noise_near);
         assert!((0.2..4.0).contains(&land.scale));
@@ -261,7 +247,7 @@ mod tests {
     #[test]
     fn growth_by_chance_is_measured_again() {
         let mut seen = 0;
-        let mut bounded = Box(2, move |x: &[f64]| {
+        let mut bounded = FnOracle::new(2, move |x| {
             // Larger at the first points that far out alone.
             let far = x[0].hypot(x[1]) > 8192.0;
             seen += usize::from(far);
@@ -275,7 +261,7 @@ mod tests {
     fn one_wrong_value_makes_no_noise() {
         // Constant there, but for one value of the first line.
         let mut count = 0;
-        let mut saturated = Box(3, move |_: &[f64]| {
+        let mut saturated = FnOracle::new(3, move |_| {
             count += 1;
             if count == 3 { 1.5 } else { 0.5 }
         });
@@ -291,11 +277,11 @@ mod tests {
             Err(Halt::Failed(failure)) => failure.reason,
             _ => panic!("must fail"),
         };
-        assert!(reason(&mut Box(2, |_: &[f64]| 4.0)).contains("constant"));
-        assert!(reason(&mut Box(2, |x: &[f64]| x[0] - 3.0 * x[1])).contains("growing"));
-        assert!(reason(&mut Box(2, |x: &[f64]| x[0].max(0.0))).contains("growing"));
+        assert!(reason(&mut FnOracle::new(2, |_| 4.0)).contains("constant"));
+        assert!(reason(&mut FnOracle::new(2, |x| x[0] - 3.0 * x[1])).contains("growing"));
+        assert!(reason(&mut FnOracle::new(2, |x| x[0].max(0.0))).contains("growing"));
         let mut rng = draws::stream(7, "test", 0);
         let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
-        assert!(reason(&mut Box(2, move |_: &[f64]| normal())).contains("noise"));
+        assert!(reason(&mut FnOracle::new(2, move |_| normal())).contains("noise"));
     }
 }

@@ -56,7 +56,7 @@ impl ProcessSettings {
     }
 }
 
-/// A process that answers values; see [`protocol`](crate::oracle::process::protocol) for what it reads and writes.
+/// A process that answers values; see [`protocol`] for what it reads and writes.
 ///
 /// Points are sent on while answers come in, so that neither side waits for the other however it
 /// buffers. The command runs in a process group of its own, which is killed when the oracle is

@@ -14,7 +14,6 @@ const CHUNK: usize = 1 << 16;
 
 /// Why a server stopped before its input ended.
 #[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
 pub enum ServeError {
     /// A line that is not a point.
     #[error("line {line}: {reason}")]
