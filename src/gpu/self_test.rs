@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
+use nalgebra::DMatrix;
+
 use super::device::{Access, Gpu, GpuError, WORKGROUP};
 use super::shader::Source;
 use super::{Real, Stack, forward, forward_double, hessian_stack};
 use crate::draws;
 use crate::network::{Activation, Class, Network};
 use crate::stencil::HessianScheme;
-use nalgebra::DMatrix;
 
 /// Relative error allowed, in roundings.
 const ROUNDINGS: f64 = 500.0;

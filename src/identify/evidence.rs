@@ -5,10 +5,9 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use super::survey::landscape::Landscape;
 use crate::algebra::rank_one::Conditions;
 use crate::network::Activation;
-
-use super::survey::landscape::Landscape;
 
 /// What every stage saw, by what was looked at; one entry for every time that it was.
 #[derive(Clone, Debug, Default, Serialize)]

@@ -1,6 +1,5 @@
 //! Why a black box gave no answer.
 
-use crate::stage::Stage;
 use std::error::Error;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::checkpoint::CheckpointError;
 use super::process::error::ProcessError;
+use crate::stage::Stage;
 
 /// Why an oracle gave no answer. Fatal for the run, but for the [limits](OracleError::is_limit), which
 /// end it with a result.

@@ -431,8 +431,8 @@ fn a_stack_kept_elsewhere_is_checked_when_a_run_is_resumed() {
 struct Reports(Vec<u64>);
 
 impl Observer for Reports {
-    fn stage(&mut self, _: Progress<'_>) {}
-    fn queries(&mut self, progress: Progress<'_>) {
+    fn stage(&mut self, _: Progress) {}
+    fn queries(&mut self, progress: Progress) {
         self.0.push(progress.total_queries);
     }
     fn note(&mut self, _: &str) {}

@@ -1,10 +1,11 @@
 //! What a cell and a seed stand for: the function behind the black box, and the truth about it.
 
+use rand::RngExt;
+
 use super::cell::Cell;
 use super::deviant::Deviant;
 use crate::draws;
 use crate::network::{Ensemble, Network};
-use rand::RngExt;
 
 /// A function, and the network to be found in it.
 #[derive(Clone, Debug)]

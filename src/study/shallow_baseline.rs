@@ -22,9 +22,8 @@ use crate::draws;
 use crate::identify::survey::step;
 use crate::network::Activation;
 use crate::network::shallow::Shallow;
-use crate::oracle::ShallowOracle;
 use crate::oracle::design::Design;
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::{Oracle, OracleError, ShallowOracle};
 use crate::stencil::HessianScheme;
 
 /// d = m.

@@ -3,11 +3,6 @@
 //! The third derivatives at a point are a sum of m0 + m1 cubes plus mixed terms. What is found in spite of these
 //! tells where they are smaller, and what they are; both are used until nothing is left but cubes.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::Decomposed;
-use crate::identify::evidence::DirectionsFound;
-use crate::identify::evidence::Moved;
-use crate::stage::Stage;
 use nalgebra::DMatrix;
 use rand::Rng;
 
@@ -23,8 +18,11 @@ use super::tolerances::{
 };
 use crate::algebra::symmetric_tensor::decompose;
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::{Decomposed, DirectionsFound, Moved};
 use crate::identify::failure::{Failure, Halt};
 use crate::oracle::Oracle;
+use crate::stage::Stage;
 
 /// Where jets can be measured.
 #[derive(Clone, Copy)]

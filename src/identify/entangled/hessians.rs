@@ -6,11 +6,6 @@
 //! Hessian at x, v_l(x) is replaced by v_l(0) where the estimate sees it. The directions that follow are better than the
 //! estimate's if those are off by a tenth or less.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::Ascended;
-use crate::identify::evidence::Gaps;
-use crate::identify::evidence::WhitenedBy;
-use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
 use super::jet::JetStep;
@@ -23,10 +18,13 @@ use crate::algebra::rank_one::{
 use crate::algebra::subspace::{Subspace, largest_gap, leading};
 use crate::algebra::svec::svec;
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::{Ascended, Gaps, WhitenedBy};
 use crate::identify::failure::{Failure, Halt};
 use crate::network::Network;
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
+use crate::stage::Stage;
 use crate::stencil::HessianScheme;
 
 /// What to sample and to look for.

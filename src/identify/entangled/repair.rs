@@ -5,14 +5,14 @@
 //! local. With one unit to spare such minima are none: a unit is added where it explains most of the residual, all
 //! are fitted, and the one that has become superfluous (constant, or another's double) is taken away.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::Repaired;
 use rand::Rng;
 
 use super::fitted::{Fitted, Floor};
 use super::spare::{Layer, grown, shrunk};
 use super::tolerances::{EXCHANGE_GAIN, MOST_EXCHANGES, REMOVALS};
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::Repaired;
 use crate::identify::failure::Halt;
 use crate::identify::fit::refine;
 use crate::identify::fit::sample::Sample;

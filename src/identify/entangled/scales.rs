@@ -12,7 +12,6 @@
 //! are not measured all alpha start at 1. Either way the scalars (2 m0 + 3 m1 + 1 of them) are then fitted
 //! to values with the directions held, by gradient descent as in the paper or by Gauss-Newton.
 
-use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
 use super::outputs::Outputs;
@@ -26,6 +25,7 @@ use crate::identify::failure::Failure;
 use crate::identify::fit::sample::Sample;
 use crate::identify::settings::Descent;
 use crate::network::{Activation, Network};
+use crate::stage::Stage;
 
 /// Steps at most.
 fn steps(descent: Descent) -> usize {

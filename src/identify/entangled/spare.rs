@@ -5,8 +5,7 @@ use rand::Rng;
 
 use super::outputs::Outputs;
 use super::tolerances::{OUTGOING_CUTOFF, SPARE_CANDIDATES, TANGENT_DAMPING};
-use crate::algebra::linalg::rms;
-use crate::algebra::linalg::{least_squares, median};
+use crate::algebra::linalg::{least_squares, median, rms};
 use crate::draws;
 use crate::identify::fit::refine::Equilibrated;
 use crate::identify::fit::sample::Sample;

@@ -5,9 +5,6 @@
 //! lines are, turn the normal to the hyperplane itself. Each round lengthens the lever as far as the
 //! normal is known, so that its error falls by the share of a width to which a crossing can be placed.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::HyperplanesFound;
-use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{
@@ -21,10 +18,13 @@ use super::unit::Unit;
 use super::units::unexplained;
 use crate::algebra::linalg::{complement, least_squares, median};
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::HyperplanesFound;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::line::{locate_in_noise, values_along};
 use crate::identify::survey::tolerances::LINE_CELLS;
 use crate::oracle::{Oracle, OracleError};
+use crate::stage::Stage;
 use crate::stencil::GradientScheme;
 
 /// Scans random lines far out until they show no more units.

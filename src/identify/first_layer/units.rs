@@ -3,11 +3,6 @@
 //! A unit is real if, wherever all others are saturated, the gradient at its transition is parallel to
 //! one and the same direction. That test needs neither its slope nor its shift, nor the activation.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::Dropped;
-use crate::identify::evidence::Polished;
-use crate::identify::evidence::UnitsFound;
-use crate::identify::first_layer::unit::Unit;
 use nalgebra::{DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
 
@@ -26,7 +21,10 @@ use crate::algebra::linalg::median;
 use crate::algebra::rank_one::{self, Ascent, Candidate};
 use crate::algebra::svec::{smat, svec_outer};
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::{Dropped, Polished, UnitsFound};
 use crate::identify::failure::Halt;
+use crate::identify::first_layer::unit::Unit;
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::line::{Transition, locate};
 use crate::identify::survey::tolerances::{GRADIENT_STEPS, SURE_CHANGE};

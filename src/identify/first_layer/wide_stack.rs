@@ -1,9 +1,5 @@
 //! Stage 1 and 2: a wide stack of normalised Hessians and the subspace that it spans.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::ScaleTried;
-use crate::identify::evidence::StackSeen;
-use crate::stage::Stage;
 use nalgebra::DMatrix;
 
 use super::tolerances::{
@@ -14,9 +10,12 @@ use super::tolerances::{
 };
 use crate::algebra::subspace::{Gap, largest_gap};
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::{ScaleTried, StackSeen};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::step;
 use crate::oracle::hessian_stack::HessianStack;
+use crate::stage::Stage;
 use crate::stencil::HessianScheme;
 
 /// Hessians of unit Frobenius norm, and where they were taken.

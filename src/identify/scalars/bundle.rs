@@ -9,7 +9,7 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::descend::descend;
-use super::scales::Line;
+use super::reading::Line;
 use super::tolerances::{BUNDLE_MIDDLES, BUNDLE_SLOPES, BUNDLE_STARTS, MOST_PER_DIRECTION};
 use crate::network::Activation;
 

@@ -1,19 +1,19 @@
 //! Stage 6: slope and shift of every first-layer unit, two parameters along one line each, everything
 //! else known; then all parameters together make a first network.
 
-use crate::identify::context::Context;
-use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
 use super::bundle::{self, Part};
 use super::descend::{cost, descend};
+use super::reading::{Line, Reading, Row, positions};
 use super::tolerances::{
-    BUNDLE_EXPLAINS, BUNDLE_GOAL, BUNDLE_SUSPECTED, GUESSES_FOLLOWED, LEAST_UNIT_SLOPE, LINE_REACH,
-    LINES_PER_UNIT, MIDDLE_GUESSES, MIDDLE_STEP, POINTS_PER_LINE, SLOPE_GUESSES,
+    BUNDLE_EXPLAINS, BUNDLE_GOAL, BUNDLE_SUSPECTED, GUESSES_FOLLOWED, LEAST_UNIT_SLOPE,
+    LINES_PER_UNIT, MIDDLE_GUESSES, MIDDLE_STEP, SLOPE_GUESSES,
 };
 use crate::algebra::linalg::median;
 use crate::draws;
+use crate::identify::context::Context;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
 use crate::identify::first_layer::unit::Unit;
@@ -21,6 +21,7 @@ use crate::identify::second_layer::peel::Peel;
 use crate::identify::second_layer::rows::SecondLayer;
 use crate::identify::survey::line::values_along;
 use crate::network::{Activation, Network};
+use crate::stage::Stage;
 
 /// f along lines on which only one first-layer unit changes, with the second layer known as `second`.
 pub fn read(
@@ -154,73 +155,6 @@ pub fn assemble(
     Ok(Assembled { network, misfit: (logs / misfits.len() as f64).exp(), worst, bundles })
 }
 
-/// Positions on a line, in half widths.
-fn positions() -> Vec<f64> {
-    let length = 2.0 * LINE_REACH;
-    (0..POINTS_PER_LINE)
-        .map(|k| length * k as f64 / (POINTS_PER_LINE - 1) as f64 - LINE_REACH)
-        .collect()
-}
-
-/// What is known of a unit's row of B.
-enum Row {
-    /// The row itself.
-    Known(DVector<f64>),
-    /// The row times the slope of the activation, per half width.
-    TimesSlope(DVector<f64>),
-}
-
-impl Row {
-    /// The row, if the activation's slope per half width is `slope`.
-    fn at(&self, slope: f64) -> DVector<f64> {
-        match self {
-            Row::Known(b) => b.clone(),
-            Row::TimesSlope(beta) => beta / slope,
-        }
-    }
-}
-
-/// f along a line on which only one first-layer unit changes.
-pub struct Line {
-    /// The second layer's inputs without the unit (in T) or with it at its middle (in S).
-    pub inputs: DVector<f64>,
-    /// f at the [`positions`].
-    pub values: DVector<f64>,
-}
-
-/// All that was read of one unit.
-pub struct Reading {
-    unit: usize,
-    /// direction . x in the middle of the lines.
-    at: f64,
-    row: Row,
-    lines: Vec<Line>,
-}
-
-impl Reading {
-    /// Model minus values, for a unit of slope q per half width that is at z in its middle.
-    fn residuals(
-        &self,
-        (q, z): (f64, f64),
-        (g, h): (Activation, Activation),
-        second: &SecondLayer,
-        ts: &[f64],
-        out: &mut Vec<f64>,
-    ) {
-        let b = self.row.at(q * g.slope(z));
-        let included = match self.row {
-            Row::Known(_) => 0.0,
-            Row::TimesSlope(_) => g.value(z),
-        };
-        for line in &self.lines {
-            for (&t, &value) in ts.iter().zip(line.values.iter()) {
-                let y = g.value(z + q * t) - included;
-                out.push(second.output(&(&line.inputs + &b * y), h) - value);
-            }
-        }
-    }
-}
-
 /// `count` indices spread over 0..n.
 fn spread_out(n: usize, count: usize) -> Vec<usize> {
     (0..count.min(n)).map(|k| k * n / count.min(n)).collect()
@@ -275,6 +209,7 @@ mod tests {
     use super::*;
     use crate::identify::context::in_context;
     use crate::identify::first_layer::units::tests::units_of;
+    use crate::identify::scalars::tolerances::POINTS_PER_LINE;
     use crate::identify::second_layer::peel::Resolved;
     use crate::identify::survey::landscape::Landscape;
     use crate::network::Class;

@@ -11,11 +11,6 @@
 //! The rank of the p(k) is m1. With U their range, (I - U U^T) (K(k) - diag(kappa * p(k))) = 0 gives kappa
 //! one unit at a time, and the corrected U^T K(k) U have the common rank-one factors of the second layer.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::PeelFailed;
-use crate::identify::evidence::PeelSplit;
-use crate::identify::evidence::Peeled;
-use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 use rand::seq::SliceRandom;
@@ -33,11 +28,14 @@ use crate::algebra::rank_one::{self, Ascent};
 use crate::algebra::subspace::{self, largest_gap};
 use crate::algebra::svec::{smat, svec};
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::{PeelFailed, PeelSplit, Peeled};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::unit::Unit;
 use crate::identify::survey::step::{self, Step};
 use crate::oracle::Oracle;
+use crate::stage::Stage;
 use crate::stencil::{GradientScheme, HessianScheme};
 
 /// Why there are no points for the peel.

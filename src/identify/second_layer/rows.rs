@@ -5,7 +5,6 @@
 //! of w (or log w) on r^2 gives rho_l^2, with no search. Then u_l(k) is known, and affine in the levels
 //! of T: another regression gives the rows of B.
 
-use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
 use super::peel::{Peel, Resolved, part_way};
@@ -18,6 +17,7 @@ use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::tolerances::LEAST_SINGULAR;
 use crate::identify::survey::tolerances::NONZERO;
 use crate::network::Activation;
+use crate::stage::Stage;
 
 /// The second layer as seen from S.
 pub struct SecondLayer {

@@ -6,10 +6,6 @@
 //! draws its rows from where the second-order terms of f in y say that they are: those are about
 //! sum_l c_l h''(-tau_l) b_l b_l^T off the diagonal.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::SaturatedFits;
-use crate::identify::evidence::WidthTried;
-use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
 
@@ -19,6 +15,8 @@ use super::tolerances::{
 };
 use crate::algebra::linalg::{least_squares, symmetric_eigen};
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::{SaturatedFits, WidthTried};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
 use crate::identify::first_layer::tolerances::LEAST_SINGULAR;
@@ -30,6 +28,7 @@ use crate::network::model::Model;
 use crate::network::shallow::Shallow;
 use crate::network::{Activation, Network};
 use crate::oracle::Deadline;
+use crate::stage::Stage;
 
 /// A network with activations g and h, the hyperplanes and widths of `units` and the second layer that fits where they
 /// are saturated, to `values_each` values a parameter.

@@ -13,9 +13,6 @@
 //! entries (i, t), i in S, are the same combinations of it at every level of t, times phi'(z_t): so the levels'
 //! slopes come out, and what of the diagonal is not in the row space is kappa * p.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::WholeSeen;
-use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
@@ -29,9 +26,12 @@ use crate::algebra::linalg::{least_squares, thin_svd};
 use crate::algebra::rank_one::Ascent;
 use crate::algebra::subspace::largest_gap;
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::WholeSeen;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::unit::Unit;
+use crate::stage::Stage;
 
 /// All units' rows of the second layer; `attempt` varies S and T.
 pub fn whole(cx: &mut Context<'_>, units: &[Unit], ascent: Ascent) -> Result<Peel, Halt> {

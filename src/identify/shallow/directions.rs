@@ -1,9 +1,5 @@
 //! The directions a_i / |a_i|: the rank-one elements of W.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::DirectionsFound;
-use crate::identify::failure::Halt;
-use crate::stage::Stage;
 use nalgebra::{DMatrix, DVector};
 
 use super::stack::Stack;
@@ -12,7 +8,10 @@ use crate::algebra::joint_diagonalisation::diagonalise_jointly;
 use crate::algebra::rank_one::{self, Ascent, Candidate, Conditions};
 use crate::algebra::svec::smat;
 use crate::draws;
-use crate::identify::failure::Failure;
+use crate::identify::context::Context;
+use crate::identify::evidence::DirectionsFound;
+use crate::identify::failure::{Failure, Halt};
+use crate::stage::Stage;
 
 /// All m directions (unit columns, d x m), m the dimension of the stack's subspace.
 pub fn directions(

@@ -3,9 +3,6 @@
 //! Hess f(x) = A diag(c phi''(A^T x - theta)) A^T lies in W = span{a_i a_i^T} for every x, near or far: the singular
 //! values fall from the least of m directions to the error of the differences.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::StackSeen;
-use crate::stage::Stage;
 use nalgebra::DMatrix;
 
 use super::tolerances::{
@@ -14,11 +11,14 @@ use super::tolerances::{
 };
 use crate::algebra::subspace::{Subspace, largest_gap, leading};
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::StackSeen;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::step;
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
 use crate::oracle::views::centred::Region;
+use crate::stage::Stage;
 use crate::stencil::HessianScheme;
 
 /// Hessians, and what they span.

@@ -3,9 +3,6 @@
 //! Along an axis a saturated network stops changing where its last unit has saturated, which depends on the
 //! other inputs. A clipped one stops at the edge of the box, wherever the line runs.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::Clipped;
-use crate::identify::failure::Halt;
 use nalgebra::DMatrix;
 
 use super::tolerances::{
@@ -13,6 +10,9 @@ use super::tolerances::{
     EDGE_HALVINGS, EDGE_INSIDE, EDGE_KINK,
 };
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::Clipped;
+use crate::identify::failure::Halt;
 
 /// The nearest edge of a box to which the inputs are clipped, (axis, coordinate), if there is one. Values with
 /// random errors never stop changing, and show none.

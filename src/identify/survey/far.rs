@@ -3,12 +3,12 @@
 //! The natural scale is that of the steepest units. Where others are much less steep, it says nothing of
 //! how far one must go until these are saturated as well.
 
-use crate::identify::context::Context;
-use crate::identify::failure::Halt;
 use nalgebra::DMatrix;
 
 use super::tolerances::{FAR_OCTAVES, FAR_RAYS, SURE_CHANGE};
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::failure::Halt;
 
 /// The distance from the origin beyond which f no longer changes on half of the rays; no more than
 /// 2^19 natural scales. 640 queries.

@@ -1,8 +1,6 @@
 //! Fewer dimensions first: f depends on x through A^T x alone, so for d > m0 every gradient lies in
 //! the m0-dimensional range of A, and all later stages run there.
 
-use crate::identify::context::Context;
-use crate::identify::evidence::RangeFound;
 use nalgebra::{DMatrix, DVector};
 
 use super::line;
@@ -14,6 +12,8 @@ use super::tolerances::{
 use crate::algebra::linalg::thin_svd;
 use crate::algebra::subspace::largest_gap;
 use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::RangeFound;
 use crate::identify::failure::Halt;
 use crate::oracle::Oracle;
 use crate::stencil::{self, GradientScheme};

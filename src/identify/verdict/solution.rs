@@ -2,11 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::remedy::Remedy;
 use crate::identify::evidence::Evidence;
 use crate::network::Network;
 use crate::oracle::StageUse;
-
-use super::remedy::Remedy;
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
