@@ -85,7 +85,7 @@ fn wrong_units_are_exchanged_until_the_network_is_right() {
         identified.push(seed);
         exchanged.extend(solution.evidence.as_json()["repair"].is_array().then_some(seed));
     }
-    assert_eq!((identified, exchanged), (vec![99], vec![99]));
+    assert_eq!((identified, exchanged), (vec![0, 1, 2, 3], vec![1, 2, 3]));
 }
 
 #[test]
@@ -170,43 +170,46 @@ fn the_published_search_reports_its_conditions_and_is_never_wrong() {
             }
         }
     }
-    assert_eq!(identified, [99]);
+    assert_eq!(identified, [0, 2, 3, 4]);
 }
 
 #[test]
 fn every_design_and_descent_serves_the_published_search() {
-    for (design, descent, expected) in [
-        (Design::Sphere, Descent::GaussNewton, [99].as_slice()),
-        (Design::Ball, Descent::GaussNewton, &[99]),
-        (Design::Gaussian, Descent::GaussNewton, &[99]),
-        (Design::Sphere, Descent::Gradient, &[99]),
-    ] {
-        let identified = (0..6u64).filter(|&seed| {
-            let truth = paper((8, 8, 1), Activation::Tanh, 0.05, seed);
-            let radius = Some(0.3);
-            let settings = Settings {
-                widths: Some((8, 1)),
-                local: LocalSampling {
-                    radius,
-                    design: Some(design),
-                    descent: Some(descent),
-                    hessians: Some(60),
-                    centre: None,
-                },
-                ..local(Pipeline::Published, Activation::Tanh, seed)
-            };
-            let solution =
-                identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).unwrap();
-            assert_eq!(solution.evidence.as_json()["ascent"][0]["hessians"], 60);
-            let identified = solution.status == Status::Identified;
-            if identified {
-                assert_right(&truth, &solution);
-            }
-            identified
-        });
-        let identified: Vec<u64> = identified.collect();
-        assert_eq!(identified, expected, "{} {}", design.name(), descent.name());
-    }
+    let identified = [
+        (Design::Sphere, Descent::GaussNewton),
+        (Design::Ball, Descent::GaussNewton),
+        (Design::Gaussian, Descent::GaussNewton),
+        (Design::Sphere, Descent::Gradient),
+    ]
+    .map(|(design, descent)| {
+        (1..3u64)
+            .filter(|&seed| {
+                let truth = paper((8, 8, 1), Activation::Tanh, 0.05, seed);
+                let radius = Some(0.3);
+                let settings = Settings {
+                    widths: Some((8, 1)),
+                    local: LocalSampling {
+                        radius,
+                        design: Some(design),
+                        descent: Some(descent),
+                        hessians: Some(60),
+                        centre: None,
+                    },
+                    ..local(Pipeline::Published, Activation::Tanh, seed)
+                };
+                let solution =
+                    identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent)
+                        .unwrap();
+                assert_eq!(solution.evidence.as_json()["ascent"][0]["hessians"], 60);
+                let identified = solution.status == Status::Identified;
+                if identified {
+                    assert_right(&truth, &solution);
+                }
+                identified
+            })
+            .collect::<Vec<u64>>()
+    });
+    assert_eq!(identified, [vec![1, 2], vec![1, 2], vec![1], vec![1, 2]]);
 }
 
 /// Which of some networks of 8-8-1 are identified whose A has this condition number.
@@ -237,7 +240,7 @@ fn first_layers_far_from_orthonormal() {
         pipeline: Pipeline::Published,
         ..entangled
     };
-    assert_eq!(identified_of_condition(100.0, 10, &published), [99]);
+    assert_eq!(identified_of_condition(100.0, 10, &published), [0, 5, 8, 9]);
 }
 
 #[test]
@@ -259,7 +262,7 @@ fn the_published_search_takes_its_dimension_from_the_gap() {
             identified.push(seed);
         }
     }
-    assert_eq!(identified, [99]);
+    assert_eq!(identified, [0, 2, 3]);
 }
 
 #[test]
@@ -290,14 +293,23 @@ fn functions_of_no_such_kind_are_not_identified() {
             (second[0] + 0.8 * second[1]).tanh() + (second[2] - second[3] + 0.5 * second[4]).tanh()
         }),
     ];
-    for (name, function) in functions {
-        for pipeline in [Pipeline::Entangled, Pipeline::Published] {
-            let settings = Settings { attempts: 1, ..local(pipeline, Activation::Tanh, 1) };
+    // By the entangled pipeline and as published.
+    let reasons = [
+        ["directions: the third derivatives vanish", "directions: "],
+        ["scales: no partition fits well", "scales: no partition fits well"],
+        ["attribution: the directions do not span the space", "scales: no partition fits well"],
+        ["scales: no partition fits well", "directions: "],
+    ];
+    for ((name, function), reasons) in functions.into_iter().zip(reasons) {
+        for (pipeline, reason) in
+            [Pipeline::Entangled, Pipeline::Published].into_iter().zip(reasons)
+        {
             let mut f = FnOracle::new(5, function);
+            let settings = Settings { attempts: 1, ..local(pipeline, Activation::Tanh, 1) };
             let solution = identify(&mut f, &settings, &mut Silent).unwrap();
-            assert_ne!(solution.status, Status::Identified, "{name} by {}", pipeline.name());
-            println!("{name}, {}: {:?} {}", pipeline.name(), solution.status, solution.reason);
-            assert!(!solution.reason.is_empty());
+            let said = format!("{name} by {}: {}", pipeline.name(), solution.reason);
+            assert_eq!(solution.status, Status::NotIdentified, "{said}");
+            assert!(solution.reason.starts_with(reason), "{said}");
         }
     }
 }
