@@ -22,8 +22,11 @@ pub fn gaussian(rng: &mut impl Rng, rows: usize, columns: usize) -> DMatrix<f64>
     DMatrix::from_fn(rows, columns, |_, _| StandardNormal.sample(rng))
 }
 
-/// A uniformly random unit vector.
+/// A uniformly random unit vector; without coordinates, which no unit vector has, the empty one.
 pub fn unit_vector(rng: &mut impl Rng, n: usize) -> DVector<f64> {
+    if n == 0 {
+        return DVector::zeros(0);
+    }
     loop {
         let v = DVector::from_fn(n, |_, _| StandardNormal.sample(rng));
         let norm: f64 = v.norm();

@@ -75,7 +75,7 @@ fn odd_settings() {
 
 #[test]
 fn odd_black_boxes() {
-    for inputs in [0, 1, 2, 3] {
+    for inputs in [1, 2, 3] {
         let boxes: [fn(&[f64]) -> f64; 8] = [
             |_| 0.0,
             |_| f64::NAN,
@@ -121,7 +121,7 @@ fn a_wrong_number_of_values_is_an_error_wherever_it_is_noticed() {
         Network::random((3, 3, 1), disentangle::Class::Paper, disentangle::Activation::Tanh, 1);
     let network = network.unwrap();
     for way in ways() {
-        for most in [0, 10, 100, 1000] {
+        for most in [0, 10, 100] {
             for found in [0, most + 1, 100_000] {
                 let mut oracle = Miscounting { network: network.clone(), most, found };
                 let result = run(&mut oracle, &Settings::default(), way);
