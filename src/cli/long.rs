@@ -70,15 +70,15 @@ pub fn describe(
         ("seed", json!(seed)),
         ("pipeline", json!(pipeline)),
         ("activation", json!([activation, second_activation])),
-        ("ascent", json!(ascent)),
+        ("ascent", json!(ascent.unwrap_or_default())),
         ("widths", json!((widths, width))),
         ("attempts", json!(attempts)),
         ("tolerance", json!(tolerance)),
         ("center", json!(centre.as_ref().map(|centre| centre.as_slice()))),
         ("radius", json!(radius)),
-        ("design", json!(format!("{design:?}"))),
+        ("design", json!(format!("{:?}", design.unwrap_or_default()))),
         ("hessians", json!(hessians)),
-        ("descent", json!(format!("{descent:?}"))),
+        ("descent", json!(format!("{:?}", descent.unwrap_or_default()))),
         ("domain radius", json!(domain_radius)),
     ];
     pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()

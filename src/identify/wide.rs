@@ -245,7 +245,7 @@ impl Attempt<'_, '_> {
         let land = &self.frame.land;
         let repeats = (land.noise_near / (NOISE_OF_MEANS * land.spread)).powi(2);
         let repeats = (repeats.ceil() as usize).clamp(1, MOST_REPEATS);
-        let units = self.averaged(Stage::Hyperplanes, repeats, |cx| hyperplanes::find_units(cx))?;
+        let units = self.averaged(Stage::Hyperplanes, repeats, hyperplanes::find_units)?;
         self.run.widths = Some((units.len(), 0));
         if units.is_empty() {
             return Err(no_units().into());

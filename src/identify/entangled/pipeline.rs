@@ -393,7 +393,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
         let place = ball.place(attempt);
         let coordinates = Coordinates { by_values: true, ..place.coordinates };
         let saturation = self.run.work(Place { coordinates, ..place }, |cx| {
-            Ok(attribution::by_saturation(cx.f, &directions, far, h, noise, rng)?)
+            attribution::by_saturation(cx.f, &directions, far, h, noise, rng)
         })?;
         let survival =
             ball.survivors.as_ref().map(|basis| attribution::by_survival(&directions, basis));
