@@ -7,7 +7,7 @@
 //! |---|---|---|
 //! | probe | accuracy and natural scale of f | differences of values |
 //! | stack | m and span{a_i a_i^T} | Hessians around the centre; their singular values fall after m  |
-//! | directions | a_i / norm | common diagonalisation of the Hessians where m <= d ([`pencil`](mod@pencil)), rank-one search in the span |
+//! | directions | a_i / norm | common diagonalisation of the Hessians where m <= d ([`joint_diagonalisation`](crate::algebra::joint_diagonalisation)), rank-one search in the span |
 //! | profiles | norms and shifts | the coefficient of a_i a_i^T is a function of a_i . x alone ([`profile`]) |
 //! | refine | all parameters, c and c0 by linear least squares first | Levenberg-Marquardt |
 //! | certify | residual and error bound | fresh values; the covariance of the fit |
