@@ -1,7 +1,6 @@
 //! What every oracle must do, asked of every oracle that there is: the tests of each say what is special
 //! about it, these what is not.
 
-use std::io::Write;
 use std::time::Duration;
 
 use nalgebra::{DMatrix, DVector};
@@ -26,6 +25,7 @@ use super::views::domain::Domain;
 use super::views::restricted::Restricted;
 use crate::algebra::linalg::thin_svd;
 use crate::draws;
+#[cfg(feature = "gpu")]
 use crate::gpu::oracle::{ChosenOracle, GpuOracle};
 use crate::network::shallow::Shallow;
 use crate::network::{Activation, Class, Network};
@@ -68,11 +68,13 @@ fn subspace() -> DMatrix<f64> {
 }
 
 /// The GPU's oracle in f32, or a loud skip; continuous integration must have an adapter.
+#[cfg(feature = "gpu")]
 fn gpu() -> Option<GpuOracle> {
     match GpuOracle::new(network(), None, Precision::F32) {
         Ok(oracle) => Some(oracle),
         Err(error) => {
             assert!(std::env::var_os("CI").is_none(), "{error}");
+            use std::io::Write;
             // Past the test harness, which keeps `eprintln!` of a passing test to itself.
             let text = "*** SKIPPED: the oracle suite has not seen a GPU";
             let _ = writeln!(std::io::stderr(), "\n{text}: {error} ***\n");
@@ -125,8 +127,6 @@ fn each_oracle(visit: &mut Visit<'_>) {
     visit("function", &mut FnOracle::new(4, |x| n.value(x)));
     visit("batches", &mut FnOracle::batch(4, |x| n.values(x)));
     visit("cpu f64", &mut cpu(Precision::F64));
-    let chosen = ChosenOracle::new(network(), Backend::Cpu, None, Precision::F32);
-    visit("chosen cpu", &mut chosen.unwrap());
     let mut plain = NetworkOracle::new(network());
     visit("network", &mut plain);
     each_view("network", &mut plain, visit);
@@ -134,6 +134,15 @@ fn each_oracle(visit: &mut Visit<'_>) {
     visit("cpu f32", &mut single);
     each_view("cpu f32", &mut single, visit);
     each_view("spy", &mut Spy::new(true), visit);
+    #[cfg(feature = "gpu")]
+    each_back_end(visit);
+}
+
+/// What a network may be on where there is a choice.
+#[cfg(feature = "gpu")]
+fn each_back_end(visit: &mut Visit<'_>) {
+    let chosen = ChosenOracle::new(network(), Backend::Cpu, None, Precision::F32);
+    visit("chosen cpu", &mut chosen.unwrap());
     if let Some(mut gpu) = gpu() {
         visit("gpu", &mut gpu);
         each_view("gpu", &mut gpu, visit);
