@@ -13,6 +13,7 @@ use crate::oracle::design::Design;
 /// A way from values to a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[non_exhaustive]
 pub enum Pipeline {
     /// Hessians far from the origin, where units are saturated one by one.
     #[default]
@@ -55,6 +56,7 @@ pub struct UnknownPipeline(pub String);
 /// How the scalars are fitted by the pipelines that stay near a point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Descent {
     /// Damped Gauss-Newton steps.
     #[default]
@@ -169,6 +171,9 @@ pub enum SettingsError {
     /// A count that must be at least 1.
     #[error("the {0} must be at least 1")]
     Zero(&'static str),
+    /// A black box without inputs.
+    #[error("the black box has no inputs: it is a constant")]
+    NoInputs,
     /// A coordinate of the centre that is not finite.
     #[error("the centre has a coordinate that is not finite")]
     Centre,
@@ -233,6 +238,9 @@ impl Settings {
     }
 
     fn validate_numbers(&self, d: usize) -> Result<(), SettingsError> {
+        if d == 0 {
+            return Err(SettingsError::NoInputs);
+        }
         let positive = [
             ("tolerance", Some(self.tolerance)),
             ("sampling radius", self.local.radius),
@@ -403,6 +411,7 @@ mod tests {
         }
         assert!(Settings { width: Some(0), ..default() }.validate(3, 1).is_err());
         assert_eq!(default().validate(3, 3), Err(SettingsError::Depth(3)));
+        assert_eq!(default().validate(0, 2), Err(SettingsError::NoInputs));
         let centre = |centre| LocalSampling { centre: Some(centre), ..LocalSampling::default() };
         let settings = Settings { local: centre(DVector::zeros(2)), ..default() };
         assert_eq!(

@@ -75,7 +75,7 @@ fn odd_settings() {
 
 #[test]
 fn odd_black_boxes() {
-    for inputs in [1, 2, 3] {
+    for inputs in [0, 1, 2, 3] {
         let boxes: [fn(&[f64]) -> f64; 8] = [
             |_| 0.0,
             |_| f64::NAN,

@@ -1,6 +1,7 @@
 //! Stage 1 and 2: a wide stack of normalised Hessians and the subspace that it spans.
 
 use nalgebra::DMatrix;
+use rand_chacha::ChaCha8Rng;
 
 use super::tolerances::{
     HESSIAN_NOISE, STACK_ENOUGH, STACK_FIRST_SCALE, STACK_GAP, STACK_HESSIANS, STACK_KEPT,
@@ -13,8 +14,10 @@ use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::{ScaleTried, StackSeen};
 use crate::identify::failure::{Failure, Halt};
+use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::step;
 use crate::oracle::hessian_stack::HessianStack;
+use crate::oracle::{Oracle, OracleError};
 use crate::stage::Stage;
 use crate::stencil::HessianScheme;
 
@@ -49,47 +52,7 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
     let mut best: Option<(DMatrix<f64>, Box<dyn HessianStack>, Gap)> = None;
     for item in 0..STACK_MOST_SCALES as u64 {
         let mut rng = draws::stream(seed, "stack", STACK_STREAMS * attempt + item);
-        let centres = draws::gaussian(&mut rng, d, count) * s;
-        let mut lines = draws::gaussian(&mut rng, d, STACK_STEP_POINTS.min(count));
-        lines.column_iter_mut().for_each(|mut v| {
-            v.normalize_mut();
-        });
-        let some = centres.columns(0, lines.ncols()).into_owned();
-        let step = step::second_difference(*f, &some, &lines, land.scale)?;
-        // The plain polarised scheme costs half of Richardson's and is exact enough to start from;
-        // a smaller step makes up for its order.
-        let mut h = STACK_STEP * step.h;
-        // Noise that falls with the step: up to where the truncation, (h / scale)^2, is as large.
-        while h < STACK_MOST_STEP * land.scale
-            && f.hessian_noise(h).is_some_and(|noise| noise > (h / land.scale).powi(2))
-        {
-            h *= 2.0;
-        }
-        let mut hessians =
-            f.hessian_stack(&centres, &DMatrix::identity(d, d), HessianScheme::Polarised, h)?;
-        // Noise of a Hessian's norm: that of the values over h^2, or a share of the Hessian itself
-        // where the oracle does not difference values.
-        let relative = f.hessian_noise(h);
-        let of_values = HESSIAN_NOISE * land.noise_at(s * (d as f64).sqrt()) / (h * h) * d as f64;
-        let largest = hessians.norms().iter().copied().fold(0.0, f64::max);
-        let kept: Vec<usize> = (0..count)
-            .filter(|&k| {
-                let size = hessians.norms()[k];
-                match relative {
-                    Some(share) => STACK_SIGNAL * share < 1.0 && size > STACK_VANISHING * largest,
-                    None => size > STACK_SIGNAL * of_values,
-                }
-            })
-            .collect();
-        let mut row = ScaleTried {
-            scale: s,
-            hessians: count,
-            kept: kept.len(),
-            step: h,
-            relative_noise: relative,
-            gap: None,
-            rank: None,
-        };
+        let Taken { centres, mut hessians, kept, mut row } = take(*f, land, &mut rng, (count, s))?;
         if kept.len() < count / STACK_KEPT {
             // Nearly everything is saturated: too far out.
             tried.push(row);
@@ -97,31 +60,25 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
             continue;
         }
         hessians.keep(&kept)?;
-        // After the reduction the gradients span all d dimensions, so there are at least d units.
-        let most = (STACK_MOST_RANK.0 * kept.len() / STACK_MOST_RANK.1).min(d * (d + 1) / 2 - 1);
-        let gap = hessians.singular_values()?.and_then(|values| {
-            let floor =
-                (STACK_NOISE * relative.unwrap_or(STACK_UNKNOWN_NOISE)).max(hessians.resolution());
-            largest_gap(&values, d..=most, floor * values[0])
-        });
-        if let Some(gap) = gap {
-            (row.gap, row.rank) = (Some(gap.ratio), Some(gap.rank));
+        let Some(gap) = gap(hessians.as_mut(), kept.len(), d, row.relative_noise)? else {
             tried.push(row);
-            let enough = kept.len() >= STACK_ENOUGH * gap.rank;
-            if best.as_ref().is_none_or(|b| gap.ratio > b.2.ratio) {
-                best = Some((centres.select_columns(&kept), hessians, gap));
-            }
-            if gap.ratio > STACK_GAP && enough {
-                break;
-            }
-            if !enough {
-                count *= 2;
-                continue;
-            }
-        } else {
-            tried.push(row);
+            s *= 2.0;
+            continue;
+        };
+        (row.gap, row.rank) = (Some(gap.ratio), Some(gap.rank));
+        tried.push(row);
+        let enough = kept.len() >= STACK_ENOUGH * gap.rank;
+        if best.as_ref().is_none_or(|b| gap.ratio > b.2.ratio) {
+            best = Some((centres.select_columns(&kept), hessians, gap));
         }
-        s *= 2.0;
+        if gap.ratio > STACK_GAP && enough {
+            break;
+        }
+        if enough {
+            s *= 2.0;
+        } else {
+            count *= 2;
+        }
     }
     evidence.stack.push(StackSeen::Wide { tried });
     let (points, mut hessians, gap) = best.ok_or_else(|| {
@@ -135,12 +92,85 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
     Ok(Stack { points, hessians, gap, basis })
 }
 
+/// Hessians at points of one scale.
+struct Taken {
+    /// d x N.
+    centres: DMatrix<f64>,
+    hessians: Box<dyn HessianStack>,
+    /// Those that stand above the noise.
+    kept: Vec<usize>,
+    row: ScaleTried,
+}
+
+/// Takes `count` Hessians at points N(0, s^2 I).
+fn take(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    rng: &mut ChaCha8Rng,
+    (count, s): (usize, f64),
+) -> Result<Taken, OracleError> {
+    let d = f.input_dim();
+    let centres = draws::gaussian(rng, d, count) * s;
+    let mut lines = draws::gaussian(rng, d, STACK_STEP_POINTS.min(count));
+    lines.column_iter_mut().for_each(|mut v| {
+        v.normalize_mut();
+    });
+    let some = centres.columns(0, lines.ncols()).into_owned();
+    let step = step::second_difference(f, &some, &lines, land.scale)?;
+    // The plain polarised scheme costs half of Richardson's and is exact enough to start from;
+    // a smaller step makes up for its order.
+    let mut h = STACK_STEP * step.h;
+    // Noise that falls with the step: up to where the truncation, (h / scale)^2, is as large.
+    while h < STACK_MOST_STEP * land.scale
+        && f.hessian_noise(h).is_some_and(|noise| noise > (h / land.scale).powi(2))
+    {
+        h *= 2.0;
+    }
+    let identity = DMatrix::identity(d, d);
+    let hessians = f.hessian_stack(&centres, &identity, HessianScheme::Polarised, h)?;
+    // Noise of a Hessian's norm: that of the values over h^2, or a share of the Hessian itself
+    // where the oracle does not difference values.
+    let relative_noise = f.hessian_noise(h);
+    let of_values = HESSIAN_NOISE * land.noise_at(s * (d as f64).sqrt()) / (h * h) * d as f64;
+    let largest = hessians.norms().iter().copied().fold(0.0, f64::max);
+    let stands_out = |size: f64| match relative_noise {
+        Some(share) => STACK_SIGNAL * share < 1.0 && size > STACK_VANISHING * largest,
+        None => size > STACK_SIGNAL * of_values,
+    };
+    let kept: Vec<usize> = (0..count).filter(|&k| stands_out(hessians.norms()[k])).collect();
+    let row = ScaleTried {
+        scale: s,
+        hessians: count,
+        kept: kept.len(),
+        step: h,
+        relative_noise,
+        gap: None,
+        rank: None,
+    };
+    Ok(Taken { centres, hessians, kept, row })
+}
+
+/// Where the singular values of the `kept` Hessians of order `d` fall most.
+fn gap(
+    hessians: &mut dyn HessianStack,
+    kept: usize,
+    d: usize,
+    relative_noise: Option<f64>,
+) -> Result<Option<Gap>, OracleError> {
+    // After the reduction the gradients span all d dimensions, so there are at least d units.
+    let most = (STACK_MOST_RANK.0 * kept / STACK_MOST_RANK.1).min(d * (d + 1) / 2 - 1);
+    Ok(hessians.singular_values()?.and_then(|values| {
+        let noise = STACK_NOISE * relative_noise.unwrap_or(STACK_UNKNOWN_NOISE);
+        let floor = noise.max(hessians.resolution());
+        largest_gap(&values, d..=most, floor * values[0])
+    }))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::algebra::svec::svec_outer;
     use crate::identify::context::in_context;
-    use crate::identify::survey::landscape::Landscape;
     use crate::identify::survey::probe::probe;
     use crate::network::{Activation, Class, Network};
     use crate::oracle::NetworkOracle;

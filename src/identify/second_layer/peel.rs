@@ -227,31 +227,7 @@ fn peel_split(
     let held = choose(units, size, rng);
     let free: Vec<usize> = (0..m0).filter(|j| !held.contains(j)).collect();
     let targets: Vec<f64> = held.iter().map(|&i| units[i].centre).collect();
-    let levels = if placer.any_signs() { levels(free.len(), size) } else { vec![-1.0, 1.0] };
-    let mut places: Vec<Placement> = Vec::new();
-    let mut wanted = patterns(&free, m0, size, &levels, rng);
-    if !placer.any_signs() {
-        // Sides cannot be chosen: many are needed until every unit of T has changed its own.
-        wanted.resize(PEEL_UNCHOSEN.0 * free.len() + PEEL_UNCHOSEN.1, vec![1.0; m0]);
-    }
-    for sides in wanted {
-        let between: Vec<usize> = free.iter().copied().filter(|&j| part_way(sides[j])).collect();
-        let mut all = held.clone();
-        all.extend(&between);
-        let mut at = targets.clone();
-        at.extend(between.iter().map(|&j| units[j].centre + sides[j] * units[j].half_width));
-        // Where the sides asked for cannot be had, those found may repeat: draw again.
-        for _ in 0..PEEL_REDRAWS {
-            let Some(mut place) = placer.saturate(&all, &at, Some(&sides), rng) else { continue };
-            for &j in &between {
-                place.signs[j] = sides[j];
-            }
-            if places.iter().all(|q| q.signs != place.signs) {
-                places.push(place);
-                break;
-            }
-        }
-    }
+    let places = split_places(units, placer, (&held, &targets), &free, rng);
     let Some(moves) = placer.moves(&held).filter(|_| places.len() > free.len() + 1) else {
         return Ok(None);
     };
@@ -278,18 +254,7 @@ fn peel_split(
     };
     let m1 = gap.rank;
     let range = svd.u.columns(0, m1).into_owned();
-    let outside = DMatrix::identity(size, size) - &range * range.transpose();
-
-    // (I - U U^T) (K(k) e_j - kappa_j p_j(k) e_j) = 0 for every k: one unknown a unit.
-    let kappa = DVector::from_fn(size, |j, _| {
-        let e = outside.column(j);
-        let (mut top, mut bottom) = (0.0, 0.0);
-        for (k, hessian) in hessians.iter().enumerate() {
-            top += p[(j, k)] * e.dot(&(&outside * hessian.column(j)));
-            bottom += p[(j, k)].powi(2) * e.norm_squared();
-        }
-        if bottom > 0.0 { top / bottom } else { 0.0 }
-    });
+    let kappa = kappa(&hessians, &p, &range);
     let inner: Vec<DMatrix<f64>> = hessians
         .iter()
         .enumerate()
@@ -310,6 +275,59 @@ fn peel_split(
         off_diagonal: layer.off_diagonal,
     };
     Ok(Some((Peel { held, targets, places, values, layer }, row)))
+}
+
+/// Points with the units `held` at their `targets` and those `free` in many patterns of saturation.
+fn split_places(
+    units: &[Unit],
+    placer: &Placer,
+    (held, targets): (&[usize], &[f64]),
+    free: &[usize],
+    rng: &mut ChaCha8Rng,
+) -> Vec<Placement> {
+    let (m0, size) = (units.len(), held.len());
+    let levels = if placer.any_signs() { levels(free.len(), size) } else { vec![-1.0, 1.0] };
+    let mut places: Vec<Placement> = Vec::new();
+    let mut wanted = patterns(free, m0, size, &levels, rng);
+    if !placer.any_signs() {
+        // Sides cannot be chosen: many are needed until every unit of T has changed its own.
+        wanted.resize(PEEL_UNCHOSEN.0 * free.len() + PEEL_UNCHOSEN.1, vec![1.0; m0]);
+    }
+    for sides in wanted {
+        let between: Vec<usize> = free.iter().copied().filter(|&j| part_way(sides[j])).collect();
+        let mut all = held.to_vec();
+        all.extend(&between);
+        let mut at = targets.to_vec();
+        at.extend(between.iter().map(|&j| units[j].centre + sides[j] * units[j].half_width));
+        // Where the sides asked for cannot be had, those found may repeat: draw again.
+        for _ in 0..PEEL_REDRAWS {
+            let Some(mut place) = placer.saturate(&all, &at, Some(&sides), rng) else { continue };
+            for &j in &between {
+                place.signs[j] = sides[j];
+            }
+            if places.iter().all(|q| q.signs != place.signs) {
+                places.push(place);
+                break;
+            }
+        }
+    }
+    places
+}
+
+/// The unknown constants kappa on the diagonals, one a held unit: (I - U U^T) (K(k) e_j - kappa_j p_j(k) e_j) = 0 for
+/// every k, with the columns of `range` for U.
+fn kappa(hessians: &[DMatrix<f64>], p: &DMatrix<f64>, range: &DMatrix<f64>) -> DVector<f64> {
+    let size = p.nrows();
+    let outside = DMatrix::identity(size, size) - range * range.transpose();
+    DVector::from_fn(size, |j, _| {
+        let e = outside.column(j);
+        let (mut top, mut bottom) = (0.0, 0.0);
+        for (k, hessian) in hessians.iter().enumerate() {
+            top += p[(j, k)] * e.dot(&(&outside * hessian.column(j)));
+            bottom += p[(j, k)].powi(2) * e.norm_squared();
+        }
+        if bottom > 0.0 { top / bottom } else { 0.0 }
+    })
 }
 
 fn not_finite() -> Halt {

@@ -55,36 +55,8 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     let (m1, count) = w.shape();
     let m0 = peel.places[0].signs.len();
     let free: Vec<usize> = (0..m0).filter(|j| !peel.held.contains(j)).collect();
-    // Columns: side of each free unit, an indicator of every part-way level that occurs (of a unit held:
-    // of every other than that of the first place), and 1.
-    let mut between: Vec<(usize, f64)> = Vec::new();
-    for place in &peel.places {
-        for j in (0..m0).filter(|&j| part_way(place.signs[j])) {
-            let at_first = peel.held.contains(&j) && place.signs[j] == peel.places[0].signs[j];
-            if !at_first && !between.contains(&(j, place.signs[j])) {
-                between.push((j, place.signs[j]));
-            }
-        }
-    }
-    let columns = free.len() + between.len() + 1;
-    if count < columns {
-        return Err(failure(format!("{count} patterns are too few for {columns} unknowns")));
-    }
-    let design = DMatrix::from_fn(count, columns, |k, column| {
-        let signs = &peel.places[k].signs;
-        if column < free.len() {
-            let side = signs[free[column]];
-            if part_way(side) { 0.0 } else { side }
-        } else if column < free.len() + between.len() {
-            let (j, level) = between[column - free.len()];
-            f64::from(u8::from(signs[j] == level))
-        } else {
-            1.0
-        }
-    });
-    if thin_svd(&design).is_none_or(|svd| svd.s[0] > ROWS_CONDITION * svd.s[columns - 1]) {
-        return Err(failure("the patterns of saturation do not tell the rows of B apart"));
-    }
+    let design = design(peel, &free)?;
+    let columns = design.ncols();
     let mut out = SecondLayer {
         beta: beta.clone(),
         b_free: DMatrix::zeros(free.len(), m1),
@@ -110,31 +82,7 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         let mut weights: Vec<f64> = (0..count)
             .map(|k| if u[k].is_finite() { (w[k] / w0).abs().min(1.0) } else { 0.0 })
             .collect();
-        let mut solution = DVector::zeros(columns);
-        for _ in 0..ROWS_ROUNDS {
-            let scaled = DMatrix::from_fn(count, columns, |k, j| weights[k] * design[(k, j)]);
-            let target =
-                DVector::from_fn(
-                    count,
-                    |k, _| if weights[k] > 0.0 { weights[k] * u[k] } else { 0.0 },
-                );
-            let Some((x, _)) = least_squares(&scaled, &target, LEAST_SINGULAR) else { break };
-            solution = x;
-            // Readings far off the common rule are broken ones.
-            let fit = &design * &solution;
-            let off: Vec<f64> = (0..count)
-                .filter(|&k| weights[k] > 0.0)
-                .map(|k| weights[k] * (u[k] - fit[k]).abs())
-                .collect();
-            let typical = median(&off).unwrap_or(0.0);
-            for k in 0..count {
-                if weights[k] > 0.0
-                    && weights[k] * (u[k] - fit[k]).abs() > ROWS_OUTLIER * typical + ROWS_ROUNDING
-                {
-                    weights[k] = 0.0;
-                }
-            }
-        }
+        let solution = robust(&design, &u, &mut weights);
         let fit = &design * &solution;
         let off = (0..count)
             .map(|k| (weights[k] * (u[k].min(MOST_READING) - fit[k])).powi(2))
@@ -164,6 +112,69 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         out.c0 = residual.mean();
     }
     Ok(out)
+}
+
+/// What the inputs of the second layer depend on at every place, K x columns: the side of each free unit, an indicator
+/// of every part-way level that occurs (of a unit held: of every other than that of the first place), and 1.
+fn design(peel: &Peel, free: &[usize]) -> Result<DMatrix<f64>, Halt> {
+    let (m0, count) = (peel.places[0].signs.len(), peel.places.len());
+    let mut between: Vec<(usize, f64)> = Vec::new();
+    for place in &peel.places {
+        for j in (0..m0).filter(|&j| part_way(place.signs[j])) {
+            let at_first = peel.held.contains(&j) && place.signs[j] == peel.places[0].signs[j];
+            if !at_first && !between.contains(&(j, place.signs[j])) {
+                between.push((j, place.signs[j]));
+            }
+        }
+    }
+    let columns = free.len() + between.len() + 1;
+    if count < columns {
+        return Err(failure(format!("{count} patterns are too few for {columns} unknowns")));
+    }
+    let design = DMatrix::from_fn(count, columns, |k, column| {
+        let signs = &peel.places[k].signs;
+        if column < free.len() {
+            let side = signs[free[column]];
+            if part_way(side) { 0.0 } else { side }
+        } else if column < free.len() + between.len() {
+            let (j, level) = between[column - free.len()];
+            f64::from(u8::from(signs[j] == level))
+        } else {
+            1.0
+        }
+    });
+    if thin_svd(&design).is_none_or(|svd| svd.s[0] > ROWS_CONDITION * svd.s[columns - 1]) {
+        return Err(failure("the patterns of saturation do not tell the rows of B apart"));
+    }
+    Ok(design)
+}
+
+/// Least squares of the readings `u`, by their `weights`, which become 0 where a reading is far off the common rule.
+fn robust(design: &DMatrix<f64>, u: &[f64], weights: &mut [f64]) -> DVector<f64> {
+    let (count, columns) = design.shape();
+    let mut solution = DVector::zeros(columns);
+    for _ in 0..ROWS_ROUNDS {
+        let scaled = DMatrix::from_fn(count, columns, |k, j| weights[k] * design[(k, j)]);
+        let target =
+            DVector::from_fn(count, |k, _| if weights[k] > 0.0 { weights[k] * u[k] } else { 0.0 });
+        let Some((x, _)) = least_squares(&scaled, &target, LEAST_SINGULAR) else { break };
+        solution = x;
+        // Readings far off the common rule are broken ones.
+        let fit = design * &solution;
+        let off: Vec<f64> = (0..count)
+            .filter(|&k| weights[k] > 0.0)
+            .map(|k| weights[k] * (u[k] - fit[k]).abs())
+            .collect();
+        let typical = median(&off).unwrap_or(0.0);
+        for k in 0..count {
+            if weights[k] > 0.0
+                && weights[k] * (u[k] - fit[k]).abs() > ROWS_OUTLIER * typical + ROWS_ROUNDING
+            {
+                weights[k] = 0.0;
+            }
+        }
+    }
+    solution
 }
 
 fn failure(reason: impl Into<String>) -> Halt {

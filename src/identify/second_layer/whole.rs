@@ -54,19 +54,7 @@ fn all_rows(
 ) -> Result<(Peel, WholeSeen), Halt> {
     let m0 = units.len();
     let rng = &mut draws::stream(cx.seed, "whole", cx.attempt);
-    // m1 shows in the entries off the diagonal of S if there are more of them: in any case if they are more
-    // than m0; less often, but from more patterns, if S is smaller.
-    let most = m0.saturating_sub(2);
-    let mut sizes: Vec<usize> =
-        (m0.div_ceil(2)..=most).filter(|&size| pairs_of(size) > 1).collect();
-    sizes.sort_by_key(|&size| (pairs_of(size) <= m0, size));
-    if sizes.is_empty() || !placer.any_signs() {
-        return Err(failure(
-            "to tell a second layer this wide, five first-layer units are needed, and no more of them than \
-             dimensions",
-        ));
-    }
-    let size = sizes[cx.attempt as usize % sizes.len()];
+    let size = size(m0, placer, cx.attempt)?;
     let fixed = choose(units, size, rng);
     let varied: Vec<usize> = (0..m0).filter(|j| !fixed.contains(j)).collect();
     let wanted = WHOLE_PATTERNS.1.max(WHOLE_PATTERNS.0 * m0);
@@ -98,46 +86,13 @@ fn all_rows(
     let m1 = gap.rank;
     let space = svd.v.columns(0, m1).into_owned();
 
-    // The slope at each level of T, relative to that of the first place.
-    let mut slopes = DMatrix::from_element(m0, hessians.len(), 1.0);
-    for &t in &varied {
-        let levels = by_level(&places, t);
-        let mut base: Option<DMatrix<f64>> = None;
-        for at in &levels {
-            let inputs = space.select_rows(at);
-            let mut rows = DMatrix::zeros(m1, fixed.len());
-            for (mut row, &i) in rows.column_iter_mut().zip(&fixed) {
-                let entries =
-                    DVector::from_iterator(at.len(), at.iter().map(|&k| hessians[k][(i, t)]));
-                row.copy_from(&fit(&inputs, &entries)?);
-            }
-            let base = base.get_or_insert_with(|| rows.clone());
-            let slope = base.dot(&rows) / base.norm_squared();
-            if !(slope.is_finite() && slope > 0.0) {
-                return Err(failure("the slopes of the first layer could not be told"));
-            }
-            at.iter().for_each(|&k| slopes[(t, k)] = slope);
-        }
-    }
+    let slopes = slopes(&hessians, &places, &varied, &fixed, &space)?;
     // As if every unit were where it is at the first place.
     p.component_div_assign(&slopes);
     for (hessian, slopes) in hessians.iter_mut().zip(slopes.column_iter()) {
         hessian.component_div_assign(&(slopes * slopes.transpose()));
     }
-    // kappa, one for S and one a level for T: K_jj = a . h'' + kappa p_j.
-    for j in 0..m0 {
-        let levels = by_level(&places, j);
-        let mut design = DMatrix::zeros(hessians.len(), m1 + levels.len());
-        design.columns_mut(0, m1).copy_from(&space);
-        for (level, at) in levels.iter().enumerate() {
-            at.iter().for_each(|&k| design[(k, m1 + level)] = p[(j, k)]);
-        }
-        let diagonal = DVector::from_iterator(hessians.len(), hessians.iter().map(|h| h[(j, j)]));
-        let solution = fit(&design, &diagonal)?;
-        for (level, at) in levels.iter().enumerate() {
-            at.iter().for_each(|&k| hessians[k][(j, j)] -= solution[m1 + level] * p[(j, k)]);
-        }
-    }
+    remove_kappa(&mut hessians, &p, &places, &space)?;
 
     let svd = thin_svd(&p).ok_or_else(|| failure("gradients are not finite"))?;
     let range = svd.u.columns(0, m1).into_owned();
@@ -157,6 +112,81 @@ fn all_rows(
     let targets =
         all.iter().map(|&j| units[j].centre + places[0].signs[j] * units[j].half_width).collect();
     Ok((Peel { held: all, targets, places, values, layer }, row))
+}
+
+/// How many of `m0` units are fixed in this attempt.
+fn size(m0: usize, placer: &Placer, attempt: u64) -> Result<usize, Halt> {
+    // m1 shows in the entries off the diagonal of S if there are more of them: in any case if they are more
+    // than m0; less often, but from more patterns, if S is smaller.
+    let most = m0.saturating_sub(2);
+    let mut sizes: Vec<usize> =
+        (m0.div_ceil(2)..=most).filter(|&size| pairs_of(size) > 1).collect();
+    sizes.sort_by_key(|&size| (pairs_of(size) <= m0, size));
+    if sizes.is_empty() || !placer.any_signs() {
+        return Err(failure(
+            "to tell a second layer this wide, five first-layer units are needed, and no more of them than \
+             dimensions",
+        ));
+    }
+    Ok(sizes[attempt as usize % sizes.len()])
+}
+
+/// The slope of every unit at every place, relative to that at the first place, m0 x K: only the units `varied` change
+/// theirs, and their second differences with those `fixed` show it. `space` is that of the h'' over the places, K x m1.
+fn slopes(
+    hessians: &[DMatrix<f64>],
+    places: &[Placement],
+    varied: &[usize],
+    fixed: &[usize],
+    space: &DMatrix<f64>,
+) -> Result<DMatrix<f64>, Halt> {
+    let m0 = varied.len() + fixed.len();
+    let mut slopes = DMatrix::from_element(m0, hessians.len(), 1.0);
+    for &t in varied {
+        let levels = by_level(places, t);
+        let mut base: Option<DMatrix<f64>> = None;
+        for at in &levels {
+            let inputs = space.select_rows(at);
+            let mut rows = DMatrix::zeros(space.ncols(), fixed.len());
+            for (mut row, &i) in rows.column_iter_mut().zip(fixed) {
+                let entries =
+                    DVector::from_iterator(at.len(), at.iter().map(|&k| hessians[k][(i, t)]));
+                row.copy_from(&fit(&inputs, &entries)?);
+            }
+            let base = base.get_or_insert_with(|| rows.clone());
+            let slope = base.dot(&rows) / base.norm_squared();
+            if !(slope.is_finite() && slope > 0.0) {
+                return Err(failure("the slopes of the first layer could not be told"));
+            }
+            at.iter().for_each(|&k| slopes[(t, k)] = slope);
+        }
+    }
+    Ok(slopes)
+}
+
+/// Takes kappa p_j from the diagonals, one kappa for a unit that is fixed and one a level for one that is varied:
+/// K_jj = a . h'' + kappa p_j. `p` are the gradients, m0 x K.
+fn remove_kappa(
+    hessians: &mut [DMatrix<f64>],
+    p: &DMatrix<f64>,
+    places: &[Placement],
+    space: &DMatrix<f64>,
+) -> Result<(), Halt> {
+    let m1 = space.ncols();
+    for j in 0..p.nrows() {
+        let levels = by_level(places, j);
+        let mut design = DMatrix::zeros(hessians.len(), m1 + levels.len());
+        design.columns_mut(0, m1).copy_from(space);
+        for (level, at) in levels.iter().enumerate() {
+            at.iter().for_each(|&k| design[(k, m1 + level)] = p[(j, k)]);
+        }
+        let diagonal = DVector::from_iterator(hessians.len(), hessians.iter().map(|h| h[(j, j)]));
+        let solution = fit(&design, &diagonal)?;
+        for (level, at) in levels.iter().enumerate() {
+            at.iter().for_each(|&k| hessians[k][(j, j)] -= solution[m1 + level] * p[(j, k)]);
+        }
+    }
+    Ok(())
 }
 
 /// Pairs of so many units.

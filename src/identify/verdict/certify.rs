@@ -131,20 +131,7 @@ pub fn certify<M: Model>(
     let points = &held_out.points;
     let residuals = network.values(points) - &values;
     let sigma = sample.sigma(network);
-    let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
-    // Sums of units are rounded at their largest, wherever the noise was measured.
-    let last_place = f64::EPSILON * sample.values.amax();
-    let mut accuracy = (expected.sum::<f64>() / sample.values.len() as f64).sqrt().max(last_place);
-    if sigma > MOST_MISFIT * accuracy {
-        // Perhaps the noise is larger where values are: measure it all over the fitted region.
-        let farthest = sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
-        let inside = (0..points.ncols()).filter(|&k| points.column(k).norm() <= farthest);
-        let some: Vec<usize> = inside.take(MOST_SUSPECTS).collect();
-        let mut rng = draws::stream(seed, "accuracy", 0);
-        let noise = noise_here(f, &points.select_columns(&some), land.scale, &mut rng)?;
-        let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len().max(1) as f64;
-        accuracy = accuracy.max(square.sqrt());
-    }
+    let accuracy = accuracy(f, land, sample, sigma, (points, seed))?;
     // One wrong value while the noise was measured makes noise of everything; the fit shows better.
     let shown = (NOISE_DISPROVED * sigma / accuracy).min(1.0);
     // Rounding errors are larger where values are: what the fit shows of them holds elsewhere too.
@@ -171,13 +158,7 @@ pub fn certify<M: Model>(
             ratios[k] = ratio(k, here);
         }
     }
-    let mut by_distance: Vec<(f64, f64)> =
-        points.column_iter().map(|x| x.norm()).zip(ratios.iter().copied()).collect();
-    by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let means: Vec<f64> = by_distance
-        .chunks(ratios.len().div_ceil(DISTANCE_GROUPS))
-        .map(|group| (group.iter().map(|g| g.1 * g.1).sum::<f64>() / group.len() as f64).sqrt())
-        .collect();
+    let (means, farthest) = means_by_distance(points, &ratios);
     let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
     let certificate = Certificate {
         residual: residuals.amax(),
@@ -192,7 +173,7 @@ pub fn certify<M: Model>(
     let u = uncertainty.as_ref();
     evidence.certify.push(Certified {
         held_out: certificate.held_out,
-        farthest: by_distance.last().map(|last| last.0),
+        farthest,
         residual: certificate.residual,
         excess: certificate.excess,
         excess_allowed: DEVIATES,
@@ -210,6 +191,44 @@ pub fn certify<M: Model>(
         error_bound_dependent: u.map(|u| u.dependent),
     });
     Ok(certificate)
+}
+
+/// Standard deviation of the fitted values by differences of values, whatever the network; where the residuals `sigma`
+/// of the fit are larger it is measured anew at some of the held-out points.
+fn accuracy(
+    f: &mut dyn Oracle,
+    land: &Landscape,
+    sample: &Sample,
+    sigma: f64,
+    (points, seed): (&DMatrix<f64>, u64),
+) -> Result<f64, Halt> {
+    let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
+    // Sums of units are rounded at their largest, wherever the noise was measured.
+    let last_place = f64::EPSILON * sample.values.amax();
+    let mut accuracy = (expected.sum::<f64>() / sample.values.len() as f64).sqrt().max(last_place);
+    if sigma > MOST_MISFIT * accuracy {
+        // Perhaps the noise is larger where values are: measure it all over the fitted region.
+        let farthest = sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
+        let inside = (0..points.ncols()).filter(|&k| points.column(k).norm() <= farthest);
+        let some: Vec<usize> = inside.take(MOST_SUSPECTS).collect();
+        let mut rng = draws::stream(seed, "accuracy", 0);
+        let noise = noise_here(f, &points.select_columns(&some), land.scale, &mut rng)?;
+        let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len().max(1) as f64;
+        accuracy = accuracy.max(square.sqrt());
+    }
+    Ok(accuracy)
+}
+
+/// Root mean squares of the ratios over groups of points of similar distance, nearest first, and the largest distance.
+fn means_by_distance(points: &DMatrix<f64>, ratios: &[f64]) -> (Vec<f64>, Option<f64>) {
+    let mut by_distance: Vec<(f64, f64)> =
+        points.column_iter().map(|x| x.norm()).zip(ratios.iter().copied()).collect();
+    by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let means = by_distance
+        .chunks(ratios.len().div_ceil(DISTANCE_GROUPS).max(1))
+        .map(|group| (group.iter().map(|g| g.1 * g.1).sum::<f64>() / group.len() as f64).sqrt())
+        .collect();
+    (means, by_distance.last().map(|last| last.0))
 }
 
 #[cfg(test)]
