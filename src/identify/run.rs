@@ -207,8 +207,10 @@ impl<'a, W> Run<'a, W> {
         network: &N,
         sample: &Sample,
     ) -> Result<Certificate, Halt> {
-        let nowhere = || HeldOut::new(DMatrix::zeros(network.inputs(), 0));
-        let mut held_out = self.held_out.take().unwrap_or_else(nowhere);
+        // A pipeline that forgets to hold points out must not pass for want of them.
+        let Some(mut held_out) = self.held_out.take() else {
+            return Err(Failure::new(Stage::Certify, "no points were held out").into());
+        };
         let place = Place { coordinates: Coordinates::INPUTS, land, attempt: 0 };
         let certificate = self.stage(Stage::Certify, place, |cx| {
             certify::certify(cx, network, sample, &mut held_out)
@@ -264,4 +266,29 @@ pub(crate) fn in_domain<N, W>(
     let mut solution = pipeline(&mut domain)?;
     solution.evidence.domain.push(DomainUsed { farthest_query: domain.farthest() });
     Ok(solution)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws;
+    use crate::network::{Activation, Class, Network};
+    use crate::oracle::{NetworkOracle, Silent};
+
+    #[test]
+    fn nothing_is_certified_without_held_out_points() {
+        let network = Network::random((3, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
+        let points = draws::gaussian(&mut draws::stream(1, "sample", 0), 3, 100);
+        let sample = Sample { values: network.values(&points), points };
+        let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };
+        let (mut f, mut silent) = (NetworkOracle::new(network.clone()), Silent);
+        let mut run: Run<'_, (usize, usize)> =
+            Run::new(&mut f, &mut silent, &Settings::default(), Stage::WIDE);
+        let fit = Fit { network, sample, rms: 0.0 };
+        let ground = Ground { land: &land, land_of_fit: &land, fresh: None };
+        match run.conclude(fit, ground, true) {
+            Err(Halt::Failed(failure)) => assert_eq!(failure.stage, Stage::Certify),
+            _ => panic!("must fail"),
+        }
+    }
 }

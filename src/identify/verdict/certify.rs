@@ -225,7 +225,7 @@ fn means_by_distance(points: &DMatrix<f64>, ratios: &[f64]) -> (Vec<f64>, Option
         points.column_iter().map(|x| x.norm()).zip(ratios.iter().copied()).collect();
     by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));
     let means = by_distance
-        .chunks(ratios.len().div_ceil(DISTANCE_GROUPS).max(1))
+        .chunks(ratios.len().div_ceil(DISTANCE_GROUPS))
         .map(|group| (group.iter().map(|g| g.1 * g.1).sum::<f64>() / group.len() as f64).sqrt())
         .collect();
     (means, by_distance.last().map(|last| last.0))
