@@ -14,6 +14,8 @@ pub enum Stage {
     Probe,
     /// The range of the first layer.
     Reduce,
+    /// Directions of the first layer by where f steps along lines far out.
+    Lines,
     /// Hessians and the subspace that they span.
     Stack,
     /// Directions of the first layer, one by one.
@@ -49,6 +51,7 @@ impl Stage {
     pub const WIDE: &'static [Stage] = &[
         Stage::Probe,
         Stage::Reduce,
+        Stage::Lines,
         Stage::Stack,
         Stage::Units,
         Stage::Polish,
@@ -84,6 +87,7 @@ impl Stage {
             Stage::Start => "start",
             Stage::Probe => "probe",
             Stage::Reduce => "reduce",
+            Stage::Lines => "lines",
             Stage::Stack => "stack",
             Stage::Units => "units",
             Stage::Polish => "polish",

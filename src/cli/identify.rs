@@ -15,7 +15,8 @@ use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
 use disentangle::identify::shallow;
 use disentangle::identify::{
-    Evidence, IdentifyError, Pipeline, Remedy, Settings, Solution, Status, identify,
+    Evidence, FirstLayer, FitBy, IdentifyError, Pipeline, Remedy, Settings, Solution, Status,
+    identify,
 };
 use disentangle::network::model::Model;
 use disentangle::network::shallow::{Shallow, is_shallow};
@@ -72,6 +73,12 @@ pub struct Identify {
     /// derivatives, `published` from the span of Hessians, as the paper does
     #[arg(long, default_value = "wide", value_parser = pipelines())]
     pipeline: Pipeline,
+    /// How the wide pipeline finds the first layer: by lines, or by the stack of Hessians
+    #[arg(long, default_value = "auto", value_parser = first_layers())]
+    first_layer: FirstLayer,
+    /// How the wide pipeline fits all parameters
+    #[arg(long, default_value = "auto", value_parser = fits())]
+    fit: FitBy,
     /// Write the network here, if one is found (identified or approximate)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
@@ -161,6 +168,8 @@ impl Identify {
         let (black_box, activations) = self.black_box(deadline)?;
         let mut settings = self.limits.settings(activations);
         settings.pipeline = self.pipeline;
+        settings.first_layer = self.first_layer;
+        settings.fit = self.fit;
         settings.deadline = deadline;
         self.region.apply(&mut settings);
         if self.depth == 1 {
@@ -490,6 +499,16 @@ fn precisions() -> impl TypedValueParser<Value = Precision> {
     PossibleValuesParser::new(Precision::ALL.map(Precision::name)).map(|name| {
         Precision::ALL.into_iter().find(|precision| precision.name() == name).unwrap_or_default()
     })
+}
+
+fn first_layers() -> impl TypedValueParser<Value = FirstLayer> {
+    PossibleValuesParser::new(FirstLayer::ALL.map(FirstLayer::name))
+        .map(|name| FirstLayer::ALL.into_iter().find(|way| way.name() == name).unwrap_or_default())
+}
+
+fn fits() -> impl TypedValueParser<Value = FitBy> {
+    PossibleValuesParser::new(FitBy::ALL.map(FitBy::name))
+        .map(|name| FitBy::ALL.into_iter().find(|way| way.name() == name).unwrap_or_default())
 }
 
 fn pipelines() -> impl TypedValueParser<Value = Pipeline> {

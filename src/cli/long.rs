@@ -50,6 +50,8 @@ pub fn describe(
     let Settings {
         seed,
         pipeline,
+        first_layer,
+        fit,
         activation,
         second_activation,
         ascent,
@@ -69,6 +71,8 @@ pub fn describe(
         ("depth", json!(depth)),
         ("seed", json!(seed)),
         ("pipeline", json!(pipeline)),
+        ("first layer", json!(first_layer)),
+        ("fit", json!(fit)),
         ("activation", json!([activation, second_activation])),
         ("ascent", json!(ascent.unwrap_or_default())),
         ("widths", json!((widths, width))),

@@ -37,6 +37,12 @@ pub struct Evidence {
     /// The distance from which on f is constant between hyperplanes.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub far: Vec<f64>,
+    /// Units of the first layer by where f steps along lines far out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub lines: Vec<LinesFound>,
+    /// The fit by blocks.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub blocks: Vec<BlocksFitted>,
     /// Inputs stretched for an even influence.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub frame: Vec<Framed>,
@@ -395,6 +401,36 @@ pub struct Profiled {
     pub activation: Activation,
     /// The largest relative misfit of a unit.
     pub largest_misfit: f64,
+}
+
+/// Units of the first layer, by where f steps from one level to another along lines far out.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct LinesFound {
+    /// Units found.
+    pub units: usize,
+    /// Lines scanned.
+    pub lines: usize,
+    /// Steps that turned out to be no unit's.
+    pub withdrawn: usize,
+    /// Distance of the lines from the origin.
+    pub distance: f64,
+    /// The largest error of a direction before the polish.
+    pub worst_angle_error: f64,
+}
+
+/// The fit by blocks.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct BlocksFitted {
+    /// Values with the whole first layer saturated.
+    pub second_rows: usize,
+    /// Standard deviation of a value by their residuals.
+    pub second_sigma: f64,
+    /// Values with one unit of the first layer in its transition.
+    pub unit_rows: usize,
+    /// Standard deviation of a value near the origin by their residuals.
+    pub unit_sigma: f64,
+    /// How far from the origin they go.
+    pub farthest: f64,
 }
 
 /// The range of the first layer.

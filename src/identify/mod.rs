@@ -2,10 +2,11 @@
 //!
 //! * **The words**: [`settings`], [`evidence`], [`failure`], `context` (what a stage is given), [`error`].
 //! * **The stages**, in the order in which they run: `survey` (what f looks like), `first_layer`, `second_layer`,
-//!   `scalars`, `fit`, [`verdict`].
+//!   `scalars`, `fit`, [`verdict`], `blocks` (fit and bound at a cost linear in the parameters).
 //! * **The pipelines** over them: `wide` (the default one), `entangled` (near a point), [`shallow`] (one hidden layer);
 //!   `run` is what they share, and how each of them ends.
 
+pub(crate) mod blocks;
 mod context;
 pub mod entangled;
 pub mod error;
@@ -26,7 +27,9 @@ mod wide;
 pub use error::IdentifyError;
 pub use evidence::Evidence;
 pub use failure::Failure;
-pub use settings::{Descent, LocalSampling, Pipeline, Settings, SettingsError, UnknownPipeline};
+pub use settings::{
+    Descent, FirstLayer, FitBy, LocalSampling, Pipeline, Settings, SettingsError, UnknownPipeline,
+};
 pub use shallow::{ShallowSolution, identify as identify_shallow};
 pub use verdict::remedy::Remedy;
 pub use verdict::solution::{Solution, Status};

@@ -10,7 +10,7 @@ use super::fit::sample::{self, Sample};
 use super::fit::tolerances::{FIT_FLOOR, UNEXPLAINED_SHARE};
 use super::settings::Settings;
 use super::survey::landscape::Landscape;
-use super::verdict::certify::{self, Certificate, HeldOut};
+use super::verdict::certify::{self, Certificate, HeldOut, Support};
 use super::verdict::outcome::{Outcome, first_identified};
 use super::verdict::solution::Solution;
 use crate::network::model::Model;
@@ -207,13 +207,25 @@ impl<'a, W> Run<'a, W> {
         network: &N,
         sample: &Sample,
     ) -> Result<Certificate, Halt> {
+        let seed = self.settings.seed;
+        self.meter.enter(Stage::Certify);
+        self.supported(land, network, &Support::of_sample(network, sample, land, seed))
+    }
+
+    /// The certificate of `network` by what supports it.
+    pub fn supported<N: Model>(
+        &mut self,
+        land: &Landscape,
+        network: &N,
+        support: &Support<N>,
+    ) -> Result<Certificate, Halt> {
         // A pipeline that forgets to hold points out must not pass for want of them.
         let Some(mut held_out) = self.held_out.take() else {
             return Err(Failure::new(Stage::Certify, "no points were held out").into());
         };
         let place = Place { coordinates: Coordinates::INPUTS, land, attempt: 0 };
         let certificate = self.stage(Stage::Certify, place, |cx| {
-            certify::certify(cx, network, sample, &mut held_out)
+            certify::certify(cx, network, support, &mut held_out)
         });
         self.held_out = Some(held_out);
         certificate

@@ -53,6 +53,63 @@ impl FromStr for Pipeline {
 #[error("unknown pipeline {0:?}; known are {known}", known = Pipeline::ALL.map(Pipeline::name).join(", "))]
 pub struct UnknownPipeline(pub String);
 
+/// How the wide pipeline finds the directions of the first layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FirstLayer {
+    /// By lines; by the stack where the oracle differences for itself, where values are too inaccurate for lines, and
+    /// where lines fall short.
+    #[default]
+    Auto,
+    /// As rank-one elements of the span of Hessians far out: d^4 values, at a billion a second on a GPU.
+    Stack,
+    /// By where f steps from one level to another along lines far out: some 3 d values a unit.
+    Lines,
+}
+
+impl FirstLayer {
+    /// All of them, in the order of the help.
+    pub const ALL: [FirstLayer; 3] = [FirstLayer::Auto, FirstLayer::Stack, FirstLayer::Lines];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            FirstLayer::Auto => "auto",
+            FirstLayer::Stack => "stack",
+            FirstLayer::Lines => "lines",
+        }
+    }
+}
+
+/// How the wide pipeline fits all parameters, and bounds their errors.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[non_exhaustive]
+pub enum FitBy {
+    /// All at once where they are few, else by blocks; the other way where one stops and the other can be afforded.
+    #[default]
+    Auto,
+    /// All at once: p^3 operations and p^2 numbers for p parameters.
+    Dense,
+    /// The second layer, then the units of the first one by one, at points where they alone show.
+    Blocks,
+}
+
+impl FitBy {
+    /// All of them, in the order of the help.
+    pub const ALL: [FitBy; 3] = [FitBy::Auto, FitBy::Dense, FitBy::Blocks];
+
+    /// The name on the command line.
+    pub fn name(self) -> &'static str {
+        match self {
+            FitBy::Auto => "auto",
+            FitBy::Dense => "dense",
+            FitBy::Blocks => "blocks",
+        }
+    }
+}
+
 /// How the scalars are fitted by the pipelines that stay near a point.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -93,6 +150,10 @@ pub struct Settings {
     pub seed: u64,
     /// The way from values to a network of two hidden layers.
     pub pipeline: Pipeline,
+    /// How the first layer is found. [`Pipeline::Wide`] only.
+    pub first_layer: FirstLayer,
+    /// How all parameters are fitted. [`Pipeline::Wide`] only.
+    pub fit: FitBy,
     /// The activation of the first layer, if known; otherwise what is seen of it decides between tanh
     /// (which sigmoid is a case of) and erf.
     pub activation: Option<Activation>,
@@ -279,6 +340,8 @@ impl Settings {
             ("number of Hessians", self.local.hessians.is_some()),
             ("descent", self.local.descent.is_some()),
             ("pipeline", self.pipeline != Pipeline::Wide),
+            ("search for the first layer", self.first_layer != FirstLayer::Auto),
+            ("way to fit", self.fit != FitBy::Auto),
         ];
         if let Some((setting, _)) = unused.into_iter().find(|(_, set)| *set) {
             return Err(SettingsError::Unused { setting, what, remedy });
@@ -299,10 +362,18 @@ impl Settings {
         let near = "take a pipeline that stays near a point, entangled or published, or look for one hidden layer";
         let published = "the entangled pipeline finds its directions at points of its own; take the published one";
         let (wide, two) = ("the wide pipeline", "two hidden layers");
+        let near_point = "a pipeline that stays near a point";
         let in_wide = self.pipeline == Pipeline::Wide;
         let in_entangled = self.pipeline == Pipeline::Entangled;
         let unused = [
             ("single width", self.width.is_some(), two, "give two numbers, such as 24,8"),
+            (
+                "search for the first layer",
+                !in_wide && self.first_layer != FirstLayer::Auto,
+                near_point,
+                "take the wide one",
+            ),
+            ("way to fit", !in_wide && self.fit != FitBy::Auto, near_point, "take the wide one"),
             ("centre without a domain", in_wide && centre, wide, near),
             ("sampling radius", in_wide && local.radius.is_some(), wide, near),
             ("design", in_wide && local.design.is_some(), wide, near),
@@ -335,6 +406,8 @@ impl Default for Settings {
         Settings {
             seed: 0,
             pipeline: Pipeline::default(),
+            first_layer: FirstLayer::default(),
+            fit: FitBy::default(),
             activation: None,
             second_activation: None,
             ascent: None,

@@ -25,3 +25,5 @@ pub(crate) const NOISE_OF_MEANS: f64 = 3e-4;
 pub(crate) const MOST_REPEATS: usize = 64;
 /// Single values are taken so many times as often as means, where means are of no use.
 pub(crate) const SINGLE: usize = 4;
+/// Parameters up to which all are fitted at once: up to here that takes a second, and p^3 beyond.
+pub(crate) const MOST_DENSE: usize = 2500;

@@ -11,13 +11,14 @@
 
 use nalgebra::DMatrix;
 
+use super::blocks::{self, Blocks};
 use super::context::{Context, Coordinates};
 use super::entangled::pipeline::{self as entangled, Entangled};
 use super::evidence::{Contest, RowsFound, Scaled};
 use super::failure::{Failure, Halt};
 use super::first_layer::unit::Unit;
 use super::first_layer::wide_stack::wide_stack;
-use super::first_layer::{hyperplanes, units};
+use super::first_layer::{hyperplanes, lines, units};
 use super::fit::active;
 use super::fit::sample::{self, Sample};
 use super::fit::tolerances::FIT_FLOOR;
@@ -26,12 +27,12 @@ use super::scalars::family::{contest, families};
 use super::scalars::scales;
 use super::second_layer::tolerances::SATURATED_VALUES;
 use super::second_layer::{peel, rows, saturated, whole};
-use super::settings::{Pipeline, Settings};
+use super::settings::{FirstLayer, FitBy, Pipeline, Settings};
 use super::survey::frame::{self, Frame};
 use super::survey::{clipping, far, probe};
 use super::tolerances::{
-    APART, COARSE, INACCURATE, MOST_REPEATS, MOST_ROUNDS, NOISE_OF_MEANS, SINGLE, SPLITS,
-    WITHIN_BOX,
+    APART, COARSE, INACCURATE, MOST_DENSE, MOST_REPEATS, MOST_ROUNDS, NOISE_OF_MEANS, SINGLE,
+    SPLITS, WITHIN_BOX,
 };
 use super::verdict::certify;
 use super::verdict::outcome::{Outcome, first_identified};
@@ -214,6 +215,39 @@ impl Attempt<'_, '_> {
 
     /// All stages, by Hessians and gradients.
     fn by_differences(&mut self) -> Result<Outcome, Halt> {
+        let keeps_stacks = self.run.meter.keeps_stacks();
+        let ways: &[FirstLayer] = match self.run.settings.first_layer {
+            FirstLayer::Auto if keeps_stacks => &[FirstLayer::Stack, FirstLayer::Lines],
+            FirstLayer::Auto => &[FirstLayer::Lines, FirstLayer::Stack],
+            FirstLayer::Stack => &[FirstLayer::Stack],
+            FirstLayer::Lines => &[FirstLayer::Lines],
+        };
+        first_identified(ways, |way| {
+            let units = match way {
+                FirstLayer::Lines => self.by_lines(),
+                _ => self.by_stack(),
+            }?;
+            self.found_units(&units);
+            // Several splits: the first that leads to a certified network is as good as any.
+            let attempt = self.attempt;
+            let mut ways: Vec<Way> =
+                (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
+            ways.insert(1, Way::Whole);
+            first_identified(ways, |way| self.second_layer(&units, way))
+        })
+    }
+
+    /// The first layer by lines.
+    fn by_lines(&mut self) -> Result<Vec<Unit>, Halt> {
+        let far = self.far;
+        let place = place(self.frame, self.attempt);
+        let units = self.run.stage(Stage::Lines, place, |cx| lines::find_units(cx, far))?;
+        self.run.widths = Some((units.len(), 0));
+        if units.is_empty() { Err(no_units().into()) } else { Ok(units) }
+    }
+
+    /// The first layer by the stack of Hessians.
+    fn by_stack(&mut self) -> Result<Vec<Unit>, Halt> {
         let (frame, far, attempt) = (self.frame, self.far, self.attempt);
         let ascent = self.run.settings.ascent();
         let place = place(frame, attempt);
@@ -231,13 +265,7 @@ impl Attempt<'_, '_> {
             return Err(no_units().into());
         }
         self.run.stage(Stage::Polish, place, |cx| units::polish(cx, far, &mut units))?;
-        self.found_units(&units);
-
-        // Several splits: the first that leads to a certified network is as good as any.
-        let mut ways: Vec<Way> =
-            (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
-        ways.insert(1, Way::Whole);
-        first_identified(ways, |way| self.second_layer(&units, way))
+        Ok(units)
     }
 
     /// All stages by values alone, for values too inaccurate for differences.
@@ -337,6 +365,30 @@ impl Attempt<'_, '_> {
 
     /// From a first network to the verdict.
     fn conclude(&mut self, start: Network) -> Result<Outcome, Halt> {
+        match self.run.settings.fit {
+            FitBy::Dense => self.conclude_dense(start),
+            FitBy::Blocks => self.conclude_blocks(&start),
+            FitBy::Auto if start.parameter_count() <= MOST_DENSE => self.conclude_dense(start),
+            FitBy::Auto => self.conclude_blocks(&start),
+        }
+    }
+
+    /// By blocks, in all inputs at once.
+    fn conclude_blocks(&mut self, start: &Network) -> Result<Outcome, Halt> {
+        let Frame { weights, outside, .. } = self.frame;
+        let start = Network { a: weights * &start.a, ..start.clone() };
+        let widths = (start.a.ncols(), start.b.ncols());
+        let accepted = self.run.settings.widths.is_none_or(|expected| expected == widths);
+        let place = Place { coordinates: Coordinates::INPUTS, land: outside, attempt: 0 };
+        let Blocks { network, support } =
+            self.run.stage(Stage::Refine, place, |cx| blocks::fit(cx, &start, 1))?;
+        let certificate = self.run.supported(outside, &network, &support)?;
+        let network = self.run.settings.as_asked(network);
+        Ok(Outcome::judge(network, certificate, self.run.settings.tolerance, accepted))
+    }
+
+    /// All parameters at once.
+    fn conclude_dense(&mut self, start: Network) -> Result<Outcome, Halt> {
         let Frame { points: q, weights, land, .. } = self.frame;
         let seed = self.run.settings.seed;
         let count = sample::size_for(&start);

@@ -27,6 +27,10 @@ pub(crate) const LEAST_SPREAD: f64 = 1e-15;
 /// Streams of random numbers an attempt, no fewer than [`STACK_MOST_SCALES`]: no two stacks share one.
 pub(crate) const STACK_STREAMS: u64 = 16;
 
+/// Units that are not saturated are pushed to this many times the level of saturation: a step along one unit within its
+/// transition, to other rows of the same place, moves them back by no more.
+pub(crate) const PUSH_MARGIN: f64 = 1.1;
+
 // Statistical.
 
 /// Differences above this many deviations of the noise are changes of f. The difference of two values has sqrt(2)
@@ -130,7 +134,45 @@ pub(crate) const PLACE_DRAWS: [usize; 4] = [3, 6, 12, 24];
 /// directions.
 pub(crate) const SATURATION_JITTER: f64 = 0.3;
 
+/// Units that a far place pushes to saturation, about: more make it nearer, and cost least squares.
+pub(crate) const FAR_PUSHED: usize = 4;
+/// Share of the dimensions, or of the units where these are fewer, that a near place may push: more make it nearer,
+/// until the pushes no longer fit each other.
+pub(crate) const NEAR_PUSHED: f64 = 0.33;
+/// Rounds of pushing before a place is given up.
+pub(crate) const PUSH_ROUNDS: usize = 8;
+/// Draws of all places wanted before they are held to be out of reach.
+pub(crate) const PLACE_ROUNDS: usize = 6;
+
+/// Distance of a line from the origin, in natural scales for each unit: neighbouring crossings are a few hundred scales
+/// apart, and two of m0 of them closer than 20 with a chance of m0 / 75 in m0. Farther lines cost accuracy.
+pub(crate) const LINES_DISTANCE: f64 = 3000.0;
+/// The same in distances at which f no longer changes on rays: flat units are crossed apart from each other too.
+pub(crate) const LINES_FAR: f64 = 64.0;
+/// Half the angle of a line that is scanned, as it is seen from the foot of the perpendicular: 1.5 of pi / 2, 95 % of
+/// all crossings.
+pub(crate) const LINES_SPAN: f64 = 1.5;
+/// Pieces in which a line is scanned first, for each unit expected: more separate more steps before they are bisected.
+pub(crate) const LINES_SCANNED: usize = 2;
+/// Lines scanned at most.
+pub(crate) const LINES_MOST: usize = 64;
+/// Halvings of the cells of a line at most: from a piece of some 10^6 scales to a cell of 10^-12.
+pub(crate) const MOST_REFINEMENTS: usize = 60;
+/// Cells over which a step must show to be resolved.
+pub(crate) const LINE_CELLS_RESOLVED: usize = 10;
+/// Places near the origin at which a unit is looked for again.
+pub(crate) const NEAR_TRIALS: usize = 3;
+
 // Tuned.
+
+/// Smallest and largest step of a gradient on a step of f, in half widths.
+pub(crate) const STEP_SHARE: (f64, f64) = (1e-4, 0.1);
+/// A unit is looked for again over this many half widths, and errors of its middle, on either side.
+pub(crate) const FIRST_STEP_REACH: f64 = 3.0;
+/// A unit seen again may have turned by this many times its angle error.
+pub(crate) const SIGHTED_ANGLES: f64 = 10.0;
+/// And by this much.
+pub(crate) const SIGHTED_SLACK: f64 = 1e-7;
 
 /// Units are placed at this many times the saturation: with 9 half widths for 8.3, a half width measured 23 % too
 /// short still saturates.

@@ -155,7 +155,7 @@ fn anchors(stack: &mut Stack, candidates: &[Candidate]) -> Result<Vec<DVector<f6
 }
 
 /// The same hyperplane as one found before?
-fn known(units: &[Unit], unit: &Unit) -> bool {
+pub fn known(units: &[Unit], unit: &Unit) -> bool {
     units.iter().any(|other| {
         let cos = other.direction.dot(&unit.direction);
         let centre = unit.centre * cos.signum();
@@ -173,7 +173,7 @@ struct Sighting {
 }
 
 /// Angle between two lines through the origin, given by unit vectors.
-fn angle(a: &DVector<f64>, b: &DVector<f64>) -> f64 {
+pub fn angle(a: &DVector<f64>, b: &DVector<f64>) -> f64 {
     (a - b * a.dot(b).signum()).norm()
 }
 
@@ -221,7 +221,7 @@ fn consensus(
 }
 
 /// The reflection (d x d) that takes the unit vector `direction`, up to sign, to (1, ..., 1) / sqrt(d).
-fn even_frame(direction: &DVector<f64>) -> DMatrix<f64> {
+pub fn even_frame(direction: &DVector<f64>) -> DMatrix<f64> {
     let d = direction.len();
     // Of the two signs the one that does not cancel.
     let even = (d as f64).powf(-0.5).copysign(-direction.sum());

@@ -162,6 +162,16 @@ fn step(ts: &[f64], values: &DVector<f64>, floor: f64) -> Option<Transition> {
     )
 }
 
+/// The steps that f takes over cells of one length: first and last cell, and the step. Cells that vary by no more than
+/// `floor` are none.
+pub fn steps(ts: &[f64], values: &[f64], floor: f64) -> Vec<(usize, usize, Transition)> {
+    let variation: Vec<f64> = values.windows(2).map(|v| (v[1] - v[0]).abs()).collect();
+    let most = variation.iter().copied().fold(0.0, f64::max);
+    let segments = segments(&variation, (QUIET_SHARE * most).max(floor));
+    let step = |s: Segment| (s.first, s.last, resolve(ts, &variation, &s));
+    segments.into_iter().map(step).collect()
+}
+
 struct Segment {
     first: usize,
     last: usize,

@@ -117,12 +117,43 @@ pub fn points(land: &Landscape, d: usize, seed: u64) -> DMatrix<f64> {
     points
 }
 
-/// Tests `network` on fresh points and bounds the error of its parameters from the fitted `sample`; around the points
+/// What the fitted values say of the network fitted to them.
+pub struct Support<M> {
+    /// How many there are.
+    pub count: usize,
+    /// Standard deviation of a value by the residuals.
+    pub sigma: f64,
+    /// The same as it is expected to be, by differences of values.
+    pub expected: f64,
+    /// The largest of them.
+    pub largest: f64,
+    /// How far from the origin they go.
+    pub farthest: f64,
+    /// What they leave open; `None` where the Jacobian is singular to working precision.
+    pub uncertainty: Option<Uncertainty<M>>,
+}
+
+impl<M: Model> Support<M> {
+    /// Of `network`, fitted to `sample` all at once.
+    pub fn of_sample(network: &M, sample: &Sample, land: &Landscape, seed: u64) -> Self {
+        let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
+        Support {
+            count: sample.values.len(),
+            sigma: sample.sigma(network),
+            expected: (expected.sum::<f64>() / sample.values.len() as f64).sqrt(),
+            largest: sample.values.amax(),
+            farthest: sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max),
+            uncertainty: Uncertainty::new(network, sample, land.noise_near, seed),
+        }
+    }
+}
+
+/// Tests `network` on fresh points and bounds the error of its parameters from its `support`; around the points
 /// that stand out, f is asked within a tenth of the natural scale.
 pub fn certify<M: Model>(
     cx: &mut Context<'_>,
     network: &M,
-    sample: &Sample,
+    support: &Support<M>,
     held_out: &mut HeldOut,
 ) -> Result<Certificate, Halt> {
     let Context { f, land, seed, evidence, .. } = cx;
@@ -130,14 +161,14 @@ pub fn certify<M: Model>(
     let values = held_out.values(f)?;
     let points = &held_out.points;
     let residuals = network.values(points) - &values;
-    let sigma = sample.sigma(network);
-    let accuracy = accuracy(f, land, sample, sigma, (points, seed))?;
+    let sigma = support.sigma;
+    let accuracy = accuracy(f, land, support, (points, seed))?;
     // One wrong value while the noise was measured makes noise of everything; the fit shows better.
     let shown = (NOISE_DISPROVED * sigma / accuracy).min(1.0);
     // Rounding errors are larger where values are: what the fit shows of them holds elsewhere too.
     let usual = if sigma <= MOST_MISFIT * accuracy { sigma } else { 0.0 };
-    let uncertainty = Uncertainty::new(network, sample, land.noise_near, seed);
-    let prediction = uncertainty.as_ref().map(|u| u.prediction(network, points));
+    let uncertainty = support.uncertainty.as_ref();
+    let prediction = uncertainty.map(|u| u.prediction(network, points));
     let ratio = |k: usize, noise: f64| {
         let claimed = shown * land.noise_at(points.column(k).norm());
         let noise = noise.max(usual).max(claimed);
@@ -168,9 +199,9 @@ pub fn certify<M: Model>(
         mean_excess: most(&means),
         sigma,
         accuracy,
-        error_bound: uncertainty.as_ref().map_or(f64::INFINITY, |u| u.bound),
+        error_bound: uncertainty.map_or(f64::INFINITY, |u| u.bound),
     };
-    let u = uncertainty.as_ref();
+    let u = uncertainty;
     evidence.certify.push(Certified {
         held_out: certificate.held_out,
         farthest,
@@ -183,7 +214,7 @@ pub fn certify<M: Model>(
         deviating_share_below: certificate.deviating_share_below(),
         sigma,
         accuracy,
-        fitted: sample.values.len(),
+        fitted: support.count,
         condition: u.map(|u| u.condition),
         curvature: u.map(|u| u.curvature),
         cramer_rao: u.map(|u| u.cramer_rao),
@@ -193,23 +224,19 @@ pub fn certify<M: Model>(
     Ok(certificate)
 }
 
-/// Standard deviation of the fitted values by differences of values, whatever the network; where the residuals `sigma`
+/// Standard deviation of the fitted values by differences of values, whatever the network; where the residuals
 /// of the fit are larger it is measured anew at some of the held-out points.
-fn accuracy(
+fn accuracy<M>(
     f: &mut dyn Oracle,
     land: &Landscape,
-    sample: &Sample,
-    sigma: f64,
+    support: &Support<M>,
     (points, seed): (&DMatrix<f64>, u64),
 ) -> Result<f64, Halt> {
-    let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
     // Sums of units are rounded at their largest, wherever the noise was measured.
-    let last_place = f64::EPSILON * sample.values.amax();
-    let mut accuracy = (expected.sum::<f64>() / sample.values.len() as f64).sqrt().max(last_place);
-    if sigma > MOST_MISFIT * accuracy {
+    let mut accuracy = support.expected.max(f64::EPSILON * support.largest);
+    if support.sigma > MOST_MISFIT * accuracy {
         // Perhaps the noise is larger where values are: measure it all over the fitted region.
-        let farthest = sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
-        let inside = (0..points.ncols()).filter(|&k| points.column(k).norm() <= farthest);
+        let inside = (0..points.ncols()).filter(|&k| points.column(k).norm() <= support.farthest);
         let some: Vec<usize> = inside.take(MOST_SUSPECTS).collect();
         let mut rng = draws::stream(seed, "accuracy", 0);
         let noise = noise_here(f, &points.select_columns(&some), land.scale, &mut rng)?;

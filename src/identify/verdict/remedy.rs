@@ -75,7 +75,7 @@ impl Remedy {
             Stage::Probe => Remedy::RescaledInputs,
             Stage::Reduce => Remedy::OtherRegion,
             Stage::Stack => Remedy::MoreAccurateValues,
-            Stage::Units | Stage::Polish | Stage::Hyperplanes => Remedy::NearAPoint,
+            Stage::Lines | Stage::Units | Stage::Polish | Stage::Hyperplanes => Remedy::NearAPoint,
             Stage::Peel | Stage::Saturated | Stage::Scales => Remedy::SecondLayer,
             Stage::Directions | Stage::Attribution => Remedy::OtherCentre,
             Stage::Profiles => Remedy::ToldWidth,

@@ -37,7 +37,7 @@ pub struct Uncertainty<M> {
     /// Second-order part of what the covariance makes of the fitted values, relative to the first.
     pub curvature: f64,
     /// Networks that the values cannot tell apart.
-    plausible: Vec<M>,
+    pub plausible: Vec<M>,
 }
 
 impl<M: Model> Uncertainty<M> {
@@ -60,7 +60,7 @@ impl<M: Model> Uncertainty<M> {
         let coarse = sigma > EVEN_ROUNDING * f64::EPSILON * sample.values.amax();
         let uneven = (coarse && kurtosis(&residual) > MOST_KURTOSIS)
             .then(|| uneven_variances(&jacobian.jt, &factor, &residual) * (n as f64 / freedom));
-        let largest = |j: usize| {
+        let deviation = |j: usize| {
             let uneven = uneven.as_ref().map_or(0.0, |variances| variances[j].sqrt() * scale[j]);
             standard[j].max(uneven)
         };
@@ -98,15 +98,15 @@ impl<M: Model> Uncertainty<M> {
             * (1.0 + SIGMA_DEVIATIONS / (2.0 * freedom).sqrt());
         let errors = |quantile: f64| {
             let of = |j: usize, _: usize| {
-                quantile * largest(j)
+                quantile * deviation(j)
                     + (CURVED_SAFETY * second[j] + unfinished[j].abs()) * scale[j]
                     + PARAMETER_ROUNDING * f64::EPSILON * parameters[j].abs()
             };
             let finite = curvature <= MOST_CURVATURE;
-            if finite { relative(network, &DVector::from_fn(p, of)) } else { f64::INFINITY }
+            if finite { largest(network, &DVector::from_fn(p, of)) } else { f64::INFINITY }
         };
         Some(Uncertainty {
-            cramer_rao: relative(network, &standard),
+            cramer_rao: largest(network, &standard),
             bound: errors(quantile),
             // |row_j(J^+) e| <= |row_j(J^+)| |e|.
             dependent: errors((n as f64).sqrt()),
@@ -149,11 +149,16 @@ fn uneven_variances(
 }
 
 /// The largest of `errors` (one a parameter), relative to the largest entry of each tensor, at least 1.
-fn relative<M: Model>(network: &M, errors: &DVector<f64>) -> f64 {
-    let largest = |values: &[f64]| values.iter().fold(0.0f64, |most, v| most.max(v.abs()));
+fn largest<M: Model>(network: &M, errors: &DVector<f64>) -> f64 {
     let errors = network.with_vector(errors);
     let tensors = network.tensors().into_iter().zip(errors.tensors());
-    tensors.map(|((_, v), (_, e))| largest(e) / largest(v).max(1.0)).fold(0.0, f64::max)
+    tensors.map(|((_, v), (_, e))| relative(v, e)).fold(0.0, f64::max)
+}
+
+/// The largest of the `errors` of a tensor, relative to its largest entry, at least 1.
+pub fn relative(tensor: &[f64], errors: &[f64]) -> f64 {
+    let largest = |values: &[f64]| values.iter().fold(0.0f64, |most, v| most.max(v.abs()));
+    largest(errors) / largest(tensor).max(1.0)
 }
 
 #[cfg(test)]

@@ -1,0 +1,40 @@
+//! The numbers that decide in the fit by blocks, and why they are what they are.
+//!
+//! *Derived*: the formula is beside it. *Statistical*: the rate of false alarms is. *Search effort*: any value
+//! works, and the comment says what a larger one costs. *Tuned*: none of these, found by trial.
+
+// Statistical.
+
+/// Factor on a standard deviation that is estimated by 32 draws: the sum of 32 squares of normal variables falls under a
+/// quarter of its mean once in 10^6 times.
+pub(crate) const DRAWN_DEVIATION: f64 = 2.0;
+
+// Search effort.
+
+/// Rows of the second layer for each of its unknowns, numerator and denominator.
+pub(crate) const SECOND_ROWS: (usize, usize) = (13, 10);
+/// Rows of the second layer at least, beyond its unknowns.
+pub(crate) const SECOND_SPARE_ROWS: usize = 60;
+/// Rows of a unit far out for each of its unknowns, numerator and denominator.
+pub(crate) const UNIT_ROWS: (usize, usize) = (115, 100);
+/// Rows of a unit beside those.
+pub(crate) const UNIT_SPARE_ROWS: usize = 16;
+/// Of them, rows along the unit at a near place: they hold the shift, which is a lever away from all rows far out.
+pub(crate) const UNIT_NEAR_ROWS: usize = 8;
+/// Places tried for each row, numerator and denominator: those where f depends most on the unit are asked.
+pub(crate) const ROW_CHOICE: (usize, usize) = (3, 2);
+/// Near places tried.
+pub(crate) const NEAR_CHOICE: usize = 4;
+/// Steps of the fit of a unit, at most.
+pub(crate) const UNIT_STEPS: usize = 30;
+/// Units placed, asked and fitted at a time: more share a batch of queries, and take memory.
+pub(crate) const UNITS_AT_ONCE: usize = 16;
+
+// Tuned.
+
+/// Rows of a unit have it within this many half widths of its middle: 0.9 of a tanh's argument.
+pub(crate) const ROW_SPAN: f64 = 0.39;
+/// A step that leaves more than this share of the residual does not converge: the fit of the unit ends.
+pub(crate) const UNIT_SLOW: f64 = 0.5;
+/// Where a step of the old Jacobian leaves more than this share of the residual, a new one is made.
+pub(crate) const UNIT_CHORD: f64 = 0.05;

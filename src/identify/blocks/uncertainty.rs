@@ -1,0 +1,312 @@
+//! What errors of the values leave open in a first layer fitted unit by unit, the errors of the second layer included.
+//!
+//! With the rows of unit i alone, J_i d + J_i2 d2 = e: its parameters are off by J_i^+ (e - J_i2 d2), where d2, the
+//! error of the second layer, is that of other values. Its part is taken from networks drawn from the covariance of
+//! the second layer, so that no matrix of units by second-layer parameters is needed.
+
+use nalgebra::{DMatrix, DVector};
+
+use super::tolerances::DRAWN_DEVIATION;
+use super::unit::{Fitted, Outer, Rows};
+use crate::draws;
+use crate::identify::verdict::tolerances::{
+    BOUND_EXCEEDED, CURVED_DRAWS, CURVED_SAFETY, EVEN_ROUNDING, MOST_CURVATURE, MOST_KURTOSIS,
+    PARAMETER_ROUNDING, SIGMA_DEVIATIONS, VISIBLE_CHANGE,
+};
+use crate::identify::verdict::uncertainty::{Uncertainty, relative};
+use crate::network::Network;
+use crate::network::shallow::Shallow;
+
+/// A change of (a_i, theta_i).
+type Change = (DVector<f64>, f64);
+
+/// What the errors of a unit depend on.
+pub struct UnitErrors<'s> {
+    /// Of the second layer.
+    pub second: &'s Uncertainty<Shallow>,
+    /// Standard deviation of a value near the origin.
+    pub sigma: f64,
+    /// The largest value.
+    pub largest: f64,
+}
+
+/// Errors of one unit, for values of the standard deviation of [`UnitErrors`]; vectors are of a_i, then theta_i.
+pub struct Errors {
+    unit: usize,
+    /// Variances by the unit's own rows.
+    own: DVector<f64>,
+    /// The same with the unit's own residuals, where values are too inaccurate to be rounded evenly.
+    uneven: Option<DVector<f64>>,
+    /// Variances by the errors of the second layer.
+    coupled: DVector<f64>,
+    /// Second-order part of the fit.
+    second: DVector<f64>,
+    /// The step that least squares would still take.
+    unfinished: DVector<f64>,
+    /// One change for every network drawn for the second layer: by the unit's own rows, and by that layer.
+    drawn: Vec<(Change, Change)>,
+    curvature: f64,
+    condition: f64,
+    /// Freed of what the fit takes over: squares, and fourth powers.
+    squares: DVector<f64>,
+    leverages: DVector<f64>,
+    farthest: f64,
+}
+
+fn stacked((a, theta): &Change) -> DVector<f64> {
+    a.clone().insert_row(a.len(), *theta)
+}
+
+impl UnitErrors<'_> {
+    /// Of the fitted unit of `rows`.
+    pub fn of(&self, rows: &Rows, outer: Outer<'_>, fitted: &Fitted, seed: u64) -> Errors {
+        let lens = &fitted.lens;
+        let leverages = lens.leverages();
+        let coarse = self.sigma > EVEN_ROUNDING * f64::EPSILON * self.largest;
+        let uneven = coarse.then(|| {
+            // A residual is its error but for the leverage; with its square no error is taken to be too small.
+            let squares = fitted
+                .residual
+                .zip_map(&leverages, |r, h| (r / (1.0 - h).max(f64::EPSILON)).powi(2));
+            lens.variances(Some(&squares)) / (self.sigma * self.sigma)
+        });
+        let rng = &mut draws::stream(seed, "blocks errors", rows.unit as u64);
+        let mut coupled = DVector::zeros(fitted.a.len() + 1);
+        let mut second = DVector::zeros(fitted.a.len() + 1);
+        let mut curvature = 0.0f64;
+        let plausible = &self.second.plausible;
+        let mut drawn = Vec::with_capacity(plausible.len());
+        for (k, layer) in plausible.iter().enumerate() {
+            let z = draws::gaussian(rng, fitted.a.len() + 1, 1).column(0) * self.sigma;
+            let (own, own_values) = lens.spread(&z);
+            let around = self.around(outer.second, layer);
+            let of_second = self.difference(rows, outer, fitted, &around);
+            let (a, theta) = lens.solve(&of_second);
+            let by_second = (-a, -theta);
+            coupled += stacked(&by_second).map(|c| c * c / plausible.len() as f64);
+            if k < CURVED_DRAWS {
+                let straight = own_values + &of_second - lens.projected(&of_second);
+                let change = (&own.0 + &by_second.0, own.1 + by_second.1);
+                let excess = self.excess(rows, outer, fitted, (&around.0, &change), &straight);
+                curvature = curvature.max(excess.norm() / straight.norm());
+                let moved = stacked(&lens.solve(&excess));
+                second.zip_apply(&moved, |most: &mut f64, m| *most = most.max(m.abs()));
+            }
+            drawn.push((own, by_second));
+        }
+        Errors {
+            unit: rows.unit,
+            own: lens.variances(None),
+            uneven,
+            coupled,
+            second,
+            unfinished: stacked(&lens.solve(&fitted.residual)).abs(),
+            drawn,
+            curvature,
+            condition: lens.condition(),
+            squares: fitted.residual.map(|r| r * r),
+            leverages,
+            farthest: rows.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max),
+        }
+    }
+
+    /// How much longer than a draw a visible one is.
+    fn longer(&self) -> f64 {
+        (VISIBLE_CHANGE * self.largest / self.sigma).max(1.0)
+    }
+
+    /// The second layer a visible way to either side, along the draw `layer`.
+    fn around(&self, fit: &Shallow, layer: &Shallow) -> (Shallow, Shallow) {
+        let to = |by: f64| Shallow {
+            a: &fit.a + (&layer.a - &fit.a) * by,
+            theta: &fit.theta + (&layer.theta - &fit.theta) * by,
+            c: &fit.c + (&layer.c - &fit.c) * by,
+            c0: fit.c0 + (layer.c0 - fit.c0) * by,
+            phi: fit.phi,
+        };
+        (to(self.longer()), to(-self.longer()))
+    }
+
+    /// What the draw makes of the unit's values, to first order.
+    fn difference(
+        &self,
+        rows: &Rows,
+        outer: Outer<'_>,
+        fitted: &Fitted,
+        (ahead, behind): &(Shallow, Shallow),
+    ) -> DVector<f64> {
+        let at = |second: &Shallow| {
+            let outer = Outer { second, ..outer };
+            rows.residual(outer, &rows.inputs(second), &fitted.a, fitted.theta)
+        };
+        (at(ahead) - at(behind)) / (2.0 * self.longer())
+    }
+
+    /// The second-order part of what a change of the unit and of the second layer makes of its values.
+    fn excess(
+        &self,
+        rows: &Rows,
+        outer: Outer<'_>,
+        fitted: &Fitted,
+        (ahead, change): (&Shallow, &Change),
+        straight: &DVector<f64>,
+    ) -> DVector<f64> {
+        let by = self.longer();
+        let (a, theta) = (&fitted.a + &change.0 * by, fitted.theta + change.1 * by);
+        let moved = Outer { second: ahead, ..outer };
+        let there = rows.residual(moved, &rows.inputs(ahead), &a, theta);
+        ((there - &fitted.residual) / by - straight) / by
+    }
+}
+
+/// The first layer, put together from its units.
+pub struct FirstLayer {
+    network: Network,
+    errors: Vec<Errors>,
+}
+
+impl FirstLayer {
+    /// Of a network like `start`.
+    pub fn new(start: &Network) -> Self {
+        FirstLayer { network: start.clone(), errors: Vec::new() }
+    }
+
+    /// Puts a unit in its place.
+    pub fn add(&mut self, fitted: Fitted, errors: Errors) {
+        self.network.a.set_column(errors.unit, &fitted.a);
+        self.network.theta[errors.unit] = fitted.theta;
+        self.errors.push(errors);
+    }
+
+    /// With the second layer that it began with.
+    pub fn network(&self) -> Network {
+        self.network.clone()
+    }
+
+    /// Rows of all units.
+    pub fn rows(&self) -> usize {
+        self.errors.iter().map(|errors| errors.squares.len()).sum()
+    }
+
+    /// The largest distance of a row from the origin.
+    pub fn farthest(&self) -> f64 {
+        self.errors.iter().map(|errors| errors.farthest).fold(0.0, f64::max)
+    }
+
+    /// Standard deviation of a value near the origin by the residuals: of all rows, or of those whose own error the
+    /// fit can hardly take over, if these are larger. The weights may take errors far out to be larger than they are.
+    pub fn sigma(&self) -> f64 {
+        let of = |most: f64| {
+            let (mut squares, mut freedom) = (0.0, 0.0);
+            for errors in &self.errors {
+                for (square, h) in errors.squares.iter().zip(errors.leverages.iter()) {
+                    if *h <= most {
+                        squares += square;
+                        freedom += 1.0 - h;
+                    }
+                }
+            }
+            if freedom > 0.0 { f64::sqrt(squares / freedom) } else { 0.0 }
+        };
+        of(1.0).max(of(0.5))
+    }
+
+    /// Mean fourth power over the square of the mean square of the residuals, as they would be without the fit.
+    fn kurtosis(&self) -> f64 {
+        let (mut squares, mut fourths, mut count) = (0.0, 0.0, 0.0);
+        for errors in &self.errors {
+            for (square, h) in errors.squares.iter().zip(errors.leverages.iter()) {
+                let free = square / (1.0 - h).max(f64::EPSILON);
+                squares += free;
+                fourths += free * free;
+                count += 1.0;
+            }
+        }
+        count * fourths / (squares * squares)
+    }
+
+    /// Of the whole `network`, fitted to `count` values. `sigma` is what the errors were computed for.
+    pub fn uncertainty(
+        &self,
+        network: &Network,
+        second: &Uncertainty<Shallow>,
+        sigma: f64,
+        count: usize,
+    ) -> Option<Uncertainty<Network>> {
+        let grown = self.sigma() / sigma;
+        let (d, m0, _) = network.dims();
+        let freedom: f64 = self.rows() as f64 - (m0 * (d + 1)) as f64;
+        if freedom <= 0.0 {
+            return None;
+        }
+        let uneven = self.kurtosis() > MOST_KURTOSIS;
+        let deviation = |errors: &Errors, j: usize| {
+            let own = errors.own[j] * (grown * sigma).powi(2);
+            let seen =
+                errors.uneven.as_ref().filter(|_| uneven).map_or(0.0, |u| u[j] * sigma * sigma);
+            (own.max(seen) + DRAWN_DEVIATION.powi(2) * errors.coupled[j]).sqrt()
+        };
+        // P(|z| > q) <= exp(-q^2 / 2), for p parameters at once; sigma itself is uncertain.
+        let p = (m0 * (d + 1)) as f64;
+        let quantile = (2.0 * (p / BOUND_EXCEEDED).ln()).sqrt()
+            * (1.0 + SIGMA_DEVIATIONS / (2.0 * freedom).sqrt());
+        let curvature =
+            self.errors.iter().map(|e| e.curvature).fold(0.0, f64::max) * grown.max(1.0);
+        let bound = |quantile: f64| {
+            let of = |errors: &Errors, j: usize, parameter: f64| {
+                quantile * deviation(errors, j)
+                    + CURVED_SAFETY * errors.second[j] * grown.max(1.0).powi(2)
+                    + errors.unfinished[j]
+                    + PARAMETER_ROUNDING * f64::EPSILON * parameter.abs()
+            };
+            if curvature <= MOST_CURVATURE { self.largest(network, of) } else { f64::INFINITY }
+        };
+        Some(Uncertainty {
+            cramer_rao: self.largest(network, |e, j, _| deviation(e, j)).max(second.cramer_rao),
+            bound: bound(quantile).max(second.bound),
+            // |row_j(J^+) e| <= |row_j(J^+)| |e|.
+            dependent: bound((count as f64).sqrt()).max(second.dependent),
+            condition: self.errors.iter().map(|e| e.condition).fold(second.condition, f64::max),
+            curvature: curvature.max(second.curvature),
+            plausible: self.plausible(network, second, grown),
+        })
+    }
+
+    /// The largest error of a parameter of the first layer, relative to the largest entry of its tensor, at least 1.
+    fn largest(&self, network: &Network, of: impl Fn(&Errors, usize, f64) -> f64) -> f64 {
+        let (d, m0, _) = network.dims();
+        let mut a = DMatrix::zeros(d, m0);
+        let mut theta = DVector::zeros(m0);
+        for errors in &self.errors {
+            let i = errors.unit;
+            for j in 0..d {
+                a[(j, i)] = of(errors, j, network.a[(j, i)]);
+            }
+            theta[i] = of(errors, d, network.theta[i]);
+        }
+        relative(network.a.as_slice(), a.as_slice())
+            .max(relative(network.theta.as_slice(), theta.as_slice()))
+    }
+
+    /// Networks that the values cannot tell apart.
+    fn plausible(
+        &self,
+        network: &Network,
+        second: &Uncertainty<Shallow>,
+        grown: f64,
+    ) -> Vec<Network> {
+        let of = |(k, layer): (usize, &Shallow)| {
+            let Shallow { a: b, theta: tau, c, c0, phi: h } = layer.clone();
+            let mut drawn = Network { b, tau, c, c0, h, ..network.clone() };
+            for errors in &self.errors {
+                let (own, by_second) = &errors.drawn[k];
+                let mut a = drawn.a.column_mut(errors.unit);
+                a.axpy(grown, &own.0, 1.0);
+                a.axpy(1.0, &by_second.0, 1.0);
+                drawn.theta[errors.unit] += grown * own.1 + by_second.1;
+            }
+            drawn
+        };
+        second.plausible.iter().enumerate().map(of).collect()
+    }
+}

@@ -1,0 +1,298 @@
+//! Stage 3 without Hessians: first-layer units by where f steps from one level to another along lines far out.
+//!
+//! Far out every unit is saturated but near its own hyperplane, so that f along a line is a staircase with a step for
+//! nearly every unit. Steps are isolated by bisection, all at a time; on a step the gradient is parallel to a_i. A
+//! second gradient near the origin, with all other units found surely saturated, proves the direction and makes it
+//! accurate; then a line shows what its units do not explain, and further lines are scanned there alone.
+
+use nalgebra::{DMatrix, DVector};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::saturator::Saturator;
+use super::tolerances::{
+    COMPLETION_CLEAN_LINES, FIRST_STEP_REACH, LEAST_SPREAD, LINE_CELLS_RESOLVED, LINES_DISTANCE,
+    LINES_FAR, LINES_MOST, LINES_SCANNED, LINES_SPAN, MOST_REFINEMENTS, NEAR_TRIALS,
+    SIGHTED_ANGLES, SIGHTED_SLACK, STEP_SHARE,
+};
+use super::unit::Unit;
+use super::units::{angle, even_frame, known, unexplained};
+use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::LinesFound;
+use crate::identify::failure::{Failure, Halt};
+use crate::identify::survey::landscape::Landscape;
+use crate::identify::survey::line::{Transition, locate, steps, values_along};
+use crate::identify::survey::tolerances::{FINEST_CELL, SURE_CHANGE};
+use crate::oracle::{Deadline, Oracle};
+use crate::stage::Stage;
+use crate::stencil::GradientScheme;
+
+/// A line origin + t direction.
+struct Line {
+    origin: DVector<f64>,
+    direction: DVector<f64>,
+}
+
+/// Positions on a line in cells of one length, and f there.
+struct Stretch {
+    ts: Vec<f64>,
+    values: Vec<f64>,
+}
+
+/// What the search has at hand.
+struct Search<'a> {
+    f: &'a mut dyn Oracle,
+    land: &'a Landscape,
+    /// From here on f is constant between hyperplanes.
+    far: f64,
+    rng: ChaCha8Rng,
+    deadline: Option<Deadline>,
+}
+
+/// Scans lines until they show no more units; from the distance `far` on f is constant between hyperplanes.
+pub fn find_units(cx: &mut Context<'_>, far: f64) -> Result<Vec<Unit>, Halt> {
+    let Context { f, land, seed, attempt, deadline, evidence } = cx;
+    let d = f.input_dim();
+    if d < 2 {
+        return Err(Failure::new(Stage::Lines, "the gradients span one dimension only").into());
+    }
+    let rng = draws::stream(*seed, "lines", *attempt);
+    let mut search = Search { f: *f, land, far, rng, deadline: *deadline };
+    let mut units: Vec<Unit> = Vec::new();
+    let mut seen = LinesFound::default();
+    let mut clean = 0;
+    while clean < COMPLETION_CLEAN_LINES && seen.lines < LINES_MOST {
+        seen.lines += 1;
+        seen.distance = search.distance(d.max(units.len()));
+        let line = search.line(seen.distance);
+        let stretches = search.stretches(&line, &units, seen.distance)?;
+        let transitions = search.isolate(&line, stretches)?;
+        let mut sighted: Vec<Unit> = Vec::new();
+        for transition in &transitions {
+            let unit = search.sight(&line, transition)?;
+            sighted.extend(unit.filter(|unit| !known(&units, unit) && !known(&sighted, unit)));
+        }
+        let count = sighted.len();
+        let worst = sighted.iter().map(|unit| unit.error).fold(0.0, f64::max);
+        seen.worst_angle_error = seen.worst_angle_error.max(worst);
+        let proved = search.prove(&units, sighted)?;
+        seen.withdrawn += count - proved.len();
+        clean = if transitions.is_empty() { clean + 1 } else { 0 };
+        for unit in proved {
+            if !known(&units, &unit) {
+                units.push(unit);
+            }
+        }
+    }
+    seen.units = units.len();
+    evidence.lines.push(seen);
+    Ok(units)
+}
+
+impl Search<'_> {
+    /// Distance from the origin at which the hyperplanes of `units` units are crossed far from each other.
+    fn distance(&self, units: usize) -> f64 {
+        (LINES_DISTANCE * units as f64 * self.land.scale).max(LINES_FAR * self.far)
+    }
+
+    fn line(&mut self, distance: f64) -> Line {
+        let d = self.f.input_dim();
+        let origin = draws::unit_vector(&mut self.rng, d) * distance;
+        Line { origin, direction: draws::unit_vector(&mut self.rng, d) }
+    }
+
+    /// f may change by this much at a distance without a reason.
+    fn floor(&self, distance: f64) -> f64 {
+        SURE_CHANGE * self.land.noise_at(distance)
+    }
+
+    /// The stretches of a line, in pieces, over which f changes though no known unit explains it.
+    fn stretches(
+        &mut self,
+        line: &Line,
+        units: &[Unit],
+        distance: f64,
+    ) -> Result<Vec<Stretch>, Halt> {
+        // Evenly by the angle at which they are seen from the origin: crossings are even by it.
+        let pieces = LINES_SCANNED * self.f.input_dim().max(units.len());
+        let ends: Vec<f64> = (0..=pieces)
+            .map(|k| distance * (LINES_SPAN * ((2 * k) as f64 / pieces as f64 - 1.0)).tan())
+            .collect();
+        let length = ends[pieces];
+        let mut free = Vec::new();
+        for (from, to) in unexplained(units, &line.origin, &line.direction, length) {
+            if units.is_empty() {
+                free.extend(ends.windows(2).map(|e| (e[0], e[1])));
+            } else {
+                free.push((from, to));
+            }
+        }
+        let ts: Vec<f64> = free.iter().flat_map(|&(from, to)| [from, to]).collect();
+        let values = values_along(self.f, &line.origin, &line.direction, &ts)?;
+        let stretches = free.iter().enumerate().map(|(k, &(from, to))| Stretch {
+            ts: vec![from, to],
+            values: vec![values[2 * k], values[2 * k + 1]],
+        });
+        let floor = self.floor(distance);
+        Ok(stretches.filter(|s| (s.values[1] - s.values[0]).abs() > floor).collect())
+    }
+
+    /// The steps within the stretches, each cut until it shows over many cells.
+    fn isolate(&mut self, line: &Line, mut open: Vec<Stretch>) -> Result<Vec<Transition>, Halt> {
+        let mut found = Vec::new();
+        for _ in 0..MOST_REFINEMENTS {
+            if open.is_empty() {
+                break;
+            }
+            self.halve(line, &mut open)?;
+            let mut next = Vec::new();
+            for stretch in &open {
+                let farthest = stretch.ts[0].abs().max(stretch.ts[stretch.ts.len() - 1].abs());
+                let floor = self.floor(farthest.max(line.origin.norm()));
+                let finest = stretch.ts[1] - stretch.ts[0] <= FINEST_CELL * farthest;
+                for (first, last, transition) in steps(&stretch.ts, &stretch.values, floor) {
+                    if last + 1 - first >= LINE_CELLS_RESOLVED || finest {
+                        found.push(transition);
+                        continue;
+                    }
+                    // A cell on either side, so that a step at the edge is not cut.
+                    let (from, to) =
+                        (first.saturating_sub(1), (last + 2).min(stretch.ts.len() - 1));
+                    next.push(Stretch {
+                        ts: stretch.ts[from..=to].to_vec(),
+                        values: stretch.values[from..=to].to_vec(),
+                    });
+                }
+            }
+            open = next;
+        }
+        found.sort_by(|a: &Transition, b| a.centre.total_cmp(&b.centre));
+        // Neighbouring stretches share a cell, and may both have seen what is in it.
+        found.dedup_by(|b, a| (b.centre - a.centre).abs() < a.half_width.min(b.half_width));
+        Ok(found)
+    }
+
+    /// Asks in the middle of every cell.
+    fn halve(&mut self, line: &Line, open: &mut [Stretch]) -> Result<(), Halt> {
+        let middles =
+            |s: &Stretch| s.ts.windows(2).map(|t| 0.5 * (t[0] + t[1])).collect::<Vec<_>>();
+        let ts: Vec<f64> = open.iter().flat_map(middles).collect();
+        let values = values_along(self.f, &line.origin, &line.direction, &ts)?;
+        let mut new = ts.into_iter().zip(values.iter().copied());
+        for stretch in open {
+            let cells = stretch.ts.len() - 1;
+            let (mut ts, mut values) = (Vec::new(), Vec::new());
+            for ((&t, &value), (middle, there)) in
+                stretch.ts.iter().zip(&stretch.values).zip(new.by_ref().take(cells))
+            {
+                ts.extend([t, middle]);
+                values.extend([value, there]);
+            }
+            ts.extend(stretch.ts.last());
+            values.extend(stretch.values.last());
+            *stretch = Stretch { ts, values };
+        }
+        Ok(())
+    }
+
+    /// The unit whose step this is, by the gradient on it.
+    fn sight(&mut self, line: &Line, transition: &Transition) -> Result<Option<Unit>, Halt> {
+        if let Some(deadline) = self.deadline.filter(Deadline::passed) {
+            return Err(deadline.error().into());
+        }
+        let point = &line.origin + &line.direction * transition.centre;
+        let d = point.len();
+        let axes = DMatrix::identity(d, d);
+        let seen = self.gradient(&point, transition, &axes, 1.0 / (d as f64).sqrt())?;
+        Ok(seen.map(|(direction, error)| Unit {
+            centre: direction.dot(&point),
+            half_width: transition.half_width * direction.dot(&line.direction).abs(),
+            direction,
+            error,
+        }))
+    }
+
+    /// The unit vector along the gradient, by central differences along the orthonormal columns of `frame`, and how far it
+    /// may be off. The unit moves by about `share` of the step along each of them.
+    fn gradient(
+        &mut self,
+        x: &DVector<f64>,
+        transition: &Transition,
+        frame: &DMatrix<f64>,
+        share: f64,
+    ) -> Result<Option<(DVector<f64>, f64)>, Halt> {
+        let d = x.len();
+        let noise = self.land.noise_at(x.norm());
+        // The step of the unit in half widths that balances truncation, its square, with the noise over it.
+        let relative = noise / transition.variation;
+        let step = relative.cbrt().clamp(STEP_SHARE.0, STEP_SHARE.1);
+        let h = step * transition.half_width / share;
+        let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
+        let g = frame * self.f.gradients(&centre, frame, GradientScheme::Central2, h)?;
+        let norm = g.norm();
+        let sure = norm > super::tolerances::SURE_GRADIENT * noise * (d as f64).sqrt() / h;
+        let error = step * step + relative / step;
+        Ok(sure.then(|| (g.column(0) / norm, error)))
+    }
+
+    /// Which of the units `sighted` are units, and these with accurate directions: by a second gradient, near the
+    /// origin and with all other units saturated.
+    fn prove(&mut self, units: &[Unit], sighted: Vec<Unit>) -> Result<Vec<Unit>, Halt> {
+        if sighted.is_empty() {
+            return Ok(Vec::new());
+        }
+        let all: Vec<Unit> = units.iter().chain(&sighted).cloned().collect();
+        let saturator = Saturator::of_units(&all);
+        let seed: u64 = rand::RngExt::random(&mut self.rng);
+        let places: Vec<_> = (0..sighted.len())
+            .into_par_iter()
+            .map(|k| {
+                let rng = &mut draws::stream(seed, "near", k as u64);
+                saturator.near(Some(units.len() + k), NEAR_TRIALS, rng)
+            })
+            .collect();
+        let mut proved = Vec::new();
+        for (unit, places) in sighted.iter().zip(places) {
+            let Some(places) = places else { continue };
+            for point in places.points.column_iter() {
+                if let Some(unit) = self.again(unit, &point.into_owned())? {
+                    proved.push(unit);
+                    break;
+                }
+            }
+        }
+        Ok(proved)
+    }
+
+    /// The unit as it is seen near `place`, if it is the same.
+    fn again(&mut self, unit: &Unit, place: &DVector<f64>) -> Result<Option<Unit>, Halt> {
+        let direction = &unit.direction;
+        // From afar the error of the direction is one of the middle.
+        let lever = self.distance(self.f.input_dim()) * unit.error;
+        let reach = FIRST_STEP_REACH * (unit.half_width + lever);
+        let floor = self.floor(place.norm());
+        let found = locate(self.f, place, direction, (-reach, reach), Some(0.0), floor)?;
+        let Some(transition) = found else { return Ok(None) };
+        let point = place + direction * transition.centre;
+        let d = point.len();
+        // Along a frame that the gradient divides evenly truncation is the same in all of it.
+        let frame = even_frame(direction);
+        let share = 1.0 / (d as f64).sqrt();
+        let Some((seen, error)) = self.gradient(&point, &transition, &frame, share)? else {
+            return Ok(None);
+        };
+        if angle(&seen, direction) > SIGHTED_ANGLES * unit.error + SIGHTED_SLACK {
+            return Ok(None);
+        }
+        let half_width = transition.half_width * seen.dot(direction).abs();
+        let error =
+            (error * unit.error).max(self.land.noise_at(point.norm()) / transition.variation);
+        Ok(Some(Unit {
+            centre: seen.dot(&point),
+            direction: seen,
+            half_width,
+            error: error.max(LEAST_SPREAD),
+        }))
+    }
+}
