@@ -78,6 +78,15 @@ pub fn find_units(cx: &mut Context<'_>, far: f64) -> Result<Vec<Unit>, Halt> {
         seen.worst_angle_error = seen.worst_angle_error.max(worst);
         let proved = search.prove(&units, sighted)?;
         seen.withdrawn += count - proved.len();
+        eprintln!(
+            "line {} distance {:.1e}: transitions {} sighted {} proved {} units {}",
+            seen.lines,
+            seen.distance,
+            transitions.len(),
+            count,
+            proved.len(),
+            units.len()
+        );
         clean = if transitions.is_empty() { clean + 1 } else { 0 };
         for unit in proved {
             if !known(&units, &unit) {
@@ -204,17 +213,23 @@ impl Search<'_> {
         let point = &line.origin + &line.direction * transition.centre;
         let d = point.len();
         let axes = DMatrix::identity(d, d);
-        let seen = self.gradient(&point, transition, &axes, 1.0 / (d as f64).sqrt())?;
-        Ok(seen.map(|(direction, error)| Unit {
+        // A line meets a hyperplane at a cosine of about 1 / sqrt(d), by which the unit is narrower than its step along
+        // the line, and by which it moves less along an axis.
+        let Some((direction, step)) = self.gradient(&point, transition, &axes, 1.0)? else {
+            return Ok(None);
+        };
+        let cosine = direction.dot(&line.direction).abs();
+        let noise = self.land.noise_at(point.norm()) / transition.variation;
+        Ok(Some(Unit {
             centre: direction.dot(&point),
-            half_width: transition.half_width * direction.dot(&line.direction).abs(),
+            half_width: transition.half_width * cosine,
+            error: (step * cosine).powi(2) * d as f64 + noise / step,
             direction,
-            error,
         }))
     }
 
-    /// The unit vector along the gradient, by central differences along the orthonormal columns of `frame`, and how far it
-    /// may be off. The unit moves by about `share` of the step along each of them.
+    /// The unit vector along the gradient, by central differences along the orthonormal columns of `frame`, and their
+    /// step in half widths of the transition. The unit moves by about `share` of the step along each of them.
     fn gradient(
         &mut self,
         x: &DVector<f64>,
@@ -232,8 +247,7 @@ impl Search<'_> {
         let g = frame * self.f.gradients(&centre, frame, GradientScheme::Central2, h)?;
         let norm = g.norm();
         let sure = norm > super::tolerances::SURE_GRADIENT * noise * (d as f64).sqrt() / h;
-        let error = step * step + relative / step;
-        Ok(sure.then(|| (g.column(0) / norm, error)))
+        Ok(sure.then(|| (g.column(0) / norm, step)))
     }
 
     /// Which of the units `sighted` are units, and these with accurate directions: by a second gradient, near the
@@ -273,26 +287,38 @@ impl Search<'_> {
         let reach = FIRST_STEP_REACH * (unit.half_width + lever);
         let floor = self.floor(place.norm());
         let found = locate(self.f, place, direction, (-reach, reach), Some(0.0), floor)?;
-        let Some(transition) = found else { return Ok(None) };
+        let Some(transition) = found else {
+            eprintln!(
+                "  nothing: error {:.1e} hw {:.2} reach {reach:.2} |place| {:.1e}",
+                unit.error,
+                unit.half_width,
+                place.norm()
+            );
+            return Ok(None);
+        };
         let point = place + direction * transition.centre;
         let d = point.len();
         // Along a frame that the gradient divides evenly truncation is the same in all of it.
         let frame = even_frame(direction);
         let share = 1.0 / (d as f64).sqrt();
-        let Some((seen, error)) = self.gradient(&point, &transition, &frame, share)? else {
+        let Some((seen, step)) = self.gradient(&point, &transition, &frame, share)? else {
             return Ok(None);
         };
         if angle(&seen, direction) > SIGHTED_ANGLES * unit.error + SIGHTED_SLACK {
+            eprintln!(
+                "  turned {:.1e} error {:.1e} hw {:.2} {:.2} centre {:.2} reach {reach:.2} |place| {:.1e}",
+                angle(&seen, direction),
+                unit.error,
+                unit.half_width,
+                transition.half_width,
+                transition.centre,
+                place.norm()
+            );
             return Ok(None);
         }
         let half_width = transition.half_width * seen.dot(direction).abs();
-        let error =
-            (error * unit.error).max(self.land.noise_at(point.norm()) / transition.variation);
-        Ok(Some(Unit {
-            centre: seen.dot(&point),
-            direction: seen,
-            half_width,
-            error: error.max(LEAST_SPREAD),
-        }))
+        let noise = self.land.noise_at(point.norm()) / transition.variation;
+        let error = (step * step * unit.error + noise / step).max(LEAST_SPREAD);
+        Ok(Some(Unit { centre: seen.dot(&point), half_width, error, direction: seen }))
     }
 }

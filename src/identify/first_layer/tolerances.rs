@@ -31,6 +31,10 @@ pub(crate) const STACK_STREAMS: u64 = 16;
 /// transition, to other rows of the same place, moves them back by no more.
 pub(crate) const PUSH_MARGIN: f64 = 1.1;
 
+/// Relative truncation of a central difference along an axis by which a unit moves s half widths, in s^2: at its middle
+/// a third of (2.3 s)^2 with 2.3 for the half width of tanh, and times sqrt(2) for the spread of the squares of the parts.
+pub(crate) const TRUNCATION: f64 = 2.5;
+
 // Statistical.
 
 /// Differences above this many deviations of the noise are changes of f. The difference of two values has sqrt(2)
@@ -148,7 +152,7 @@ pub(crate) const PLACE_ROUNDS: usize = 6;
 /// apart, and two of m0 of them closer than 20 with a chance of m0 / 75 in m0. Farther lines cost accuracy.
 pub(crate) const LINES_DISTANCE: f64 = 3000.0;
 /// The same in distances at which f no longer changes on rays: flat units are crossed apart from each other too.
-pub(crate) const LINES_FAR: f64 = 64.0;
+pub(crate) const LINES_FAR: f64 = 4.0;
 /// Half the angle of a line that is scanned, as it is seen from the foot of the perpendicular: 1.5 of pi / 2, 95 % of
 /// all crossings.
 pub(crate) const LINES_SPAN: f64 = 1.5;
