@@ -236,7 +236,7 @@ impl Attempt<'_, '_> {
         // Several splits: the first that leads to a certified network is as good as any.
         let mut ways: Vec<Way> =
             (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
-        ways.insert(1, Way::Whole);
+        ways.insert(2, Way::Whole);
         first_identified(ways, |way| self.second_layer(&units, way))
     }
 
@@ -299,8 +299,10 @@ impl Attempt<'_, '_> {
         let place = place(self.frame, self.attempt);
         let peel = match way {
             Way::Split(split) => {
+                // The first split of an attempt is to be a cheap one.
+                let thrifty = split % SPLITS == 0;
                 self.run.stage(Stage::Peel, Place { attempt: split, ..place }, |cx| {
-                    peel::peel(cx, units, ascent)
+                    peel::peel(cx, units, ascent, thrifty)
                 })
             }
             Way::Whole => self.run.stage(Stage::Peel, place, |cx| whole::whole(cx, units, ascent)),

@@ -7,7 +7,8 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::peel::{Peel, Resolved, part_way};
+use super::peel::{Peel, Resolved};
+use super::split::part_way;
 use super::tolerances::{
     MOST_READING, OUTPUTS_CONDITION, OUTPUTS_SINGULAR, ROWS_CONDITION, ROWS_LEAST_SLOPE,
     ROWS_OUTLIER, ROWS_PER_UNKNOWN, ROWS_ROUNDING, ROWS_ROUNDS, ROWS_STEEP,
