@@ -132,7 +132,10 @@ impl<'r, 'a> Wide<'r, 'a> {
         run.accuracy = Some(land.noise_near);
         run.evidence.probe.push(land.clone());
         let inputs = Place { coordinates: Coordinates::INPUTS, land: &land, attempt: 0 };
-        let frame = run.stage(Stage::Reduce, inputs, frame::frame)?;
+        let frame = run.stage(Stage::Reduce, inputs, |cx| {
+            let most = cx.f.input_dim();
+            frame::frame(cx, most)
+        })?;
         let far = run.work(place(&frame, 0), far::far)?;
         run.evidence.far.push(far);
         run.hold_out(certify::points(&frame.outside, run.meter.input_dim(), seed));
