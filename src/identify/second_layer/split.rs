@@ -63,7 +63,8 @@ pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     let mut chosen = Vec::new();
     while chosen.len() < size {
         // One of the three most independent, so that attempts differ.
-        rest.sort_by(|&a, &b| residual[b].norm().total_cmp(&residual[a].norm()));
+        let norms: Vec<f64> = residual.iter().map(|r| r.norm()).collect();
+        rest.sort_by(|&a, &b| norms[b].total_cmp(&norms[a]));
         let pick = rest.remove(rng.random_range(0..rest.len().min(PEEL_CHOICES)));
         chosen.push(pick);
         let q = residual[pick].normalize();

@@ -43,6 +43,9 @@ pub(crate) const OUTPUTS_SINGULAR: f64 = 1e-12;
 pub(crate) const WHOLE_SINGULAR: f64 = 1e-14;
 /// Readings of an input count as no larger than this: tanh is 1 to rounding from 19 on, and infinity has no square.
 pub(crate) const MOST_READING: f64 = 1e9;
+/// Normal equations are solved once more with what is left. A second solution no larger than this share of the first is
+/// rounding of the first; what remains is that share of that share, 1e-12.
+pub(crate) const ROWS_REFINED: f64 = 1e-6;
 
 // Statistical.
 

@@ -24,7 +24,7 @@ use super::tolerances::{
     PEEL_LARGEST_STEP, ROWS_PER_UNKNOWN, WHOLE_ERROR, WHOLE_GAP, WHOLE_LEVEL_SPAN, WHOLE_LISTED,
     WHOLE_PATTERNS, WHOLE_SINGULAR, WHOLE_STEP_POINTS,
 };
-use crate::algebra::linalg::{least_squares, thin_svd};
+use crate::algebra::linalg::thin_svd;
 use crate::algebra::rank_one::Ascent;
 use crate::algebra::subspace::largest_gap;
 use crate::algebra::svec::smat;
@@ -189,12 +189,9 @@ fn slopes(
         let mut base: Option<DMatrix<f64>> = None;
         for at in &levels {
             let inputs = space.select_rows(at);
-            let mut rows = DMatrix::zeros(space.ncols(), fixed.len());
-            for (mut row, &i) in rows.column_iter_mut().zip(fixed) {
-                let entries =
-                    DVector::from_iterator(at.len(), at.iter().map(|&k| hessians[k][(i, t)]));
-                row.copy_from(&fit(&inputs, &entries)?);
-            }
+            let entries =
+                DMatrix::from_fn(at.len(), fixed.len(), |k, i| hessians[at[k]][(fixed[i], t)]);
+            let rows = fit(&inputs, &entries)?;
             let base = base.get_or_insert_with(|| rows.clone());
             let slope = base.dot(&rows) / base.norm_squared();
             if !(slope.is_finite() && slope > 0.0) {
@@ -222,7 +219,7 @@ fn remove_kappa(
         for (level, at) in levels.iter().enumerate() {
             at.iter().for_each(|&k| design[(k, m1 + level)] = p[(j, k)]);
         }
-        let diagonal = DVector::from_iterator(hessians.len(), hessians.iter().map(|h| h[(j, j)]));
+        let diagonal = DMatrix::from_fn(hessians.len(), 1, |k, _| hessians[k][(j, j)]);
         let solution = fit(&design, &diagonal)?;
         for (level, at) in levels.iter().enumerate() {
             at.iter().for_each(|&k| hessians[k][(j, j)] -= solution[m1 + level] * p[(j, k)]);
@@ -299,12 +296,16 @@ fn by_level(places: &[Placement], j: usize) -> Vec<Vec<usize>> {
     levels.into_iter().map(|(_, at)| at).collect()
 }
 
-/// Least squares with more rows than columns.
-fn fit(design: &DMatrix<f64>, target: &DVector<f64>) -> Result<DVector<f64>, Halt> {
-    let solution =
-        (design.nrows() >= design.ncols()).then(|| least_squares(design, target, WHOLE_SINGULAR));
-    let solution = solution.flatten().map(|(solution, _)| solution);
-    solution.ok_or_else(|| failure("too few patterns tell the units of the second layer apart"))
+/// Least squares for each column of `targets`, with more rows than columns in the design.
+fn fit(design: &DMatrix<f64>, targets: &DMatrix<f64>) -> Result<DMatrix<f64>, Halt> {
+    let svd = (design.nrows() >= design.ncols()).then(|| thin_svd(design)).flatten();
+    let svd =
+        svd.ok_or_else(|| failure("too few patterns tell the units of the second layer apart"))?;
+    let mut coefficients = svd.u.tr_mul(targets);
+    for (mut row, &s) in coefficients.row_iter_mut().zip(&svd.s) {
+        row *= if s > WHOLE_SINGULAR * svd.s[0] { s.recip() } else { 0.0 };
+    }
+    Ok(svd.v * coefficients)
 }
 
 fn failure(reason: impl Into<String>) -> Halt {
