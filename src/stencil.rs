@@ -12,6 +12,7 @@
 //! | Hessian, central | h^2 | eta / h^2 | 2k^2 + 1 |
 //! | Hessian, polarised | h^2 | 3 eta / h^2 | k^2 + k + 1 |
 //! | Hessian, Richardson (polarised at h and 2h) | h^4 | 4 eta / h^2 | 2k^2 + 2k + 1 |
+//! | along lines, first and second derivative | h^4 | 1.5 eta / h, 4 eta / h^2 | 4k + 1 |
 
 use nalgebra::{DMatrix, DVector};
 
@@ -280,6 +281,55 @@ pub fn hessians<E>(
     })
 }
 
+/// f along lines through points.
+#[derive(Clone, Debug)]
+pub struct Lines {
+    /// f at the n points.
+    pub values: DVector<f64>,
+    /// First derivatives along the k lines, k x n.
+    pub first: DMatrix<f64>,
+    /// Second derivatives along them, k x n.
+    pub second: DMatrix<f64>,
+}
+
+/// First and second derivatives along the columns of `directions` (d x k) at the columns of `centres` (d x n), both
+/// of order 4 and from the same values.
+pub fn lines<E>(
+    f: &mut Values<'_, E>,
+    centres: &DMatrix<f64>,
+    directions: &DMatrix<f64>,
+    h: f64,
+) -> Result<Lines, E> {
+    let (d, k) = directions.shape();
+    let scheme = GradientScheme::Central4;
+    let mut offsets = DMatrix::zeros(d, 4 * k + 1);
+    offsets.columns_mut(1, 4 * k).copy_from(&scheme.offsets(directions, h));
+    let all = over_centres(f, centres, &offsets, 2 * k + 1, |values, out| {
+        out[0] = values[0];
+        for (line, values_there) in values[1..].chunks_exact(4).enumerate() {
+            out[1 + line] = first_along(values_there, h);
+            out[1 + k + line] = second_along(values[0], values_there, h);
+        }
+    })?;
+    Ok(Lines {
+        values: all.row(0).transpose(),
+        first: all.rows(1, k).into_owned(),
+        second: all.rows(1 + k, k).into_owned(),
+    })
+}
+
+/// The second derivative from the values at a centre and h, -h, 2h, -2h from it.
+pub(crate) fn second_along(centre: f64, values: &[f64], h: f64) -> f64 {
+    let near = ((values[0] - centre) + (values[1] - centre)) / (h * h);
+    let far = ((values[2] - centre) + (values[3] - centre)) / (4.0 * h * h);
+    near + (near - far) / 3.0
+}
+
+/// The first derivative from the values at h, -h, 2h, -2h from a centre.
+pub(crate) fn first_along(values: &[f64], h: f64) -> f64 {
+    GradientScheme::Central4.derivative(values, h)
+}
+
 /// Evaluates centre + offset for all offsets of as many centres as fit a call, and lets `assemble`
 /// turn each centre's values into one column of `rows` numbers.
 fn over_centres<E>(
@@ -392,6 +442,19 @@ mod tests {
     }
 
     #[test]
+    fn derivatives_along_lines_are_those_of_gradients_and_hessians() {
+        let (centres, v) = setting();
+        let lines = lines(&mut values, &centres, &v, 0.1).unwrap();
+        for n in 0..2 {
+            let x = centres.column(n).into_owned();
+            assert_eq!(lines.values[n], f(&x));
+            let hessian = v.transpose() * hessian(&x) * &v;
+            assert!((lines.first.column(n) - v.transpose() * gradient(&x)).norm() < 1e-12);
+            assert!((lines.second.column(n) - hessian.diagonal()).norm() < 1e-11);
+        }
+    }
+
+    #[test]
     fn gradients_have_the_promised_order() {
         let (centres, v) = setting();
         let error = |scheme, h| {
@@ -430,6 +493,8 @@ mod tests {
             hessians(&mut counting, &centres, &v, scheme, 0.1).unwrap();
             expected += 2 * scheme.queries(2);
         }
+        lines(&mut counting, &centres, &v, 0.1).unwrap();
+        expected += 2 * 9;
         assert_eq!(asked, expected);
     }
 }

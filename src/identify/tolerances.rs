@@ -27,3 +27,6 @@ pub(crate) const MOST_REPEATS: usize = 64;
 pub(crate) const SINGLE: usize = 4;
 /// Parameters up to which all are fitted at once: up to here that takes a second, and p^3 beyond.
 pub(crate) const MOST_DENSE: usize = 2500;
+/// Before lines are scanned, the inputs are reduced to their range only where it has less than this part of their
+/// dimensions: gradients that tell a larger one cost as many queries as they save.
+pub(crate) const REDUCED_FOR_LINES: usize = 4;

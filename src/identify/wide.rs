@@ -31,8 +31,8 @@ use super::settings::{FirstLayer, FitBy, Pipeline, Settings};
 use super::survey::frame::{self, Frame};
 use super::survey::{clipping, far, probe};
 use super::tolerances::{
-    APART, COARSE, INACCURATE, MOST_DENSE, MOST_REPEATS, MOST_ROUNDS, NOISE_OF_MEANS, SINGLE,
-    SPLITS, WITHIN_BOX,
+    APART, COARSE, INACCURATE, MOST_DENSE, MOST_REPEATS, MOST_ROUNDS, NOISE_OF_MEANS,
+    REDUCED_FOR_LINES, SINGLE, SPLITS, WITHIN_BOX,
 };
 use super::verdict::certify;
 use super::verdict::outcome::{Outcome, first_identified};
@@ -133,7 +133,13 @@ impl<'r, 'a> Wide<'r, 'a> {
         run.accuracy = Some(land.noise_near);
         run.evidence.probe.push(land.clone());
         let inputs = Place { coordinates: Coordinates::INPUTS, land: &land, attempt: 0 };
-        let frame = run.stage(Stage::Reduce, inputs, frame::frame)?;
+        let way = run.settings.first_layer;
+        let frame = run.stage(Stage::Reduce, inputs, |cx| {
+            let d = cx.f.input_dim();
+            // Lines bring a gradient for every unit, the range with them: to know it before pays if it is small.
+            let stack = way == FirstLayer::Stack || way == FirstLayer::Auto && cx.f.keeps_stacks();
+            frame::frame(cx, if stack { d } else { d.div_ceil(REDUCED_FOR_LINES) })
+        })?;
         let far = run.work(place(&frame, 0), far::far)?;
         run.evidence.far.push(far);
         run.hold_out(certify::points(&frame.outside, run.meter.input_dim(), seed));
@@ -232,7 +238,7 @@ impl Attempt<'_, '_> {
             let attempt = self.attempt;
             let mut ways: Vec<Way> =
                 (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
-            ways.insert(1, Way::Whole);
+            ways.insert(2, Way::Whole);
             first_identified(ways, |way| self.second_layer(&units, way))
         })
     }
@@ -327,8 +333,10 @@ impl Attempt<'_, '_> {
         let place = place(self.frame, self.attempt);
         let peel = match way {
             Way::Split(split) => {
+                // The first split of an attempt is to be a cheap one.
+                let thrifty = split % SPLITS == 0;
                 self.run.stage(Stage::Peel, Place { attempt: split, ..place }, |cx| {
-                    peel::peel(cx, units, ascent)
+                    peel::peel(cx, units, ascent, thrifty)
                 })
             }
             Way::Whole => self.run.stage(Stage::Peel, place, |cx| whole::whole(cx, units, ascent)),

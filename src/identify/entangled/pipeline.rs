@@ -25,7 +25,8 @@ use crate::identify::run::{Fit, Fresh, Ground, Place, Run};
 use crate::identify::scalars::family::families;
 use crate::identify::settings::{Pipeline, Settings};
 use crate::identify::survey::landscape::Landscape;
-use crate::identify::survey::{probe, reduce};
+use crate::identify::survey::probe;
+use crate::identify::survey::reduce::{Sampling, range};
 use crate::identify::verdict::outcome::{Outcome, first_identified};
 use crate::identify::verdict::solution::Status;
 use crate::identify::verdict::tolerances::HELD_OUT_POINTS;
@@ -170,7 +171,9 @@ impl<'r, 'a> Entangled<'r, 'a> {
         let q = self.run.stage(Stage::Reduce, place, |cx| {
             let mut rng = draws::stream(seed, "reduce within", 0);
             let points = shells(&mut rng, d, RANGE_FILLED * radius, 2 * d + RANGE_SPARE);
-            reduce::range(cx, points, RANGE_LENGTH * radius)
+            let sampling = Sampling::all(points, cx.land, RANGE_LENGTH * radius);
+            let gradients = sampling.gradients(cx.f)?;
+            range(cx, &sampling, gradients, d)
         })?;
         let coordinates = Coordinates { basis: Some(&q), ..about };
         let place = Place { coordinates, ..place };

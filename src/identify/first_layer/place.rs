@@ -7,7 +7,7 @@ use super::tolerances::{
     DUAL_CONDITION, FARTHEST_PLACE, PLACE_DRAWS, SATURATED, SATURATION_JITTER, SATURATION_MARGIN,
 };
 use super::unit::Unit;
-use crate::algebra::linalg::{complement, dual};
+use crate::algebra::linalg::dual;
 use crate::draws;
 use crate::identify::survey::landscape::Landscape;
 
@@ -123,11 +123,11 @@ impl Placer {
         } else {
             dual(&fixed)?.0 * DVector::from_column_slice(targets)
         };
-        let free = complement(&fixed);
+        let basis = fixed.qr().q();
         let at_base = self.directions.tr_mul(&base);
         let mut best: Option<(f64, DVector<f64>)> = None;
         for _ in 0..PLACE_DRAWS[rng.random_range(0..PLACE_DRAWS.len())] {
-            let w = &free * draws::unit_vector(rng, free.ncols());
+            let w = orthogonal(draws::unit_vector(rng, d), &basis);
             let speeds = self.directions.tr_mul(&w);
             let radius = (0..self.centres.len())
                 .filter(|j| !held.contains(j))
@@ -149,6 +149,16 @@ impl Placer {
             .collect();
         Some(Placement { point, signs })
     }
+}
+
+/// What of a vector is orthogonal to the orthonormal columns of `basis`, of length 1; twice, as the first time leaves
+/// the rounding of what it takes away.
+fn orthogonal(mut w: DVector<f64>, basis: &DMatrix<f64>) -> DVector<f64> {
+    for _ in 0..2 {
+        w -= basis * basis.tr_mul(&w);
+        w.normalize_mut();
+    }
+    w
 }
 
 #[cfg(test)]

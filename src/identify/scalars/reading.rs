@@ -70,7 +70,8 @@ impl Reading {
         for line in &self.lines {
             for (&t, &value) in ts.iter().zip(line.values.iter()) {
                 let y = g.value(z + q * t) - included;
-                out.push(second.output(&(&line.inputs + &b * y), h) - value);
+                let inputs = line.inputs.iter().zip(b.iter()).map(|(u, b)| u + b * y);
+                out.push(second.output_of(inputs, h) - value);
             }
         }
     }

@@ -1,7 +1,9 @@
 //! The second layer, from gradients and Hessians, or from values alone.
 
+pub(crate) mod factors;
 pub(crate) mod peel;
 pub(crate) mod rows;
 pub(crate) mod saturated;
+pub(crate) mod split;
 pub(crate) mod tolerances;
 pub(crate) mod whole;

@@ -3,6 +3,34 @@
 //! *Derived*: the formula is beside it. *Statistical*: the rate of false alarms is. *Search effort*: any value
 //! works, and the comment says what a larger one costs. *Tuned*: none of these, found by trial.
 
+/// How much the peel asks.
+pub(crate) struct PeelEffort {
+    /// Units held first; `None`: half of all.
+    pub first_held: Option<usize>,
+    /// Units held more than m1, at least.
+    pub spare_held: usize,
+    /// Points at which the steps of differences are chosen, at most.
+    pub step_points: usize,
+    /// Patterns for each unit T, and more: of its row one is an unknown, and so is the offset.
+    pub patterns: (f64, usize),
+    /// Patterns for the rank, more than units held; `None`: all.
+    pub rank: Option<usize>,
+    kappa: (usize, usize),
+    factors: (usize, usize),
+}
+
+impl PeelEffort {
+    /// Patterns at which the constants kappa are measured.
+    pub fn kappa(&self, m1: usize) -> usize {
+        self.kappa.0 * m1 + self.kappa.1
+    }
+
+    /// Patterns at which Hessians are taken for the common factors.
+    pub fn factors(&self, m1: usize) -> usize {
+        self.factors.0 * m1 + self.factors.1
+    }
+}
+
 // Derived.
 
 /// Readings of second-layer inputs are not off the common rule by less than this: rounding of numbers of order 1,
@@ -15,6 +43,9 @@ pub(crate) const OUTPUTS_SINGULAR: f64 = 1e-12;
 pub(crate) const WHOLE_SINGULAR: f64 = 1e-14;
 /// Readings of an input count as no larger than this: tanh is 1 to rounding from 19 on, and infinity has no square.
 pub(crate) const MOST_READING: f64 = 1e9;
+/// Normal equations are solved once more with what is left. A second solution no larger than this share of the first is
+/// rounding of the first; what remains is that share of that share, 1e-12.
+pub(crate) const ROWS_REFINED: f64 = 1e-6;
 
 // Statistical.
 
@@ -41,8 +72,30 @@ pub(crate) const PEEL_FEW_FREE: usize = 5;
 /// Levels of units T between their ends lie within so many half widths of the middle: farther out slopes are small,
 /// and nearer together levels differ little.
 pub(crate) const PEEL_LEVEL_SPAN: f64 = 0.8;
-/// Patterns for each unit T, and more: twice as many as there are unknowns.
-pub(crate) const PEEL_PATTERNS: (usize, usize) = (2, 10);
+/// The next number of units held is this share of the last, numerator and denominator: of m1 a smaller one overshoots
+/// less, and costs more tries.
+pub(crate) const PEEL_GROWTH: (usize, usize) = (3, 2);
+/// What accurate values need. Queries, at d inputs: 4 |S| a pattern for the rank, 8 |S| for kappa, 2 m1^2 for the
+/// factors and 4 m1 for the rows.
+pub(crate) const PEEL_THRIFTY: PeelEffort = PeelEffort {
+    first_held: Some(8),
+    spare_held: 2,
+    step_points: 8,
+    patterns: (1.5, 10),
+    rank: Some(10),
+    kappa: (0, 6),
+    factors: (0, 8),
+};
+/// More of everything, where that has not led to a network or errors are to be averaged.
+pub(crate) const PEEL_THOROUGH: PeelEffort = PeelEffort {
+    first_held: None,
+    spare_held: 1,
+    step_points: 24,
+    patterns: (2.0, 10),
+    rank: None,
+    kappa: (3, 10),
+    factors: (3, 10),
+};
 /// Patterns for each unit that the second layer may have.
 pub(crate) const PEEL_PATTERNS_HELD: usize = 3;
 /// Patterns of saturation at least, however few the units.
@@ -51,8 +104,8 @@ pub(crate) const PEEL_LEAST_PATTERNS: usize = 32;
 pub(crate) const PEEL_LISTED: usize = 6;
 /// Points for each unit T, and more, where sides cannot be chosen: until every unit has changed its own.
 pub(crate) const PEEL_UNCHOSEN: (usize, usize) = (6, 20);
-/// Points at which the step of second differences is chosen, at most.
-pub(crate) const PEEL_STEP_POINTS: usize = 24;
+/// Points at which the steps of differences are chosen where every unit is active, at most.
+pub(crate) const WHOLE_STEP_POINTS: usize = 24;
 /// The largest step tried, in half widths: a unit leaves the middle of its transition with a larger one.
 pub(crate) const PEEL_LARGEST_STEP: f64 = 0.5;
 /// Searches for the common factors before those found are taken as all.
@@ -84,6 +137,11 @@ pub(crate) const WHOLE_PATTERNS: (usize, usize) = (8, 64);
 pub(crate) const WHOLE_LISTED: usize = 4;
 
 // Tuned.
+
+/// Noise, relative to the spread, up to which a thrifty peel is tried. Second differences with the best step of order 4
+/// keep the power 2/3 of it, 1e-8, which the dual directions of some ten units magnify a hundredfold: enough for a fit
+/// to begin with.
+pub(crate) const PEEL_ACCURATE: f64 = 1e-12;
 
 /// m1 shows where the singular values of the gradients fall to this many times their error.
 pub(crate) const PEEL_NEAR: f64 = 100.0;

@@ -17,21 +17,27 @@ use nalgebra::{DMatrix, DVector};
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::peel::{Derivatives, Peel, choose, derivatives, resolve};
+use super::factors::common_factors;
+use super::peel::{Peel, Resolved};
+use super::split::choose;
 use super::tolerances::{
-    ROWS_PER_UNKNOWN, WHOLE_ERROR, WHOLE_GAP, WHOLE_LEVEL_SPAN, WHOLE_LISTED, WHOLE_PATTERNS,
-    WHOLE_SINGULAR,
+    PEEL_LARGEST_STEP, ROWS_PER_UNKNOWN, WHOLE_ERROR, WHOLE_GAP, WHOLE_LEVEL_SPAN, WHOLE_LISTED,
+    WHOLE_PATTERNS, WHOLE_SINGULAR, WHOLE_STEP_POINTS,
 };
-use crate::algebra::linalg::{least_squares, thin_svd};
+use crate::algebra::linalg::thin_svd;
 use crate::algebra::rank_one::Ascent;
 use crate::algebra::subspace::largest_gap;
+use crate::algebra::svec::smat;
 use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::WholeSeen;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::unit::Unit;
+use crate::identify::survey::step::{self, Step, Steps};
+use crate::oracle::Oracle;
 use crate::stage::Stage;
+use crate::stencil::{GradientScheme, HessianScheme};
 
 /// All units' rows of the second layer; `attempt` varies S and T.
 pub fn whole(cx: &mut Context<'_>, units: &[Unit], ascent: Ascent) -> Result<Peel, Halt> {
@@ -63,7 +69,7 @@ fn all_rows(
     let moves = placer.moves(&all).ok_or_else(|| failure("the directions are dependent"))?;
     let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
     let points = DMatrix::from_columns(&points);
-    let Derivatives { mut p, mut hessians, values, step, .. } = derivatives(cx.f, &points, &moves)?;
+    let Derivatives { mut p, mut hessians, values, step } = derivatives(cx.f, &points, &moves)?;
 
     // The entries of S off the diagonal.
     let pairs: Vec<(usize, usize)> = fixed
@@ -98,7 +104,13 @@ fn all_rows(
     let range = svd.u.columns(0, m1).into_owned();
     let inner: Vec<DMatrix<f64>> =
         hessians.iter().map(|hessian| range.transpose() * hessian * &range).collect();
-    let layer = resolve(&range, &inner, &p, ascent, rng)?;
+    let factors = common_factors(&inner, m1, ascent, rng)?;
+    let layer = Resolved {
+        beta: &range * &factors.columns,
+        w: &factors.inverse * range.transpose() * p,
+        curvature: factors.diagonals,
+        off_diagonal: factors.off_diagonal,
+    };
     let row = WholeSeen::Found {
         fixed: size,
         varied: varied.len(),
@@ -112,6 +124,36 @@ fn all_rows(
     let targets =
         all.iter().map(|&j| units[j].centre + places[0].signs[j] * units[j].half_width).collect();
     Ok((Peel { held: all, targets, places, values, layer }, row))
+}
+
+/// Derivatives of f along `moves`.
+struct Derivatives {
+    /// Gradients, |S| x K.
+    p: DMatrix<f64>,
+    /// Hessians, |S| x |S|.
+    hessians: Vec<DMatrix<f64>>,
+    /// f itself.
+    values: DVector<f64>,
+    /// The step, and what second differences with it are worth.
+    step: Step,
+}
+
+/// Derivatives along the columns of `moves` at the columns of `points`.
+fn derivatives(
+    f: &mut dyn Oracle,
+    points: &DMatrix<f64>,
+    moves: &DMatrix<f64>,
+) -> Result<Derivatives, Halt> {
+    // The steps, in half widths, by what differences along the moves do.
+    let some = points.columns(0, points.ncols().min(WHOLE_STEP_POINTS)).into_owned();
+    let along = (0..some.ncols()).map(|k| k % moves.ncols()).collect::<Vec<_>>();
+    let Steps { first, second: step } =
+        step::differences(f, &some, &moves.select_columns(&along), PEEL_LARGEST_STEP)?;
+    let k = f.hessians(points, moves, HessianScheme::Richardson, step.h)?;
+    let hessians = k.column_iter().map(|k| smat(k.as_slice())).collect();
+    let values = f.values(points)?;
+    let p = f.gradients(points, moves, GradientScheme::Central4, first.h)?;
+    Ok(Derivatives { p, hessians, values, step })
 }
 
 /// How many of `m0` units are fixed in this attempt.
@@ -147,12 +189,9 @@ fn slopes(
         let mut base: Option<DMatrix<f64>> = None;
         for at in &levels {
             let inputs = space.select_rows(at);
-            let mut rows = DMatrix::zeros(space.ncols(), fixed.len());
-            for (mut row, &i) in rows.column_iter_mut().zip(fixed) {
-                let entries =
-                    DVector::from_iterator(at.len(), at.iter().map(|&k| hessians[k][(i, t)]));
-                row.copy_from(&fit(&inputs, &entries)?);
-            }
+            let entries =
+                DMatrix::from_fn(at.len(), fixed.len(), |k, i| hessians[at[k]][(fixed[i], t)]);
+            let rows = fit(&inputs, &entries)?;
             let base = base.get_or_insert_with(|| rows.clone());
             let slope = base.dot(&rows) / base.norm_squared();
             if !(slope.is_finite() && slope > 0.0) {
@@ -180,7 +219,7 @@ fn remove_kappa(
         for (level, at) in levels.iter().enumerate() {
             at.iter().for_each(|&k| design[(k, m1 + level)] = p[(j, k)]);
         }
-        let diagonal = DVector::from_iterator(hessians.len(), hessians.iter().map(|h| h[(j, j)]));
+        let diagonal = DMatrix::from_fn(hessians.len(), 1, |k, _| hessians[k][(j, j)]);
         let solution = fit(&design, &diagonal)?;
         for (level, at) in levels.iter().enumerate() {
             at.iter().for_each(|&k| hessians[k][(j, j)] -= solution[m1 + level] * p[(j, k)]);
@@ -257,12 +296,16 @@ fn by_level(places: &[Placement], j: usize) -> Vec<Vec<usize>> {
     levels.into_iter().map(|(_, at)| at).collect()
 }
 
-/// Least squares with more rows than columns.
-fn fit(design: &DMatrix<f64>, target: &DVector<f64>) -> Result<DVector<f64>, Halt> {
-    let solution =
-        (design.nrows() >= design.ncols()).then(|| least_squares(design, target, WHOLE_SINGULAR));
-    let solution = solution.flatten().map(|(solution, _)| solution);
-    solution.ok_or_else(|| failure("too few patterns tell the units of the second layer apart"))
+/// Least squares for each column of `targets`, with more rows than columns in the design.
+fn fit(design: &DMatrix<f64>, targets: &DMatrix<f64>) -> Result<DMatrix<f64>, Halt> {
+    let svd = (design.nrows() >= design.ncols()).then(|| thin_svd(design)).flatten();
+    let svd =
+        svd.ok_or_else(|| failure("too few patterns tell the units of the second layer apart"))?;
+    let mut coefficients = svd.u.tr_mul(targets);
+    for (mut row, &s) in coefficients.row_iter_mut().zip(&svd.s) {
+        row *= if s > WHOLE_SINGULAR * svd.s[0] { s.recip() } else { 0.0 };
+    }
+    Ok(svd.v * coefficients)
 }
 
 fn failure(reason: impl Into<String>) -> Halt {

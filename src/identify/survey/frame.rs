@@ -6,15 +6,13 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::landscape::Landscape;
-use super::tolerances::{EVEN_INFLUENCE, FRAME_GRADIENTS, LEAST_INFLUENCE, MOST_STRETCH};
-use super::{probe, reduce};
-use crate::draws;
+use super::probe;
+use super::reduce::{Sampling, reduce};
+use super::tolerances::{EVEN_INFLUENCE, LEAST_INFLUENCE, MOST_STRETCH};
 use crate::identify::context::Context;
 use crate::identify::evidence::Framed;
 use crate::identify::failure::Halt;
-use crate::oracle::Oracle;
 use crate::oracle::views::restricted::Restricted;
-use crate::stencil::{self, GradientScheme};
 
 /// Coordinates y of length k, and what is known of f in them.
 pub struct Frame {
@@ -35,12 +33,16 @@ impl Frame {
     }
 }
 
-/// The frame of a black box that looks like `land`.
-pub fn frame(cx: &mut Context<'_>) -> Result<Frame, Halt> {
+/// The frame of a black box that looks like `land`, of all inputs where f depends on more than `most` combinations of
+/// them.
+pub fn frame(cx: &mut Context<'_>, most: usize) -> Result<Frame, Halt> {
     let (land, seed) = (cx.land.clone(), cx.seed);
-    let stretches = stretches(cx.f, &land, seed)?;
+    let d = cx.f.input_dim();
+    let sampling = Sampling::wide(d, &land, seed);
+    let gradients = sampling.gradients(cx.f)?;
+    let stretches = stretches(&gradients, land.noise_near / sampling.h);
     if stretches.max() < EVEN_INFLUENCE * stretches.min() {
-        let points = reduce::reduce(cx)?;
+        let points = reduce(cx, &sampling, gradients, most)?;
         let (weights, outside) = (points.clone(), land.clone());
         return Ok(Frame { points, weights, land, outside });
     }
@@ -51,33 +53,28 @@ pub fn frame(cx: &mut Context<'_>) -> Result<Frame, Halt> {
     let f = &mut Restricted::by_values(*f, &stretch);
     let within = probe::probe(f, seed)?;
     evidence.probe.push(within.clone());
+    let sampling = Sampling::wide(d, &within, seed);
+    let gradients = sampling.gradients(f)?;
     let cx = &mut Context { f, land: &within, seed, attempt, deadline, evidence };
-    let basis = reduce::reduce(cx)?;
+    let basis = reduce(cx, &sampling, gradients, most)?;
     let weights = DMatrix::from_diagonal(&stretches.map(f64::recip)) * &basis;
     Ok(Frame { points: stretch * basis, weights, land: within, outside: land })
 }
 
-/// By how much each input is to be stretched for all to have the same root mean square derivative: powers of
-/// 2, so that nothing is rounded, and 1 for inputs that show none.
-fn stretches(f: &mut dyn Oracle, land: &Landscape, seed: u64) -> Result<DVector<f64>, Halt> {
-    let d = f.input_dim();
-    let mut rng = draws::stream(seed, "frame", 0);
-    let centres = draws::gaussian(&mut rng, d, FRAME_GRADIENTS) * land.scale;
-    // Truncation h^4 against noise / h, for a function of this scale and spread.
-    let h = land.scale * (land.noise_near / land.spread).powf(0.2);
-    let scheme = GradientScheme::Central4;
-    let identity = DMatrix::identity(d, d);
-    let gradients = stencil::gradients(&mut |x| f.values(x), &centres, &identity, scheme, h)?;
+/// By how much each input is to be stretched for all to have the same root mean square derivative over some
+/// `gradients`, whose entries have errors of order `noise`: powers of 2, so that nothing is rounded, and 1 for inputs
+/// that show none.
+fn stretches(gradients: &DMatrix<f64>, noise: f64) -> DVector<f64> {
+    let (d, count) = gradients.shape();
     let influence = DVector::from_iterator(
         d,
-        gradients.row_iter().map(|row| row.norm() / (FRAME_GRADIENTS as f64).sqrt()),
+        gradients.row_iter().map(|row| row.norm() / (count as f64).sqrt()),
     );
-    let shown = LEAST_INFLUENCE * land.noise_near / h;
-    let most = influence.max();
-    Ok(influence.map(|influence| {
+    let (shown, most) = (LEAST_INFLUENCE * noise, influence.max());
+    influence.map(|influence| {
         let stretch = if influence > shown { (most / influence).min(MOST_STRETCH) } else { 1.0 };
         stretch.log2().round().exp2()
-    }))
+    })
 }
 
 #[cfg(test)]
@@ -93,7 +90,7 @@ mod tests {
         let see = |network: &Network| {
             let mut f = NetworkOracle::new(network.clone());
             let land = probe::probe(&mut f, 1).unwrap();
-            in_context(&mut f, &land, (1, 0), frame).0.unwrap()
+            in_context(&mut f, &land, (1, 0), |cx| frame(cx, 6)).0.unwrap()
         };
         let even = see(&network);
         assert!((even.points.tr_mul(&even.points) - DMatrix::identity(5, 5)).amax() < 1e-12);

@@ -3,32 +3,85 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::landscape::Landscape;
 use super::line;
 use super::tolerances::{
     CHECK_INNER_SCALES, CHECK_SCALES, CHECKS, CLEAR_GRADIENT, GRADIENT_NOISE, GRADIENT_STEPS,
-    LEAST_OUTSIDE, NOTABLE_CHANGE, RANGE_CENTRES, RANGE_GAP, RANGE_NOISE, RANGE_ROUNDING,
-    RANGE_SCALES, RANGE_TRUNCATION, SURE_CHANGE,
+    LEAST_OUTSIDE, NOTABLE_CHANGE, RANGE_ACCURATE, RANGE_CENTRES, RANGE_FIRST, RANGE_GAP,
+    RANGE_GROWTH, RANGE_NOISE, RANGE_ROUNDING, RANGE_SCALES, RANGE_SPARE, RANGE_TRUNCATION,
+    SURE_CHANGE,
 };
 use crate::algebra::linalg::thin_svd;
-use crate::algebra::subspace::largest_gap;
+use crate::algebra::subspace::{Gap, largest_gap};
 use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::RangeFound;
 use crate::identify::failure::Halt;
-use crate::oracle::Oracle;
+use crate::oracle::{Oracle, OracleError};
 use crate::stencil::{self, GradientScheme};
 
-/// Orthonormal basis Q (d x k) of the range of the gradients; the identity where no clear gap shows
-/// that k < d.
-pub fn reduce(cx: &mut Context<'_>) -> Result<DMatrix<f64>, Halt> {
-    let (d, land) = (cx.f.input_dim(), cx.land);
-    let mut rng = draws::stream(cx.seed, "reduce", 0);
-    // Several scales: near the origin all units are active, farther out one at a time.
-    let mut centres = draws::gaussian(&mut rng, d, RANGE_CENTRES.0 * d + RANGE_CENTRES.1);
-    for (k, mut centre) in centres.column_iter_mut().enumerate() {
-        centre *= land.scale * 2f64.powi(k as i32 % RANGE_SCALES);
+/// Gradients by which the range is told: where, and by which differences.
+pub struct Sampling {
+    /// Where, d x n; they are asked in this order, and as few of them as tell the range.
+    centres: DMatrix<f64>,
+    /// How many are asked at first.
+    first: usize,
+    scheme: GradientScheme,
+    /// The step.
+    pub h: f64,
+}
+
+impl Sampling {
+    /// Over several scales: near the origin all units are active, farther out one at a time.
+    pub fn wide(d: usize, land: &Landscape, seed: u64) -> Self {
+        let mut rng = draws::stream(seed, "reduce", 0);
+        let mut centres = draws::gaussian(&mut rng, d, RANGE_CENTRES.0 * d + RANGE_CENTRES.1);
+        for (k, mut centre) in centres.column_iter_mut().enumerate() {
+            centre *= land.scale * 2f64.powi(k as i32 % RANGE_SCALES);
+        }
+        // Truncation h^2 or h^4 against noise / h, for a function of this scale and spread.
+        let noise = land.noise_near / land.spread;
+        let (scheme, share) = if noise <= RANGE_ACCURATE {
+            (GradientScheme::Central2, noise.cbrt())
+        } else {
+            (GradientScheme::Central4, noise.powf(0.2))
+        };
+        Sampling { centres, first: RANGE_FIRST, scheme, h: land.scale * share }
     }
-    let basis = range(cx, centres, land.scale)?;
+
+    /// At all of the `centres`, f varying over lengths of `scale`.
+    pub fn all(centres: DMatrix<f64>, land: &Landscape, scale: f64) -> Self {
+        let h = scale * (land.noise_near / land.spread).powf(0.2);
+        Sampling { first: centres.ncols(), centres, scheme: GradientScheme::Central4, h }
+    }
+
+    /// The gradients that are asked at first.
+    pub fn gradients(&self, f: &mut dyn Oracle) -> Result<DMatrix<f64>, OracleError> {
+        self.at(f, 0, self.first)
+    }
+
+    fn at(
+        &self,
+        f: &mut dyn Oracle,
+        first: usize,
+        end: usize,
+    ) -> Result<DMatrix<f64>, OracleError> {
+        let d = self.centres.nrows();
+        let centres = self.centres.columns(first, end - first).into_owned();
+        let identity = DMatrix::identity(d, d);
+        stencil::gradients(&mut |x| f.values(x), &centres, &identity, self.scheme, self.h)
+    }
+}
+
+/// Orthonormal basis Q (d x k) of the range of the gradients, of which the `first` of the `sampling` are known; the
+/// identity where no clear gap shows that k < d, or where k is more than `most`.
+pub fn reduce(
+    cx: &mut Context<'_>,
+    sampling: &Sampling,
+    first: DMatrix<f64>,
+    most: usize,
+) -> Result<DMatrix<f64>, Halt> {
+    let basis = range(cx, sampling, first, most)?;
     completed(cx, basis)
 }
 
@@ -87,11 +140,12 @@ fn completed(cx: &mut Context<'_>, mut basis: DMatrix<f64>) -> Result<DMatrix<f6
     Ok(if basis.ncols() == d { DMatrix::identity(d, d) } else { basis })
 }
 
-/// The same from gradients at the columns of `centres` (d x n), f varying over lengths of `scale`.
+/// The same without what the gradients miss.
 pub fn range(
     cx: &mut Context<'_>,
-    centres: DMatrix<f64>,
-    scale: f64,
+    sampling: &Sampling,
+    first: DMatrix<f64>,
+    most: usize,
 ) -> Result<DMatrix<f64>, Halt> {
     let Context { f, land, evidence, .. } = cx;
     let d = f.input_dim();
@@ -99,54 +153,153 @@ pub fn range(
     if d == 1 {
         return Ok(identity);
     }
-    // Truncation h^4 against noise / h, for a function of this scale and spread.
-    let h = scale * (land.noise_near / land.spread).powf(0.2);
-    let scheme = GradientScheme::Central4;
-    let gradients = stencil::gradients(&mut |x| f.values(x), &centres, &identity, scheme, h)?;
+    let most = most.min(d - 1);
+    let (all, h) = (sampling.centres.ncols(), sampling.h);
     let noise = GRADIENT_NOISE * land.noise_near / h * (d as f64).sqrt();
-    let clear: Vec<_> =
-        gradients.column_iter().filter(|g| g.norm() > CLEAR_GRADIENT * noise).collect();
-    let columns: Vec<DVector<f64>> = clear.iter().map(|g| g / g.norm()).collect();
-    // What noise alone puts into a direction that no gradient has.
-    let tail = clear.iter().map(|g| (noise / g.norm()).powi(2)).sum::<f64>().sqrt();
-    if columns.len() < d {
-        let reason = Some("too few gradients above the noise");
-        evidence.reduce.push(RangeFound { dimension: d, reason, ..Default::default() });
-        return Ok(identity);
+    let mut asked = first.ncols();
+    let mut gradients = Clear::default();
+    gradients.add(&first, noise);
+    loop {
+        let last = asked == all;
+        let Some(seen) = gradients.seen(d) else { return Ok(identity) };
+        let mut found = RangeFound {
+            dimension: d,
+            gap: seen.gap.map(|g| g.ratio),
+            step: Some(h),
+            smallest: seen.smallest,
+            allowed: Some(seen.allowed),
+            ..Default::default()
+        };
+        if let Some(gap) = seen.gap.filter(|gap| gap.ratio > RANGE_GAP && seen.is_rank(gap.rank)) {
+            found.dimension = gap.rank;
+            evidence.reduce.push(found);
+            return Ok(seen.basis.columns(0, gap.rank).into_owned());
+        }
+        if seen.rank > most || last {
+            if last && gradients.columns.len() < d {
+                found.reason = Some("too few gradients above the noise");
+            } else if most < d - 1 {
+                found.reason = Some("more dimensions than are worth it");
+            }
+            evidence.reduce.push(found);
+            return Ok(identity);
+        }
+        // One more than `most` may show that it is too few.
+        let next = asked * RANGE_GROWTH.0 / RANGE_GROWTH.1;
+        let next = if asked <= most { next.min(most + 1) } else { next };
+        let next = next.clamp(asked + 1, all);
+        gradients.add(&sampling.at(*f, asked, next)?, noise);
+        asked = next;
     }
-    let Some(svd) = thin_svd(&DMatrix::from_columns(&columns)) else { return Ok(identity) };
-    let gap = largest_gap(&svd.s, 1..=d - 1, RANGE_ROUNDING * svd.s[0]);
-    let allowed = (RANGE_NOISE * tail).max(RANGE_TRUNCATION * svd.s[0]);
-    let reduced = gap.filter(|gap| gap.ratio > RANGE_GAP && svd.s[gap.rank] < allowed);
-    let dimension = reduced.map_or(d, |gap| gap.rank);
-    evidence.reduce.push(RangeFound {
-        dimension,
-        gap: gap.map(|g| g.ratio),
-        step: Some(h),
-        smallest: svd.s.last().copied(),
-        allowed: Some(allowed),
-        ..Default::default()
-    });
-    Ok(if dimension < d { svd.u.columns(0, dimension).into_owned() } else { identity })
+}
+
+/// Unit gradients, of those above the noise.
+#[derive(Default)]
+struct Clear {
+    columns: Vec<DVector<f64>>,
+    /// Square of what noise alone puts into a direction that no gradient has.
+    tail: f64,
+}
+
+/// What unit gradients span.
+struct Span {
+    /// Leading directions first.
+    basis: DMatrix<f64>,
+    /// Where their singular values fall most, with some gradients to spare.
+    gap: Option<Gap>,
+    /// How many of them stand above what is allowed to be none.
+    rank: usize,
+    /// What is allowed to be none.
+    allowed: f64,
+    /// The least singular value.
+    smallest: Option<f64>,
+}
+
+impl Span {
+    /// Is what is beyond `rank` none?
+    fn is_rank(&self, rank: usize) -> bool {
+        self.rank <= rank
+    }
+}
+
+impl Clear {
+    fn add(&mut self, gradients: &DMatrix<f64>, noise: f64) {
+        for gradient in gradients.column_iter() {
+            let norm = gradient.norm();
+            if norm > CLEAR_GRADIENT * noise {
+                self.columns.push(gradient / norm);
+                self.tail += (noise / norm).powi(2);
+            }
+        }
+    }
+
+    /// `None` if they are not finite.
+    fn seen(&self, d: usize) -> Option<Span> {
+        let count = self.columns.len();
+        if count == 0 {
+            let basis = DMatrix::zeros(d, 0);
+            return Some(Span { basis, gap: None, rank: 0, allowed: 0.0, smallest: None });
+        }
+        let svd = thin_svd(&DMatrix::from_columns(&self.columns))?;
+        let most = (d - 1).min(count.saturating_sub(RANGE_SPARE));
+        let gap = largest_gap(&svd.s, 1..=most, RANGE_ROUNDING * svd.s[0]);
+        let allowed = (RANGE_NOISE * self.tail.sqrt()).max(RANGE_TRUNCATION * svd.s[0]);
+        let rank = svd.s.iter().filter(|&&s| s >= allowed).count();
+        Some(Span { basis: svd.u, gap, rank, allowed, smallest: svd.s.last().copied() })
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::identify::context::in_context;
-    use crate::identify::survey::landscape::Landscape;
+    use crate::identify::evidence::Evidence;
     use crate::network::{Activation, Class, Network};
-    use crate::oracle::NetworkOracle;
+    use crate::oracle::{Meter, NetworkOracle, Silent};
+
+    fn land() -> Landscape {
+        Landscape { scale: 2.0, spread: 1.0, noise_near: 1e-15, noise_growth: 1e-15 }
+    }
+
+    fn reduced(network: &Network, most: usize) -> (DMatrix<f64>, Evidence, u64) {
+        let (mut f, mut silent) = (NetworkOracle::new(network.clone()), Silent);
+        let f = &mut Meter::new(&mut f, &mut silent, u64::MAX);
+        let (land, d) = (land(), network.a.nrows());
+        let sampling = Sampling::wide(d, &land, 1);
+        let (basis, evidence) = in_context(f, &land, (1, 0), |cx| {
+            let first = sampling.gradients(cx.f)?;
+            reduce(cx, &sampling, first, most)
+        });
+        (basis.unwrap(), evidence, f.total())
+    }
+
+    #[test]
+    fn the_rank_times_the_inputs_are_asked() {
+        let network = Network::random((300, 6, 3), Class::Paper, Activation::Tanh, 1).unwrap();
+        let (basis, evidence, asked) = reduced(&network, 300);
+        assert_eq!(basis.ncols(), 6, "{evidence:?}");
+        assert!(asked < 2 * 12 * 300 + 500, "{asked}");
+        let outside = &network.a - &basis * basis.tr_mul(&network.a);
+        assert!(outside.amax() < 1e-9, "{}", outside.amax());
+        // More than are worth it end the search.
+        let (basis, evidence, asked) = reduced(&network, 5);
+        assert!(basis.is_square() && asked < 2 * 8 * 300 + 500, "{asked}");
+        assert_eq!(evidence.reduce[0].reason, Some("more dimensions than are worth it"));
+    }
+
+    #[test]
+    fn a_full_range_is_seen_by_one_gradient_an_input() {
+        let network = Network::random((20, 30, 3), Class::Paper, Activation::Tanh, 1).unwrap();
+        let (basis, _, asked) = reduced(&network, 20);
+        assert_eq!((basis, asked), (DMatrix::identity(20, 20), 2 * 20 * 20));
+    }
 
     #[test]
     fn a_steep_unit_is_not_lost() {
         let mut network = Network::random((8, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
         network.a.column_mut(2).scale_mut(1e4);
         network.theta[2] = 2e4;
-        let mut f = NetworkOracle::new(network.clone());
-        let land = Landscape { scale: 2.0, spread: 1.0, noise_near: 1e-15, noise_growth: 1e-15 };
-        let (basis, evidence) = in_context(&mut f, &land, (1, 0), reduce);
-        let basis = basis.unwrap();
+        let (basis, evidence, _) = reduced(&network, 8);
         assert_eq!(basis.ncols(), 6, "{evidence:?}");
         assert_eq!(evidence.reduce[1].added, Some(1), "{evidence:?}");
         let outside = &network.a - &basis * basis.tr_mul(&network.a);

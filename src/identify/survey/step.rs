@@ -5,6 +5,7 @@ use nalgebra::{DMatrix, DVector};
 use super::tolerances::STEP_HALVINGS;
 use crate::algebra::linalg::rms;
 use crate::oracle::{Oracle, OracleError};
+use crate::stencil::{first_along, second_along};
 
 /// Queries a centre in the choice of a step.
 #[cfg(feature = "study")]
@@ -21,17 +22,26 @@ pub struct Step {
     pub size: f64,
 }
 
-/// The step at which the fourth-order second difference along `directions[k]` at `centres[k]` changes
-/// least when halved: truncation and noise balance there. 5 queries a step and centre.
-pub fn second_difference(
+/// The best steps for derivatives of either order.
+#[derive(Clone, Copy, Debug)]
+pub struct Steps {
+    /// For first derivatives.
+    pub first: Step,
+    /// For second ones.
+    pub second: Step,
+}
+
+/// The steps at which the fourth-order differences along `directions[k]` at `centres[k]` change least when
+/// halved: truncation and noise balance there. 4 queries a step and centre, and one a centre.
+pub fn differences(
     f: &mut dyn Oracle,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
     largest: f64,
-) -> Result<Step, OracleError> {
+) -> Result<Steps, OracleError> {
     let n = centres.ncols();
     let centre_values = f.values(centres)?;
-    let mut rows: Vec<DVector<f64>> = Vec::new();
+    let (mut firsts, mut seconds) = (Vec::new(), Vec::new());
     for k in 0..=STEP_HALVINGS {
         let h = largest * 0.5f64.powi(k as i32);
         let mut points = DMatrix::zeros(centres.nrows(), 4 * n);
@@ -41,21 +51,33 @@ pub fn second_difference(
             point.axpy(multiple, &directions.column(at / 4), 1.0);
         }
         let values = f.values(&points)?;
-        rows.push(DVector::from_fn(n, |i, _| {
-            let v = &values.as_slice()[4 * i..4 * i + 4];
-            let near = ((v[0] - centre_values[i]) + (v[1] - centre_values[i])) / (h * h);
-            let far = ((v[2] - centre_values[i]) + (v[3] - centre_values[i])) / (4.0 * h * h);
-            near + (near - far) / 3.0
-        }));
+        let at = |i: usize| &values.as_slice()[4 * i..4 * i + 4];
+        firsts.push(DVector::from_fn(n, |i, _| first_along(at(i), h)));
+        seconds.push(DVector::from_fn(n, |i, _| second_along(centre_values[i], at(i), h)));
     }
-    let best = (0..STEP_HALVINGS)
+    Ok(Steps { first: steadiest(&firsts, largest), second: steadiest(&seconds, largest) })
+}
+
+/// The step for second differences alone.
+pub fn second_difference(
+    f: &mut dyn Oracle,
+    centres: &DMatrix<f64>,
+    directions: &DMatrix<f64>,
+    largest: f64,
+) -> Result<Step, OracleError> {
+    Ok(differences(f, centres, directions, largest)?.second)
+}
+
+/// Of derivatives at the steps `largest` / 2^k those that change least with the next step.
+fn steadiest(rows: &[DVector<f64>], largest: f64) -> Step {
+    let best = (0..rows.len() - 1)
         .map(|k| Step {
             h: largest * 0.5f64.powi(k as i32),
             error: rms(&(&rows[k] - &rows[k + 1])),
             size: rms(&rows[k + 1]),
         })
         .min_by(|a, b| a.error.total_cmp(&b.error));
-    Ok(best.unwrap_or(Step { h: largest, error: 0.0, size: 0.0 }))
+    best.unwrap_or(Step { h: largest, error: 0.0, size: 0.0 })
 }
 
 #[cfg(test)]

@@ -36,8 +36,9 @@ pub(crate) const NONZERO: f64 = 1e-300;
 /// A difference of two values above this many times their noise is a change of f. For normal errors that is 70
 /// deviations: no false alarm even if the noise is underestimated ten times over (7 deviations, 1e-12).
 pub(crate) const SURE_CHANGE: f64 = 100.0;
-/// Influences of inputs under this many times noise / h show nothing. Noise alone has an influence of 0.95, over 24
-/// gradients within 0.15 of it: no false alarm even if the noise is underestimated five times over.
+/// Influences of inputs under this many times noise / h show nothing. Noise alone has an influence of 0.95 with
+/// differences of order 4 and 0.71 with those of order 2, over 8 gradients within a quarter of it: no false alarm even
+/// if the noise is underestimated five times over.
 pub(crate) const LEAST_INFLUENCE: f64 = 10.0;
 /// A bounded function's standard deviation settles; over the last two octaves it may not grow by more than this
 /// factor. A linear function grows by 4, a square root by 2. For normal values 64 points exceed it by chance in
@@ -54,7 +55,8 @@ pub(crate) const NOISE_EXCESS: f64 = 2.0;
 /// of the noise that is 2 of them: of true steps, 33 values and 4 unknowns each, 1e-14 are refused by chance.
 pub(crate) const FAINT_NOISE: f64 = 0.25;
 /// A fall of the singular values of the gradients by this factor is a rank. Those of noise alone, 2 d columns for d
-/// rows, lie within a factor of (1 + 0.71) / (1 - 0.71) = 5.8 of each other: no false alarm.
+/// rows, lie within a factor of (1 + 0.71) / (1 - 0.71) = 5.8 of each other; the least of a few columns more than rows
+/// may fall farther, but not under what is allowed to be none.
 pub(crate) const RANGE_GAP: f64 = 30.0;
 /// Singular values of the gradients under this many times what noise makes in all of them together are noise. The
 /// largest of noise alone is under 0.7 of that: no true zero is missed, even if the noise is underestimated 40
@@ -79,8 +81,6 @@ pub(crate) const FAR_RAYS: usize = 32;
 /// Places on a ray: 1, 2, 4, ... natural scales, so many; units flatter than 2^-19 of the steepest are not waited
 /// for.
 pub(crate) const FAR_OCTAVES: usize = 20;
-/// Gradients from which the influence of the inputs is told: more tell it better, at 4 d queries each.
-pub(crate) const FRAME_GRADIENTS: usize = 24;
 /// Influences that differ by a smaller factor are left as they are: the stages work with uneven inputs too, at a loss
 /// of accuracy of about this factor. A smaller one stretches more often, and measures the scale twice.
 pub(crate) const EVEN_INFLUENCE: f64 = 30.0;
@@ -109,8 +109,17 @@ pub(crate) const NOISE_LINES: usize = 16;
 /// Steps of the difference tables, in natural scales, the largest first. The smooth part of a 6th difference is
 /// some h^6: under 1e-16 from h = 2e-3 on; smaller steps are for units that much steeper.
 pub(crate) const NOISE_STEPS: [f64; 5] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
-/// Centres of the gradients that tell the range: so many a dimension, and so many more. More find flat units more
-/// surely; what is missed is added by the check.
+/// Gradients that are asked at first, to tell the influence of the inputs and a low range: more tell the influence
+/// better, within a quarter of it with 8.
+pub(crate) const RANGE_FIRST: usize = 8;
+/// The number of gradients grows by this factor, numerator and denominator, until they show the range: a smaller one
+/// asks fewer of no use, and factors them more often.
+pub(crate) const RANGE_GROWTH: (usize, usize) = (3, 2);
+/// Gradients in a row that must bring nothing new: more find units that are rarely active more surely; what is missed is
+/// added by the check.
+pub(crate) const RANGE_SPARE: usize = 4;
+/// Centres of the gradients that tell the range: so many a dimension, and so many more, at most. All are asked only
+/// where few stand above the noise.
 pub(crate) const RANGE_CENTRES: (usize, usize) = (2, 8);
 /// Octaves of scales from the natural one outwards at which the centres of those gradients lie in turn; more see
 /// flatter units, and fewer of each.
@@ -129,6 +138,10 @@ pub(crate) const CLEAR_GRADIENT: f64 = 1e3;
 pub(crate) const STEP_HALVINGS: usize = 12;
 
 // Tuned.
+
+/// Noise, relative to the spread, up to which gradients for the range are differences of order 2: with the best step
+/// they keep the power 2/3 of it, [`RANGE_TRUNCATION`].
+pub(crate) const RANGE_ACCURATE: f64 = 1e-12;
 
 /// The lines agree on where the edge of a box is to this share of it: rounding is 1e-12, and the ends of a
 /// saturated network's changes differ by 1e-2 or more.
