@@ -13,7 +13,7 @@ use super::saturator::Saturator;
 use super::tolerances::{
     COMPLETION_CLEAN_LINES, FIRST_STEP_REACH, LEAST_SPREAD, LINE_CELLS_RESOLVED, LINES_DISTANCE,
     LINES_FAR, LINES_MOST, LINES_SCANNED, LINES_SPAN, MOST_REFINEMENTS, NEAR_TRIALS,
-    SIGHTED_ANGLES, SIGHTED_SLACK, STEP_SHARE,
+    SIGHTED_ANGLES, SIGHTED_SLACK, STEP_SHARE, SURE_GRADIENT, TRUNCATION,
 };
 use super::unit::Unit;
 use super::units::{angle, even_frame, known, unexplained};
@@ -219,11 +219,12 @@ impl Search<'_> {
             return Ok(None);
         };
         let cosine = direction.dot(&line.direction).abs();
-        let noise = self.land.noise_at(point.norm()) / transition.variation;
+        let error = TRUNCATION * (step / cosine).powi(2) / d as f64
+            + self.relative_noise(&point, transition) / step;
         Ok(Some(Unit {
             centre: direction.dot(&point),
             half_width: transition.half_width * cosine,
-            error: (step * cosine).powi(2) * d as f64 + noise / step,
+            error,
             direction,
         }))
     }
@@ -238,16 +239,22 @@ impl Search<'_> {
         share: f64,
     ) -> Result<Option<(DVector<f64>, f64)>, Halt> {
         let d = x.len();
-        let noise = self.land.noise_at(x.norm());
         // The step of the unit in half widths that balances truncation, its square, with the noise over it.
-        let relative = noise / transition.variation;
-        let step = relative.cbrt().clamp(STEP_SHARE.0, STEP_SHARE.1);
+        let step = self.relative_noise(x, transition).cbrt().clamp(STEP_SHARE.0, STEP_SHARE.1);
         let h = step * transition.half_width / share;
         let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
         let g = frame * self.f.gradients(&centre, frame, GradientScheme::Central2, h)?;
         let norm = g.norm();
-        let sure = norm > super::tolerances::SURE_GRADIENT * noise * (d as f64).sqrt() / h;
+        let noise = self.relative_noise(x, transition) * transition.variation;
+        let sure = norm > SURE_GRADIENT * noise * (d as f64).sqrt() / h;
         Ok(sure.then(|| (g.column(0) / norm, step)))
+    }
+
+    /// Noise of a value on a step, relative to it: what grows with the distance is the rounding of x, which shows by the
+    /// slope of f.
+    fn relative_noise(&self, x: &DVector<f64>, transition: &Transition) -> f64 {
+        let Landscape { spread, noise_near, noise_growth, .. } = self.land;
+        noise_near / transition.variation + noise_growth * x.norm() / spread
     }
 
     /// Which of the units `sighted` are units, and these with accurate directions: by a second gradient, near the
@@ -257,7 +264,8 @@ impl Search<'_> {
             return Ok(Vec::new());
         }
         let all: Vec<Unit> = units.iter().chain(&sighted).cloned().collect();
-        let saturator = Saturator::of_units(&all);
+        let lever = self.distance(self.f.input_dim().max(all.len()));
+        let saturator = Saturator::of_units(&all, lever);
         let seed: u64 = rand::RngExt::random(&mut self.rng);
         let places: Vec<_> = (0..sighted.len())
             .into_par_iter()
@@ -317,7 +325,7 @@ impl Search<'_> {
             return Ok(None);
         }
         let half_width = transition.half_width * seen.dot(direction).abs();
-        let noise = self.land.noise_at(point.norm()) / transition.variation;
+        let noise = self.relative_noise(&point, &transition);
         let error = (step * step * unit.error + noise / step).max(LEAST_SPREAD);
         Ok(Some(Unit { centre: seen.dot(&point), half_width, error, direction: seen }))
     }

@@ -51,13 +51,15 @@ impl Saturator {
         Saturator { normals: a.clone(), rows: a.transpose(), shifts: theta.clone(), levels }
     }
 
-    /// For `units`, at least one, whose arguments are distances from their hyperplanes.
-    pub fn of_units(units: &[Unit]) -> Self {
+    /// For `units`, at least one, whose arguments are distances from their hyperplanes. Their middles are uncertain by
+    /// their angle errors times `lever`, the distance from which they were seen.
+    pub fn of_units(units: &[Unit], lever: f64) -> Self {
         let normals: Vec<DVector<f64>> = units.iter().map(|unit| unit.direction.clone()).collect();
         let normals = DMatrix::from_columns(&normals);
-        let each = |of: fn(&Unit) -> f64| DVector::from_iterator(units.len(), units.iter().map(of));
-        let levels = each(|unit| SATURATED * unit.half_width);
-        Saturator { rows: normals.transpose(), normals, shifts: each(|unit| unit.centre), levels }
+        let levels = units.iter().map(|unit| SATURATED * unit.half_width + lever * unit.error);
+        let levels = DVector::from_iterator(units.len(), levels);
+        let shifts = DVector::from_iterator(units.len(), units.iter().map(|unit| unit.centre));
+        Saturator { rows: normals.transpose(), normals, shifts, levels }
     }
 
     /// `count` random places; `None` where they are out of reach.
