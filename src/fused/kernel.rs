@@ -41,6 +41,9 @@ struct Point<T: Real, S: Simd> {
     outer: Vec<Aligned<State<T, S>>>,
 }
 
+/// States of first-layer units, and the moves from there.
+type Source<'a, T, S> = (&'a [Aligned<State<T, S>>], &'a [T]);
+
 /// Evaluates tiles of `P` nodes, a divisor of [`GROUP`]; the second layer takes at most `U` units at a time, so that P U
 /// sums stay in registers.
 pub struct Kernel<'a, T: Real, S: Simd, G, H, const P: usize, const U: usize> {
@@ -209,7 +212,7 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
 
     /// The changes of the `Q / P` first-layer units from `r` on, from their states and moves.
     #[inline(always)]
-    fn change<const Q: usize>(&mut self, r: usize, sources: [(&[Aligned<State<T, S>>], &[T]); P]) {
+    fn change<const Q: usize>(&mut self, r: usize, sources: [Source<'_, T, S>; P]) {
         let zero = Vector::splat(self.simd, T::zeroed());
         let (mut states, mut moves) = ([[zero; 2]; Q], [zero; Q]);
         for n in 0..P {
