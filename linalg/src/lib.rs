@@ -40,6 +40,30 @@ fn owned(matrix: MatRef<'_, f64>) -> DMatrix<f64> {
     DMatrix::from_fn(matrix.nrows(), matrix.ncols(), |i, j| matrix[(i, j)])
 }
 
+/// A B, on the thread that calls: for those of whom many run at a time.
+pub fn product(a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
+    multiplied(view(a), view(b))
+}
+
+/// A^T B, likewise, without a transposed copy.
+pub fn tr_product(a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
+    multiplied(view(a).transpose(), view(b))
+}
+
+fn multiplied(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> DMatrix<f64> {
+    let (rows, columns) = (a.nrows(), b.ncols());
+    let mut out = DMatrix::zeros(rows, columns);
+    faer::linalg::matmul::matmul(
+        faer::MatMut::from_column_major_slice_mut(out.as_mut_slice(), rows, columns),
+        faer::Accum::Replace,
+        a,
+        b,
+        1.0,
+        Par::Seq,
+    );
+    out
+}
+
 /// A thin singular value decomposition M = U diag(s) V^T, s descending.
 pub struct Svd {
     /// rows x min(rows, columns).

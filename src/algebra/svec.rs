@@ -55,6 +55,60 @@ pub fn svec_outer(u: &[f64], out: &mut [f64]) {
     }
 }
 
+/// smat(svec) u, written into `out`, without the matrix.
+pub fn svec_times(svec: &[f64], u: &[f64], out: &mut [f64]) {
+    // Dispatched: besides matrix products this is what a search for rank-one matrices does, and without an instruction
+    // set that has it every multiply-add is a call.
+    pulp::Arch::new().dispatch(Times { svec, u, out });
+}
+
+/// Numbers of a column taken together: a register of the widest, two or four of others.
+const LANES: usize = 8;
+
+struct Times<'a> {
+    svec: &'a [f64],
+    u: &'a [f64],
+    out: &'a mut [f64],
+}
+
+impl pulp::WithSimd for Times<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Times { svec, u, out } = self;
+        out.fill(0.0);
+        let mut rest = svec;
+        for j in 0..u.len() {
+            // Column j above the diagonal, which is row j too.
+            let (column, after) = rest.split_at(j);
+            let (entries, tail) = column.as_chunks::<LANES>();
+            let (us, u_tail) = u[..j].as_chunks::<LANES>();
+            let (outs, out_tail) = out[..j].as_chunks_mut::<LANES>();
+            let mut sums = [0.0; LANES];
+            for ((entries, us), outs) in entries.iter().zip(us).zip(outs) {
+                for lane in 0..LANES {
+                    outs[lane] = entries[lane].mul_add(u[j], outs[lane]);
+                    sums[lane] = entries[lane].mul_add(us[lane], sums[lane]);
+                }
+            }
+            let mut sum = sums.iter().sum::<f64>();
+            for ((&entry, &ui), out) in tail.iter().zip(u_tail).zip(out_tail) {
+                *out = entry.mul_add(u[j], *out);
+                sum = entry.mul_add(ui, sum);
+            }
+            out[j] = sum;
+            rest = &after[1..];
+        }
+        let mut at = 0;
+        for (j, (out, &uj)) in out.iter_mut().zip(u).enumerate() {
+            at += j;
+            *out = out.mul_add(std::f64::consts::FRAC_1_SQRT_2, svec[at] * uj);
+            at += 1;
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -70,6 +124,19 @@ mod tests {
             prop_assert!((p.dot(&q) - inner).abs() <= 1e-10);
             for (a, b) in svec(&p).iter().zip(&entries) {
                 prop_assert!((a - b).abs() <= 1e-13);
+            }
+        }
+    }
+
+    #[test]
+    fn svec_times_is_the_product_with_the_matrix() {
+        for n in [1, 7, 8, 9, 33] {
+            let entries: Vec<f64> = (0..n * (n + 1) / 2).map(|k| (k as f64).sin()).collect();
+            let u = DMatrix::from_fn(n, 1, |i, _| (3.0 * i as f64).cos());
+            let mut out = vec![f64::NAN; n];
+            svec_times(&entries, u.as_slice(), &mut out);
+            for (a, b) in out.iter().zip((smat(&entries) * &u).iter()) {
+                assert!((a - b).abs() < 1e-13, "{n}");
             }
         }
     }

@@ -124,7 +124,7 @@ impl Measurement {
             format!("  {:.2e} multiply-adds/s", operations / self.work * self.rate)
         });
         format!(
-            "{:<14} {:>10}  {:<28} {}  {:.3e} {}/s{counted}\n",
+            "{:<18} {:>10}  {:<28} {}  {:.3e} {}/s{counted}\n",
             self.what,
             format!("{d}-{m0}-{m1}"),
             self.backend.chars().take(28).collect::<String>(),
@@ -168,7 +168,7 @@ impl Bench {
             if self.backend != Backend::Gpu {
                 found.push(self.stencils_on_cpu(&network)?);
                 found.extend(self.fused_on_cpu(&network));
-                found.push(self.rank_one(&network)?);
+                found.extend(self.rank_one(&network)?);
             }
             for gpu in &gpus {
                 found.extend(self.values_on_gpu(gpu, &network)?);
@@ -321,27 +321,29 @@ impl Bench {
         Ok(found)
     }
 
-    /// Spectral ascents from random starts in the span of the a_i a_i^T.
-    fn rank_one(&self, network: &Network) -> Result<Measurement, Box<dyn Error>> {
+    /// Rank-one search from random starts in the span of the a_i a_i^T and of the entangled A b_l b_l^T A^T.
+    fn rank_one(&self, network: &Network) -> Result<Vec<Measurement>, Box<dyn Error>> {
         let (d, m0, m1) = network.dims();
-        let mut span = DMatrix::zeros(d * (d + 1) / 2, m0);
-        for (a, mut out) in network.a.column_iter().zip(span.column_iter_mut()) {
-            let a: Vec<f64> = a.iter().copied().collect();
-            svec_outer(&a, out.as_mut_slice());
+        let entangled = &network.a * &network.b;
+        let mut span = DMatrix::zeros(d * (d + 1) / 2, m0 + m1);
+        let vectors = network.a.column_iter().chain(entangled.column_iter());
+        for (v, mut out) in vectors.zip(span.column_iter_mut()) {
+            svec_outer(v.normalize().as_slice(), out.as_mut_slice());
         }
         let basis = span.qr().q();
         let starts = draws::gaussian(&mut draws::stream(0, "bench", 1), d, 64);
-        let samples = sample(self.seconds, || {
-            rank_one::search(&basis, &starts, Ascent::Spectral);
-            Ok::<(), std::convert::Infallible>(())
-        })?;
-        Ok(Measurement::new(
-            ("rank-one", "cpu", "f64"),
-            (d, m0, m1),
-            (64.0, "starts"),
-            None,
-            samples,
-        ))
+        let measure = |(what, ascent)| {
+            let samples = sample(self.seconds, || {
+                black_box(rank_one::search(&basis, &starts, ascent));
+                Ok::<(), std::convert::Infallible>(())
+            })?;
+            let (shape, work) = ((d, m0, m1), (64.0, "starts"));
+            Ok(Measurement::new((what, "cpu", "f64"), shape, work, None, samples))
+        };
+        [("rank-one, spectral", Ascent::Spectral), ("rank-one, power", Ascent::Power)]
+            .map(measure)
+            .into_iter()
+            .collect()
     }
 
     fn identification(

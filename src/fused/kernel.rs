@@ -16,11 +16,15 @@ use pulp::Simd;
 use super::Model;
 use super::pattern::{Pattern, diagonal, off_diagonal};
 use super::unit::{Inner, Outer, State};
-use super::vector::{Real, Vector};
+use super::vector::{Aligned, Real, Vector};
 
 /// First-layer units whose changes are kept before the second layer takes them: a tile's changes
 /// stay in the first-level cache.
 const DEPTH: usize = 64;
+
+/// Changes of first-layer units that share a division. More might leave the range of f32: the product of so many
+/// denominators, each down to its epsilon.
+const GROUP: usize = 4;
 
 /// One node: the place in the list of bases that it starts from, and the move from there.
 #[derive(Clone, Copy)]
@@ -33,19 +37,22 @@ struct Node {
 /// The states of all units at one point: a centre, or a centre displaced along one direction.
 #[derive(Clone)]
 struct Point<T: Real, S: Simd> {
-    inner: Vec<State<T, S>>,
-    outer: Vec<State<T, S>>,
+    inner: Vec<Aligned<State<T, S>>>,
+    outer: Vec<Aligned<State<T, S>>>,
 }
 
-/// Evaluates tiles of `P` nodes; the second layer takes at most `U` units at a time, so that P U
+/// States of first-layer units, and the moves from there.
+type Source<'a, T, S> = (&'a [Aligned<State<T, S>>], &'a [T]);
+
+/// Evaluates tiles of `P` nodes, a divisor of [`GROUP`]; the second layer takes at most `U` units at a time, so that P U
 /// sums stay in registers.
 pub struct Kernel<'a, T: Real, S: Simd, G, H, const P: usize, const U: usize> {
     model: &'a Model<T>,
     simd: S,
     /// Changes of the first layer's values, a unit a row.
-    changes: Vec<[Vector<T, S>; P]>,
+    changes: Vec<Aligned<[Vector<T, S>; P]>>,
     /// Moves of the second layer's inputs.
-    moves: Vec<[Vector<T, S>; P]>,
+    moves: Vec<Aligned<[Vector<T, S>; P]>>,
     activations: PhantomData<(G, H)>,
 }
 
@@ -54,7 +61,7 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
 {
     #[inline(always)]
     pub fn new(simd: S, model: &'a Model<T>) -> Self {
-        let zeros = [Vector::splat(simd, T::zeroed()); P];
+        let zeros = Aligned([Vector::splat(simd, T::zeroed()); P]);
         Kernel {
             model,
             simd,
@@ -117,20 +124,21 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
     fn centre(&self, first: usize, count: usize) -> Point<T, S> {
         let Model { z, u, m0, m1, .. } = self.model;
         let zero = Vector::splat(self.simd, T::zeroed());
-        let mut point = Point { inner: vec![[zero; 2]; *m0], outer: vec![[zero; 2]; *m1] };
+        let nowhere = Aligned([zero; 2]);
+        let mut point = Point { inner: vec![nowhere; *m0], outer: vec![nowhere; *m1] };
         let mut inputs = [0.0; 16];
         let inputs = &mut inputs[..Vector::<T, S>::LEN];
         for (r, state) in point.inner.iter_mut().enumerate() {
             for (lane, input) in inputs.iter_mut().enumerate() {
                 *input = z[(r, first + lane.min(count - 1))];
             }
-            *state = G::state(self.simd, inputs);
+            state.0 = G::state(self.simd, inputs);
         }
         for (l, state) in point.outer.iter_mut().enumerate() {
             for (lane, input) in inputs.iter_mut().enumerate() {
                 *input = u[(l, first + lane.min(count - 1))];
             }
-            *state = H::state(self.simd, inputs);
+            state.0 = H::state(self.simd, inputs);
         }
         point
     }
@@ -153,12 +161,12 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
                 let moves = self.model.row(nodes[n].row);
                 for ((base, &centre), &b) in base.inner.iter_mut().zip(&centre[0].inner).zip(moves)
                 {
-                    *base = G::moved(centre, Vector::splat(self.simd, b));
+                    base.0 = G::moved(centre.0, Vector::splat(self.simd, b));
                 }
                 for ((base, &centre), b) in
                     base.outer.iter_mut().zip(&centre[0].outer).zip(&self.moves)
                 {
-                    *base = H::moved(centre, b[n]);
+                    base.0 = H::moved(centre.0, b.0[n]);
                 }
             }
         }
@@ -168,25 +176,23 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
     #[inline(always)]
     fn advance(&mut self, points: &[Point<T, S>], nodes: [Node; P]) {
         let Model { m0, m1, b, .. } = self.model;
-        self.moves.fill([Vector::splat(self.simd, T::zeroed()); P]);
+        self.moves.fill(Aligned([Vector::splat(self.simd, T::zeroed()); P]));
         for first in (0..*m0).step_by(DEPTH) {
             let depth = DEPTH.min(m0 - first);
-            let changes = &mut self.changes[..depth];
             let mut sources = [(&points[0].inner[..0], &b[..0]); P];
             for n in 0..P {
                 let Node { base, row } = nodes[n];
                 let range = first..first + depth;
                 sources[n] = (&points[base].inner[range.clone()], &self.model.row(row)[range]);
             }
-            let zero = Vector::splat(self.simd, T::zeroed());
-            for (r, changes) in changes.iter_mut().enumerate() {
-                let (mut states, mut moves) = ([[zero; 2]; P], [zero; P]);
-                for n in 0..P {
-                    states[n] = sources[n].0[r];
-                    moves[n] = Vector::splat(self.simd, sources[n].1[r]);
-                }
-                *changes = G::changes(states, moves);
+            let groups = depth - depth % (GROUP / P);
+            for r in (0..groups).step_by(GROUP / P) {
+                self.change::<GROUP>(r, sources);
             }
+            for r in groups..depth {
+                self.change::<P>(r, sources);
+            }
+            let changes = &self.changes[..depth];
             let weights = &b[first * m1..(first + depth) * m1];
             // Equal shares of the second layer's units, at most U at a time.
             let share = m1.div_ceil(m1.div_ceil(U));
@@ -204,18 +210,38 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
         }
     }
 
+    /// The changes of the `Q / P` first-layer units from `r` on, from their states and moves.
+    #[inline(always)]
+    fn change<const Q: usize>(&mut self, r: usize, sources: [Source<'_, T, S>; P]) {
+        let zero = Vector::splat(self.simd, T::zeroed());
+        let (mut states, mut moves) = ([[zero; 2]; Q], [zero; Q]);
+        for n in 0..P {
+            let (from, by) = (&sources[n].0[r..r + Q / P], &sources[n].1[r..r + Q / P]);
+            for unit in 0..Q / P {
+                states[unit * P + n] = from[unit].0;
+                moves[unit * P + n] = Vector::splat(self.simd, by[unit]);
+            }
+        }
+        let found = G::changes(states, moves);
+        for (unit, changes) in self.changes[r..r + Q / P].iter_mut().enumerate() {
+            for n in 0..P {
+                changes.0[n] = found[unit * P + n];
+            }
+        }
+    }
+
     /// f at the nodes less f at the points that they start from.
     #[inline(always)]
     fn outputs(&self, points: &[Point<T, S>], nodes: [Node; P]) -> [Vector<T, S>; P] {
         let zero = Vector::splat(self.simd, T::zeroed());
         let mut sums = [zero; P];
-        for (l, (&c, &moves)) in self.model.c.iter().zip(&self.moves).enumerate() {
+        for (l, (&c, moves)) in self.model.c.iter().zip(&self.moves).enumerate() {
             let c = Vector::splat(self.simd, c);
             let mut states = [[zero; 2]; P];
             for n in 0..P {
-                states[n] = points[nodes[n].base].outer[l];
+                states[n] = points[nodes[n].base].outer[l].0;
             }
-            let changes = H::changes(states, moves);
+            let changes = H::changes(states, moves.0);
             for n in 0..P {
                 sums[n] = c.mul_add(changes[n], sums[n]);
             }
@@ -228,11 +254,11 @@ impl<'a, T: Real, S: Simd, G: Inner, H: Outer, const P: usize, const U: usize>
 #[inline(always)]
 fn multiply<T: Real, S: Simd, const P: usize, const L: usize>(
     simd: S,
-    changes: &[[Vector<T, S>; P]],
+    changes: &[Aligned<[Vector<T, S>; P]>],
     weights: &[T],
     m1: usize,
     unit: usize,
-    moves: &mut [[Vector<T, S>; P]],
+    moves: &mut [Aligned<[Vector<T, S>; P]>],
 ) {
     let Some(moves) = moves.first_chunk_mut::<L>() else { return };
     let mut sums = *moves;
@@ -241,7 +267,7 @@ fn multiply<T: Real, S: Simd, const P: usize, const L: usize>(
         for l in 0..L {
             let weight = Vector::splat(simd, weights[l]);
             for n in 0..P {
-                sums[l][n] = weight.mul_add(changes[n], sums[l][n]);
+                sums[l].0[n] = weight.mul_add(changes.0[n], sums[l].0[n]);
             }
         }
     }

@@ -4,8 +4,8 @@
 //! With z = A^T x - theta taken once a centre and A^T v_i once a stack, a node's pre-activation is
 //! z + h (p A^T v_j + q A^T v_i). Each base point x + h p v_j is visited once, and from there a node
 //! is a move along v_i; tanh and sigmoid take that move by the addition theorem (`unit.rs`), so a
-//! node costs m0 rational operations, m0 m1 multiply-adds and m1 exponentials. All are exact
-//! rewritings of the stencil's own queries, and count as such.
+//! node costs m0 rational operations, m0 m1 multiply-adds and m1 exponentials, or short polynomials
+//! where no step is long. All are exact rewritings of the stencil's own queries, and count as such.
 //!
 //! Lanes are centres: all lanes do the same whatever the number of directions, nothing is wasted
 //! on the triangle i < j, and moves and weights are broadcast. A stack of fewer centres than lanes
@@ -17,10 +17,11 @@ mod pattern;
 mod unit;
 mod vector;
 
+use std::f64::consts::FRAC_2_SQRT_PI;
 use std::marker::PhantomData;
 use std::ops::Range;
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 use pulp::Simd;
 use rayon::prelude::*;
 
@@ -28,7 +29,7 @@ use crate::network::{Activation, Network};
 use crate::stencil::HessianScheme;
 use kernel::Kernel;
 use pattern::Pattern;
-use unit::{Erf, Inner, Outer, Tanh};
+use unit::{Erf, GENTLE, GentleTanh, Inner, Outer, Tanh};
 use vector::{Real, Vector};
 
 /// The network and the stencil as all tasks share them.
@@ -40,6 +41,8 @@ struct Model<T> {
     h: f64,
     g: Activation,
     output: Activation,
+    /// No input of the second layer moves by more than [`GENTLE`].
+    gentle: bool,
     /// First-layer inputs at the centres, m0 x n.
     z: DMatrix<f64>,
     /// Second-layer inputs at the centres, m1 x n.
@@ -75,6 +78,7 @@ impl<T: Real> Model<T> {
         for m in Pattern::of(scheme).multiples {
             moves.extend(steps.iter().map(|step| h * m * step));
         }
+        let gentle = largest_move(&network, &moves) <= GENTLE;
         arch.dispatch(Elementwise::<T>(&mut moves, network.g, true, PhantomData));
         let moves = moves.into_iter().map(T::from_f64).collect();
         Model {
@@ -85,6 +89,7 @@ impl<T: Real> Model<T> {
             h,
             g: network.g,
             output: network.h,
+            gentle,
             z,
             u,
             moves,
@@ -96,6 +101,17 @@ impl<T: Real> Model<T> {
     fn row(&self, row: usize) -> &[T] {
         &self.moves[row * self.m0..][..self.m0]
     }
+}
+
+/// The most that an input of the second layer can move when those of the first move by one of the rows `moves` (m0 numbers
+/// each): no activation is steeper than tanh, but for erf, by this factor at most.
+fn largest_move(network: &Network, moves: &[f64]) -> f64 {
+    let sizes = network.b.abs();
+    let moves = moves.chunks_exact(network.b.nrows()).map(|row| {
+        let row = DVector::from_iterator(row.len(), row.iter().map(|b| b.abs()));
+        sizes.tr_mul(&row).max()
+    });
+    moves.fold(0.0, f64::max) * FRAC_2_SQRT_PI
 }
 
 /// The first activation's values, or what is tabulated of moves, in place: dispatched, because
@@ -234,6 +250,7 @@ impl<T: Real> pulp::WithSimd for Task<'_, '_, T> {
             (Activation::Erf, Activation::Erf) => self.activated::<S, Erf, Erf>(simd),
             (Activation::Erf, _) => self.activated::<S, Erf, Tanh>(simd),
             (_, Activation::Erf) => self.activated::<S, Tanh, Erf>(simd),
+            _ if self.model.gentle => self.activated::<S, Tanh, GentleTanh>(simd),
             _ => self.activated::<S, Tanh, Tanh>(simd),
         }
     }

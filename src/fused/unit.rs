@@ -144,6 +144,36 @@ fn expm1_of_twice<T: Real, S: Simd>(b: Vector<T, S>) -> Vector<T, S> {
     (b + b).clamp(2.0 * T::SATURATION).expm1()
 }
 
+/// tanh in the second layer where every move is at most [`GENTLE`]: tanh of the move is a short polynomial, and the rest is
+/// as in the first.
+pub struct GentleTanh;
+
+/// The largest move for which the polynomials of [`Vector::gentle_tanh`] are exact to rounding.
+pub const GENTLE: f64 = 0.25;
+
+impl Outer for GentleTanh {
+    #[inline(always)]
+    fn state<T: Real, S: Simd>(simd: S, u: &[f64]) -> State<T, S> {
+        <Tanh as Inner>::state(simd, u)
+    }
+
+    #[inline(always)]
+    fn changes<T: Real, S: Simd, const P: usize>(
+        states: [State<T, S>; P],
+        mut moves: [Vector<T, S>; P],
+    ) -> [Vector<T, S>; P] {
+        for n in 0..P {
+            moves[n] = moves[n].gentle_tanh();
+        }
+        <Tanh as Inner>::changes(states, moves)
+    }
+
+    #[inline(always)]
+    fn moved<T: Real, S: Simd>(state: State<T, S>, b: Vector<T, S>) -> State<T, S> {
+        <Tanh as Inner>::moved(state, b.gentle_tanh())
+    }
+}
+
 /// erf has no addition theorem: evaluated at both ends.
 pub struct Erf;
 

@@ -9,15 +9,20 @@ mod spectral;
 mod tolerances;
 mod whitening;
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DVector, DVectorView};
+use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use conditions::Conditions;
 pub use spectral::{Climb, Limit, StepSize, ascend, random_starts};
 pub use whitening::Whitening;
 
+use crate::algebra::linalg::tr_product;
 use crate::algebra::svec::svec_outer;
-use tolerances::{ASCENT_ARRIVED, ASCENT_STEPS, GAMMA, LIMIT_ARRIVED, LIMIT_STEPS, SAME_DIRECTION};
+use tolerances::{
+    ASCENT_ARRIVED, ASCENT_STEPS, BATCH, GAMMA, LIMIT_ARRIVED, LIMIT_STEPS, POWER_ARRIVED,
+    POWER_NEAR, SAME_DIRECTION,
+};
 
 /// Which ascent is used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,46 +77,30 @@ pub struct Candidate {
 /// Climbs from the columns of `starts` (n x k, any length) in the subspace with the orthonormal
 /// basis `basis` (n(n+1)/2 x r) and merges the ends; best scores first.
 pub fn search(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> Vec<Candidate> {
-    if basis.ncols() == 0 || starts.ncols() == 0 {
+    if basis.ncols() == 0 {
         return Vec::new();
     }
-    let mut ends = starts.clone();
-    for mut column in ends.column_iter_mut() {
-        let norm = column.norm();
-        if norm > 0.0 {
-            column /= norm;
-        }
-    }
-    if let Some(climb) = ascent.climb() {
-        let limits = ascend(basis, &projections(basis, &ends), climb);
-        for (mut end, limit) in ends.column_iter_mut().zip(limits) {
-            end.copy_from(&limit.direction);
-        }
-    }
-    // The power method also ends a spectral ascent: its fixed points are the same rank-one elements,
-    // and its last steps are cheap and quadratic.
-    let scores = power::climb(basis, &mut ends);
-    merge(&ends, &scores)
+    let unit = |start: DVectorView<'_, f64>| start.try_normalize(0.0).unwrap_or(start.into());
+    fixed_points(basis, starts.column_iter().map(unit).collect(), ascent.climb())
 }
 
 /// Where the ascent ends from the matrices with the coordinates `starts` (r x k, none of them zero) in the subspace
 /// with the orthonormal basis `basis` (n(n+1)/2 x r): one limit for each direction, largest spectral norm first. The
 /// power method starts from the top eigenvectors.
 pub fn limits(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> Vec<Limit> {
-    let climb = ascent.climb().map(|climb| Climb {
-        most_steps: LIMIT_STEPS,
-        arrived: LIMIT_ARRIVED,
-        ..climb
-    });
-    let mut ends = match climb {
-        Some(climb) => ascend(basis, starts, climb),
+    let mut ends = match ascent.climb() {
+        Some(climb) => {
+            let climb = Climb { most_steps: LIMIT_STEPS, arrived: LIMIT_ARRIVED, ..climb };
+            ascend(basis, starts, climb)
+        }
         None => {
             let nowhere = Climb { step: StepSize::Doubling, most_steps: 0, arrived: 0.0 };
-            let tops = ascend(basis, starts, nowhere);
-            let tops: Vec<_> = tops.into_iter().map(|limit| limit.direction).collect();
-            let mut ends = DMatrix::from_columns(&tops);
-            power::climb(basis, &mut ends);
-            ascend(basis, &projections(basis, &ends), nowhere)
+            let tops = ascend(basis, starts, nowhere).into_iter().map(|top| top.direction);
+            let ends: Vec<_> = fixed_points(basis, tops.collect(), None)
+                .into_iter()
+                .map(|end| end.direction)
+                .collect();
+            ascend(basis, &projections(basis, &DMatrix::from_columns(&ends)), nowhere)
         }
     };
     // The sort is stable, so that of equal ends the first stays first.
@@ -123,6 +112,43 @@ pub fn limits(basis: &DMatrix<f64>, starts: &DMatrix<f64>, ascent: Ascent) -> Ve
         }
     }
     distinct
+}
+
+/// Where the power method ends from unit vectors, or from where the `climb` ends from them. Its fixed points are those of
+/// the climb, and its steps are cheaper. Most starts share their end with others: they are moved until they can be
+/// told apart, and one for each end goes all the way.
+fn fixed_points(
+    basis: &DMatrix<f64>,
+    starts: Vec<DVector<f64>>,
+    climb: Option<Climb>,
+) -> Vec<Candidate> {
+    let starts = starts.into_iter().map(|direction| Candidate { direction, score: 0.0, hits: 1 });
+    let near = moved(starts.collect(), |ends| {
+        if let Some(climb) = climb {
+            spectral::climb(basis, ends, climb);
+        }
+        power::climb(basis, ends, POWER_NEAR)
+    });
+    moved(near, |ends| power::climb(basis, ends, POWER_ARRIVED))
+}
+
+/// The candidates with their directions, columns of a matrix, moved in batches by `climb`, which returns the scores; equal
+/// ones merged.
+fn moved(
+    mut candidates: Vec<Candidate>,
+    climb: impl Fn(&mut DMatrix<f64>) -> Vec<f64> + Sync,
+) -> Vec<Candidate> {
+    candidates.par_chunks_mut(BATCH).for_each(|batch| {
+        let directions: Vec<_> = batch.iter().map(|c| c.direction.column(0)).collect();
+        let mut ends = DMatrix::from_columns(&directions);
+        let scores = climb(&mut ends);
+        for ((candidate, end), score) in batch.iter_mut().zip(ends.column_iter()).zip(scores) {
+            candidate.direction.copy_from(&end);
+            candidate.score = score;
+        }
+    });
+    candidates.retain(|candidate| candidate.score.is_finite());
+    merged(candidates)
 }
 
 /// |P_W(u u^T)|_F^2 for one unit vector.
@@ -138,12 +164,7 @@ pub fn projections(basis: &DMatrix<f64>, directions: &DMatrix<f64>) -> DMatrix<f
     for (u, mut outer) in directions.column_iter().zip(outer.column_iter_mut()) {
         svec_outer(u.as_slice(), outer.as_mut_slice());
     }
-    basis.transpose() * outer
-}
-
-fn merge(ends: &DMatrix<f64>, scores: &[f64]) -> Vec<Candidate> {
-    let ends = ends.column_iter().zip(scores).filter(|(_, score)| score.is_finite());
-    merged(ends.map(|(end, &score)| Candidate { direction: end.into(), score, hits: 1 }).collect())
+    tr_product(basis, &outer)
 }
 
 /// Equal directions made one candidate, best scores first.
@@ -208,6 +229,19 @@ pub(super) mod tests {
                 assert_eq!(good, m, "{ascent:?} {n} {m}");
             }
         }
+    }
+
+    #[test]
+    fn every_start_is_a_hit_whatever_the_number_of_threads() {
+        let (_, basis) = planted(6, 5, 9);
+        let starts = draws::gaussian(&mut draws::stream(9, "starts", 0), 6, 2 * BATCH + 1);
+        let seen = [1, 3].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let found = pool.install(|| search(&basis, &starts, Ascent::Spectral));
+            assert_eq!(found.iter().map(|c| c.hits).sum::<usize>(), starts.ncols());
+            found.into_iter().map(|c| (c.direction, c.score, c.hits)).collect::<Vec<_>>()
+        });
+        assert_eq!(seen[0], seen[1]);
     }
 
     #[test]

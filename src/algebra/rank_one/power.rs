@@ -1,28 +1,25 @@
-//! Subspace power method: u <- P_W(u u^T) u, normalised, for all starts together.
+//! Subspace power method: u <- P_W(u u^T) u, normalised, for many starts together.
 
 use nalgebra::DMatrix;
 
-use super::tolerances::{POWER_ARRIVED, POWER_STEPS};
-use crate::algebra::svec::svec_outer;
+use super::projections;
+use super::tolerances::POWER_STEPS;
+use crate::algebra::linalg::product;
+use crate::algebra::svec::svec_times;
 
-/// Moves every column of `ends` (unit vectors, n x k) to a fixed point; returns the scores
-/// |P_W(u u^T)|_F^2. One step costs two matrix products D x r x k.
-pub fn climb(basis: &DMatrix<f64>, ends: &mut DMatrix<f64>) -> Vec<f64> {
-    let basis_transposed = basis.transpose();
+/// Moves every column of `ends` (unit vectors, n x k) until no entry of it moves by more than `arrived` in a step; returns
+/// the scores |P_W(u u^T)|_F^2. One step costs two matrix products D x r x k.
+pub fn climb(basis: &DMatrix<f64>, ends: &mut DMatrix<f64>, arrived: f64) -> Vec<f64> {
     let mut scores = vec![0.0; ends.ncols()];
     let mut moving: Vec<usize> = (0..ends.ncols()).collect();
     for _ in 0..POWER_STEPS {
-        let mut outer = DMatrix::zeros(basis.nrows(), moving.len());
-        for (&k, mut outer) in moving.iter().zip(outer.column_iter_mut()) {
-            svec_outer(ends.column(k).as_slice(), outer.as_mut_slice());
-        }
-        let coordinates = &basis_transposed * outer;
-        let projected = basis * &coordinates;
+        let coordinates = projections(basis, &ends.select_columns(&moving));
+        let projected = product(basis, &coordinates);
         let mut still = Vec::new();
         for (column, &k) in moving.iter().enumerate() {
             scores[k] = coordinates.column(column).norm_squared();
             if step(projected.column(column).as_slice(), ends.column_mut(k).as_mut_slice())
-                > POWER_ARRIVED
+                > arrived
             {
                 still.push(k);
             }
@@ -38,16 +35,7 @@ pub fn climb(basis: &DMatrix<f64>, ends: &mut DMatrix<f64>) -> Vec<f64> {
 /// u <- smat(p) u / |.|, with the sign kept; returns how far u moved.
 fn step(svec: &[f64], u: &mut [f64]) -> f64 {
     let mut image = vec![0.0; u.len()];
-    let mut at = 0;
-    for j in 0..u.len() {
-        for i in 0..j {
-            let entry = svec[at + i] * std::f64::consts::FRAC_1_SQRT_2;
-            image[i] += entry * u[j];
-            image[j] += entry * u[i];
-        }
-        image[j] += svec[at + j] * u[j];
-        at += j + 1;
-    }
+    svec_times(svec, u, &mut image);
     let norm = image.iter().map(|v| v * v).sum::<f64>().sqrt();
     if norm == 0.0 || !norm.is_finite() {
         return 0.0;

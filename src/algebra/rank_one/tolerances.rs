@@ -19,23 +19,38 @@ pub(crate) const WHITENING_LEAST: f64 = 1e-14;
 /// was not.
 pub(crate) const WHITENING_FIRST_SHIFT: f64 = 2.0;
 /// Largest movement of an entry of a direction in a step of the power method at which it has arrived. Convergence is
-/// quadratic near a rank-one element: the next step would move it by rounding.
+/// linear, three times as near with every step or better for units far from parallel: what is left is as small.
 pub(crate) const POWER_ARRIVED: f64 = 1e-12;
+/// What a further vector of a Krylov space, less its part in that space, must measure for a matrix of norm 1: below, it is
+/// rounding, and the space is invariant.
+pub(crate) const KRYLOV_CLOSED: f64 = 1e-12;
 
 // ---- Search effort.
+
+/// Starts that climb together, on one thread: matrix products of so many columns are as fast as they get, and what they
+/// need beside the basis, n^2 / 2 numbers a start, stays small against it. Fixed, so that rounding is.
+pub(crate) const BATCH: usize = 32;
+/// Dimension of the Krylov space in which a step of an ascent looks for the top eigenvector, from the one before. With 2
+/// an ascent takes a quarter more steps than with exact eigenvectors, with 4 hardly more, and ends at the same elements.
+pub(crate) const KRYLOV_DIMENSION: usize = 4;
 
 /// Length gamma of the gradient step where none is given. Near a rank-one element the error shrinks by 1 / (1 + gamma) a
 /// step, so that larger ones converge faster; the published analysis allows any.
 pub(crate) const GAMMA: f64 = 2.0;
 /// Steps of an ascent that the power method ends, at most.
 pub(crate) const ASCENT_STEPS: usize = 40;
-/// Growth of the largest |eigenvalue| that ends an ascent which the power method goes on with.
-pub(crate) const ASCENT_ARRIVED: f64 = 1e-7;
+/// Growth of the largest |eigenvalue| that ends an ascent which the power method goes on with: it takes one or two steps
+/// then to [`POWER_NEAR`]. Smaller values mean more of the dearer steps.
+pub(crate) const ASCENT_ARRIVED: f64 = 1e-3;
+/// Largest movement of an entry of a direction in a step of the power method at which starts are told apart: a fortieth of
+/// the angle of [`SAME_DIRECTION`]. Larger values leave fewer steps to every start and more of them to the one that goes
+/// all the way.
+pub(crate) const POWER_NEAR: f64 = 1e-3;
 /// Steps of an ascent to its limit, at most: three times as near with every step for gamma = 2.
 pub(crate) const LIMIT_STEPS: usize = 200;
 /// Growth of the largest |eigenvalue| that ends an ascent to its limit: near the rounding of that eigenvalue.
 pub(crate) const LIMIT_ARRIVED: f64 = 1e-13;
-/// Steps of the power method, at most. More than enough: convergence is quadratic near a rank-one element.
+/// Steps of the power method, at most. Units far from parallel take 20 to 40 of them.
 pub(crate) const POWER_STEPS: usize = 200;
 /// Newton steps to a whitening for one shift, at most.
 pub(crate) const WHITENING_STEPS: usize = 60;
