@@ -76,8 +76,39 @@ impl Placer {
     ) -> Option<Placement> {
         match &self.all_dual {
             Some(dual) => Some(self.by_dual(dual, held, targets, signs, rng)),
-            None => self.by_search(held, targets, rng),
+            None => self.by_search(held, targets, None, rng),
         }
+    }
+
+    /// The same, on random sides, for a line through the point: within `reach` lengths of the direction `along` no
+    /// other unit leaves its saturation.
+    pub fn saturate_along(
+        &self,
+        held: &[usize],
+        targets: &[f64],
+        line: (&DVector<f64>, f64),
+        rng: &mut impl Rng,
+    ) -> Option<Placement> {
+        match &self.all_dual {
+            // No other unit moves.
+            Some(dual) => Some(self.by_dual(dual, held, targets, None, rng)),
+            None => self.by_search(held, targets, Some(line), rng),
+        }
+    }
+
+    /// Does no unit but those `held` leave its saturation within `reach` lengths of the direction `along` from a
+    /// `point`?
+    pub fn is_saturated_along(
+        &self,
+        held: &[usize],
+        point: &DVector<f64>,
+        (along, reach): (&DVector<f64>, f64),
+    ) -> bool {
+        let (levels, speeds) = (self.directions.tr_mul(point), self.directions.tr_mul(along));
+        (0..self.centres.len()).filter(|j| !held.contains(j)).all(|j| {
+            let left = (levels[j] - self.centres[j]).abs() - reach * speeds[j].abs();
+            left >= SATURATED * self.half_widths[j]
+        })
     }
 
     fn by_dual(
@@ -112,7 +143,13 @@ impl Placer {
 
     /// More units than dimensions: go far in a direction orthogonal to the held units, the best of
     /// many random ones.
-    fn by_search(&self, held: &[usize], targets: &[f64], rng: &mut impl Rng) -> Option<Placement> {
+    fn by_search(
+        &self,
+        held: &[usize],
+        targets: &[f64],
+        line: Option<(&DVector<f64>, f64)>,
+        rng: &mut impl Rng,
+    ) -> Option<Placement> {
         let d = self.directions.nrows();
         if held.len() >= d {
             return None;
@@ -125,6 +162,9 @@ impl Placer {
         };
         let basis = fixed.qr().q();
         let at_base = self.directions.tr_mul(&base);
+        // What the line takes of the margin.
+        let moved = line.map(|(along, reach)| self.directions.tr_mul(along).abs() * reach);
+        let moved = moved.unwrap_or_else(|| DVector::zeros(self.centres.len()));
         let mut best: Option<(f64, DVector<f64>)> = None;
         for _ in 0..PLACE_DRAWS[rng.random_range(0..PLACE_DRAWS.len())] {
             let w = orthogonal(draws::unit_vector(rng, d), &basis);
@@ -132,7 +172,7 @@ impl Placer {
             let radius = (0..self.centres.len())
                 .filter(|j| !held.contains(j))
                 .map(|j| {
-                    let needed = SATURATION_MARGIN * SATURATED * self.half_widths[j];
+                    let needed = SATURATION_MARGIN * SATURATED * self.half_widths[j] + moved[j];
                     let behind = (self.centres[j] - at_base[j]) * speeds[j].signum();
                     (needed + behind).max(0.0) / speeds[j].abs()
                 })
@@ -227,6 +267,27 @@ mod tests {
                     if given && placer.any_signs() {
                         prop_assert_eq!(place.signs[j], signs[j]);
                     }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn lines_leave_other_units_saturated() {
+        for (d, m0) in [(8, 6), (8, 30)] {
+            let (mut units, land) = setting(d, m0);
+            // A wide one beside a narrow one.
+            units[0].half_width = 30.0;
+            units[1].direction = (&units[0].direction * 3.0 + &units[1].direction).normalize();
+            let placer = Placer::new(&units, &land);
+            let along = placer.moves(&[0, 2]).unwrap().column(0).into_owned();
+            let mut rng = draws::stream(5, "line", 0);
+            for _ in 0..8 {
+                let line = (&along, 3.0);
+                let place = placer.saturate_along(&[0, 2], &[0.0, 0.1], line, &mut rng).unwrap();
+                assert!(placer.is_saturated_along(&[0, 2], &place.point, line));
+                if m0 > d {
+                    assert!(!placer.is_saturated_along(&[0, 2], &place.point, (&along, 3000.0)));
                 }
             }
         }

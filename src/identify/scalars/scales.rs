@@ -8,7 +8,7 @@ use super::bundle::{self, Part};
 use super::descend::{cost, descend};
 use super::reading::{Line, Reading, Row, positions};
 use super::tolerances::{
-    BUNDLE_EXPLAINS, BUNDLE_GOAL, BUNDLE_SUSPECTED, GUESSES_FOLLOWED, LEAST_UNIT_SLOPE,
+    BUNDLE_EXPLAINS, BUNDLE_GOAL, BUNDLE_SUSPECTED, GUESSES_FOLLOWED, LEAST_UNIT_SLOPE, LINE_REACH,
     LINES_PER_UNIT, MIDDLE_GUESSES, MIDDLE_STEP, SLOPE_GUESSES,
 };
 use crate::algebra::linalg::median;
@@ -42,7 +42,15 @@ pub fn read(
         let direction = moves.column(index).into_owned();
         let mut lines = Vec::new();
         let level = |k: usize| peel.places[k].signs[unit];
-        let alike: Vec<usize> = (0..peel.places.len()).filter(|&k| level(k) == level(0)).collect();
+        let mut alike: Vec<usize> =
+            (0..peel.places.len()).filter(|&k| level(k) == level(0)).collect();
+        if !placer.any_signs() {
+            // Other units move too: places where they stay saturated, if there are any.
+            let (all, line) = (alike.clone(), (&direction, LINE_REACH));
+            let places = &peel.places;
+            alike.retain(|&k| placer.is_saturated_along(&peel.held, &places[k].point, line));
+            alike = if alike.is_empty() { all } else { alike };
+        }
         for k in spread_out(alike.len(), LINES_PER_UNIT).into_iter().map(|n| alike[n]) {
             let values = values_along(cx.f, &peel.places[k].point, &direction, &ts)?;
             lines.push(Line { inputs: second.u.column(k).into_owned(), values });
@@ -59,7 +67,10 @@ pub fn read(
         let direction = moves.column(held.len() - 1).into_owned();
         let mut lines = Vec::new();
         for _ in 0..LINES_PER_UNIT {
-            let Some(place) = placer.saturate(&held, &targets, None, &mut rng) else { continue };
+            let line = (&direction, LINE_REACH);
+            let Some(place) = placer.saturate_along(&held, &targets, line, &mut rng) else {
+                continue;
+            };
             // The inputs of the second layer without the unit.
             let mut inputs = second.offset.clone();
             for (other, &j) in second.free.iter().enumerate() {

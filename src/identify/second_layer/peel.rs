@@ -135,7 +135,7 @@ fn peel_split(
     ascent: Ascent,
     rng: &mut ChaCha8Rng,
 ) -> Result<Option<(Peel, PeelSplit)>, Halt> {
-    let Some(split) = Split::draw(units, placer, size, effort.patterns, rng) else {
+    let Some(split) = Split::draw(units, placer, size, effort, rng) else {
         return Ok(None);
     };
     let seen = width(f, &split, split.strays(units), effort)?;

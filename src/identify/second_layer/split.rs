@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::tolerances::{
     PEEL_CHOICES, PEEL_FEW_FREE, PEEL_LEAST_PATTERNS, PEEL_LEVEL_SPAN, PEEL_LEVELS_OF_TWO,
-    PEEL_LISTED, PEEL_PATTERNS_HELD, PEEL_REDRAWS, PEEL_SPARE_LEVELS, PEEL_UNCHOSEN,
+    PEEL_LISTED, PEEL_PATTERNS_HELD, PEEL_REDRAWS, PEEL_SPARE_LEVELS, PeelEffort,
 };
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::unit::Unit;
@@ -30,18 +30,18 @@ pub struct Split {
 }
 
 impl Split {
-    /// Holds `size` units, with so many patterns for `each` unit of T, and more; `None` if the points cannot be placed.
+    /// Holds `size` units, with as many patterns of T as the `effort` allows; `None` if the points cannot be placed.
     pub fn draw(
         units: &[Unit],
         placer: &Placer,
         size: usize,
-        each: (f64, usize),
+        effort: &PeelEffort,
         rng: &mut ChaCha8Rng,
     ) -> Option<Self> {
         let held = choose(units, size, rng);
         let free: Vec<usize> = (0..units.len()).filter(|j| !held.contains(j)).collect();
         let targets: Vec<f64> = held.iter().map(|&i| units[i].centre).collect();
-        let places = places(units, placer, (&held, &targets), &free, each, rng);
+        let places = places(units, placer, (&held, &targets), &free, effort, rng);
         let moves = placer.moves(&held).filter(|_| places.len() > free.len() + 1)?;
         let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
         let points = DMatrix::from_columns(&points);
@@ -137,18 +137,19 @@ fn places(
     placer: &Placer,
     (held, targets): (&[usize], &[f64]),
     free: &[usize],
-    each: (f64, usize),
+    effort: &PeelEffort,
     rng: &mut ChaCha8Rng,
 ) -> Vec<Placement> {
     let (m0, size) = (units.len(), held.len());
     let levels = if placer.any_signs() { levels(free.len(), size) } else { vec![-1.0, 1.0] };
     let mut places: Vec<Placement> = Vec::new();
-    let wanted = (each.0 * free.len() as f64) as usize + each.1;
+    let of = |each: (f64, usize)| (each.0 * free.len() as f64) as usize + each.1;
+    let wanted = of(effort.patterns);
     let wanted = wanted.max(PEEL_PATTERNS_HELD * size).max(PEEL_LEAST_PATTERNS);
     let mut wanted = patterns(free, m0, wanted, &levels, rng);
     if !placer.any_signs() {
         // Sides cannot be chosen: many are needed until every unit of T has changed its own.
-        wanted.resize(PEEL_UNCHOSEN.0 * free.len() + PEEL_UNCHOSEN.1, vec![1.0; m0]);
+        wanted.resize(of(effort.unchosen), vec![1.0; m0]);
     }
     for sides in wanted {
         let between: Vec<usize> = free.iter().copied().filter(|&j| part_way(sides[j])).collect();

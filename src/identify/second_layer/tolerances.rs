@@ -13,6 +13,8 @@ pub(crate) struct PeelEffort {
     pub step_points: usize,
     /// Patterns for each unit T, and more: of its row one is an unknown, and so is the offset.
     pub patterns: (f64, usize),
+    /// The same where sides cannot be chosen: until every unit has changed its own often enough.
+    pub unchosen: (f64, usize),
     /// Patterns for the rank, more than units held; `None`: all.
     pub rank: Option<usize>,
     kappa: (usize, usize),
@@ -43,6 +45,10 @@ pub(crate) const OUTPUTS_SINGULAR: f64 = 1e-12;
 pub(crate) const WHOLE_SINGULAR: f64 = 1e-14;
 /// Readings of an input count as no larger than this: tanh is 1 to rounding from 19 on, and infinity has no square.
 pub(crate) const MOST_READING: f64 = 1e9;
+/// Noise, relative to the spread, up to which a thrifty peel is tried. Second differences with the best step of order 4
+/// keep the power 2/3 of it, 1e-8, which the dual directions of some ten units magnify a hundredfold: enough for a fit
+/// to begin with.
+pub(crate) const PEEL_ACCURATE: f64 = 1e-12;
 /// Normal equations are solved once more with what is left. A second solution no larger than this share of the first is
 /// rounding of the first; what remains is that share of that share, 1e-12.
 pub(crate) const ROWS_REFINED: f64 = 1e-6;
@@ -82,6 +88,7 @@ pub(crate) const PEEL_THRIFTY: PeelEffort = PeelEffort {
     spare_held: 2,
     step_points: 8,
     patterns: (1.5, 10),
+    unchosen: (3.0, 20),
     rank: Some(10),
     kappa: (0, 6),
     factors: (0, 8),
@@ -92,6 +99,7 @@ pub(crate) const PEEL_THOROUGH: PeelEffort = PeelEffort {
     spare_held: 1,
     step_points: 24,
     patterns: (2.0, 10),
+    unchosen: (6.0, 20),
     rank: None,
     kappa: (3, 10),
     factors: (3, 10),
@@ -102,8 +110,6 @@ pub(crate) const PEEL_PATTERNS_HELD: usize = 3;
 pub(crate) const PEEL_LEAST_PATTERNS: usize = 32;
 /// With up to so many units T their patterns are drawn from the list of all, and none is drawn twice.
 pub(crate) const PEEL_LISTED: usize = 6;
-/// Points for each unit T, and more, where sides cannot be chosen: until every unit has changed its own.
-pub(crate) const PEEL_UNCHOSEN: (usize, usize) = (6, 20);
 /// Points at which the steps of differences are chosen where every unit is active, at most.
 pub(crate) const WHOLE_STEP_POINTS: usize = 24;
 /// The largest step tried, in half widths: a unit leaves the middle of its transition with a larger one.
@@ -137,11 +143,6 @@ pub(crate) const WHOLE_PATTERNS: (usize, usize) = (8, 64);
 pub(crate) const WHOLE_LISTED: usize = 4;
 
 // Tuned.
-
-/// Noise, relative to the spread, up to which a thrifty peel is tried. Second differences with the best step of order 4
-/// keep the power 2/3 of it, 1e-8, which the dual directions of some ten units magnify a hundredfold: enough for a fit
-/// to begin with.
-pub(crate) const PEEL_ACCURATE: f64 = 1e-12;
 
 /// m1 shows where the singular values of the gradients fall to this many times their error.
 pub(crate) const PEEL_NEAR: f64 = 100.0;

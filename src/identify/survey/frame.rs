@@ -61,17 +61,23 @@ pub fn frame(cx: &mut Context<'_>, most: usize) -> Result<Frame, Halt> {
     Ok(Frame { points: stretch * basis, weights, land: within, outside: land })
 }
 
-/// By how much each input is to be stretched for all to have the same root mean square derivative over some
-/// `gradients`, whose entries have errors of order `noise`: powers of 2, so that nothing is rounded, and 1 for inputs
-/// that show none.
+/// By how much each input is to be stretched for all to have the same root mean square share of some `gradients`,
+/// whose entries have errors of order `noise`: powers of 2, so that nothing is rounded, and 1 for inputs that show none.
 fn stretches(gradients: &DMatrix<f64>, noise: f64) -> DVector<f64> {
-    let (d, count) = gradients.shape();
-    let influence = DVector::from_iterator(
-        d,
-        gradients.row_iter().map(|row| row.norm() / (count as f64).sqrt()),
-    );
-    let (shown, most) = (LEAST_INFLUENCE * noise, influence.max());
-    influence.map(|influence| {
+    let d = gradients.nrows();
+    // Unit gradients: a few steep ones show too few of the directions in which f varies.
+    let sure = LEAST_INFLUENCE * noise * (d as f64).sqrt();
+    let (mut squares, mut of_noise) = (DVector::<f64>::zeros(d), 0.0);
+    for gradient in gradients.column_iter() {
+        let norm = gradient.norm();
+        if norm > sure {
+            squares += gradient.map(|entry| (entry / norm).powi(2));
+            of_noise += (noise / norm).powi(2);
+        }
+    }
+    let (most, shown) = (squares.max().sqrt(), LEAST_INFLUENCE * of_noise.sqrt());
+    squares.map(|square| {
+        let influence = square.sqrt();
         let stretch = if influence > shown { (most / influence).min(MOST_STRETCH) } else { 1.0 };
         stretch.log2().round().exp2()
     })

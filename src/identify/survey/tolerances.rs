@@ -28,6 +28,9 @@ pub(crate) const NOISE_FAR: f64 = 64.0;
 pub(crate) const BALL_ROUNDING: f64 = 1e-12;
 /// Singular values of unit gradients under this share of the largest are rounding: 4.5 eps.
 pub(crate) const RANGE_ROUNDING: f64 = 1e-15;
+/// Noise, relative to the spread, up to which gradients for the range are differences of order 2: with the best step
+/// they keep the power 2/3 of it, [`RANGE_TRUNCATION`].
+pub(crate) const RANGE_ACCURATE: f64 = 1e-12;
 /// Divisors that may be 0 are no smaller, so that 0 / 0 is 0: far under any value that counts, and normal.
 pub(crate) const NONZERO: f64 = 1e-300;
 
@@ -138,10 +141,6 @@ pub(crate) const CLEAR_GRADIENT: f64 = 1e3;
 pub(crate) const STEP_HALVINGS: usize = 12;
 
 // Tuned.
-
-/// Noise, relative to the spread, up to which gradients for the range are differences of order 2: with the best step
-/// they keep the power 2/3 of it, [`RANGE_TRUNCATION`].
-pub(crate) const RANGE_ACCURATE: f64 = 1e-12;
 
 /// The lines agree on where the edge of a box is to this share of it: rounding is 1e-12, and the ends of a
 /// saturated network's changes differ by 1e-2 or more.
