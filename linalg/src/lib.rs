@@ -269,24 +269,6 @@ pub fn rms(v: &DVector<f64>) -> f64 {
     v.norm() / (v.len() as f64).sqrt()
 }
 
-/// A B. The same as nalgebra's product, by the widest instructions that the processor has, on one thread.
-pub fn product(a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
-    let mut out = DMatrix::zeros(a.nrows(), b.ncols());
-    let (rows, columns) = out.shape();
-    if out.is_empty() {
-        return out;
-    }
-    faer::linalg::matmul::matmul(
-        faer::MatMut::from_column_major_slice_mut(out.as_mut_slice(), rows, columns),
-        faer::Accum::Replace,
-        view(a),
-        view(b),
-        1.0,
-        Par::Seq,
-    );
-    out
-}
-
 /// M M^T (both triangles) of a wide matrix, in parallel over blocks of columns of the result.
 pub fn gram(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     let n = matrix.nrows();

@@ -1,13 +1,14 @@
 //! The fit: the second layer, then the first unit by unit, a few of them in memory at a time.
 
 use nalgebra::{DMatrix, DVector};
+use rand::Rng;
 use rayon::prelude::*;
 
 use super::tolerances::{
-    NEAR_CHOICE, ROW_CHOICE, ROW_SPAN, SECOND_ROWS, SECOND_SPARE_ROWS, UNIT_NEAR_ROWS, UNIT_ROWS,
-    UNIT_SPARE_ROWS, UNITS_AT_ONCE,
+    BLOCK_ROUNDS, NEAR_CHOICE, ROUND_GAINS, ROW_CHOICE, ROW_SPAN, SECOND_ROWS, SECOND_SPARE_ROWS,
+    UNIT_NEAR_ROWS, UNIT_ROWS, UNIT_SPARE_ROWS, UNITS_AT_ONCE,
 };
-use super::uncertainty::{FirstLayer, UnitErrors};
+use super::uncertainty::{Errors, FirstLayer, UnitErrors};
 use super::unit::{Fitted, Outer, Rows, second_of};
 use crate::draws;
 use crate::identify::context::Context;
@@ -21,6 +22,7 @@ use crate::identify::fit::tolerances::FIT_FLOOR;
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::line::half_width;
 use crate::identify::verdict::certify::Support;
+use crate::identify::verdict::tolerances::MOST_MISFIT;
 use crate::identify::verdict::uncertainty::Uncertainty;
 use crate::network::Network;
 use crate::network::model::Model;
@@ -43,46 +45,62 @@ struct Second {
 }
 
 /// Fits all parameters of `start`, whose first layer is nearly that of the black box, with `growth` times as many rows
-/// as are needed.
+/// as are needed. Where a unit was not where it was thought to be, rows were not what they should be, and are placed
+/// anew by what was found.
 ///
 /// # Errors
 /// A failure where the rows cannot be placed or do not determine the parameters.
 pub fn fit(cx: &mut Context<'_>, start: &Network, growth: usize) -> Result<Blocks, Halt> {
-    let second = second_layer(cx, start, growth)?;
+    let mut best = pass(cx, start, (growth, 0))?;
+    for round in 1..BLOCK_ROUNDS {
+        if best.support.sigma <= MOST_MISFIT * best.support.expected {
+            break;
+        }
+        let next = pass(cx, &best.network, (growth, round))?;
+        if !(next.support.sigma < ROUND_GAINS * best.support.sigma) {
+            break;
+        }
+        best = next;
+    }
+    Ok(best)
+}
+
+/// The second layer, then all units once. `(growth, round)` vary the rows.
+fn pass(
+    cx: &mut Context<'_>,
+    start: &Network,
+    (growth, round): (usize, u64),
+) -> Result<Blocks, Halt> {
+    let second = second_layer(cx, start, (growth, round))?;
     let outer = Outer { second: &second.layer, g: start.g };
     let sigma = second.sample.sigma(&second.layer).max(cx.land.noise_near);
-    let scale =
-        UnitErrors { second: &second.uncertainty, sigma, largest: second.sample.values.amax() };
+    let largest = second.sample.values.amax();
+    let scale = UnitErrors { second: &second.uncertainty, sigma, largest };
     let mut first = FirstLayer::new(start);
-    let m0 = start.a.ncols();
-    let units: Vec<usize> = (0..m0).collect();
+    let units: Vec<usize> = (0..start.a.ncols()).collect();
     for some in units.chunks(UNITS_AT_ONCE) {
         if let Some(deadline) = cx.deadline.filter(|deadline| deadline.passed()) {
             return Err(deadline.error().into());
         }
-        for (fitted, errors) in batch(cx, start, outer, some, growth, &scale)? {
+        for (fitted, errors) in batch(cx, (start, outer), some, (growth, round), &scale)? {
             first.add(fitted, errors);
         }
     }
     let Shallow { a: b, theta: tau, c, c0, phi: h } = second.layer.clone();
     let network = Network { b, tau, c, c0, h, ..first.network() };
-    let count = first.rows() + second.sample.values.len();
-    let fitted = first.sigma();
-    cx.evidence.blocks.push(BlocksFitted {
-        second_rows: second.sample.values.len(),
-        second_sigma: second.sample.sigma(&second.layer),
-        unit_rows: first.rows(),
-        unit_sigma: fitted,
-        farthest: first.farthest(),
-    });
-    let uncertainty = first.uncertainty(&network, &second.uncertainty, sigma, count);
+    let (second_rows, unit_rows) = (second.sample.values.len(), first.rows());
+    let (second_sigma, unit_sigma) = (second.sample.sigma(&second.layer), first.sigma());
+    let farthest = first.farthest();
+    let seen = BlocksFitted { second_rows, second_sigma, unit_rows, unit_sigma, farthest };
+    cx.evidence.blocks.push(seen);
+    let count = second_rows + unit_rows;
     let support = Support {
         count,
-        sigma: fitted.max(second.sample.sigma(&second.layer)),
-        expected: cx.land.noise_near,
-        largest: second.sample.values.amax(),
-        farthest: first.farthest(),
-        uncertainty,
+        sigma: unit_sigma.max(second_sigma),
+        expected: cx.land.noise_near.max(f64::EPSILON * largest),
+        largest,
+        farthest,
+        uncertainty: first.uncertainty(&network, &second.uncertainty, sigma, count),
     };
     Ok(Blocks { network, support })
 }
@@ -92,13 +110,17 @@ fn failure(reason: impl Into<String>) -> Halt {
 }
 
 /// The second layer from values where all units of the first are saturated.
-fn second_layer(cx: &mut Context<'_>, start: &Network, growth: usize) -> Result<Second, Halt> {
+fn second_layer(
+    cx: &mut Context<'_>,
+    start: &Network,
+    (growth, round): (usize, u64),
+) -> Result<Second, Halt> {
     let Context { f, land, seed, deadline, .. } = cx;
     let shallow = second_of(start);
     let unknown = shallow.parameter_count();
     let count = growth * (SECOND_ROWS.0 * unknown / SECOND_ROWS.1 + SECOND_SPARE_ROWS);
     let wanted = Wanted { held: None, span: 0.0, pushed: FAR_PUSHED };
-    let rng = &mut draws::stream(*seed, "blocks second", growth as u64);
+    let rng = &mut draws::stream(*seed, "blocks second", stream(growth, round));
     let places = Saturator::of_network(start).places(wanted, count, rng);
     let Places { points, sides } =
         places.ok_or_else(|| failure("the first layer cannot be saturated as a whole"))?;
@@ -122,20 +144,28 @@ fn outputs(network: &Network, sides: &DMatrix<f64>) -> DMatrix<f64> {
     })
 }
 
+/// One of the streams of random numbers of a stage.
+fn stream(growth: usize, round: u64) -> u64 {
+    growth as u64 * BLOCK_ROUNDS + round
+}
+
 /// Places, asks and fits some units.
 fn batch(
     cx: &mut Context<'_>,
-    start: &Network,
-    outer: Outer<'_>,
+    (start, outer): (&Network, Outer<'_>),
     units: &[usize],
-    growth: usize,
+    (growth, round): (usize, u64),
     scale: &UnitErrors<'_>,
-) -> Result<Vec<(Fitted, super::uncertainty::Errors)>, Halt> {
+) -> Result<Vec<(Fitted, Errors)>, Halt> {
     let (land, seed) = (cx.land, cx.seed);
     let saturator = Saturator::of_network(start);
     let placed: Option<Vec<Rows>> = units
         .par_iter()
-        .map(|&unit| place(&saturator, start, outer, unit, (growth, seed, land)))
+        .map(|&unit| {
+            let item = stream(growth, round) * start.a.ncols() as u64 + unit as u64;
+            let rng = &mut draws::stream(seed, "blocks unit", item);
+            place(&saturator, (start, outer), unit, (growth, land), rng)
+        })
         .collect();
     let mut placed =
         placed.ok_or_else(|| failure("a unit of the first layer is nowhere active alone"))?;
@@ -170,13 +200,12 @@ fn batch(
 /// which hold its shift. Of more places those are kept at which f depends most on the unit.
 fn place(
     saturator: &Saturator,
-    network: &Network,
-    outer: Outer<'_>,
+    (network, outer): (&Network, Outer<'_>),
     unit: usize,
-    (growth, seed, land): (usize, u64, &Landscape),
+    (growth, land): (usize, &Landscape),
+    rng: &mut impl Rng,
 ) -> Option<Rows> {
-    let (d, m0, _) = network.dims();
-    let rng = &mut draws::stream(seed, "blocks unit", (growth * m0 + unit) as u64);
+    let d = network.a.nrows();
     let span = ROW_SPAN * half_width(network.g);
     let near = growth * UNIT_NEAR_ROWS;
     let far = growth * (UNIT_ROWS.0 * (d + 1) / UNIT_ROWS.1 + UNIT_SPARE_ROWS - UNIT_NEAR_ROWS);

@@ -30,6 +30,11 @@ pub(crate) const UNIT_STEPS: usize = 30;
 /// Units placed, asked and fitted at a time: more share a batch of queries, and take memory.
 pub(crate) const UNITS_AT_ONCE: usize = 16;
 
+/// Passes over all blocks at most.
+pub(crate) const BLOCK_ROUNDS: u64 = 3;
+/// A pass that leaves more than this share of the residual before brings nothing.
+pub(crate) const ROUND_GAINS: f64 = 0.3;
+
 // Tuned.
 
 /// Rows of a unit have it within this many half widths of its middle: 0.9 of a tanh's argument.

@@ -78,15 +78,6 @@ pub fn find_units(cx: &mut Context<'_>, far: f64) -> Result<Vec<Unit>, Halt> {
         seen.worst_angle_error = seen.worst_angle_error.max(worst);
         let proved = search.prove(&units, sighted)?;
         seen.withdrawn += count - proved.len();
-        eprintln!(
-            "line {} distance {:.1e}: transitions {} sighted {} proved {} units {}",
-            seen.lines,
-            seen.distance,
-            transitions.len(),
-            count,
-            proved.len(),
-            units.len()
-        );
         clean = if transitions.is_empty() { clean + 1 } else { 0 };
         for unit in proved {
             if !known(&units, &unit) {
@@ -295,15 +286,7 @@ impl Search<'_> {
         let reach = FIRST_STEP_REACH * (unit.half_width + lever);
         let floor = self.floor(place.norm());
         let found = locate(self.f, place, direction, (-reach, reach), Some(0.0), floor)?;
-        let Some(transition) = found else {
-            eprintln!(
-                "  nothing: error {:.1e} hw {:.2} reach {reach:.2} |place| {:.1e}",
-                unit.error,
-                unit.half_width,
-                place.norm()
-            );
-            return Ok(None);
-        };
+        let Some(transition) = found else { return Ok(None) };
         let point = place + direction * transition.centre;
         let d = point.len();
         // Along a frame that the gradient divides evenly truncation is the same in all of it.
@@ -313,15 +296,6 @@ impl Search<'_> {
             return Ok(None);
         };
         if angle(&seen, direction) > SIGHTED_ANGLES * unit.error + SIGHTED_SLACK {
-            eprintln!(
-                "  turned {:.1e} error {:.1e} hw {:.2} {:.2} centre {:.2} reach {reach:.2} |place| {:.1e}",
-                angle(&seen, direction),
-                unit.error,
-                unit.half_width,
-                transition.half_width,
-                transition.centre,
-                place.norm()
-            );
             return Ok(None);
         }
         let half_width = transition.half_width * seen.dot(direction).abs();
