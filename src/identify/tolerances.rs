@@ -30,3 +30,10 @@ pub(crate) const MOST_DENSE: usize = 2500;
 /// Before lines are scanned, the inputs are reduced to their range only where it has less than this part of their
 /// dimensions: gradients that tell a larger one cost as many queries as they save.
 pub(crate) const REDUCED_FOR_LINES: usize = 4;
+/// Parameters up to which all are fitted at once where the fit by blocks stops: half a minute, and a gigabyte.
+pub(crate) const AFFORDABLE_DENSE: usize = 5000;
+/// Times the least number of rows that a fit by blocks may be given, for values with noise.
+pub(crate) const MOST_GROWTH: usize = 32;
+/// Units up to which all of them are taken at their transitions at once: Hessians of so many dimensions, as many as
+/// they are, cost their cube in queries, a million here.
+pub(crate) const MOST_WHOLE: usize = 48;

@@ -3,10 +3,10 @@
 //! | stage | what it finds |
 //! |---|---|
 //! | probe, reduce | accuracy and scale of f, the range of its first layer, coordinates of even influence ([`survey`](super::survey)) |
-//! | stack, units, polish | the directions of the first layer ([`first_layer`](super::first_layer)) |
+//! | lines, or stack, units, polish | the directions of the first layer ([`first_layer`](super::first_layer)) |
 //! | peel, scales | the second layer, then all shifts and scales ([`second_layer`](super::second_layer), [`scalars`](super::scalars)) |
 //! | hyperplanes, saturated | the same by values alone, for values too inaccurate for differences |
-//! | refine, certify | all parameters to rounding, and the verdict ([`Run::conclude`]) |
+//! | refine, certify | all parameters to rounding, and the verdict: at once ([`Run::conclude`]), or by [`blocks`] |
 //! | clipping | where an attempt failed: are the inputs clipped to a box? Then the network within it |
 
 use nalgebra::DMatrix;
@@ -21,7 +21,7 @@ use super::first_layer::wide_stack::wide_stack;
 use super::first_layer::{hyperplanes, lines, units};
 use super::fit::active;
 use super::fit::sample::{self, Sample};
-use super::fit::tolerances::FIT_FLOOR;
+use super::fit::tolerances::{FIT_FLOOR, SAMPLE_MARGIN};
 use super::run::{Fit, Fresh, Ground, Place, Purpose, Run};
 use super::scalars::family::{contest, families};
 use super::scalars::scales;
@@ -31,10 +31,10 @@ use super::settings::{FirstLayer, FitBy, Pipeline, Settings};
 use super::survey::frame::{self, Frame};
 use super::survey::{clipping, far, probe};
 use super::tolerances::{
-    APART, COARSE, INACCURATE, MOST_DENSE, MOST_REPEATS, MOST_ROUNDS, NOISE_OF_MEANS,
-    REDUCED_FOR_LINES, SINGLE, SPLITS, WITHIN_BOX,
+    AFFORDABLE_DENSE, APART, COARSE, INACCURATE, MOST_DENSE, MOST_GROWTH, MOST_REPEATS,
+    MOST_ROUNDS, MOST_WHOLE, NOISE_OF_MEANS, REDUCED_FOR_LINES, SINGLE, SPLITS, WITHIN_BOX,
 };
-use super::verdict::certify;
+use super::verdict::certify::{self, Certificate};
 use super::verdict::outcome::{Outcome, first_identified};
 use super::verdict::remedy::Remedy;
 use super::verdict::solution::Status;
@@ -238,7 +238,9 @@ impl Attempt<'_, '_> {
             let attempt = self.attempt;
             let mut ways: Vec<Way> =
                 (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
-            ways.insert(2, Way::Whole);
+            if units.len() <= MOST_WHOLE {
+                ways.insert(2, Way::Whole);
+            }
             first_identified(ways, |way| self.second_layer(&units, way))
         })
     }
@@ -373,26 +375,56 @@ impl Attempt<'_, '_> {
 
     /// From a first network to the verdict.
     fn conclude(&mut self, start: Network) -> Result<Outcome, Halt> {
-        match self.run.settings.fit {
-            FitBy::Dense => self.conclude_dense(start),
-            FitBy::Blocks => self.conclude_blocks(&start),
-            FitBy::Auto if start.parameter_count() <= MOST_DENSE => self.conclude_dense(start),
-            FitBy::Auto => self.conclude_blocks(&start),
-        }
+        let parameters = start.parameter_count();
+        let ways: &[FitBy] = match self.run.settings.fit {
+            FitBy::Auto if parameters <= MOST_DENSE => &[FitBy::Dense],
+            FitBy::Auto if parameters <= AFFORDABLE_DENSE => &[FitBy::Blocks, FitBy::Dense],
+            FitBy::Auto | FitBy::Blocks => &[FitBy::Blocks],
+            FitBy::Dense => &[FitBy::Dense],
+        };
+        first_identified(ways, |way| match way {
+            FitBy::Dense => self.conclude_dense(start.clone()),
+            _ => self.conclude_blocks(&start),
+        })
     }
 
     /// By blocks, in all inputs at once.
     fn conclude_blocks(&mut self, start: &Network) -> Result<Outcome, Halt> {
         let Frame { weights, outside, .. } = self.frame;
-        let start = Network { a: weights * &start.a, ..start.clone() };
-        let widths = (start.a.ncols(), start.b.ncols());
+        let mut network = Network { a: weights * &start.a, ..start.clone() };
+        let widths = (network.a.ncols(), network.b.ncols());
         let accepted = self.run.settings.widths.is_none_or(|expected| expected == widths);
         let place = Place { coordinates: Coordinates::INPUTS, land: outside, attempt: 0 };
-        let Blocks { network, support } =
-            self.run.stage(Stage::Refine, place, |cx| blocks::fit(cx, &start, 1))?;
-        let certificate = self.run.supported(outside, &network, &support)?;
-        let network = self.run.settings.as_asked(network);
-        Ok(Outcome::judge(network, certificate, self.run.settings.tolerance, accepted))
+        let mut growth = 1;
+        let mut rounds = 0;
+        loop {
+            let fitted =
+                self.run.stage(Stage::Refine, place, |cx| blocks::fit(cx, &network, growth))?;
+            let Blocks { network: found, support } = fitted;
+            let certificate = self.run.supported(outside, &found, &support)?;
+            let more = self.more_rows(&certificate, growth, support.count);
+            match more.filter(|_| rounds < MOST_ROUNDS) {
+                Some(more) => (network, growth, rounds) = (found, more, rounds + 1),
+                None => {
+                    let found = self.run.settings.as_asked(found);
+                    let tolerance = self.run.settings.tolerance;
+                    return Ok(Outcome::judge(found, certificate, tolerance, accepted));
+                }
+            }
+        }
+    }
+
+    /// How many times the least rows would bring the bound to the tolerance, where only the accuracy of values keeps
+    /// it above, and if that can be asked; `count` rows were asked with `growth` times the least.
+    fn more_rows(&self, certificate: &Certificate, growth: usize, count: usize) -> Option<usize> {
+        let lacks = certificate.error_bound / self.run.settings.tolerance;
+        if !certificate.at_accuracy() || lacks <= 1.0 || !lacks.is_finite() {
+            return None;
+        }
+        let needed = growth as f64 * (SAMPLE_MARGIN * lacks).powi(2);
+        let most = self.run.meter.remaining() as f64 / 2.0 / (count as f64 / growth as f64);
+        let more = needed.min(most).min(MOST_GROWTH as f64) as usize;
+        (more > growth).then_some(more)
     }
 
     /// All parameters at once.

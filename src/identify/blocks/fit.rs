@@ -284,38 +284,45 @@ mod tests {
         start
     }
 
-    fn fitted(dims: (usize, usize, usize), phi: Activation, seed: u64) -> (f64, f64, Blocks) {
+    /// The error of the fit of a random network, and its support.
+    fn fitted(dims: (usize, usize, usize), phi: Activation, seed: u64) -> (f64, Support<Network>) {
         let truth = Network::random(dims, Class::General, phi, seed).unwrap();
         let truth = truth.with_activations(Activation::Tanh, Activation::Tanh).unwrap_or(truth);
         let mut f = NetworkOracle::new(truth.clone());
         let land = probe(&mut f, seed).unwrap();
-        let clock = std::time::Instant::now();
         let start = nearly(&truth, seed);
         let (blocks, evidence) = in_context(&mut f, &land, (seed, 0), |cx| fit(cx, &start, 1));
-        let blocks = blocks.unwrap();
-        let error = truth.matching(&blocks.network).parameter_error.unwrap();
-        let u = blocks.support.uncertainty.as_ref().unwrap();
-        println!(
-            "{dims:?} {phi} error {error:.2e} cramer-rao {:.2e} bound {:.2e} dependent {:.2e} curvature {:.1e} condition {:.1e} {:?} {:.2} s",
-            u.cramer_rao,
-            u.bound,
-            u.dependent,
-            u.curvature,
-            u.condition,
-            evidence.blocks,
-            clock.elapsed().as_secs_f64()
-        );
-        (error, u.bound, blocks)
+        let Blocks { network, support } = blocks.unwrap();
+        assert_eq!(evidence.blocks.len(), 1, "{:?}", evidence.blocks);
+        (truth.matching(&network).parameter_error.unwrap(), support)
     }
 
     #[test]
-    fn tmp() {
-        let list = std::env::var("DIMS").unwrap_or("64,64,8".into());
-        for part in list.split(' ') {
-            let n: Vec<usize> = part.split(',').map(|n| n.parse().unwrap()).collect();
-            for phi in [Activation::Tanh, Activation::Sigmoid, Activation::Erf] {
-                fitted((n[0], n[1], n[2]), phi, 1);
-            }
+    fn all_parameters_to_rounding_and_within_the_bound() {
+        // Fewer units than inputs, as many, and more; a sigmoid is fitted as tanh.
+        let cases = [
+            ((16, 8, 3), Activation::Tanh),
+            ((16, 16, 4), Activation::Sigmoid),
+            ((12, 28, 4), Activation::Erf),
+        ];
+        for (seed, (dims, phi)) in (1..).zip(cases) {
+            let (error, support) = fitted(dims, phi, seed);
+            let uncertainty = support.uncertainty.unwrap();
+            assert!(error < 1e-11 && error < uncertainty.bound, "{dims:?}: {error:e}");
+            assert!(uncertainty.bound < 1e-8, "{dims:?}: {:e}", uncertainty.bound);
+            assert!(support.sigma < 3.0 * support.expected, "{dims:?}: {:e}", support.sigma);
+        }
+    }
+
+    #[test]
+    fn a_second_layer_that_saturated_patterns_do_not_determine_is_refused() {
+        // Two units have four patterns, for five unknowns and more.
+        let truth = Network::random((5, 2, 2), Class::General, Activation::Tanh, 1).unwrap();
+        let mut f = NetworkOracle::new(truth.clone());
+        let land = probe(&mut f, 1).unwrap();
+        match in_context(&mut f, &land, (1, 0), |cx| fit(cx, &nearly(&truth, 1), 1)).0 {
+            Err(Halt::Failed(failure)) => assert_eq!(failure.stage, Stage::Refine),
+            _ => panic!("must fail"),
         }
     }
 }

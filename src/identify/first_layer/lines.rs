@@ -304,3 +304,49 @@ impl Search<'_> {
         Ok(Some(Unit { centre: seen.dot(&point), half_width, error, direction: seen }))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::survey::probe::probe;
+    use crate::network::{Activation, Class, Network};
+    use crate::oracle::NetworkOracle;
+
+    #[test]
+    fn lines_show_every_unit() {
+        for (dims, phi) in [
+            ((8, 5, 2), Activation::Tanh),
+            ((12, 12, 3), Activation::Erf),
+            ((8, 20, 3), Activation::Sigmoid),
+        ] {
+            let truth = Network::random(dims, Class::General, phi, 2).unwrap();
+            let mut f = NetworkOracle::new(truth.clone());
+            let land = probe(&mut f, 2).unwrap();
+            let (units, evidence) =
+                in_context(&mut f, &land, (2, 0), |cx| find_units(cx, 8.0 * cx.land.scale));
+            let units = units.unwrap();
+            assert_eq!((units.len(), evidence.lines[0].units), (dims.1, dims.1), "{dims:?}");
+            for (a, &theta) in truth.a.column_iter().zip(truth.theta.iter()) {
+                let a = a.into_owned();
+                let unit = units.iter().min_by(|x, y| {
+                    let off = |u: &Unit| angle(&u.direction, &a.normalize());
+                    off(x).total_cmp(&off(y))
+                });
+                let unit = unit.unwrap();
+                let off = angle(&unit.direction, &a.normalize());
+                assert!(off < 1e-7, "{dims:?}: {off:e}");
+                let z = unit.centre * a.norm() * unit.direction.dot(&a).signum() - theta;
+                assert!(z.abs() < 3.0, "{dims:?}: {z}");
+            }
+        }
+    }
+
+    #[test]
+    fn one_input_has_no_lines_across() {
+        let truth = Network::random((1, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
+        let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };
+        let mut f = NetworkOracle::new(truth);
+        assert!(in_context(&mut f, &land, (1, 0), |cx| find_units(cx, 8.0)).0.is_err());
+    }
+}

@@ -215,3 +215,50 @@ impl Saturator {
         step.iter().all(|s| s.is_finite()).then_some(step)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::{Activation, Class};
+
+    #[test]
+    fn one_unit_is_active_and_all_others_saturated() {
+        for (dims, seed) in [((6, 4, 1), 1), ((6, 6, 1), 2), ((6, 15, 1), 3)] {
+            let network = Network::random(dims, Class::General, Activation::Tanh, seed).unwrap();
+            let saturator = Saturator::of_network(&network);
+            let rng = &mut draws::stream(seed, "saturator", 0);
+            let wanted = Wanted { held: Some(2), span: 0.9, pushed: FAR_PUSHED };
+            let far = saturator.places(wanted, 40, rng).unwrap();
+            let near = saturator.near(Some(2), 4, rng).unwrap();
+            let none = Wanted { held: None, span: 0.0, pushed: FAR_PUSHED };
+            let none = saturator.places(none, 10, rng).unwrap();
+            for (places, held) in [(&far, Some(2)), (&near, Some(2)), (&none, None)] {
+                for (x, sides) in places.points.column_iter().zip(places.sides.column_iter()) {
+                    let z = network.a.tr_mul(&x) - &network.theta;
+                    for (j, (z, side)) in z.iter().zip(sides.iter()).enumerate() {
+                        if Some(j) == held {
+                            assert!(z.abs() < 0.901 && *side == 0.0, "{dims:?}: {z}");
+                        } else {
+                            assert!(z.abs() > 20.0 && z.signum() == *side, "{dims:?}: {z}");
+                        }
+                    }
+                }
+            }
+            let mean = |p: &Places| {
+                p.points.column_iter().map(|x| x.norm()).sum::<f64>() / p.points.ncols() as f64
+            };
+            assert!(mean(&near) <= 1.5 * mean(&far), "{dims:?}");
+        }
+    }
+
+    #[test]
+    fn parallel_units_too_near_each_other_cannot_be_told_apart() {
+        let mut network = Network::random((4, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
+        let twin = network.a.column(0).into_owned();
+        network.a.set_column(1, &twin);
+        network.theta[1] = network.theta[0];
+        let saturator = Saturator::of_network(&network);
+        let rng = &mut draws::stream(1, "saturator", 0);
+        assert!(saturator.near(Some(0), 1, rng).is_none());
+    }
+}
