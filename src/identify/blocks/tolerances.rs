@@ -27,6 +27,8 @@ pub(crate) const ROW_CHOICE: (usize, usize) = (3, 2);
 pub(crate) const NEAR_CHOICE: usize = 4;
 /// Steps of the fit of a unit, at most.
 pub(crate) const UNIT_STEPS: usize = 30;
+/// Halvings of a step of that fit that leads too far.
+pub(crate) const UNIT_HALVINGS: i32 = 6;
 /// Units placed, asked and fitted at a time: more share a batch of queries, and take memory.
 pub(crate) const UNITS_AT_ONCE: usize = 16;
 
@@ -40,6 +42,6 @@ pub(crate) const ROUND_GAINS: f64 = 0.3;
 /// Rows of a unit have it within this many half widths of its middle: 0.9 of a tanh's argument.
 pub(crate) const ROW_SPAN: f64 = 0.39;
 /// A step that leaves more than this share of the residual does not converge: the fit of the unit ends.
-pub(crate) const UNIT_SLOW: f64 = 0.5;
+pub(crate) const UNIT_SLOW: f64 = 0.9;
 /// Where a step of the old Jacobian leaves more than this share of the residual, a new one is made.
 pub(crate) const UNIT_CHORD: f64 = 0.05;

@@ -5,7 +5,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::tolerances::{UNIT_CHORD, UNIT_SLOW, UNIT_STEPS};
+use super::tolerances::{UNIT_CHORD, UNIT_HALVINGS, UNIT_SLOW, UNIT_STEPS};
 use crate::algebra::linalg::{InverseFactor, product};
 use crate::identify::fit::refine::Equilibrated;
 use crate::network::shallow::Shallow;
@@ -113,17 +113,27 @@ impl Rows {
         let mut fresh = true;
         for _ in 0..UNIT_STEPS {
             let (da, dtheta) = lens.solve(&residual);
-            let (next_a, next_theta) = (&a - da, theta - dtheta);
-            let next = self.residual(outer, &inputs, &next_a, next_theta);
-            let gain = next.norm() / residual.norm();
-            if gain.is_finite() && gain < 1.0 {
-                (a, theta, residual) = (next_a, next_theta, next);
-            }
-            // A Jacobian that serves no longer is made anew; a new one that brings nothing is the end.
-            if fresh && !(gain < UNIT_SLOW) {
+            let before = residual.norm();
+            // Far from the solution a whole step may lead too far.
+            let shortened = (0..=UNIT_HALVINGS).map(|k| 0.5f64.powi(k)).find_map(|share| {
+                let (next_a, next_theta) = (&a - &da * share, theta - dtheta * share);
+                let next = self.residual(outer, &inputs, &next_a, next_theta);
+                (next.norm() < before).then_some((next_a, next_theta, next))
+            });
+            let Some(next) = shortened else {
+                if fresh {
+                    break;
+                }
+                // The Jacobian serves no longer.
+                (lens, fresh) = (Lens::new(self, outer, &inputs, &a, theta)?, true);
+                continue;
+            };
+            (a, theta, residual) = next;
+            let gain = residual.norm() / before;
+            if fresh && gain > UNIT_SLOW {
                 break;
             }
-            fresh = !(gain < UNIT_CHORD);
+            fresh = gain > UNIT_CHORD;
             if fresh {
                 lens = Lens::new(self, outer, &inputs, &a, theta)?;
             }

@@ -16,7 +16,7 @@ use super::tolerances::{
     SIGHTED_ANGLES, SIGHTED_SLACK, STEP_SHARE, SURE_GRADIENT, TRUNCATION,
 };
 use super::unit::Unit;
-use super::units::{angle, even_frame, known, unexplained};
+use super::units::{angle, even_frame, unexplained};
 use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::LinesFound;
@@ -59,41 +59,66 @@ pub fn find_units(cx: &mut Context<'_>, far: f64) -> Result<Vec<Unit>, Halt> {
     }
     let rng = draws::stream(*seed, "lines", *attempt);
     let mut search = Search { f: *f, land, far, rng, deadline: *deadline };
-    let mut units: Vec<Unit> = Vec::new();
     let mut seen = LinesFound::default();
-    let mut clean = 0;
-    while clean < COMPLETION_CLEAN_LINES && seen.lines < LINES_MOST {
-        seen.lines += 1;
-        seen.distance = search.distance(d.max(units.len()));
-        let line = search.line(seen.distance);
-        let stretches = search.stretches(&line, &units, seen.distance)?;
-        let transitions = search.isolate(&line, stretches)?;
-        let mut sighted: Vec<Unit> = Vec::new();
-        for transition in &transitions {
-            let unit = search.sight(&line, transition)?;
-            sighted.extend(unit.filter(|unit| !known(&units, unit) && !known(&sighted, unit)));
-        }
-        let count = sighted.len();
-        let worst = sighted.iter().map(|unit| unit.error).fold(0.0, f64::max);
-        seen.worst_angle_error = seen.worst_angle_error.max(worst);
-        let proved = search.prove(&units, sighted)?;
-        seen.withdrawn += count - proved.len();
-        clean = if transitions.is_empty() { clean + 1 } else { 0 };
-        for unit in proved {
-            if !known(&units, &unit) {
-                units.push(unit);
-            }
+    let mut found: Vec<Found> = Vec::new();
+    loop {
+        let clean = search.scan(&mut found, &mut seen)?;
+        let (sighted, withdrawn) = search.prove(&mut found)?;
+        seen.withdrawn += withdrawn;
+        seen.worst_angle_error = seen.worst_angle_error.max(sighted);
+        // What was no unit has hidden others from the lines.
+        if !clean || withdrawn == 0 {
+            break;
         }
     }
-    seen.units = units.len();
+    seen.units = found.len();
     evidence.lines.push(seen);
-    Ok(units)
+    Ok(found.into_iter().map(|found| found.unit).collect())
+}
+
+/// A unit, and where it was proved.
+struct Found {
+    unit: Unit,
+    /// The place of its second gradient, if there was one.
+    place: Option<DVector<f64>>,
 }
 
 impl Search<'_> {
     /// Distance from the origin at which the hyperplanes of `units` units are crossed far from each other.
     fn distance(&self, units: usize) -> f64 {
+        let units = units.max(self.f.input_dim());
         (LINES_DISTANCE * units as f64 * self.land.scale).max(LINES_FAR * self.far)
+    }
+
+    /// Scans lines for what `found` does not explain, until nothing more shows; `false` after too many.
+    fn scan(&mut self, found: &mut Vec<Found>, seen: &mut LinesFound) -> Result<bool, Halt> {
+        let mut clean = 0;
+        while clean < COMPLETION_CLEAN_LINES {
+            if seen.lines == LINES_MOST {
+                return Ok(false);
+            }
+            seen.lines += 1;
+            seen.distance = self.distance(found.len());
+            let line = self.line(seen.distance);
+            let mut units: Vec<Unit> = found.iter().map(|found| found.unit.clone()).collect();
+            let stretches = self.stretches(&line, &units, seen.distance)?;
+            let transitions = self.isolate(&line, stretches)?;
+            clean = if transitions.is_empty() { clean + 1 } else { 0 };
+            for transition in &transitions {
+                let Some(unit) = self.sight(&line, transition)? else { continue };
+                let same = units.iter().position(|other| same(other, &unit, seen.distance));
+                match same {
+                    // Where it was not expected: its direction was not known as well as it seemed.
+                    Some(k) if found[k].unit.error > unit.error => found[k].unit = unit,
+                    Some(k) => found[k].unit.error *= SIGHTED_ANGLES,
+                    None => {
+                        units.push(unit.clone());
+                        found.push(Found { unit, place: None });
+                    }
+                }
+            }
+        }
+        Ok(true)
     }
 
     fn line(&mut self, distance: f64) -> Line {
@@ -248,41 +273,54 @@ impl Search<'_> {
         noise_near / transition.variation + noise_growth * x.norm() / spread
     }
 
-    /// Which of the units `sighted` are units, and these with accurate directions: by a second gradient, near the
-    /// origin and with all other units saturated.
-    fn prove(&mut self, units: &[Unit], sighted: Vec<Unit>) -> Result<Vec<Unit>, Halt> {
-        if sighted.is_empty() {
-            return Ok(Vec::new());
+    /// Keeps of `found` what is a unit, with an accurate direction: by a second gradient near the origin, with all others
+    /// saturated. Returns the largest angle error before, and how many were none.
+    fn prove(&mut self, found: &mut Vec<Found>) -> Result<(f64, usize), Halt> {
+        let units: Vec<Unit> = found.iter().map(|found| found.unit.clone()).collect();
+        if units.is_empty() {
+            return Ok((0.0, 0));
         }
-        let all: Vec<Unit> = units.iter().chain(&sighted).cloned().collect();
-        let lever = self.distance(self.f.input_dim().max(all.len()));
-        let saturator = Saturator::of_units(&all, lever);
-        let seed: u64 = rand::RngExt::random(&mut self.rng);
-        let places: Vec<_> = (0..sighted.len())
-            .into_par_iter()
-            .map(|k| {
-                let rng = &mut draws::stream(seed, "near", k as u64);
-                saturator.near(Some(units.len() + k), NEAR_TRIALS, rng)
+        let saturator = Saturator::of_units(&units, self.distance(units.len()));
+        let open: Vec<usize> = (0..units.len())
+            .filter(|&k| {
+                let place = found[k].place.as_ref();
+                place.is_none_or(|place| !saturator.is_alone(k, place))
             })
             .collect();
-        let mut proved = Vec::new();
-        for (unit, places) in sighted.iter().zip(places) {
-            let Some(places) = places else { continue };
-            for point in places.points.column_iter() {
-                if let Some(unit) = self.again(unit, &point.into_owned())? {
-                    proved.push(unit);
+        let seed: u64 = rand::RngExt::random(&mut self.rng);
+        let places: Vec<_> = open
+            .par_iter()
+            .map(|&k| {
+                let rng = &mut draws::stream(seed, "near", k as u64);
+                saturator.near(Some(k), NEAR_TRIALS, rng)
+            })
+            .collect();
+        let worst = open.iter().map(|&k| units[k].error).fold(0.0, f64::max);
+        let mut none = Vec::new();
+        for (&k, places) in open.iter().zip(places) {
+            found[k].place = None;
+            for point in places.iter().flat_map(|places| places.points.column_iter()) {
+                let point = point.into_owned();
+                if let Some(unit) = self.again(&units[k], &point)? {
+                    found[k] = Found { unit, place: Some(point) };
                     break;
                 }
             }
+            if found[k].place.is_none() {
+                none.push(k);
+            }
         }
-        Ok(proved)
+        for &k in none.iter().rev() {
+            found.remove(k);
+        }
+        Ok((worst, none.len()))
     }
 
     /// The unit as it is seen near `place`, if it is the same.
     fn again(&mut self, unit: &Unit, place: &DVector<f64>) -> Result<Option<Unit>, Halt> {
         let direction = &unit.direction;
         // From afar the error of the direction is one of the middle.
-        let lever = self.distance(self.f.input_dim()) * unit.error;
+        let lever = self.distance(0) * unit.error;
         let reach = FIRST_STEP_REACH * (unit.half_width + lever);
         let floor = self.floor(place.norm());
         let found = locate(self.f, place, direction, (-reach, reach), Some(0.0), floor)?;
@@ -303,6 +341,14 @@ impl Search<'_> {
         let error = (step * step * unit.error + noise / step).max(LEAST_SPREAD);
         Ok(Some(Unit { centre: seen.dot(&point), half_width, error, direction: seen }))
     }
+}
+
+/// The same hyperplane, as far as two sightings at about this `distance` can tell?
+fn same(a: &Unit, b: &Unit, distance: f64) -> bool {
+    let error = SIGHTED_ANGLES * (a.error + b.error) + SIGHTED_SLACK;
+    let centre = b.centre * a.direction.dot(&b.direction).signum();
+    angle(&a.direction, &b.direction) < error
+        && (a.centre - centre).abs() < a.half_width + b.half_width + error * distance
 }
 
 #[cfg(test)]

@@ -100,6 +100,12 @@ impl Saturator {
         }
     }
 
+    /// Are all units but `held` saturated at `x`?
+    pub fn is_alone(&self, held: usize, x: &DVector<f64>) -> bool {
+        let z = &self.rows * x - &self.shifts;
+        self.saturated(&z.column(0), Some(held))
+    }
+
     fn saturated(&self, z: &nalgebra::DVectorView<'_, f64>, held: Option<usize>) -> bool {
         z.iter().enumerate().all(|(j, z)| Some(j) == held || z.abs() >= self.levels[j])
     }

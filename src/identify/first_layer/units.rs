@@ -155,7 +155,7 @@ fn anchors(stack: &mut Stack, candidates: &[Candidate]) -> Result<Vec<DVector<f6
 }
 
 /// The same hyperplane as one found before?
-pub fn known(units: &[Unit], unit: &Unit) -> bool {
+fn known(units: &[Unit], unit: &Unit) -> bool {
     units.iter().any(|other| {
         let cos = other.direction.dot(&unit.direction);
         let centre = unit.centre * cos.signum();
