@@ -12,8 +12,8 @@ use rayon::prelude::*;
 use super::saturator::Saturator;
 use super::tolerances::{
     COMPLETION_CLEAN_LINES, FIRST_STEP_REACH, LEAST_SPREAD, LINE_CELLS_RESOLVED, LINES_DISTANCE,
-    LINES_FAR, LINES_MOST, LINES_SCANNED, LINES_SPAN, MOST_REFINEMENTS, NEAR_TRIALS,
-    SIGHTED_ANGLES, SIGHTED_SLACK, STEP_SHARE, SURE_GRADIENT, TRUNCATION,
+    LINES_FAR, LINES_MOST, LINES_SCANNED, LINES_SPAN, MOST_REFINEMENTS, NEAR_TRIALS, SIGHT_GOAL,
+    SIGHT_REPEATS, SIGHTED_ANGLES, SIGHTED_SLACK, STEP_SHARE, SURE_GRADIENT, TRUNCATION,
 };
 use super::unit::Unit;
 use super::units::{angle, even_frame, unexplained};
@@ -235,13 +235,36 @@ impl Search<'_> {
             return Ok(None);
         };
         let cosine = direction.dot(&line.direction).abs();
+        let half_width = transition.half_width * cosine;
         let error = TRUNCATION * (step / cosine).powi(2) / d as f64
             + self.relative_noise(&point, transition) / step;
-        Ok(Some(Unit {
-            centre: direction.dot(&point),
-            half_width: transition.half_width * cosine,
-            error,
-            direction,
+        let mut unit = Unit { centre: direction.dot(&point), half_width, error, direction };
+        // Where the line runs along the hyperplane the step was large: once more, by what is known now.
+        for _ in 0..SIGHT_REPEATS {
+            if unit.error <= SIGHT_GOAL {
+                break;
+            }
+            let narrow = Transition { half_width: unit.half_width, ..*transition };
+            let Some((direction, error)) = self.sharper(&point, &narrow, &unit)? else { break };
+            unit = Unit { centre: direction.dot(&point), direction, error, ..unit };
+        }
+        Ok(Some(unit))
+    }
+
+    /// The direction of `unit` by a gradient along a frame that it divides evenly, in which truncation is the same in all
+    /// of it, and its error.
+    fn sharper(
+        &mut self,
+        x: &DVector<f64>,
+        transition: &Transition,
+        unit: &Unit,
+    ) -> Result<Option<(DVector<f64>, f64)>, Halt> {
+        let frame = even_frame(&unit.direction);
+        let share = 1.0 / (x.len() as f64).sqrt();
+        let seen = self.gradient(x, transition, &frame, share)?;
+        Ok(seen.map(|(direction, step)| {
+            let error = step * step * unit.error + self.relative_noise(x, transition) / step;
+            (direction, error.max(LEAST_SPREAD))
         }))
     }
 
@@ -326,19 +349,11 @@ impl Search<'_> {
         let found = locate(self.f, place, direction, (-reach, reach), Some(0.0), floor)?;
         let Some(transition) = found else { return Ok(None) };
         let point = place + direction * transition.centre;
-        let d = point.len();
-        // Along a frame that the gradient divides evenly truncation is the same in all of it.
-        let frame = even_frame(direction);
-        let share = 1.0 / (d as f64).sqrt();
-        let Some((seen, step)) = self.gradient(&point, &transition, &frame, share)? else {
-            return Ok(None);
-        };
+        let Some((seen, error)) = self.sharper(&point, &transition, unit)? else { return Ok(None) };
         if angle(&seen, direction) > SIGHTED_ANGLES * unit.error + SIGHTED_SLACK {
             return Ok(None);
         }
         let half_width = transition.half_width * seen.dot(direction).abs();
-        let noise = self.relative_noise(&point, &transition);
-        let error = (step * step * unit.error + noise / step).max(LEAST_SPREAD);
         Ok(Some(Unit { centre: seen.dot(&point), half_width, error, direction: seen }))
     }
 }

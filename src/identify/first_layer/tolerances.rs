@@ -167,6 +167,12 @@ pub(crate) const LINE_CELLS_RESOLVED: usize = 10;
 /// Places near the origin at which a unit is looked for again.
 pub(crate) const NEAR_TRIALS: usize = 3;
 
+/// A gradient on a step is taken again until its direction is known to this: less than two widths at the distance of the
+/// lines.
+pub(crate) const SIGHT_GOAL: f64 = 1e-5;
+/// But no more often: each costs 2 d values.
+pub(crate) const SIGHT_REPEATS: usize = 2;
+
 // Tuned.
 
 /// Smallest and largest step of a gradient on a step of f, in half widths.

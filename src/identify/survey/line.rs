@@ -33,6 +33,9 @@ pub fn values_along(
     direction: &DVector<f64>,
     ts: &[f64],
 ) -> Result<DVector<f64>, OracleError> {
+    if ts.is_empty() {
+        return Ok(DVector::zeros(0));
+    }
     let columns: Vec<DVector<f64>> = ts.iter().map(|&t| origin + direction * t).collect();
     f.values(&DMatrix::from_columns(&columns))
 }
