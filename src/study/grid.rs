@@ -35,6 +35,9 @@ const AS_INPUTS: &str = "d";
 /// Axis -> its values, as text.
 pub(super) type Given = BTreeMap<String, Vec<String>>;
 
+/// Whether a pipeline heeds an axis.
+type Heeds = fn(Pipeline) -> bool;
+
 /// What a plan comes to.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Grid {
@@ -52,7 +55,7 @@ impl Grid {
         span.ways()?;
         span.networks()?;
         span.values_and_limits()?;
-        let heed: [(&str, fn(Pipeline) -> bool); 5] = [
+        let heed: [(&str, Heeds); 5] = [
             ("first_layer", is_wide),
             ("fit", is_wide),
             ("radius", takes_hessians),
