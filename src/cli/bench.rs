@@ -5,7 +5,7 @@ use std::hint::black_box;
 use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use disentangle::algebra::rank_one::{self, Ascent};
 use disentangle::algebra::svec::svec_outer;
 use disentangle::draws;
@@ -25,6 +25,7 @@ use serde::Serialize;
 use serde_json::json;
 
 use super::Outcome;
+use super::scale::Scale;
 
 /// The scheme measured, that of the pipeline.
 const SCHEME: HessianScheme = HessianScheme::Polarised;
@@ -37,28 +38,46 @@ const VALUES: usize = 16_384;
 const GRAM: usize = 512;
 /// Shape of the whole identification.
 const WHOLE: (usize, usize, usize) = (12, 12, 3);
+/// Where the help has the options of the suite that is the default.
+const KERNELS: &str = "Suite kernels";
 
-/// Measure stencils, Gram matrices, rank-one search and one identification
+/// What is measured.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Suite {
+    /// Stencils, Gram matrices, rank-one search and one identification
+    #[default]
+    Kernels,
+    /// Identification of larger and larger networks, on the CPU
+    Scale,
+}
+
+/// Measure how fast this machine is at what identification needs, or what larger networks cost
 #[derive(Args, Debug)]
 pub struct Bench {
-    /// Print JSON with the raw samples instead of a table
+    /// What to measure
+    #[arg(long, value_enum, default_value_t)]
+    suite: Suite,
+    /// Print JSON, with the raw samples, instead of a table
     #[arg(long)]
     json: bool,
-    /// What to measure: the CPU, a GPU, or all that there is
-    #[arg(long, default_value = "auto", value_parser = super::backends())]
+    /// What to measure on: the CPU, a GPU, or all that there is
+    #[arg(long, help_heading = KERNELS, default_value = "auto", value_parser = super::backends())]
     backend: Backend,
     /// Part of the name of the adapter to measure
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, help_heading = KERNELS, value_name = "NAME")]
     adapter: Option<String>,
     /// Networks to measure the stencils on
     #[arg(
-        long, value_name = "D,M0,M1", num_args = 1.., value_parser = super::generate::parse_dims,
+        long, help_heading = KERNELS, value_name = "D,M0,M1", num_args = 1.., value_parser = super::generate::parse_dims,
         default_values = ["32,32,6", "64,64,8"]
     )]
     shapes: Vec<super::generate::Dims>,
     /// Seconds for each measurement
-    #[arg(long, default_value_t = 1.0, value_parser = seconds)]
+    #[arg(long, help_heading = KERNELS, default_value_t = 1.0, value_parser = seconds)]
     seconds: f64,
+    // Last: its heading holds for all that follow.
+    #[command(flatten)]
+    scale: Scale,
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -149,8 +168,25 @@ fn sample<E>(seconds: f64, mut work: impl FnMut() -> Result<(), E>) -> Result<Ve
 }
 
 impl Bench {
-    /// Measures everything on every back end asked for.
+    /// Runs the suite.
     pub fn run(self) -> Outcome {
+        match self.suite {
+            Suite::Kernels if self.scale.is_given() => {
+                return Err("--sizes, --dense-most and --svg are for --suite scale".into());
+            }
+            Suite::Kernels => self.kernels()?,
+            Suite::Scale if self.backend == Backend::Gpu || self.adapter.is_some() => {
+                return Err(
+                    "--suite scale runs on the CPU: leave --backend gpu and --adapter out".into()
+                );
+            }
+            Suite::Scale => self.scale.run(self.json)?,
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    /// Measures everything on every back end asked for.
+    fn kernels(&self) -> Result<(), Box<dyn Error>> {
         let names: Vec<String> = match (self.backend, &self.adapter) {
             (Backend::Cpu, _) => Vec::new(),
             (_, Some(name)) => vec![name.clone()],
@@ -190,7 +226,7 @@ impl Bench {
             found.iter().map(Measurement::line).collect()
         };
         super::print(&text)?;
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     }
 
     fn stencils_on_cpu(&self, network: &Network) -> Result<Measurement, Box<dyn Error>> {

@@ -9,6 +9,7 @@ mod long;
 mod progress;
 mod region;
 mod remedy;
+mod scale;
 mod serve;
 mod shallow_baseline;
 mod study;
@@ -60,7 +61,7 @@ enum Command {
     Generate(generate::Generate),
     Serve(serve::Serve),
     Devices(devices::Devices),
-    Bench(bench::Bench),
+    Bench(Box<bench::Bench>),
     ShallowBaseline(shallow_baseline::ShallowBaseline),
     Study(Box<study::Study>),
 }

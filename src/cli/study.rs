@@ -57,6 +57,12 @@ struct Axes {
     /// How the network is looked for [default: wide]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     pipeline: Option<Vec<String>>,
+    /// How the wide pipeline finds the first layer: auto, stack, lines [default: auto]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    first_layer: Option<Vec<String>>,
+    /// How the wide pipeline fits all parameters: auto, dense, blocks [default: auto]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    fit: Option<Vec<String>>,
     /// Inputs
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     d: Option<Vec<String>>,
@@ -116,13 +122,17 @@ struct Axes {
 impl Axes {
     /// Those that were given, by their names in a plan.
     fn given(self) -> impl Iterator<Item = (&'static str, Vec<String>)> {
-        let Axes { pipeline, d, m0, m1, activation, std, condition, radius, .. } = self;
+        let Axes {
+            pipeline, first_layer, fit, d, m0, m1, activation, std, condition, radius, ..
+        } = self;
         let Axes { activation_told, hardness, deviation, time_limit, .. } = self;
         let Axes {
             domain_radius, hessians, noise, precision, max_queries, attempts, seeds, ..
         } = self;
         let axes = [
             ("pipeline", pipeline),
+            ("first_layer", first_layer),
+            ("fit", fit),
             ("d", d),
             ("m0", m0),
             ("m1", m1),

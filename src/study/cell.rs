@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::deviation::Deviation;
 use super::hardness::Hardness;
 use super::precision::Precision;
-use crate::identify::{Pipeline, Settings};
+use crate::identify::{FirstLayer, FitBy, Pipeline, Settings};
 use crate::network::Activation;
 
 /// The coordinates of a cell. Those that older records do not have stand for what was then the only
@@ -17,6 +17,12 @@ use crate::network::Activation;
 pub struct Cell {
     /// How the network is looked for.
     pub pipeline: Pipeline,
+    /// How the wide pipeline finds the first layer.
+    #[serde(default)]
+    pub first_layer: FirstLayer,
+    /// How the wide pipeline fits all parameters.
+    #[serde(default)]
+    pub fit: FitBy,
     /// Inputs.
     pub d: usize,
     /// Units of the first layer.
@@ -71,6 +77,8 @@ fn yes() -> bool {
 #[allow(missing_docs)] // The fields of `Cell`.
 pub enum Axis {
     Pipeline,
+    FirstLayer,
+    Fit,
     D,
     M0,
     M1,
@@ -92,8 +100,10 @@ pub enum Axis {
 
 impl Axis {
     /// All of them, in the order of tables.
-    pub const ALL: [Axis; 18] = [
+    pub const ALL: [Axis; 20] = [
         Axis::Pipeline,
+        Axis::FirstLayer,
+        Axis::Fit,
         Axis::D,
         Axis::M0,
         Axis::M1,
@@ -117,6 +127,8 @@ impl Axis {
     pub fn name(self) -> &'static str {
         match self {
             Axis::Pipeline => "pipeline",
+            Axis::FirstLayer => "first_layer",
+            Axis::Fit => "fit",
             Axis::D => "d",
             Axis::M0 => "m0",
             Axis::M1 => "m1",
@@ -142,6 +154,8 @@ impl Axis {
         let or = |value: Option<String>, otherwise: &str| value.unwrap_or(otherwise.to_owned());
         match self {
             Axis::Pipeline => cell.pipeline.name().to_owned(),
+            Axis::FirstLayer => cell.first_layer.name().to_owned(),
+            Axis::Fit => cell.fit.name().to_owned(),
             Axis::D => cell.d.to_string(),
             Axis::M0 => cell.m0.to_string(),
             Axis::M1 => cell.m1.to_string(),
@@ -204,6 +218,8 @@ impl fmt::Display for Cell {
         let Cell { pipeline, d, m0, m1, activation, .. } = self;
         write!(f, "{} {d}-{m0}-{m1} {activation}", pipeline.name())?;
         let unusual = [
+            (Axis::FirstLayer, self.first_layer != FirstLayer::default()),
+            (Axis::Fit, self.fit != FitBy::default()),
             (Axis::Std, true),
             (Axis::ActivationTold, !self.activation_told),
             (Axis::Condition, self.condition.is_some()),
@@ -231,6 +247,8 @@ pub(super) mod tests {
     pub fn cell() -> Cell {
         Cell {
             pipeline: Pipeline::Wide,
+            first_layer: FirstLayer::Auto,
+            fit: FitBy::Auto,
             d: 8,
             m0: 8,
             m1: 3,
@@ -265,6 +283,8 @@ pub(super) mod tests {
         let text = serde_json::to_string(&cell).unwrap();
         assert_eq!(serde_json::from_str::<Cell>(&text).unwrap(), cell);
         let hard = Cell {
+            first_layer: FirstLayer::Lines,
+            fit: FitBy::Blocks,
             activation_told: false,
             hardness: Hardness::TwinFirst,
             deviation: Deviation::Sine(1e-3),

@@ -13,8 +13,8 @@ use super::hardness::Hardness;
 use super::plan::PlanError;
 use super::precision::Precision;
 use super::record::Key;
-use super::run::{is_local, takes_hessians};
-use crate::identify::{Pipeline, Settings};
+use super::run::{is_local, is_wide, takes_hessians};
+use crate::identify::{FirstLayer, FitBy, Pipeline, Settings};
 use crate::network::Activation;
 
 /// Runs in a plan at most.
@@ -27,11 +27,16 @@ const MOST_INPUTS: u64 = 512;
 const MOST_UNITS: u64 = 1024;
 /// The name of the axis of seeds, which is none of the cell's.
 pub(super) const SEEDS: &str = "seeds";
+/// Standard deviation of the shifts without a word on it: small beside unit weights.
+const USUAL_SHIFTS: f64 = 0.05;
 /// As many units as inputs.
 const AS_INPUTS: &str = "d";
 
 /// Axis -> its values, as text.
 pub(super) type Given = BTreeMap<String, Vec<String>>;
+
+/// Whether a pipeline heeds an axis.
+type Heeds = fn(Pipeline) -> bool;
 
 /// What a plan comes to.
 #[derive(Clone, Debug, PartialEq)]
@@ -45,112 +50,140 @@ pub struct Grid {
 impl Grid {
     /// The product of the axes, without cells that cannot be.
     pub(super) fn of(given: &Given) -> Result<Grid, PlanError> {
-        let units = |text: &str| whole(text, 1..=MOST_UNITS);
-        let pipelines = values(given, "pipeline", Some(Pipeline::default()), named)?;
-        let ds = values(given, "d", None, |text| whole(text, 1..=MOST_INPUTS))?;
-        let m0s = values(given, "m0", Some(None), |text| unless(AS_INPUTS, text, units))?;
-        let m1s = values(given, "m1", None, units)?;
-        let activations = values(given, "activation", Some(Activation::Tanh), named)?;
-        let told = values(given, "activation_told", Some(true), |text| match text {
-            YES => Ok(true),
-            NO => Ok(false),
-            _ => Err(format!("{text:?} is neither {YES} nor {NO}")),
-        })?;
-        let stds = values(given, "std", Some(0.05), |text| real(text, 0.0..=100.0))?;
-        let conditions = values(given, "condition", Some(None), |text| {
-            unless(GAUSSIAN, text, |text| real(text, 1.0..=1e12))
-        })?;
-        let hardnesses = values(given, "hardness", Some(Hardness::default()), named)?;
-        let deviations = values(given, "deviation", Some(Deviation::default()), named)?;
-        let positive = |text: &str| real(text, 1e-9..=1e9);
-        let radii = values(given, "radius", Some(None), |text| unless(DEFAULT, text, positive))?;
-        let domains =
-            values(given, "domain_radius", Some(None), |text| unless(NONE, text, positive))?;
-        let hessians = values(given, "hessians", Some(None), |text| {
-            unless(DEFAULT, text, |text| whole(text, 1..=100_000))
-        })?;
-        let noises = values(given, "noise", Some(0.0), |text| real(text, 0.0..=1.0))?;
-        let precisions = values(given, "precision", Some(Precision::default()), named)?;
-        let limits = values(given, "max_queries", Some(Settings::default().max_queries), |text| {
-            whole(text, 1..=1 << 53)
-        })?;
-        let attempts = values(given, "attempts", Some(Settings::default().attempts), |text| {
-            whole(text, 1..=1000)
-        })?;
-        let times = values(given, "time_limit", Some(None), |text| unless(NONE, text, positive))?;
         let seeds = seeds(given)?;
-
-        let sizes = [
-            pipelines.len(),
-            ds.len(),
-            m0s.len(),
-            m1s.len(),
-            activations.len(),
-            told.len(),
-            stds.len(),
-            conditions.len(),
-            hardnesses.len(),
-            deviations.len(),
-            radii.len(),
-            domains.len(),
-            hessians.len(),
-            noises.len(),
-            precisions.len(),
-            limits.len(),
-            attempts.len(),
-            times.len(),
-            seeds.len(),
+        let mut span = Span { given, seeds: seeds.len(), cells: vec![least()] };
+        span.ways()?;
+        span.networks()?;
+        span.values_and_limits()?;
+        let heed: [(&str, Heeds); 5] = [
+            ("first_layer", is_wide),
+            ("fit", is_wide),
+            ("radius", takes_hessians),
+            ("domain_radius", is_local),
+            ("hessians", takes_hessians),
         ];
-        let count = sizes.into_iter().try_fold(1usize, usize::checked_mul);
-        if count.is_none_or(|count| count > MOST_RUNS) {
-            return Err(PlanError(format!("the axes span more than {MOST_RUNS} runs")));
-        }
-        for axis in ["radius", "domain_radius", "hessians"] {
-            let heeds = if axis == "domain_radius" { is_local } else { takes_hessians };
-            if given.contains_key(axis) && !pipelines.iter().copied().any(heeds) {
+        for (axis, heeds) in heed {
+            if given.contains_key(axis) && !span.cells.iter().any(|cell| heeds(cell.pipeline)) {
                 return Err(PlanError::of(axis, "no pipeline of the plan heeds it"));
             }
         }
+        grid(span.cells, &seeds)
+    }
+}
 
-        let mut cells = vec![Cell {
-            pipeline: Pipeline::default(),
-            d: 1,
-            m0: 1,
-            m1: 1,
-            activation: Activation::Tanh,
-            activation_told: true,
-            std: 0.0,
-            condition: None,
-            hardness: Hardness::default(),
-            deviation: Deviation::default(),
-            radius: None,
-            domain_radius: None,
-            hessians: None,
-            noise: 0.0,
-            precision: Precision::default(),
-            max_queries: 1,
-            attempts: 1,
-            time_limit: None,
-        }];
-        along(&mut cells, &pipelines, |cell, &value| cell.pipeline = value);
-        along(&mut cells, &ds, |cell, &value| cell.d = value);
-        along(&mut cells, &m0s, |cell, &value| cell.m0 = value.unwrap_or(cell.d));
-        along(&mut cells, &m1s, |cell, &value| cell.m1 = value);
-        along(&mut cells, &activations, |cell, &value| cell.activation = value);
-        along(&mut cells, &told, |cell, &value| cell.activation_told = value);
-        along(&mut cells, &stds, |cell, &value| cell.std = value);
-        along(&mut cells, &conditions, |cell, &value| cell.condition = value);
-        along(&mut cells, &hardnesses, |cell, &value| cell.hardness = value);
-        along(&mut cells, &deviations, |cell, &value| cell.deviation = value);
-        along(&mut cells, &radii, |cell, &value| cell.radius = value);
-        along(&mut cells, &domains, |cell, &value| cell.domain_radius = value);
-        along(&mut cells, &hessians, |cell, &value| cell.hessians = value);
-        along(&mut cells, &noises, |cell, &value| cell.noise = value);
-        along(&mut cells, &precisions, |cell, &value| cell.precision = value);
-        along(&mut cells, &limits, |cell, &value| cell.max_queries = value);
-        along(&mut cells, &attempts, |cell, &value| cell.attempts = value);
-        along(&mut cells, &times, |cell, &value| cell.time_limit = value);
-        grid(cells, &seeds)
+/// The cells that the axes so far span.
+struct Span<'a> {
+    given: &'a Given,
+    seeds: usize,
+    cells: Vec<Cell>,
+}
+
+impl Span<'_> {
+    /// How networks are looked for.
+    fn ways(&mut self) -> Result<(), PlanError> {
+        self.along("pipeline", Some(Pipeline::default()), named, |cell, v| cell.pipeline = v)?;
+        let first_layers = one_of(&FirstLayer::ALL, FirstLayer::name);
+        self.along("first_layer", Some(FirstLayer::default()), first_layers, |cell, v| {
+            cell.first_layer = v;
+        })?;
+        let fits = one_of(&FitBy::ALL, FitBy::name);
+        self.along("fit", Some(FitBy::default()), fits, |cell, v| cell.fit = v)
+    }
+
+    /// What the networks are, and what is known of them.
+    fn networks(&mut self) -> Result<(), PlanError> {
+        let units = |text: &str| whole(text, 1..=MOST_UNITS);
+        let inputs = |text: &str| whole(text, 1..=MOST_INPUTS);
+        self.along("d", None, inputs, |cell, v| cell.d = v)?;
+        let or_inputs = |text: &str| unless(AS_INPUTS, text, units);
+        self.along("m0", Some(None), or_inputs, |cell, v| cell.m0 = v.unwrap_or(cell.d))?;
+        self.along("m1", None, units, |cell, v| cell.m1 = v)?;
+        self.along("activation", Some(Activation::Tanh), named, |cell, v| cell.activation = v)?;
+        let told = |text: &str| match text {
+            YES => Ok(true),
+            NO => Ok(false),
+            _ => Err(format!("{text:?} is neither {YES} nor {NO}")),
+        };
+        self.along("activation_told", Some(true), told, |cell, v| cell.activation_told = v)?;
+        let shifts = |text: &str| real(text, 0.0..=100.0);
+        self.along("std", Some(USUAL_SHIFTS), shifts, |cell, v| cell.std = v)?;
+        let conditions = |text: &str| unless(GAUSSIAN, text, |text| real(text, 1.0..=1e12));
+        self.along("condition", Some(None), conditions, |cell, v| cell.condition = v)?;
+        let plain = Some(Hardness::default());
+        self.along("hardness", plain, named, |cell, v| cell.hardness = v)?;
+        let none = Some(Deviation::default());
+        self.along("deviation", none, named, |cell, v| cell.deviation = v)
+    }
+
+    /// Where they are sampled, how exact the values are, and what a run may use.
+    fn values_and_limits(&mut self) -> Result<(), PlanError> {
+        let positive = |text: &str| real(text, 1e-9..=1e9);
+        let or_default = |text: &str| unless(DEFAULT, text, positive);
+        let or_none = |text: &str| unless(NONE, text, positive);
+        self.along("radius", Some(None), or_default, |cell, v| cell.radius = v)?;
+        self.along("domain_radius", Some(None), or_none, |cell, v| cell.domain_radius = v)?;
+        let hessians = |text: &str| unless(DEFAULT, text, |text| whole(text, 1..=100_000));
+        self.along("hessians", Some(None), hessians, |cell, v| cell.hessians = v)?;
+        let noises = |text: &str| real(text, 0.0..=1.0);
+        self.along("noise", Some(0.0), noises, |cell, v| cell.noise = v)?;
+        let exact = Some(Precision::default());
+        self.along("precision", exact, named, |cell, v| cell.precision = v)?;
+        let Settings { max_queries, attempts, .. } = Settings::default();
+        let limits = |text: &str| whole(text, 1..=1 << 53);
+        self.along("max_queries", Some(max_queries), limits, |cell, v| cell.max_queries = v)?;
+        let counts = |text: &str| whole(text, 1..=1000);
+        self.along("attempts", Some(attempts), counts, |cell, v| cell.attempts = v)?;
+        self.along("time_limit", Some(None), or_none, |cell, v| cell.time_limit = v)
+    }
+
+    /// Every cell once for each of the values of an axis.
+    fn along<T: Copy>(
+        &mut self,
+        axis: &str,
+        otherwise: Option<T>,
+        read: impl Fn(&str) -> Result<T, String>,
+        set: impl Fn(&mut Cell, T),
+    ) -> Result<(), PlanError> {
+        let values = values(self.given, axis, otherwise, read)?;
+        let runs = self.cells.len().checked_mul(values.len());
+        let runs = runs.and_then(|cells| cells.checked_mul(self.seeds));
+        if runs.is_none_or(|runs| runs > MOST_RUNS) {
+            return Err(PlanError(format!("the axes span more than {MOST_RUNS} runs")));
+        }
+        let with = |cell: &Cell, value: T| {
+            let mut cell = cell.clone();
+            set(&mut cell, value);
+            cell
+        };
+        let cells = self.cells.iter();
+        self.cells = cells.flat_map(|cell| values.iter().map(|&value| with(cell, value))).collect();
+        Ok(())
+    }
+}
+
+/// A cell whose coordinates are all still to be set.
+fn least() -> Cell {
+    Cell {
+        pipeline: Pipeline::default(),
+        first_layer: FirstLayer::default(),
+        fit: FitBy::default(),
+        d: 1,
+        m0: 1,
+        m1: 1,
+        activation: Activation::Tanh,
+        activation_told: true,
+        std: 0.0,
+        condition: None,
+        hardness: Hardness::default(),
+        deviation: Deviation::default(),
+        radius: None,
+        domain_radius: None,
+        hessians: None,
+        noise: 0.0,
+        precision: Precision::default(),
+        max_queries: 1,
+        attempts: 1,
+        time_limit: None,
     }
 }
 
@@ -194,22 +227,15 @@ fn seeds(given: &Given) -> Result<Vec<u64>, PlanError> {
     Ok(ranges.into_iter().flatten().collect())
 }
 
-/// Every cell once for each of the values.
-fn along<T>(cells: &mut Vec<Cell>, values: &[T], set: impl Fn(&mut Cell, &T)) {
-    let with = |cell: &Cell, value: &T| {
-        let mut cell = cell.clone();
-        set(&mut cell, value);
-        cell
-    };
-    *cells = cells.iter().flat_map(|cell| values.iter().map(|value| with(cell, value))).collect();
-}
-
 fn grid(cells: Vec<Cell>, seeds: &[u64]) -> Result<Grid, PlanError> {
     let mut skipped = IndexSet::new();
     let mut runs = Vec::new();
     let mut seen = HashSet::new();
     for mut cell in cells {
         // What a pipeline does not heed is none of its coordinates: one cell whatever these axes say.
+        if !is_wide(cell.pipeline) {
+            (cell.first_layer, cell.fit) = Default::default();
+        }
         if !takes_hessians(cell.pipeline) {
             (cell.radius, cell.hessians) = (None, None);
         }
@@ -285,4 +311,18 @@ fn real(text: &str, range: RangeInclusive<f64>) -> Result<f64, String> {
 
 fn named<T: FromStr<Err: Display>>(text: &str) -> Result<T, String> {
     text.parse().map_err(|error: T::Err| error.to_string())
+}
+
+/// One of several by its name.
+fn one_of<T: Copy>(
+    all: &[T],
+    name: impl Fn(T) -> &'static str,
+) -> impl Fn(&str) -> Result<T, String> {
+    move |text| {
+        let found = all.iter().copied().find(|&one| name(one) == text);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = all.iter().copied().map(&name).collect();
+            format!("{text:?} is none of {}", known.join(", "))
+        })
+    }
 }

@@ -217,13 +217,14 @@ mod tests {
     fn what_a_pipeline_does_not_heed_makes_no_cells() {
         let grid = grid_of(
             "d = 4\nm1 = 2\npipeline = [\"wide\", \"entangled\", \"published\"]\nradius = [0.5, 1]\n\
-             domain_radius = [2, 3]\nhessians = [10, 20]\nseeds = 1",
+             domain_radius = [2, 3]\nhessians = [10, 20]\nfirst_layer = [\"stack\", \"lines\"]\n\
+             fit = [\"dense\", \"blocks\"]\nseeds = 1",
         )
         .unwrap();
         let cells =
             |pipeline: Pipeline| grid.runs.iter().filter(|run| run.0.pipeline == pipeline).count();
         let counts = [Pipeline::Wide, Pipeline::Entangled, Pipeline::Published].map(cells);
-        assert_eq!(counts, [1, 2, 8]);
+        assert_eq!(counts, [4, 2, 8]);
     }
 
     #[test]
@@ -244,6 +245,8 @@ mod tests {
             ("d = 4\nm1 = 2\npipeline = \"deep\"", "unknown pipeline \"deep\""),
             ("d = 4\nm1 = 2\ncondition = 0.5", "or \"gaussian\""),
             ("d = 4\nm1 = 2\nradius = 1", "radius: no pipeline"),
+            ("d = 4\nm1 = 2\nfit = \"sparse\"", "fit: \"sparse\" is none of auto, dense, blocks"),
+            ("d = 4\nm1 = 2\npipeline = \"entangled\"\nfit = \"dense\"", "fit: no pipeline"),
             ("d = 4\nm1 = 2\npipeline = \"entangled\"\nhessians = 9", "hessians: no pipeline"),
             ("d = 4\nm1 = 2\nseeds = \"5..5\"", "is empty"),
             ("d = 4\nm1 = 2\nseeds = \"0..99999999\"", "seeds: the range"),

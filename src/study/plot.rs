@@ -14,9 +14,9 @@ use crate::files::write_atomically;
 
 const PANEL: (u32, u32) = (330, 270);
 const COLUMNS: usize = 4;
-const FONT: &str = "sans-serif";
+pub(super) const FONT: &str = "sans-serif";
 /// Colours that are told apart without seeing red from green (Okabe and Ito).
-const LINES: [RGBColor; 7] = [
+pub(super) const LINES: [RGBColor; 7] = [
     RGBColor(0, 114, 178),
     RGBColor(213, 94, 0),
     RGBColor(0, 158, 115),
@@ -96,8 +96,8 @@ fn cells(summaries: &[CellSummary]) -> impl Iterator<Item = &Cell> {
     summaries.iter().map(|summary| &summary.cell)
 }
 
-type Panel<'a, 'b> = DrawingArea<SVGBackend<'b>, plotters::coord::Shift>;
-type Drawn = Result<(), Box<dyn std::error::Error>>;
+pub(super) type Panel<'a, 'b> = DrawingArea<SVGBackend<'b>, plotters::coord::Shift>;
+pub(super) type Drawn = Result<(), Box<dyn std::error::Error>>;
 
 /// Draws a panel for every combination of the axes that are not `inside` one.
 fn draw(
@@ -120,15 +120,24 @@ fn draw(
             None => panels.push(Content { title, cells: vec![cell], all: &summary.cells }),
         }
     }
-    let columns = panels.len().clamp(1, COLUMNS);
-    let rows = panels.len().div_ceil(columns).max(1);
+    picture(name, (panels.len(), COLUMNS), |area, k| panel(area, &panels[k]))
+}
+
+/// A picture of panels, numbered by row, in at most so many columns.
+pub(super) fn picture(
+    name: String,
+    (panels, columns): (usize, usize),
+    panel: impl Fn(&Panel<'_, '_>, usize) -> Drawn,
+) -> Result<Figure, PlotError> {
+    let columns = panels.clamp(1, columns);
+    let rows = panels.div_ceil(columns).max(1);
     let mut svg = String::new();
     let mut drawn = || -> Drawn {
         let size = (PANEL.0 * columns as u32, PANEL.1 * rows as u32);
         let root = SVGBackend::with_string(&mut svg, size).into_drawing_area();
         root.fill(&WHITE)?;
-        for (area, content) in root.split_evenly((rows, columns)).iter().zip(&panels) {
-            panel(area, content)?;
+        for (k, area) in root.split_evenly((rows, columns)).iter().enumerate().take(panels) {
+            panel(area, k)?;
         }
         root.present()?;
         Ok(())

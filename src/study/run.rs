@@ -13,6 +13,15 @@ use super::witness::Witness;
 use crate::identify::{IdentifyError, LocalSampling, Pipeline, Settings, Solution, identify};
 use crate::oracle::Deadline;
 
+/// Whether a pipeline has several ways to the first layer and to the fit: the coordinates `first_layer` and `fit`
+/// are for such pipelines.
+pub(super) fn is_wide(pipeline: Pipeline) -> bool {
+    match pipeline {
+        Pipeline::Wide => true,
+        Pipeline::Entangled | Pipeline::Published => false,
+    }
+}
+
 /// Whether a pipeline stays near a point: the coordinate `domain_radius` is for such pipelines.
 pub(super) fn is_local(pipeline: Pipeline) -> bool {
     match pipeline {
@@ -36,6 +45,8 @@ fn settings(cell: &Cell, widths: (usize, usize), seed: u64) -> Settings {
     Settings {
         seed,
         pipeline: cell.pipeline,
+        first_layer: cell.first_layer,
+        fit: cell.fit,
         activation: cell.activation_told.then_some(cell.activation),
         second_activation: cell
             .activation_told
@@ -162,7 +173,7 @@ mod tests {
     use super::*;
     use crate::identify::evidence::Certified;
     use crate::identify::survey::landscape::Landscape;
-    use crate::identify::{Evidence, Status};
+    use crate::identify::{Evidence, FirstLayer, FitBy, Status};
     use crate::network::{Activation, Ensemble, Network};
     use crate::oracle::OracleError;
     use crate::study::cell::tests::cell;
@@ -199,6 +210,13 @@ mod tests {
         assert!(record.projection.unwrap() > 0.9);
         let again = run(&cell, 1);
         assert_eq!(Record { seconds: 0.0, ..again }, Record { seconds: 0.0, ..record });
+    }
+
+    #[test]
+    fn the_run_goes_the_way_of_its_cell() {
+        let cell = Cell { first_layer: FirstLayer::Lines, fit: FitBy::Blocks, ..cell() };
+        let settings = settings(&cell, (8, 3), 1);
+        assert_eq!((settings.first_layer, settings.fit), (FirstLayer::Lines, FitBy::Blocks));
     }
 
     #[test]
