@@ -673,8 +673,10 @@ fn the_power_method_on_the_device_ends_where_that_on_the_host_does() {
             });
             let (ends, scores) = space.climb(&gpu, &unit).unwrap();
             for (end, score) in ends.column_iter().zip(&scores) {
+                // Its score is that of the step before, which for a start between two ends is smaller.
                 let exact = rank_one::score(&basis, &end.into_owned());
-                assert!((exact - score).abs() < tolerance, "{memory} {real:?}: {score} {exact}");
+                let risen = exact - score;
+                assert!(-tolerance < risen && risen < 1e-3, "{memory} {real:?}: {score} {exact}");
             }
             // Starts between two ends may go either way; an end of several is one of both.
             let found = rank_one::search(&basis, &unit, Ascent::Power);

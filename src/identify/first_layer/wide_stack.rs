@@ -71,6 +71,11 @@ fn share(count: usize, (numerator, denominator): (usize, usize)) -> usize {
 /// Samples stacks at growing scales until the singular values fall clearly somewhere, and returns the
 /// clearest. `attempt` varies the points.
 pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
+    let plan = Plan::of(cx.f.input_dim());
+    planned(cx, &plan)
+}
+
+fn planned(cx: &mut Context<'_>, plan: &Plan) -> Result<Stack, Halt> {
     let Context { f, land, seed, attempt, evidence, .. } = cx;
     let (land, seed, attempt) = (*land, *seed, *attempt);
     let d = f.input_dim();
@@ -81,7 +86,6 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
         )
         .into());
     }
-    let plan = Plan::of(d);
     let mut count = share(d, plan.hessians).max(STACK_LEAST_HESSIANS);
     let mut s = STACK_FIRST_SCALE * land.scale * 2f64.powi(attempt as i32);
     let mut tried = Vec::new();
@@ -252,6 +256,22 @@ mod tests {
                 let along = stack.hessians.along(&truth.a).unwrap();
                 assert_eq!((stack.points.ncols(), along.shape()), (kept, (kept, dims.1)));
             }
+        }
+    }
+
+    #[test]
+    fn so_it_does_in_a_stack_as_small_as_those_of_many_dimensions() {
+        let plan = Plan::of(STACK_LARGE);
+        for seed in 1..=3 {
+            let dims = (40, 40, 4);
+            let truth = Network::random(dims, Class::General, Activation::Tanh, seed).unwrap();
+            let mut f = NetworkOracle::new(truth);
+            let land = probe(&mut f, 1).unwrap();
+            let (stack, _) = in_context(&mut f, &land, (1, 0), |cx| planned(cx, &plan));
+            let stack = stack.unwrap();
+            let (rank, count) = (stack.gap.rank, stack.points.ncols());
+            println!("seed {seed}: rank {rank} of {count}, gap {:.2}", stack.gap.ratio);
+            assert!((dims.1..=dims.1 + 2).contains(&rank), "{rank}");
         }
     }
 
