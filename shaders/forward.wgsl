@@ -1,12 +1,14 @@
-// Values of f, less c0, at a batch of points: one invocation a point, four first-layer units at once.
+// Values of f, less c0, at a batch of points. One invocation takes a tile of POINTS points and FOURS times
+// four first-layer units: for UNROLL inputs of both it makes 4 POINTS FOURS UNROLL multiply-adds.
 #include math
 #include gauss
 #include activation
 
 struct Params {
     points: u32,
+    // Inputs, in multiples of UNROLL; the others are zero.
     inputs: u32,
-    // First-layer units, in fours.
+    // First-layer units, in fours, and those in multiples of FOURS; the others have no weights.
     units4: u32,
     // Where theta begins in `first`, where tau and c begin in `second`: in real4's.
     theta: u32,
@@ -26,29 +28,54 @@ struct Params {
 @group(0) @binding(4) var<storage, read_write> values: array<real>;
 
 @compute @workgroup_size(WORKGROUP)
-fn forward(@builtin(global_invocation_id) id: vec3<u32>) {
-    let n = id.x;
-    if (n >= params.points) {
-        return;
-    }
+fn forward(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(local_invocation_index) lane: u32,
+) {
+    let begin = group.x * POINTS * WORKGROUP + lane;
+#for p in POINTS
+    let n$p = min(begin + $pu * WORKGROUP, params.points - 1u);
 #for l in L4
-    var u$l = -second[params.tau + $lu];
+    var u$p_$l = -second[params.tau + $lu];
 #end
-    for (var four = 0u; four < params.units4; four++) {
-        var z = -first[params.theta + four];
-        for (var r = 0u; r < params.inputs; r++) {
-            z += first[four * params.inputs + r] * points[r * params.points + n];
+#end
+    for (var four = 0u; four < params.units4; four += FOURS) {
+#for f in FOURS
+#for p in POINTS
+        var z$f_$p = -first[params.theta + four + $fu];
+#end
+#end
+        for (var r = 0u; r < params.inputs; r += UNROLL) {
+#for s in UNROLL
+#for p in POINTS
+            let x$s_$p = points[(r + $su) * params.points + n$p];
+#end
+#for f in FOURS
+            let a$s_$f = first[(four + $fu) * params.inputs + r + $su];
+#for p in POINTS
+            z$f_$p += a$s_$f * x$s_$p;
+#end
+#end
+#end
         }
-        let y = activate4(BOTTOM, z);
-        let row = 4u * four * L4;
+#for f in FOURS
+        let row$f = 4u * (four + $fu) * L4;
+#for p in POINTS
+        let y$f_$p = activate4(BOTTOM, z$f_$p);
 #for l in L4
-        u$l += second[row + $lu] * y.x + second[row + L4 + $lu] * y.y;
-        u$l += second[row + 2u * L4 + $lu] * y.z + second[row + 3u * L4 + $lu] * y.w;
+        u$p_$l += second[row$f + $lu] * y$f_$p.x + second[row$f + L4 + $lu] * y$f_$p.y;
+        u$p_$l += second[row$f + 2u * L4 + $lu] * y$f_$p.z + second[row$f + 3u * L4 + $lu] * y$f_$p.w;
+#end
+#end
 #end
     }
-    var value = real(0.0);
+#for p in POINTS
+    var value$p = real(0.0);
 #for l in L4
-    value += dot(second[params.c + $lu], activate4(TOP, u$l));
+    value$p += dot(second[params.c + $lu], activate4(TOP, u$p_$l));
 #end
-    values[n] = value;
+    if (begin + $pu * WORKGROUP < params.points) {
+        values[n$p] = value$p;
+    }
+#end
 }

@@ -15,9 +15,9 @@ fn gradient(
     let entry = group.x * WORKGROUP + lane;
     let centre = params.first_centre + group.y;
     let i = min(entry, params.directions - 1u);
-    var derivative = rule[0] * response(lane, centre, 0u, i, i, real(1.0)).x;
+    var derivative = rule[0] * response(lane, centre, 0u, i).x;
     if (params.far == 1u) {
-        derivative += rule[1] * response(lane, centre, 1u, i, i, real(1.0)).x;
+        derivative += rule[1] * response(lane, centre, 1u, i).x;
     }
     if (entry < params.directions) {
         gradients[centre * params.directions + entry] = derivative;

@@ -13,6 +13,7 @@ use disentangle::fused::{hessian_stack_f32, hessian_stack_f64};
 use disentangle::gpu::increments::Increments;
 use disentangle::gpu::oracle::Backend;
 use disentangle::gpu::self_test::double_f32_test;
+use disentangle::gpu::subspace::Subspace;
 use disentangle::gpu::{
     Gpu, GpuError, GpuOracle, Precision, Real, Stack, adapters, forward, forward_double,
 };
@@ -34,8 +35,8 @@ const STEP: f64 = 0.1;
 const FUSED_STEP: f64 = 0.01;
 /// Single values a sample on a GPU.
 const VALUES: usize = 16_384;
-/// Columns of the Gram matrix, at most.
-const GRAM: usize = 512;
+/// Columns of the Gram matrix: a tile of the kernel's at least.
+const GRAM: (usize, usize) = (64, 512);
 /// Shape of the whole identification.
 const WHOLE: (usize, usize, usize) = (12, 12, 3);
 /// Where the help has the options of the suite that is the default.
@@ -75,9 +76,19 @@ pub struct Bench {
     /// Seconds for each measurement
     #[arg(long, help_heading = KERNELS, default_value_t = 1.0, value_parser = seconds)]
     seconds: f64,
+    /// Peak of the card in f32, in 10^12 operations a second: each rate in f32 is then given as a share of it
+    #[arg(long, help_heading = KERNELS, value_name = "X", value_parser = peak)]
+    peak_tflops: Option<f64>,
     // Last: its heading holds for all that follow.
     #[command(flatten)]
     scale: Scale,
+}
+
+fn peak(text: &str) -> Result<f64, String> {
+    match text.parse() {
+        Ok(peak) if peak > 0.0 && f64::is_finite(peak) => Ok(peak),
+        _ => Err("expected a number above 0".to_owned()),
+    }
 }
 
 fn seconds(text: &str) -> Result<f64, String> {
@@ -102,12 +113,17 @@ struct Measurement {
     work: f64,
     /// The unit.
     unit: &'static str,
-    /// Multiply-adds that one sample needs at least, where they can be counted.
+    /// Multiply-adds that one sample needs at least, where they can be counted (docs/performance.md has the
+    /// formulas).
     multiply_adds: Option<f64>,
     /// Wall-clock seconds of every sample.
     samples: Vec<f64>,
     /// `work` over the median of the samples.
     rate: f64,
+    /// Floating-point operations a second on a GPU, by the median of the samples: two a multiply-add.
+    operations_per_second: Option<f64>,
+    /// Those over the card's peak.
+    peak_share: Option<f64>,
     /// Seconds of the last sample's last dispatch by the GPU's clock.
     gpu_seconds: Option<f64>,
 }
@@ -133,8 +149,22 @@ impl Measurement {
             multiply_adds,
             samples: raw,
             rate: work / median,
+            operations_per_second: None,
+            peak_share: None,
             gpu_seconds: None,
         }
+    }
+
+    /// Adds what can be said of a measurement on `gpu`, whose f32 peak may be known.
+    fn on(mut self, gpu: &Gpu, peak_tflops: Option<f64>) -> Result<Self, GpuError> {
+        let operations = self.multiply_adds.map(|count| 2.0 * count / self.work * self.rate);
+        self.operations_per_second = operations;
+        if self.precision == "f32" {
+            self.peak_share =
+                operations.zip(peak_tflops).map(|(operations, peak)| operations / (peak * 1e12));
+        }
+        self.gpu_seconds = gpu.seconds()?;
+        Ok(self)
     }
 
     fn line(&self) -> String {
@@ -142,8 +172,11 @@ impl Measurement {
         let counted = self.multiply_adds.map_or(String::new(), |operations| {
             format!("  {:.2e} multiply-adds/s", operations / self.work * self.rate)
         });
+        let share = self
+            .peak_share
+            .map_or(String::new(), |share| format!(", {:.2} % of the peak", 100.0 * share));
         format!(
-            "{:<18} {:>10}  {:<28} {}  {:.3e} {}/s{counted}\n",
+            "{:<18} {:>10}  {:<28} {}  {:.3e} {}/s{counted}{share}\n",
             self.what,
             format!("{d}-{m0}-{m1}"),
             self.backend.chars().take(28).collect::<String>(),
@@ -286,75 +319,93 @@ impl Bench {
         let mut found = Vec::new();
         let mut measure = |precision, work: &dyn Fn() -> Result<(), GpuError>| {
             let samples = sample(self.seconds, work)?;
-            let mut values = Measurement::new(
+            let values = Measurement::new(
                 ("values", gpu.record().name.as_str(), precision),
                 (d, m0, m1),
                 (VALUES as f64, "points"),
                 Some((VALUES * (d * m0 + m0 * m1)) as f64),
                 samples,
             );
-            values.gpu_seconds = gpu.seconds()?;
-            found.push(values);
+            found.push(values.on(gpu, self.peak_tflops)?);
             Ok::<(), GpuError>(())
         };
         for (real, precision) in [(Real::F32, "f32"), (Real::F64, "f64")] {
-            if gpu.require(real).is_ok() {
+            if gpu.require(real).is_ok() && forward::check(gpu, network).is_ok() {
                 measure(precision, &|| forward::values(gpu, network, &points, real).map(drop))?;
             }
         }
-        if double_f32_test(gpu)?.is_ok() && forward_double::check(network).is_ok() {
+        if double_f32_test(gpu)?.is_ok() && forward_double::check(gpu, network).is_ok() {
             measure("double-f32", &|| forward_double::values(gpu, network, &points).map(drop))?;
         }
         Ok(found)
     }
 
+    /// A stack that stays on the device and what is done with it, in every precision that the adapter has.
     fn on_gpu(&self, gpu: &Gpu, network: &Network) -> Result<Vec<Measurement>, GpuError> {
-        let (d, m0, m1) = network.dims();
-        let name = gpu.record().name.as_str();
+        let d = network.dims().0;
         let eye = DMatrix::identity(d, d);
-        let entries = d * (d + 1) / 2;
         let mut found = Vec::new();
         for (real, precision) in [(Real::F32, "f32"), (Real::F64, "f64")] {
             if gpu.require(real).is_err() {
                 continue;
             }
-            let per_point = Increments::new(network).operations().0 as f64;
-            let queries = SCHEME.queries(d) as f64;
-            // As many as take about a third of the time, by a first small stack.
             let build = |count: usize| {
                 Stack::new(gpu, network, &centres(d, count), &eye, SCHEME, STEP, real)
             };
+            // As many as take about a third of the time, by a first small stack.
             build(8)?;
             let began = Instant::now();
             build(8)?;
             let each = began.elapsed().as_secs_f64() / 8.0;
             let count = ((self.seconds / 3.0 / each) as usize).clamp(8, 16_384);
             let samples = sample(self.seconds, || build(count).map(drop))?;
-            // A pair of opposite points shares one evaluation.
-            let (points, evaluations) = (queries * count as f64, (entries * count) as f64);
-            let mut stencils = Measurement::new(
-                ("stencils", name, precision),
-                (d, m0, m1),
-                (points, "points"),
-                Some(evaluations * per_point),
-                samples,
-            );
-            stencils.gpu_seconds = gpu.seconds()?;
-            found.push(stencils);
-            let stack = build(count.min(GRAM))?;
-            let samples = sample(self.seconds, || stack.gram(gpu).map(drop))?;
-            let products = (stack.len() * stack.len()) as f64;
-            let mut gram = Measurement::new(
-                ("gram", name, precision),
-                (d, m0, m1),
-                (products, "products"),
-                Some(products * entries as f64),
-                samples,
-            );
-            gram.gpu_seconds = gpu.seconds()?;
-            found.push(gram);
+            let stencils = stencils(gpu, network, precision, count, samples);
+            found.push(stencils.on(gpu, self.peak_tflops)?);
+            let stack = build(count.clamp(GRAM.0, GRAM.1))?;
+            for measurement in self.with_stack(gpu, network, precision, &stack)? {
+                found.push(measurement);
+            }
         }
         Ok(found)
+    }
+
+    /// The Gram matrix of a stack, and one step of the power method for as many directions as the space has
+    /// dimensions.
+    fn with_stack(
+        &self,
+        gpu: &Gpu,
+        network: &Network,
+        precision: &'static str,
+        stack: &Stack,
+    ) -> Result<[Measurement; 2], GpuError> {
+        let (shape, name) = (network.dims(), gpu.record().name.as_str());
+        let entries = stack.entries() as f64;
+        let samples = sample(self.seconds, || stack.gram(gpu).map(drop))?;
+        // One triangle.
+        let products = (stack.len() * (stack.len() + 1) / 2) as f64;
+        let gram = Measurement::new(
+            ("gram", name, precision),
+            shape,
+            (products, "products"),
+            Some(products * entries),
+            samples,
+        )
+        .on(gpu, self.peak_tflops)?;
+        let rank = shape.1.min(stack.len());
+        // Any coefficients cost the same.
+        let space =
+            Subspace::new(gpu, stack, &DMatrix::identity(stack.len(), rank), gpu.memory() / 2)?;
+        let directions = centres(shape.0, rank);
+        let samples = sample(self.seconds, || space.project(gpu, &directions).map(drop))?;
+        let ascent = Measurement::new(
+            ("ascent", name, precision),
+            shape,
+            (rank as f64, "steps"),
+            Some(2.0 * entries * (rank * rank) as f64),
+            samples,
+        )
+        .on(gpu, self.peak_tflops)?;
+        Ok([gram, ascent])
     }
 
     /// Rank-one search from random starts in the span of the a_i a_i^T and of the entangled A b_l b_l^T A^T.
@@ -399,6 +450,26 @@ impl Bench {
             samples,
         ))
     }
+}
+
+/// A stack of `count` Hessians.
+fn stencils(
+    gpu: &Gpu,
+    network: &Network,
+    precision: &'static str,
+    count: usize,
+    samples: Vec<f64>,
+) -> Measurement {
+    let d = network.dims().0;
+    // A pair of opposite points shares one evaluation.
+    let evaluations = (d * (d + 1) / 2 * count) as f64;
+    Measurement::new(
+        ("stencils", gpu.record().name.as_str(), precision),
+        network.dims(),
+        ((SCHEME.queries(d) * count as u64) as f64, "points"),
+        Some(evaluations * Increments::new(network).operations().0 as f64),
+        samples,
+    )
 }
 
 fn centres(d: usize, count: usize) -> DMatrix<f64> {

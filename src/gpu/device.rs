@@ -12,8 +12,8 @@ use super::shader::Source;
 /// Invocations in a workgroup, for every kernel. The only place where it is set; `normalise` needs a
 /// power of two and `gram` tiles by it.
 pub const WORKGROUP: u32 = 64;
-/// Loop iterations of one invocation. llvmpipe silently stops after about 65,535.
-pub const MOST_ITERATIONS: usize = 60_000;
+/// Loop iterations of one invocation on a software renderer: llvmpipe silently stops after about 65,535.
+const SOFTWARE_ITERATIONS: usize = 60_000;
 /// What a dispatch should take: long enough to outweigh its start, too short to upset a watchdog.
 pub const DISPATCH: Duration = Duration::from_millis(75);
 /// A dispatch that has not ended by then never will.
@@ -286,6 +286,12 @@ impl Gpu {
     /// Bytes that one buffer may hold.
     pub fn largest_buffer(&self) -> u64 {
         self.record.limits.binding.min(self.record.limits.buffer)
+    }
+
+    /// Loop iterations that one invocation may make. Hardware has no limit; how long a dispatch takes is
+    /// the business of [`pace`](super::pace).
+    pub fn most_iterations(&self) -> usize {
+        if self.record.is_software() { SOFTWARE_ITERATIONS } else { usize::MAX }
     }
 
     /// Refuses f64 where the adapter has none.

@@ -3,10 +3,11 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::Real;
-use super::device::{Access, Gpu, GpuError, MOST_ITERATIONS, WORKGROUP};
+use super::device::{Access, Gpu, GpuError, WORKGROUP};
 use super::pace::{Pace, first_piece, pipelined};
 use super::shader::{self, Source};
-use crate::network::Network;
+use super::stencil::MOST_BYTES;
+use crate::network::{Activation, Network};
 
 /// Bindings of the kernel.
 pub const BINDINGS: [Access; 5] =
@@ -14,8 +15,14 @@ pub const BINDINGS: [Access; 5] =
 
 /// Points a dispatch.
 const MOST_POINTS: usize = 1 << 16;
-/// Loop iterations of one activation: erf's panels.
-const ACTIVATION: usize = 4 * 12 * 4;
+/// The tile of an invocation: points, and first-layer units in fours. 8 sums of four for it and 8 for 16
+/// second-layer units are half the registers that there are; 6 loads serve 32 multiply-adds.
+const POINTS: usize = 2;
+const FOURS: usize = 4;
+/// Inputs that the loop over them takes at once.
+const UNROLL: usize = 2;
+/// Loop iterations of one erf: its panels.
+const PANELS: usize = 4 * 12;
 
 /// The uniform block.
 #[repr(C)]
@@ -38,8 +45,42 @@ pub fn source(network: &Network, real: Real) -> Source {
         ("L4", network.b.ncols().div_ceil(4) as u32),
         ("BOTTOM", shader::activation(network.g)),
         ("TOP", shader::activation(network.h)),
+        ("POINTS", POINTS as u32),
+        ("FOURS", FOURS as u32),
+        ("UNROLL", UNROLL as u32),
     ];
     Source::new("forward", include_str!("../../shaders/forward.wgsl"), real, &constants)
+}
+
+/// Refuses a network for which one invocation would loop too long.
+pub fn check(gpu: &Gpu, network: &Network) -> Result<(), GpuError> {
+    let (d, m0, m1) = network.dims();
+    let panels = |phi| if phi == Activation::Erf { POINTS * PANELS } else { 0 };
+    let tiles = m0.div_ceil(4 * FOURS) * d.div_ceil(UNROLL);
+    if tiles + m0 * panels(network.g) + m1 * panels(network.h) > gpu.most_iterations() {
+        return Err(GpuError::TooLarge(format!(
+            "the forward kernel cannot hold a {d}-{m0}-{m1} network"
+        )));
+    }
+    Ok(())
+}
+
+/// The two layers as the kernel takes them, padded with zeros: A and theta; B, tau and c.
+fn layers(network: &Network, real: Real) -> [Vec<u8>; 2] {
+    let (d, m0, m1) = network.dims();
+    let (units, inputs) = (m0.next_multiple_of(4 * FOURS), d.next_multiple_of(UNROLL));
+    let lanes = m1.next_multiple_of(4);
+    let or_zero = |value: Option<&f64>| value.copied().unwrap_or(0.0);
+    let first = (0..units / 4)
+        .flat_map(|four| {
+            (0..inputs).flat_map(move |r| (0..4).map(move |i| network.a.get((r, 4 * four + i))))
+        })
+        .chain((0..units).map(|i| network.theta.get(i)));
+    let second = (0..units)
+        .flat_map(|i| (0..lanes).map(move |l| network.b.get((i, l))))
+        .chain((0..lanes).map(|l| network.tau.get(l)))
+        .chain((0..lanes).map(|l| network.c.get(l)));
+    [real.encode(first.map(or_zero)), real.encode(second.map(or_zero))]
 }
 
 /// Values of f at the columns of `points`.
@@ -50,50 +91,38 @@ pub fn values(
     real: Real,
 ) -> Result<DVector<f64>, GpuError> {
     gpu.require(real)?;
-    let (d, m0, m1) = network.dims();
-    let (units4, fours) = (m0.div_ceil(4), m1.div_ceil(4));
-    if units4 * (d + fours + ACTIVATION) + fours * ACTIVATION > MOST_ITERATIONS {
-        return Err(GpuError::TooLarge(format!(
-            "the forward kernel cannot hold a {d}-{m0}-{m1} network"
-        )));
-    }
+    check(gpu, network)?;
     if points.ncols() == 0 {
         return Ok(DVector::zeros(0));
     }
-    let or_zero = |value: Option<f64>| value.unwrap_or(0.0);
-    let first = (0..units4)
-        .flat_map(|four| {
-            (0..d).flat_map(move |r| (0..4).map(move |i| network.a.get((r, 4 * four + i)).copied()))
-        })
-        .chain((0..4 * units4).map(|i| network.theta.get(i).copied()))
-        .map(or_zero);
-    let second = (0..4 * units4)
-        .flat_map(|i| (0..4 * fours).map(move |l| network.b.get((i, l)).copied()))
-        .chain((0..4 * fours).map(|l| network.tau.get(l).copied()))
-        .chain((0..4 * fours).map(|l| network.c.get(l).copied()))
-        .map(or_zero);
-    let first = gpu.upload(&real.encode(first))?;
-    let second = gpu.upload(&real.encode(second))?;
+    let (d, m0, m1) = network.dims();
+    let (units, inputs) = (m0.next_multiple_of(4 * FOURS), d.next_multiple_of(UNROLL));
+    let fours = m1.div_ceil(4);
+    let [first, second] = layers(network, real);
+    let (first, second) = (gpu.upload(&first)?, gpu.upload(&second)?);
     let kernel = gpu.kernel(&source(network, real), "forward", &BINDINGS)?;
+    let fit = gpu.largest_buffer().min(MOST_BYTES) as usize / (inputs * real.bytes());
+    let most = points.ncols().min(MOST_POINTS).min(fit.max(1));
     let mut values = Vec::with_capacity(points.ncols());
     pipelined(
-        Pace::new(first_piece((m0 * (d + m1)) as f64), points.ncols().min(MOST_POINTS)),
+        Pace::new(first_piece((m0 * (d + m1)) as f64), most),
         points.ncols(),
         |piece| {
             let count = piece.len();
-            let transposed = points.columns_range(piece).transpose();
+            let padded = points.columns_range(piece).into_owned().resize_vertically(inputs, 0.0);
+            let transposed = padded.transpose();
             let coordinates = gpu.upload(&real.encode(transposed.iter().copied()))?;
             let out = gpu.buffer(count * real.bytes())?;
             let params = gpu.uniform(&Params {
                 points: count as u32,
-                inputs: d as u32,
-                units4: units4 as u32,
-                theta: (units4 * d) as u32,
-                tau: (4 * units4 * fours) as u32,
-                c: ((4 * units4 + 1) * fours) as u32,
+                inputs: inputs as u32,
+                units4: (units / 4) as u32,
+                theta: (units / 4 * inputs) as u32,
+                tau: (units * fours) as u32,
+                c: ((units + 1) * fours) as u32,
                 ..Params::default()
             });
-            let groups = ((count as u32).div_ceil(WORKGROUP), 1);
+            let groups = (count.div_ceil(POINTS * WORKGROUP as usize) as u32, 1);
             gpu.dispatch(&kernel, &[&params, &first, &second, &coordinates, &out], groups);
             gpu.download(&out, count * real.bytes())
         },

@@ -4,7 +4,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::Real;
-use super::device::{Access, Gpu, GpuError, MOST_ITERATIONS, WORKGROUP};
+use super::device::{Access, Gpu, GpuError, WORKGROUP};
 use super::pace::{Pace, first_piece, pipelined};
 use super::shader::{self, Source};
 use crate::network::{Activation, Network};
@@ -57,10 +57,10 @@ pub fn decode(bytes: &[u8], out: &mut Vec<f64>) {
 }
 
 /// Refuses a network for which one invocation would loop too long.
-pub fn check(network: &Network) -> Result<(), GpuError> {
+pub fn check(gpu: &Gpu, network: &Network) -> Result<(), GpuError> {
     let (d, m0, m1) = network.dims();
     let panels = |activation| if activation == Activation::Erf { 4 * 13 } else { 0 };
-    if m0 * (d + m1 + panels(network.g)) + m1 * (2 + panels(network.h)) > MOST_ITERATIONS {
+    if m0 * (d + m1 + panels(network.g)) + m1 * (2 + panels(network.h)) > gpu.most_iterations() {
         return Err(GpuError::TooLarge(format!(
             "the double-f32 kernel cannot hold a {d}-{m0}-{m1} network"
         )));
@@ -74,7 +74,7 @@ pub fn values(
     network: &Network,
     points: &DMatrix<f64>,
 ) -> Result<DVector<f64>, GpuError> {
-    check(network)?;
+    check(gpu, network)?;
     let ((d, m0, m1), n) = (network.dims(), points.ncols());
     if n == 0 {
         return Ok(DVector::zeros(0));

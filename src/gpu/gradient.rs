@@ -9,7 +9,7 @@ use super::device::{Access, Gpu, GpuError};
 use super::increments::Increments;
 use super::pace::{Pace, first_piece, pipelined};
 use super::shader::Source;
-use super::stencil::{self, Scheme, Stencil};
+use super::stencil::{self, Scheme, Share, Stencil};
 use crate::network::Network;
 use crate::stencil::{self as differences, GradientScheme};
 
@@ -19,7 +19,7 @@ pub const BINDINGS: [Access; 7] = stencil::bindings(&[Access::Write]);
 /// The kernel's source for a network.
 pub fn source(increments: &Increments, real: Real) -> Source {
     let text = include_str!("../../shaders/gradient.wgsl");
-    Source::new("gradient", text, real, &increments.constants())
+    Source::new("gradient", text, real, &increments.constants(real))
 }
 
 /// f(x+hv) - f(x-hv) is twice the odd part.
@@ -64,7 +64,7 @@ pub fn gradients(
         n,
         |piece| {
             stencil.fill(gpu, &units, 0, &centres.columns_range(piece.clone()).into_owned());
-            stencil.dispatch(gpu, &kernel, &units, 0..piece.len(), 0..k, &[&out]);
+            stencil.dispatch(gpu, &kernel, &units, 0..piece.len(), Share::each(k), &[&out]);
             gpu.download(&out, k * piece.len() * real.bytes())
         },
         |_, download| gpu.finish(download, |bytes| real.decode(bytes, &mut values)),

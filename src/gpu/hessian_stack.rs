@@ -19,7 +19,7 @@ use super::device::{Access, Gpu, GpuError, Kernel};
 use super::increments::Increments;
 use super::pace::{Pace, first_piece, pipelined};
 use super::shader::Source;
-use super::stencil::{self, Scheme, Stencil, Units};
+use super::stencil::{self, Scheme, Share, Stencil, Units};
 use crate::network::Network;
 use crate::stencil::{self as differences, HessianScheme};
 
@@ -29,7 +29,7 @@ pub const BINDINGS: [Access; 9] = stencil::bindings(&[Access::Read, Access::Writ
 /// The kernel's source for a network.
 pub fn source(increments: &Increments, real: Real) -> Source {
     let text = include_str!("../../shaders/hessian_stack.wgsl");
-    Source::new("hessian_stack", text, real, &increments.constants())
+    Source::new("hessian_stack", text, real, &increments.constants(real))
 }
 
 fn scheme(scheme: HessianScheme, h: f64) -> Scheme {
@@ -68,6 +68,11 @@ fn scheme(scheme: HessianScheme, h: f64) -> Scheme {
     }
 }
 
+/// Entries of the upper triangle of n columns.
+fn triangle(n: usize) -> usize {
+    n * (n + 1) / 2
+}
+
 /// Everything about a stack but its centres, on the device.
 #[derive(Debug)]
 pub(super) struct Job {
@@ -75,9 +80,14 @@ pub(super) struct Job {
     pub stencil: Stencil,
     /// D, the entries of one svec.
     pub entries: usize,
+    directions: usize,
     axes: Arc<Kernel>,
     pairs: Arc<Kernel>,
-    pair_table: wgpu::Buffer,
+    /// Columns of a tile.
+    width: usize,
+    /// Tiles before each column of tiles, and all of them.
+    tiles: Vec<usize>,
+    tile_table: wgpu::Buffer,
 }
 
 /// Centres as the kernels take them: their units, and the differences along the directions alone.
@@ -101,15 +111,22 @@ impl Job {
         let k = directions.ncols();
         let stencil = Stencil::new(gpu, network, directions, &scheme(by, h), real)?;
         let source = source(stencil.increments(), real);
-        let pair_table: Vec<u8> = (0..k as u32)
-            .flat_map(|j| (0..=j).map(move |i| i | j << 16))
-            .flat_map(u32::to_le_bytes)
-            .collect();
+        let (rows, width) = stencil.increments().tile(real);
+        let (mut tiles, mut tile_table) = (vec![0], Vec::new());
+        for j in (0..k).step_by(width) {
+            // Down to the last row that meets the diagonal.
+            let last = (j + width).min(k);
+            tile_table.extend((0..last).step_by(rows).map(|i| (i | j << 16) as u32));
+            tiles.push(tile_table.len());
+        }
         Ok(Job {
-            entries: k * (k + 1) / 2,
+            entries: triangle(k),
             axes: gpu.kernel(&source, "axes", &BINDINGS)?,
             pairs: gpu.kernel(&source, "pairs", &BINDINGS)?,
-            pair_table: gpu.upload(&pair_table)?,
+            tile_table: gpu.upload(bytemuck::cast_slice(&tile_table))?,
+            directions: k,
+            width,
+            tiles,
             stencil,
         })
     }
@@ -133,23 +150,43 @@ impl Job {
         centres: &DMatrix<f64>,
     ) -> wgpu::SubmissionIndex {
         self.stencil.fill(gpu, &room.units, first, centres);
-        let own = [&self.pair_table, &room.axis_table, &room.unused];
+        let own = [&self.tile_table, &room.axis_table, &room.unused];
         let places = first..first + centres.ncols();
-        self.stencil.dispatch(gpu, &self.axes, &room.units, places, 0..self.stencil.axes(), &own)
+        self.stencil.dispatch(
+            gpu,
+            &self.axes,
+            &room.units,
+            places,
+            Share::each(self.stencil.axes()),
+            &own,
+        )
     }
 
-    /// Sets the device to write the svec entries `entries` at each of `places` in `centres` to `out`,
+    /// Columns of tiles: the units in which a Hessian is cut.
+    pub fn bands(&self) -> usize {
+        self.tiles.len() - 1
+    }
+
+    /// The svec entries of some columns of tiles.
+    pub fn rows(&self, bands: &Range<usize>) -> Range<usize> {
+        let before = |band: usize| triangle((self.width * band).min(self.directions));
+        before(bands.start)..before(bands.end)
+    }
+
+    /// Sets the device to write the svec entries of `bands` at each of `places` in `centres` to `out`,
     /// one centre's after the other's; those of the first of `centres` begin at 0.
     pub fn submit(
         &self,
         gpu: &Gpu,
         centres: &Centres,
         places: Range<usize>,
-        entries: Range<usize>,
+        bands: Range<usize>,
         out: &wgpu::Buffer,
     ) -> wgpu::SubmissionIndex {
-        let own = [&self.pair_table, &centres.axis_table, out];
-        self.stencil.dispatch(gpu, &self.pairs, &centres.units, places, entries, &own)
+        let own = [&self.tile_table, &centres.axis_table, out];
+        let tiles = self.tiles[bands.start]..self.tiles[bands.end];
+        let share = Share { outputs: self.rows(&bands), tiles };
+        self.stencil.dispatch(gpu, &self.pairs, &centres.units, places, share, &own)
     }
 
     /// Multiply-adds of `entries` entries at one centre.
@@ -195,7 +232,7 @@ pub(super) fn download(
         |piece| {
             let count = piece.len();
             job.fill(gpu, &room, 0, &centres.columns_range(piece).into_owned());
-            job.submit(gpu, &room, 0..count, 0..entries, &out);
+            job.submit(gpu, &room, 0..count, 0..job.bands(), &out);
             gpu.download(&out, entries * count * real.bytes())
         },
         |_, download| gpu.finish(download, |bytes| real.decode(bytes, &mut values)),

@@ -33,8 +33,7 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
-use super::device::MOST_ITERATIONS;
-use super::{GpuError, Real};
+use super::{Gpu, GpuError, Real};
 use crate::network::{Activation, Network};
 
 /// Largest displacement of a pre-activation, in natural units (the argument of tanh or erf), that the
@@ -42,6 +41,12 @@ use crate::network::{Activation, Network};
 pub const REACH: f64 = 2.0;
 /// Second-layer units in one block, in fours.
 const MOST_L4: usize = 4;
+/// Directions come in multiples of this, so that every tile of pairs is whole: the side of the largest one.
+/// Larger ones gain nothing: a tile of 2 x 2 computes four times as long as it loads.
+pub const PADDING: usize = 2;
+/// 32-bit words that the sums of a tile of pairs may take. Half the registers that an invocation has on
+/// NVIDIA (255) and AMD (256): the other half holds weights, units and what the formulas need.
+const TILE_WORDS: usize = 128;
 /// Entries of the erf units far out, where exp(-z^2) is zero in any precision.
 const FARTHEST: f64 = 30.0;
 
@@ -72,8 +77,8 @@ pub struct Params {
     pub far: u32,
     pub first_centre: u32,
     pub first_entry: u32,
-    pub pad0: u32,
-    pub pad1: u32,
+    pub first_tile: u32,
+    pub tiles: u32,
 }
 
 fn scale(activation: Activation) -> f64 {
@@ -114,27 +119,46 @@ impl Increments {
         self.b.ncols().div_ceil(4 * self.fours())
     }
 
+    /// Rows and columns of the tile of pairs that one invocation computes: the largest whose sums, an odd
+    /// and an even one for every second-layer unit of a block, fit [`TILE_WORDS`]: 2 x 2, or 2 x 1 in
+    /// f64 with more than 8 second-layer units.
+    pub fn tile(&self, real: Real) -> (usize, usize) {
+        let pair = 2 * 4 * self.fours() * real.bytes() / 4;
+        if PADDING * PADDING * pair <= TILE_WORDS { (PADDING, PADDING) } else { (PADDING, 1) }
+    }
+
     /// Constants of the kernels for this network.
-    pub fn constants(&self) -> [(&'static str, u32); 3] {
+    pub fn constants(&self, real: Real) -> [(&'static str, u32); 6] {
         let is_erf = |activation| u32::from(activation == Activation::Erf);
+        let (rows, columns) = self.tile(real);
         [
             ("L4", self.fours() as u32),
             ("BOTTOM_ERF", is_erf(self.network.g)),
             ("TOP_ERF", is_erf(self.network.h)),
+            ("PADDING", PADDING as u32),
+            ("TILE_ROWS", rows as u32),
+            ("TILE_COLUMNS", columns as u32),
         ]
     }
 
-    /// Loop iterations of one evaluation of a displacement.
-    pub fn iterations(&self) -> usize {
+    /// Loop iterations of one evaluation of a tile of displacements.
+    pub fn iterations(&self, real: Real) -> usize {
         let (_, m0, _) = self.network.dims();
-        let inner = if self.network.g == Activation::Erf { 13 } else { 0 };
-        let outer = if self.network.h == Activation::Erf { 96 } else { 0 };
-        self.blocks() * (m0 * (2 + self.fours() + inner) + self.fours() * (1 + outer))
+        let (rows, columns) = self.tile(real);
+        let inner = if self.network.g == Activation::Erf { 13 * rows * columns } else { 0 };
+        let outer = if self.network.h == Activation::Erf { 96 * rows * columns } else { 0 };
+        self.blocks() * (m0 * (2 + inner) + self.fours() * (1 + outer))
     }
 
     /// Refuses a network of which one invocation would loop too long `times` over.
-    pub fn check(&self, times: usize, directions: usize) -> Result<(), GpuError> {
-        if self.iterations() * times > MOST_ITERATIONS || directions > 0xffff {
+    pub fn check(
+        &self,
+        gpu: &Gpu,
+        times: usize,
+        directions: usize,
+        real: Real,
+    ) -> Result<(), GpuError> {
+        if self.iterations(real) * times > gpu.most_iterations() || directions > 0xffff {
             let (d, m0, m1) = self.network.dims();
             return Err(GpuError::TooLarge(format!(
                 "the stencil kernels cannot hold a {d}-{m0}-{m1} network"
@@ -215,8 +239,11 @@ impl Increments {
         (2 * m0 * real.bytes(), 8 * self.blocks() * self.fours() * real.bytes())
     }
 
-    /// What steps of `levels` along the directions do to the units: by level, unit and direction.
+    /// What steps of `levels` along the directions do to the units: by level, unit and direction, padded
+    /// to [`PADDING`] by directions that do nothing.
     pub fn moves(&self, directions: &DMatrix<f64>, levels: &[f64], real: Real) -> Vec<u8> {
+        let padded = directions.ncols().next_multiple_of(PADDING);
+        let directions = directions.clone().resize_horizontally(padded, 0.0);
         let projections = directions.transpose() * &self.network.a;
         let entries = levels.iter().flat_map(|h| {
             projections.iter().flat_map(move |p| unit(self.network.g, p * h * self.bottom_scale))

@@ -13,12 +13,15 @@
 //! * [`increments`]: what the stencil kernels need to know of a network.
 //! * [`stencil`], [`pace`]: what stencil kernels share; dispatches sized by time, two under way.
 //! * [`forward`], [`forward_double`], [`gradient`], [`hessian_stack`], [`normalise`], [`gram`]: the kernels.
-//! * [`stack`]: a Hessian stack that stays on the device, of any size.
+//! * [`stack`]: a Hessian stack that stays on the device, of any size; [`subspace`]: a space that its Hessians
+//!   span, and the subspace power method in it, by [`ascent`] and [`gram`].
 //! * [`oracle`]: a network as an oracle whose stencils run on the device; [`worker`]: the device behind it,
 //!   replaced when it is lost.
 //! * [`self_test`]: whether an adapter computes what it should.
 
 // Plumbing that the program and the parity tests reach into, in wgpu's terms: out of the documentation.
+#[doc(hidden)]
+pub mod ascent;
 #[doc(hidden)]
 pub mod device;
 #[doc(hidden)]
@@ -47,6 +50,8 @@ pub mod shader;
 pub mod stack;
 #[doc(hidden)]
 pub mod stencil;
+#[doc(hidden)]
+pub mod subspace;
 #[doc(hidden)]
 pub mod worker;
 

@@ -109,7 +109,7 @@ impl GpuOracle {
         gpu.require(real)?;
         self_test(&gpu, real)?.map_err(refuse)?;
         if precision == Precision::DoubleF32 {
-            forward_double::check(&network)?;
+            forward_double::check(&gpu, &network)?;
             double_f32_test(&gpu)?.map_err(refuse)?;
         }
         let record = BackendRecord {

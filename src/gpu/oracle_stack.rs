@@ -1,6 +1,7 @@
 //! A stack of the oracle's that stays on the device: the subspace from its Gram matrix.
 //!
-//! With the normalised stack M and the eigenvectors V of M^T M, M V S^-1 are the left singular vectors.
+//! With the normalised stack M and the eigenvectors V of M^T M, M V S^-1 are the left singular vectors. Where
+//! these are too large for the host it sees no more of them than the coefficients V S^-1.
 //! Squares halve the digits: singular values below the square root of the rounding are lost, which
 //! [`resolution`](HessianStack::resolution) says. The wide stack's gap lies far above, and what follows
 //! it polishes every direction with accurate values.
@@ -10,11 +11,14 @@ use std::sync::Arc;
 use nalgebra::DMatrix;
 
 use super::stack::Stack;
+use super::subspace::Subspace;
 use super::worker::Worker;
 use super::{Gpu, GpuError, normalise};
-use crate::algebra::linalg::thin_svd;
+use crate::algebra::linalg::{symmetric_eigen, thin_svd};
+use crate::algebra::rank_one::{Candidate, merged};
+use crate::draws;
 use crate::oracle::OracleError;
-use crate::oracle::hessian_stack::HessianStack;
+use crate::oracle::hessian_stack::{HessianStack, top_eigenvectors};
 use crate::stencil::HessianScheme;
 
 /// Error of an entry of the Gram matrix of unit vectors, in roundings. *Measured* by the parity tests: at
@@ -22,6 +26,10 @@ use crate::stencil::HessianScheme;
 const GRAM_ROUNDINGS: f64 = 8.0;
 /// Hessians to start from, for each direction wanted.
 const REPRESENTATIVES: usize = 3;
+/// Bytes of a basis in f64 from which on it stays on the device: 64 MB, reached at 256 inputs and units.
+/// On the host ascents are more accurate and of all kinds, and the factorisation of one of 64 MB takes about as
+/// long as the rest of a run.
+const HOST_BASIS: usize = 64_000_000;
 
 /// What the stack was made of, enough to make it again on another device.
 #[derive(Debug)]
@@ -68,6 +76,26 @@ impl OracleStack {
         Ok(OracleStack { worker, recipe, stack, lost, norms, kept, factors: None, spectrum: None })
     }
 
+    /// Is a basis of that many columns too large for the host?
+    fn is_large(&self, rank: usize) -> bool {
+        8 * self.stack.entries() * rank > HOST_BASIS
+    }
+
+    /// V S^-1 of the leading `rank` singular vectors, N x rank; zero for Hessians that are not kept.
+    fn coefficients(&self, rank: usize) -> DMatrix<f64> {
+        let Some((_, vectors, values)) = &self.spectrum else {
+            return DMatrix::zeros(self.norms.len(), 0);
+        };
+        let rank = rank.min(values.iter().take_while(|value| **value > 0.0).count());
+        let mut coefficients = DMatrix::zeros(self.norms.len(), rank);
+        for (row, &n) in self.kept.iter().enumerate() {
+            for k in 0..rank {
+                coefficients[(n, k)] = vectors[(row, k)] / values[k];
+            }
+        }
+        coefficients
+    }
+
     /// Runs `work` on the stack, made again where its device was lost.
     fn with<T>(
         &mut self,
@@ -112,11 +140,14 @@ impl HessianStack for OracleStack {
     fn singular_values(&mut self) -> Result<Option<Vec<f64>>, OracleError> {
         let gram = self.with(|gpu, stack| stack.gram(gpu))?;
         let gram = gram.select_columns(&self.kept).select_rows(&self.kept);
-        // A positive semidefinite matrix: its singular vectors are its eigenvectors.
-        let Some(svd) = thin_svd(&gram) else { return Ok(None) };
-        let values: Vec<f64> = svd.s.iter().map(|square| square.sqrt()).collect();
-        self.spectrum = Some((gram, svd.u, values.clone()));
-        Ok(Some(values))
+        let Some(eigen) = symmetric_eigen(&gram) else { return Ok(None) };
+        let descending: Vec<usize> = (0..gram.ncols()).rev().collect();
+        let vectors = eigen.vectors.select_columns(&descending);
+        // Rounding makes some of those that are zero negative.
+        let values: Vec<f64> =
+            descending.iter().map(|&k| eigen.values[k].max(0.0).sqrt()).collect();
+        self.spectrum = Some((gram, vectors, values.clone()));
+        Ok(Some(values).filter(|values| !values.is_empty()))
     }
 
     fn resolution(&self) -> f64 {
@@ -128,35 +159,77 @@ impl HessianStack for OracleStack {
         largest.map_or(0.0, |largest| (error / (largest * largest) + 4.0 * f64::EPSILON).sqrt())
     }
 
-    fn basis(&mut self, rank: usize) -> Result<DMatrix<f64>, OracleError> {
-        let Some((_, vectors, values)) = &self.spectrum else {
-            return Ok(DMatrix::zeros(self.stack.entries(), 0));
-        };
-        let rank = rank.min(values.len());
-        let mut coefficients = DMatrix::zeros(self.norms.len(), rank);
-        for (row, &n) in self.kept.iter().enumerate() {
-            for k in 0..rank {
-                coefficients[(n, k)] = vectors[(row, k)] / values[k];
-            }
+    fn basis(&mut self, rank: usize) -> Result<Option<DMatrix<f64>>, OracleError> {
+        if self.is_large(rank) {
+            return Ok(None);
+        }
+        let coefficients = self.coefficients(rank);
+        if coefficients.is_empty() {
+            return Ok(Some(DMatrix::zeros(self.stack.entries(), 0)));
         }
         let leading = self.with(|gpu, stack| stack.product(gpu, &coefficients))?;
         // Orthonormal to the rounding of the device so far.
-        Ok(thin_svd(&leading).map_or(leading, |svd| svd.u * svd.v.transpose()))
+        Ok(Some(thin_svd(&leading).map_or(leading, |svd| svd.u * svd.v.transpose())))
     }
 
-    fn inner(&mut self, others: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
-        let inner = self.with(|gpu, stack| stack.inner(gpu, others))?;
-        Ok(inner.select_rows(&self.kept))
+    fn along(&mut self, directions: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        if directions.is_empty() {
+            return Ok(DMatrix::zeros(self.kept.len(), directions.ncols()));
+        }
+        let along = self.with(|gpu, stack| stack.along(gpu, directions))?;
+        Ok(along.select_rows(&self.kept))
     }
 
-    fn representatives(&mut self, rank: usize) -> Result<DMatrix<f64>, OracleError> {
-        let Some((gram, ..)) = &self.spectrum else {
-            return Ok(DMatrix::zeros(self.stack.entries(), 0));
-        };
-        let chosen: Vec<usize> =
-            pivots(gram, REPRESENTATIVES * rank).into_iter().map(|row| self.kept[row]).collect();
-        Ok(self.with(|gpu, stack| stack.columns(gpu, &chosen))?)
+    fn starts(&mut self, rank: usize) -> Result<DMatrix<f64>, OracleError> {
+        let Some((gram, ..)) = &self.spectrum else { return Ok(DMatrix::zeros(0, 0)) };
+        if !self.is_large(rank) {
+            let chosen = pivots(gram, REPRESENTATIVES * rank);
+            let chosen: Vec<usize> = chosen.into_iter().map(|row| self.kept[row]).collect();
+            return Ok(top_eigenvectors(&self.with(|gpu, stack| stack.columns(gpu, &chosen))?));
+        }
+        // A Hessian that is nearly u u^T takes any vector nearly to u, and the ascent does the rest.
+        let mut rng = draws::stream(0, "stack starts", 0);
+        let vectors = draws::gaussian(&mut rng, self.recipe.directions.ncols(), self.norms.len());
+        let images = self.with(|gpu, stack| stack.images(gpu, &vectors))?;
+        Ok(normalised(&images.select_columns(&self.kept)))
     }
+
+    fn climb(&mut self, rank: usize, starts: &DMatrix<f64>) -> Result<Vec<Candidate>, OracleError> {
+        let (coefficients, starts) = (self.coefficients(rank), normalised(starts));
+        if coefficients.is_empty() || starts.is_empty() {
+            return Ok(Vec::new());
+        }
+        let (ends, scores) = self.with(|gpu, stack| {
+            let gram = Subspace::new(gpu, stack, &coefficients, 0)?.gram(gpu)?;
+            let coefficients = orthonormal(&coefficients, gram);
+            // The stack itself may take a quarter.
+            let space = Subspace::new(gpu, stack, &coefficients, gpu.memory() / 2)?;
+            tracing::debug!("{} slices of the basis kept", space.resident());
+            space.climb(gpu, &starts)
+        })?;
+        let ends = ends.column_iter().zip(scores).filter(|(_, score)| score.is_finite());
+        let candidates =
+            ends.map(|(end, score)| Candidate { direction: end.into(), score, hits: 1 });
+        Ok(merged(candidates.collect()))
+    }
+}
+
+/// Unit vectors along the columns, but for those that are zero.
+fn normalised(vectors: &DMatrix<f64>) -> DMatrix<f64> {
+    let mut vectors = vectors.clone();
+    for mut column in vectors.column_iter_mut() {
+        column.try_normalize_mut(0.0);
+    }
+    vectors
+}
+
+/// Coefficients of an orthonormal basis of the same space, from those of a basis with the Gram matrix `gram`.
+fn orthonormal(coefficients: &DMatrix<f64>, gram: DMatrix<f64>) -> DMatrix<f64> {
+    let exact = gram.cholesky().and_then(|factor| {
+        factor.l_dirty().solve_lower_triangular(&coefficients.transpose()).map(|c| c.transpose())
+    });
+    // Without a factor they are orthonormal to the rounding of the device or not at all.
+    exact.unwrap_or_else(|| coefficients.clone())
 }
 
 /// The first pivots, at most `most`, of a pivoted Cholesky factorisation: columns of the stack, each the

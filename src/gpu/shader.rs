@@ -4,8 +4,9 @@
 //! between `real_f32` and `real_f64`, which define `real` and what depends on it; everything else is
 //! written once.
 //!
-//! The lines between `#for l in NAME` and `#end` are repeated for $l = 0 .. the constant NAME. Sums in
-//! an array indexed by a loop end up in memory on more than one driver; these stay in registers.
+//! The lines between `#for l in NAME` and `#end` are repeated for $l = 0 .. the constant NAME; such loops
+//! may hold others. Sums in an array indexed by a loop end up in memory on more than one driver; these stay
+//! in registers.
 
 use super::Real;
 use crate::network::Activation;
@@ -93,12 +94,16 @@ fn unroll(text: &str, constants: &[(&str, u32)]) -> String {
         };
         let count = constants.iter().find(|(name, _)| *name == bound);
         let count = count.map_or_else(|| panic!("#for over unknown {bound}"), |(_, count)| *count);
-        let body: Vec<&str> = lines.by_ref().take_while(|line| *line != "#end").collect();
+        let mut depth = 1;
+        let of_this_loop = |line: &&str| {
+            depth += i32::from(line.starts_with("#for ")) - i32::from(*line == "#end");
+            depth > 0
+        };
+        let body: String =
+            lines.by_ref().take_while(of_this_loop).flat_map(|line| [line, "\n"]).collect();
         for k in 0..count {
-            for line in &body {
-                out += &line.replace(&format!("${variable}"), &k.to_string());
-                out.push('\n');
-            }
+            let body = body.replace(&format!("${variable}"), &k.to_string());
+            out += &unroll(&body, constants);
         }
     }
     out
@@ -176,6 +181,13 @@ mod tests {
     fn loops_are_written_out() {
         let text = "a\n#for l in N\nx$l = $lu;\n#end\nb";
         assert_eq!(unroll(text, &[("N", 2)]), "a\nx0 = 0u;\nx1 = 1u;\nb\n");
+    }
+
+    #[test]
+    fn loops_within_loops_are_written_out() {
+        let text = "#for r in M\n#for l in N\nx$r_$l;\n#end\ny$r;\n#end\nz;";
+        let constants = [("M", 2), ("N", 2)];
+        assert_eq!(unroll(text, &constants), "x0_0;\nx0_1;\ny0;\nx1_0;\nx1_1;\ny1;\nz;\n");
     }
 
     /// The text after the workgroup's size and the definitions of `real`.

@@ -1,15 +1,16 @@
 //! A Hessian stack that stays on the device, of any size.
 //!
-//! The D x N stack is cut into slices of rows, all N Hessians' entries from one svec index to another.
+//! The D x N stack is cut into slices of rows: some columns of all N Hessians, one after the other in svec.
 //! As many slices as fit a quarter of the memory allowed stay; the others are computed again from the
 //! same centres whenever they are needed, one at a time. What is asked of a stack is a sum over rows
-//! (lengths, Gram matrix, inner products) or made row by row (products), so that each costs one pass
+//! (lengths, Gram matrix, second derivatives) or made row by row (products), so that each costs one pass
 //! and neither memory ever has to hold the whole.
 
 use std::ops::Range;
 
 use nalgebra::DMatrix;
 
+use super::ascent::Directions;
 use super::device::{Gpu, GpuError, WORKGROUP};
 use super::gram::{Matrix, gram};
 use super::hessian_stack::{self, Centres, Job};
@@ -25,8 +26,8 @@ pub struct Stack {
     job: Job,
     centres: DMatrix<f64>,
     prepared: Centres,
-    /// Rows a slice; the last may have fewer.
-    height: usize,
+    /// Columns of tiles by slice.
+    slices: Vec<Range<usize>>,
     /// The first slices, which stay.
     resident: Vec<wgpu::Buffer>,
     /// Where the others are computed, one after the other.
@@ -35,12 +36,42 @@ pub struct Stack {
     factors: Option<Vec<f64>>,
 }
 
+/// The columns of `directions` on the device, at most `most` at a time.
+pub(super) fn batches(
+    gpu: &Gpu,
+    directions: &DMatrix<f64>,
+    most: usize,
+    real: Real,
+) -> Result<Vec<Directions>, GpuError> {
+    let count = directions.ncols();
+    (0..count)
+        .step_by(most.max(1))
+        .map(|first| {
+            let some = directions.columns(first, most.min(count - first));
+            Directions::new(gpu, &some.into_owned(), real)
+        })
+        .collect()
+}
+
+/// Cuts a Hessian's columns of tiles into slices of at most `height` entries, or one column.
+fn slices(job: &Job, height: usize) -> Vec<Range<usize>> {
+    let mut slices = Vec::new();
+    let mut begin = 0;
+    for band in 1..=job.bands() {
+        if band == job.bands() || job.rows(&(begin..band + 1)).len() > height {
+            slices.push(begin..band);
+            begin = band;
+        }
+    }
+    slices
+}
+
 impl Stack {
     /// Computes the Hessians along the columns of `directions` at the columns of `centres`, at least
     /// one of either, and keeps what fits the memory that `gpu` allows.
     ///
     /// # Errors
-    /// [`GpuError::TooLarge`] where not even a slice of 64 rows fits a buffer.
+    /// [`GpuError::TooLarge`] where not even one column of tiles fits a buffer.
     pub fn new(
         gpu: &Gpu,
         network: &Network,
@@ -66,29 +97,30 @@ impl Stack {
             },
             |_, submission| gpu.wait(submission),
         )?;
-        let row = (n * real.bytes()) as u64;
-        let limit = gpu.largest_buffer().min(MOST_BYTES).min(gpu.memory() / 8);
-        let workgroup = WORKGROUP as usize;
-        let height = ((limit / row) as usize / workgroup * workgroup).max(workgroup);
-        let height = height.min(job.entries);
-        let kept = (gpu.memory() / 4 / (height as u64 * row)) as usize;
-        let slices = job.entries.div_ceil(height);
+        let row = n * real.bytes();
+        let limit = gpu.largest_buffer().min(MOST_BYTES).min(gpu.memory() / 8) as usize;
+        let slices = slices(&job, (limit / row).max(WORKGROUP as usize));
         let mut stack = Stack {
             job,
             centres: centres.clone(),
             prepared,
-            height,
+            slices,
             resident: Vec::new(),
             scratch: None,
             factors: None,
         };
-        let bytes = height * n * real.bytes();
-        if kept < slices {
-            stack.scratch = Some(gpu.buffer(bytes)?);
-        }
-        for slice in 0..kept.min(slices) {
+        let mut left = (gpu.memory() / 4) as usize;
+        for slice in 0..stack.slices.len() {
+            let bytes = stack.rows(slice).len() * row;
+            if bytes > left {
+                let largest =
+                    (slice..stack.slices.len()).map(|slice| stack.rows(slice).len()).max();
+                stack.scratch = Some(gpu.buffer(largest.unwrap_or(0) * row)?);
+                break;
+            }
+            left -= bytes;
             let buffer = gpu.buffer(bytes)?;
-            stack.compute(gpu, stack.rows(slice), &buffer)?;
+            stack.compute(gpu, slice, &buffer)?;
             stack.resident.push(buffer);
         }
         Ok(stack)
@@ -116,22 +148,45 @@ impl Stack {
 
     /// Slices, and how many of them stay on the device.
     pub fn slices(&self) -> (usize, usize) {
-        (self.entries().div_ceil(self.height), self.resident.len())
+        (self.slices.len(), self.resident.len())
     }
 
-    fn rows(&self, slice: usize) -> Range<usize> {
-        slice * self.height..((slice + 1) * self.height).min(self.entries())
+    pub(super) fn rows(&self, slice: usize) -> Range<usize> {
+        self.job.rows(&self.slices[slice])
     }
 
-    /// Computes some rows, two dispatches under way at a time.
-    fn compute(&self, gpu: &Gpu, rows: Range<usize>, out: &wgpu::Buffer) -> Result<(), GpuError> {
-        let first = first_piece(self.job.operations(rows.len()));
+    /// Computes a slice, two dispatches under way at a time.
+    fn compute(&self, gpu: &Gpu, slice: usize, out: &wgpu::Buffer) -> Result<(), GpuError> {
+        let first = first_piece(self.job.operations(self.rows(slice).len()));
+        let bands = &self.slices[slice];
         pipelined(
             Pace::new(first, self.len().min(MOST_CENTRES)),
             self.len(),
-            |piece| Ok(self.job.submit(gpu, &self.prepared, piece, rows.clone(), out)),
+            |piece| Ok(self.job.submit(gpu, &self.prepared, piece, bands.clone(), out)),
             |_, submission| gpu.wait(submission),
         )
+    }
+
+    /// A slice: its rows, and the matrix of what all Hessians have there. Computed anew where it does not
+    /// stay; it is overwritten by the next one then.
+    pub(super) fn slice(
+        &self,
+        gpu: &Gpu,
+        slice: usize,
+    ) -> Result<(Range<usize>, Matrix<'_>), GpuError> {
+        let rows = self.rows(slice);
+        let buffer = match (self.resident.get(slice), &self.scratch) {
+            (Some(buffer), _) => buffer,
+            (None, Some(scratch)) => {
+                self.compute(gpu, slice, scratch)?;
+                if let Some(factors) = &self.factors {
+                    normalise::scale(gpu, scratch, rows.len(), factors, self.real())?;
+                }
+                scratch
+            }
+            (None, None) => return Err(GpuError::Refused(format!("there is no slice {slice}"))),
+        };
+        Ok((rows.clone(), Matrix::new(buffer, rows.len(), self.len())))
     }
 
     /// Shows every slice to `work`, with its rows.
@@ -140,18 +195,9 @@ impl Stack {
         gpu: &Gpu,
         mut work: impl FnMut(Range<usize>, Matrix<'_>) -> Result<(), GpuError>,
     ) -> Result<(), GpuError> {
-        for (slice, buffer) in self.resident.iter().enumerate() {
-            let rows = self.rows(slice);
-            work(rows.clone(), Matrix::new(buffer, rows.len(), self.len()))?;
-        }
-        let Some(scratch) = &self.scratch else { return Ok(()) };
-        for slice in self.resident.len()..self.slices().0 {
-            let rows = self.rows(slice);
-            self.compute(gpu, rows.clone(), scratch)?;
-            if let Some(factors) = &self.factors {
-                normalise::scale(gpu, scratch, rows.len(), factors, self.real())?;
-            }
-            work(rows.clone(), Matrix::new(scratch, rows.len(), self.len()))?;
+        for slice in 0..self.slices.len() {
+            let (rows, matrix) = self.slice(gpu, slice)?;
+            work(rows, matrix)?;
         }
         Ok(())
     }
@@ -192,17 +238,47 @@ impl Stack {
         Ok(sum)
     }
 
-    /// Inner products of all Hessians with the columns of `others` (D x k): N x k.
-    pub fn inner(&self, gpu: &Gpu, others: &DMatrix<f64>) -> Result<DMatrix<f64>, GpuError> {
-        let mut sum = DMatrix::zeros(self.len(), others.ncols());
+    /// Rows of the largest slice.
+    pub(super) fn height(&self) -> usize {
+        (0..self.slices.len()).map(|slice| self.rows(slice).len()).max().unwrap_or(0)
+    }
+
+    /// How many columns of a slice's height fit a buffer of the size that slices have.
+    pub(super) fn batch(&self, gpu: &Gpu) -> usize {
+        let limit = gpu.largest_buffer().min(MOST_BYTES).min(gpu.memory() / 8) as usize;
+        (limit / (self.height() * self.real().bytes())).max(WORKGROUP as usize)
+    }
+
+    /// Second derivatives u^T H u of all Hessians along the columns of `directions` (k of them): N x k.
+    pub fn along(&self, gpu: &Gpu, directions: &DMatrix<f64>) -> Result<DMatrix<f64>, GpuError> {
+        let real = self.real();
+        let mut sum = DMatrix::zeros(self.len(), directions.ncols());
+        let batch = self.batch(gpu).min(directions.ncols());
+        let outers = gpu.buffer(self.height() * batch * real.bytes())?;
+        let batches = batches(gpu, directions, batch, real)?;
         self.visit(gpu, |rows, slice| {
-            let part = others.rows_range(rows).into_owned();
-            let buffer = gpu.upload(&self.real().encode(part.iter().copied()))?;
-            let right = Matrix::new(&buffer, part.nrows(), part.ncols());
-            sum += gram(gpu, slice, right, self.real())?;
+            let mut first = 0;
+            for some in &batches {
+                let outers = Matrix::by_rows(&outers, rows.len(), some.len());
+                some.outers(gpu, rows.start, outers)?;
+                let mut part = sum.columns_mut(first, some.len());
+                part += gram(gpu, slice, outers, real)?;
+                first += some.len();
+            }
             Ok(())
         })?;
         Ok(sum)
+    }
+
+    /// Every Hessian times its column of `vectors`.
+    ///
+    /// # Panics
+    /// If there is not one vector for every Hessian.
+    pub fn images(&self, gpu: &Gpu, vectors: &DMatrix<f64>) -> Result<DMatrix<f64>, GpuError> {
+        assert_eq!(vectors.ncols(), self.len(), "one vector a Hessian");
+        let directions = Directions::new(gpu, vectors, self.real())?;
+        self.visit(gpu, |rows, slice| directions.add_images(gpu, rows.start, slice))?;
+        directions.sums(gpu)
     }
 
     /// The stack times `coefficients` (N x r): D x r.

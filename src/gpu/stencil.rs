@@ -68,6 +68,22 @@ pub struct Units {
     tops: wgpu::Buffer,
 }
 
+/// What a dispatch makes at every centre.
+#[derive(Clone, Debug)]
+pub struct Share {
+    /// These outputs, where a centre has more.
+    pub outputs: Range<usize>,
+    /// One invocation for each: the outputs, or tiles of them.
+    pub tiles: Range<usize>,
+}
+
+impl Share {
+    /// The first `count` outputs, one an invocation.
+    pub fn each(count: usize) -> Self {
+        Share { outputs: 0..count, tiles: 0..count }
+    }
+}
+
 impl Stencil {
     /// Puts a network, the columns of `directions` and a scheme on the device.
     pub fn new(
@@ -79,7 +95,7 @@ impl Stencil {
     ) -> Result<Self, GpuError> {
         gpu.require(real)?;
         let increments = Increments::new(network);
-        increments.check(scheme.displacements, directions.ncols())?;
+        increments.check(gpu, scheme.displacements, directions.ncols(), real)?;
         let params = Params {
             directions: directions.ncols() as u32,
             units: network.a.ncols() as u32,
@@ -145,26 +161,28 @@ impl Stencil {
         (fit as usize).clamp(1, MOST_CENTRES)
     }
 
-    /// Sets the device to compute `outputs` at each of `centres`, places in `units`; `own` are the
-    /// kernel's own buffers.
+    /// Sets the device to compute `share` at each of `centres`, places in `units`; `own` are the kernel's
+    /// own buffers.
     pub fn dispatch(
         &self,
         gpu: &Gpu,
         kernel: &Kernel,
         units: &Units,
         centres: Range<usize>,
-        outputs: Range<usize>,
+        share: Share,
         own: &[&wgpu::Buffer],
     ) -> wgpu::SubmissionIndex {
         let params = gpu.uniform(&Params {
-            entries: outputs.len() as u32,
+            entries: share.outputs.len() as u32,
             first_centre: centres.start as u32,
-            first_entry: outputs.start as u32,
+            first_entry: share.outputs.start as u32,
+            first_tile: share.tiles.start as u32,
+            tiles: share.tiles.len() as u32,
             ..self.params
         });
         let common = [&params, &self.weights, &units.bottoms, &units.tops, &self.moves, &self.rule];
         let buffers: Vec<&wgpu::Buffer> = common.iter().chain(own).copied().collect();
-        let groups = ((outputs.len() as u32).div_ceil(WORKGROUP), centres.len() as u32);
+        let groups = ((share.tiles.len() as u32).div_ceil(WORKGROUP), centres.len() as u32);
         gpu.dispatch(kernel, &buffers, groups)
     }
 }

@@ -262,8 +262,10 @@ impl Attempt<'_, '_> {
         // Massive: by whatever the oracle has for Hessians.
         let coordinates = place.coordinates.with_own_derivatives();
         let mut stack = self.run.stage(Stage::Stack, Place { coordinates, ..place }, wide_stack)?;
-        let (basis, gap) = (&stack.basis, stack.gap.ratio);
-        self.run.meter.found(Found::Subspace { frame: &frame.points, basis, gap });
+        if let Some(basis) = &stack.basis {
+            let gap = stack.gap.ratio;
+            self.run.meter.found(Found::Subspace { frame: &frame.points, basis, gap });
+        }
 
         let mut units = self
             .run

@@ -1,9 +1,11 @@
 //! A stack of Hessians, wherever it is: what the identification needs of it, and no more.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 
 use super::error::OracleError;
 use crate::algebra::linalg::thin_svd;
+use crate::algebra::rank_one::{self, Ascent, Candidate};
+use crate::algebra::svec::{smat, svec_outer};
 
 /// N Hessians as svec's of D entries, the columns of a matrix that need not be in this memory.
 ///
@@ -26,15 +28,35 @@ pub trait HessianStack: Send {
     /// factorisation itself.
     fn resolution(&self) -> f64;
 
-    /// Orthonormal basis of the leading left singular space of dimension `rank`, D x rank.
-    fn basis(&mut self, rank: usize) -> Result<DMatrix<f64>, OracleError>;
+    /// Orthonormal basis of the leading left singular space of dimension `rank`, D x rank; `None` where that
+    /// is too much for this memory.
+    fn basis(&mut self, rank: usize) -> Result<Option<DMatrix<f64>>, OracleError>;
 
-    /// Inner products of the Hessians with the columns of `others` (D x k): kept x k.
-    fn inner(&mut self, others: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError>;
+    /// Second derivatives u^T H u of the Hessians along the columns u of `directions`: kept x k.
+    fn along(&mut self, directions: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError>;
 
-    /// Hessians to start from when looking for `rank` directions, as columns: all, or where that is
-    /// too much a few times `rank` of them that span the most.
-    fn representatives(&mut self, rank: usize) -> Result<DMatrix<f64>, OracleError>;
+    /// Unit vectors to start from when looking for `rank` directions: top eigenvectors of Hessians, of all, or
+    /// where that is too much of a few times `rank` of them that span the most.
+    fn starts(&mut self, rank: usize) -> Result<DMatrix<f64>, OracleError>;
+
+    /// Where the subspace power method leads from the columns of `starts` in the leading left singular space
+    /// of dimension `rank`; to the accuracy of the stack.
+    fn climb(&mut self, rank: usize, starts: &DMatrix<f64>) -> Result<Vec<Candidate>, OracleError> {
+        let basis = self.basis(rank)?;
+        Ok(basis.map_or(Vec::new(), |basis| rank_one::search(&basis, starts, Ascent::Power)))
+    }
+}
+
+/// The eigenvectors of the largest eigenvalues, by size, of the symmetric matrices with these svec's.
+pub(crate) fn top_eigenvectors(hessians: &DMatrix<f64>) -> DMatrix<f64> {
+    let tops: Vec<DVector<f64>> = hessians
+        .column_iter()
+        .map(|hessian| {
+            let eigen = smat(hessian.as_slice()).symmetric_eigen();
+            eigen.eigenvectors.column(eigen.eigenvalues.iamax()).into_owned()
+        })
+        .collect();
+    if tops.is_empty() { DMatrix::zeros(0, 0) } else { DMatrix::from_columns(&tops) }
 }
 
 /// A stack in memory, factorised by singular values.
@@ -81,15 +103,19 @@ impl HessianStack for HostStack {
         0.0
     }
 
-    fn basis(&mut self, rank: usize) -> Result<DMatrix<f64>, OracleError> {
-        Ok(self.vectors.columns(0, rank.min(self.vectors.ncols())).into_owned())
+    fn basis(&mut self, rank: usize) -> Result<Option<DMatrix<f64>>, OracleError> {
+        Ok(Some(self.vectors.columns(0, rank.min(self.vectors.ncols())).into_owned()))
     }
 
-    fn inner(&mut self, others: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
-        Ok(self.hessians.tr_mul(others))
+    fn along(&mut self, directions: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        let mut outers = DMatrix::zeros(self.hessians.nrows(), directions.ncols());
+        for (u, mut outer) in directions.column_iter().zip(outers.column_iter_mut()) {
+            svec_outer(u.into_owned().as_slice(), outer.as_mut_slice());
+        }
+        Ok(self.hessians.tr_mul(&outers))
     }
 
-    fn representatives(&mut self, _: usize) -> Result<DMatrix<f64>, OracleError> {
-        Ok(self.hessians.clone())
+    fn starts(&mut self, _: usize) -> Result<DMatrix<f64>, OracleError> {
+        Ok(top_eigenvectors(&self.hessians))
     }
 }

@@ -4,6 +4,7 @@
 //! there they fail. A harness that cannot fail proves nothing, so each kernel is also broken on
 //! purpose and must be found out.
 
+use disentangle::algebra::rank_one::{self, Ascent};
 use disentangle::draws;
 use disentangle::gpu::device::{Access, WORKGROUP};
 use disentangle::gpu::forward_double::{decode, encode};
@@ -11,9 +12,10 @@ use disentangle::gpu::increments::Increments;
 use disentangle::gpu::oracle::{Backend, ChosenOracle};
 use disentangle::gpu::self_test::double_f32_test;
 use disentangle::gpu::shader::Source;
+use disentangle::gpu::subspace::Subspace;
 use disentangle::gpu::{
-    Gpu, GpuError, GpuOracle, Precision, Real, Stack, forward, forward_double, gradient, gram,
-    hessian_stack, normalise,
+    Gpu, GpuError, GpuOracle, Precision, Real, Stack, ascent, forward, forward_double, gradient,
+    gram, hessian_stack, normalise,
 };
 use disentangle::identify;
 use disentangle::network::{Activation, Class, Network};
@@ -238,10 +240,60 @@ impl Harness<'_> {
         let case = format!("{entries} rows, {left} x {right}");
         self.compare("gram", case.clone(), real, &found, &expected, tolerance);
         // The same matrix stored by rows.
-        let on_a = upload(&a.transpose());
-        let by_rows = gram::Matrix::new(&on_a, left, entries).transposed();
+        let rows_of_a = upload(&a.transpose());
+        let by_rows = gram::Matrix::new(&rows_of_a, left, entries).transposed();
         let found = gram::gram(self.gpu, by_rows, right_matrix, real).unwrap();
-        self.compare("gram", case + ", by rows", real, &found, &expected, tolerance);
+        self.compare("gram", case.clone() + ", by rows", real, &found, &expected, tolerance);
+        // Left on the device, and added to itself.
+        let (right_rows, out) = (upload(&b.transpose()), upload(&DMatrix::zeros(left, right)));
+        let right_matrix = gram::Matrix::by_rows(&right_rows, entries, right);
+        for add in [false, true] {
+            gram::multiply(self.gpu, by_rows, right_matrix, (&out, add), real).unwrap();
+        }
+        let found = self.gpu.read(&out, real, left * right).unwrap();
+        let found = DMatrix::from_row_slice(left, right, &found) * 0.5;
+        self.compare("gram", case.clone() + ", added", real, &found, &expected, tolerance);
+        // With itself: one triangle is computed.
+        let found = gram::gram(self.gpu, by_columns, by_columns, real).unwrap();
+        let (expected, sizes) = (gram::twin(&a, &a), a.abs().transpose() * a.abs());
+        self.compare("gram", case + ", with itself", real, &found, &expected, |l, r| {
+            ROUNDINGS * (real.epsilon() + TWIN) * sizes[(l, r)]
+        });
+    }
+
+    /// The columns [`first`, `end`) of the upper triangles, at `count` directions of `order` components.
+    fn ascent(&mut self, order: usize, (first, end): (usize, usize), count: usize, real: Real) {
+        let mut rng = draws::stream(5, "ascent", (1000 * order + count) as u64);
+        let u = draws::gaussian(&mut rng, order, count);
+        let rows = first * (first + 1) / 2..end * (end + 1) / 2;
+        let case = format!("columns {first} to {end} of {order}, {count} directions");
+        let on_device = ascent::Directions::new(self.gpu, &u, real).unwrap();
+        let out = self.gpu.buffer(rows.len() * count * real.bytes()).unwrap();
+        let matrix = gram::Matrix::by_rows(&out, rows.len(), count);
+        on_device.outers(self.gpu, rows.start, matrix).unwrap();
+        let found = self.gpu.read(&out, real, rows.len() * count).unwrap();
+        let found = DMatrix::from_row_slice(rows.len(), count, &found);
+        let expected = ascent::outers_twin(&u, rows.clone());
+        let allowed = ROUNDINGS * (real.epsilon() + TWIN);
+        self.compare("ascent", case.clone(), real, &found, &expected, |e, k| {
+            allowed * expected[(e, k)].abs().max(1e-6)
+        });
+        let slice = draws::gaussian(&mut rng, rows.len(), count);
+        let expected = ascent::images_twin(&u, rows.start, &slice);
+        let sizes = ascent::images_twin(&u.abs(), rows.start, &slice.abs());
+        // Stored either way; the second is added to the first.
+        let by_columns = self.gpu.upload(&real.encode(slice.iter().copied())).unwrap();
+        let by_rows = self.gpu.upload(&real.encode(slice.transpose().iter().copied())).unwrap();
+        for matrix in [
+            gram::Matrix::new(&by_columns, rows.len(), count),
+            gram::Matrix::by_rows(&by_rows, rows.len(), count),
+        ] {
+            on_device.add_images(self.gpu, rows.start, matrix).unwrap();
+        }
+        let found = on_device.sums(self.gpu).unwrap() * 0.5;
+        self.compare("ascent", case + ", images", real, &found, &expected, |i, k| {
+            allowed * sizes[(i, k)] + 1e-30
+        });
     }
 
     fn report(&self) {
@@ -265,8 +317,8 @@ impl Harness<'_> {
     }
 }
 
-const KERNELS: [&str; 6] =
-    ["forward", "forward_double", "gradient", "hessian_stack", "normalise", "gram"];
+const KERNELS: [&str; 7] =
+    ["forward", "forward_double", "gradient", "hessian_stack", "normalise", "gram", "ascent"];
 
 /// The derivatives of f with absolute values in every sum: what their rounding is relative to.
 struct Sizes {
@@ -309,26 +361,18 @@ fn network(d: usize, m0: usize, m1: usize, g: Activation, h: Activation) -> (Net
     (network, format!("{d}-{m0}-{m1} {g}/{h}"))
 }
 
-/// All comparisons. `few` leaves out sizes, for the deliberately broken kernels.
-fn parity(gpu: &Gpu, few: bool) -> Vec<Comparison> {
+/// Every comparison.
+fn parity(gpu: &Gpu) -> Vec<Comparison> {
     let double = double_f32_test(gpu).unwrap().is_ok();
     let mut harness = Harness { gpu, double, comparisons: Vec::new() };
     let wg = WORKGROUP as usize;
     for real in reals(gpu) {
         for g in Activation::ALL {
             for h in Activation::ALL {
-                if few && (g != h || real == Real::F64) {
-                    continue;
-                }
                 let (small, name) = network(3, 5, 2, g, h);
                 harness.forward(&small, &name, wg + 1, real);
                 harness.stencils(&small, &name, 3, 3, real);
             }
-        }
-        if few {
-            harness.normalise(wg + 1, 5, real);
-            harness.gram(33, 33, 33, real);
-            continue;
         }
         for g in Activation::ALL {
             // More units than a chunk, more second-layer units than a block, odd shapes.
@@ -364,15 +408,36 @@ fn parity(gpu: &Gpu, few: bool) -> Vec<Comparison> {
         ] {
             harness.gram(entries, left, right, real);
         }
+        for (order, columns, count) in
+            [(1, (0, 1), 1), (5, (0, 5), wg + 1), (33, (10, 23), 3), (70, (69, 70), wg - 1)]
+        {
+            harness.ascent(order, columns, count, real);
+        }
     }
     harness.report();
+    harness.comparisons
+}
+
+/// A few comparisons of one kernel, in f32.
+fn some(gpu: &Gpu, kernel: &str) -> Vec<Comparison> {
+    let mut harness = Harness { gpu, double: false, comparisons: Vec::new() };
+    let real = Real::F32;
+    let (small, name) = network(3, 5, 2, Activation::Tanh, Activation::Tanh);
+    match kernel {
+        "forward" => harness.forward(&small, &name, 65, real),
+        "gradient" | "hessian_stack" => harness.stencils(&small, &name, 3, 3, real),
+        "normalise" => harness.normalise(65, 5, real),
+        "gram" => harness.gram(20, 70, 70, real),
+        "ascent" => harness.ascent(12, (3, 12), 5, real),
+        _ => panic!("no comparison of {kernel}"),
+    }
     harness.comparisons
 }
 
 #[test]
 fn kernels_agree_with_their_twins() {
     let Some(gpu) = device() else { return };
-    let comparisons = parity(&gpu, false);
+    let comparisons = parity(&gpu);
     let wrong: Vec<String> = comparisons
         .iter()
         .filter(|c| c.ratio > 1.0)
@@ -393,17 +458,21 @@ fn kernels_agree_with_their_twins() {
 #[test]
 fn broken_kernels_are_found_out() {
     for (kernel, right, wrong) in [
-        ("forward", "values[n] = value;", "values[n] = value * real(1.0001);"),
+        ("forward", "values[n1] = value1;", "values[n1] = value1 * real(1.0001);"),
         ("gradient", "var derivative = rule[0] *", "var derivative = real(1.0001) * rule[0] *"),
-        ("hessian_stack", "let j = packed >> 16u;", "let j = packed & 0xffffu;"),
+        ("hessian_stack", "let j = tile >> 16u;", "let j = tile & 0xffffu;"),
+        ("hessian_stack", "put(centre, i + p / TILE_COLUMNS", "put(centre, i + p % TILE_COLUMNS"),
         ("hessian_stack", "-q * z.x * n", "q * z.x * n"),
         ("normalise", "*= factor", "*= factor * real(1.0001)"),
         ("normalise", "sqrt(shares[0])", "sqrt(shares[0]) * real(1.0001)"),
-        ("gram", "left_tile[at + y + 3u]", "left_tile[at + y + 2u]"),
+        ("gram", "a1[3u] * b0", "a1[2u] * b0"),
+        ("gram", "right_tile[r * SPAN + x + 8u", "right_tile[r * SPAN + x + 7u"),
+        ("ascent", "before(j) > entry", "before(j) > entry + 1u"),
+        ("ascent", "ROOT_HALF * off", "off"),
     ] {
         let Some(mut gpu) = device() else { return };
         gpu.break_kernels(right, wrong);
-        let comparisons = parity(&gpu, true);
+        let comparisons = some(&gpu, kernel);
         let caught = comparisons.iter().any(|c| c.kernel == kernel && c.ratio > 1.0);
         assert!(caught, "{kernel} with {wrong:?} passed");
     }
@@ -454,12 +523,16 @@ fn a_stack_on_the_device_is_the_matrix_of_its_hessians_however_little_of_it_stay
             floors[3] = f64::INFINITY;
             stack.scale(&gpu, normalise::factors(&norms, &floors)).unwrap();
             normalise::twin(&mut host, &floors);
-            let others = draws::gaussian(&mut rng, 276, 5);
+            let others = draws::gaussian(&mut rng, 23, 5);
+            let outers = ascent::outers_twin(&others, 0..276);
+            let vectors = draws::gaussian(&mut rng, 23, 70);
+            let images = ascent::images_twin(&vectors, 0, &host);
             let coefficients = draws::gaussian(&mut rng, 70, 9);
             let chosen = [0, 3, 69];
             for (found, expected) in [
                 (stack.gram(&gpu).unwrap(), host.transpose() * &host),
-                (stack.inner(&gpu, &others).unwrap(), host.transpose() * others),
+                (stack.along(&gpu, &others).unwrap(), host.transpose() * outers),
+                (stack.images(&gpu, &vectors).unwrap(), images),
                 (stack.product(&gpu, &coefficients).unwrap(), &host * coefficients),
                 (stack.columns(&gpu, &chosen).unwrap(), host.select_columns(&chosen)),
             ] {
@@ -520,7 +593,7 @@ fn the_subspace_on_the_device_is_that_of_the_host() {
             stack.keep(&kept).unwrap();
             let values = stack.singular_values().unwrap().unwrap();
             let floor = stack.resolution() * values[0];
-            (values, stack.basis(rank).unwrap(), floor)
+            (values, stack.basis(rank).unwrap().expect("a small one"), floor)
         });
         let floor = found.2;
         println!(
@@ -546,12 +619,77 @@ fn the_subspace_on_the_device_is_that_of_the_host() {
         for k in 0..clear.min(rank) {
             assert!(lost.column(k).norm() < 0.1, "{real:?}: {k} of {clear}");
         }
-        let inner = device.inner(&expected.1).unwrap() - host.inner(&expected.1).unwrap();
-        assert!(inner.amax() < 100.0 * real.epsilon());
-        let some = device.representatives(2).unwrap();
+        let directions = draws::gaussian(&mut draws::stream(1, "along", 0), 23, 3);
+        let along = device.along(&directions).unwrap() - host.along(&directions).unwrap();
+        assert!(along.amax() < 100.0 * real.epsilon() * directions.norm_squared());
+        let starts = draws::gaussian(&mut draws::stream(1, "along", 1), 23, 8);
+        let basis = device.basis(clear).unwrap().expect("a small one");
+        for end in device.climb(clear, &starts).unwrap() {
+            let exact = rank_one::score(&basis, &end.direction);
+            assert!((end.score - exact).abs() < 1e-3, "{real:?}: {} {exact}", end.score);
+        }
+        let some = device.starts(2).unwrap();
         assert!((1..=6).contains(&some.ncols()));
-        assert!(some.column_iter().all(|h| (h.norm() - 1.0).abs() < 100.0 * real.epsilon()));
+        assert!(some.column_iter().all(|u| (u.norm() - 1.0).abs() < 1e-12));
     }
+}
+
+/// The power method on the device against that on the host: in the space that the Hessians of a network with
+/// one active layer span, with all of the basis kept, a part of it, and none.
+#[test]
+fn the_power_method_on_the_device_ends_where_that_on_the_host_does() {
+    let Some(mut gpu) = device() else { return };
+    let (network, _) = network(9, 9, 3, Activation::Tanh, Activation::Tanh);
+    let centres = draws::gaussian(&mut draws::stream(1, "climb", 0), 9, 60) * 30.0;
+    let eye = DMatrix::identity(9, 9);
+    let (scheme, rank) = (HessianScheme::Polarised, 9);
+    let starts = draws::gaussian(&mut draws::stream(1, "climb", 1), 9, 40);
+    let mut kept = Vec::new();
+    for memory in [1 << 30, 1 << 13, 1 << 10] {
+        gpu.set_memory(memory);
+        for real in reals(&gpu) {
+            let stack = Stack::new(&gpu, &network, &centres, &eye, scheme, 1e-2, real).unwrap();
+            let host = stack.columns(&gpu, &(0..60).collect::<Vec<_>>()).unwrap();
+            let svd = host.clone().svd(false, true);
+            let right = svd.v_t.unwrap().rows(0, rank).transpose();
+            let scales = svd.singular_values.rows(0, rank).map(|s| 1.0 / s);
+            let coefficients = right * DMatrix::from_diagonal(&scales);
+            let space = Subspace::new(&gpu, &stack, &coefficients, memory / 2).unwrap();
+            kept.push((stack.slices().0, space.resident()));
+            let tolerance = 1e4 * real.epsilon();
+            let off = (space.gram(&gpu).unwrap() - DMatrix::identity(rank, rank)).amax();
+            assert!(off < tolerance, "{memory} {real:?}: {off:e}");
+            let basis = host * &coefficients;
+            let expected = ascent::images_twin(
+                &starts,
+                0,
+                &(&basis * basis.tr_mul(&ascent::outers_twin(&starts, 0..45))),
+            );
+            let error = (space.project(&gpu, &starts).unwrap() - &expected).amax();
+            assert!(error < tolerance * expected.amax(), "{memory} {real:?}: {error:e}");
+            let mut unit = starts.clone();
+            unit.column_iter_mut().for_each(|mut u| {
+                u.normalize_mut();
+            });
+            let (ends, scores) = space.climb(&gpu, &unit).unwrap();
+            for (end, score) in ends.column_iter().zip(&scores) {
+                // Its score is that of the step before, which for a start between two ends is smaller.
+                let exact = rank_one::score(&basis, &end.into_owned());
+                let risen = exact - score;
+                assert!(-tolerance < risen && risen < 1e-3, "{memory} {real:?}: {score} {exact}");
+            }
+            // Starts between two ends may go either way; an end of several is one of both.
+            let found = rank_one::search(&basis, &unit, Ascent::Power);
+            for clear in found.iter().filter(|c| c.hits > 2) {
+                let nearest = ends.tr_mul(&clear.direction).amax();
+                assert!(nearest > 0.999, "{memory} {real:?}: {} {nearest}", clear.score);
+            }
+            assert!(found.iter().filter(|c| c.hits > 2).count() > 3);
+        }
+    }
+    println!("slices, and those of the basis that stay: {kept:?}");
+    assert!(kept.iter().any(|(all, stay)| all == stay));
+    assert!(kept.iter().any(|(all, stay)| *stay < *all));
 }
 
 #[test]
@@ -892,7 +1030,7 @@ mod layout {
             let (network, _) = network(3, 5, 9, activation, activation);
             let prepared = Increments::new(&network);
             for real in [Real::F32, Real::F64] {
-                let stencil = || fields!(increments: directions, units, blocks, entries, levels, one_sided, minus, far, first_centre, first_entry, pad0, pad1);
+                let stencil = || fields!(increments: directions, units, blocks, entries, levels, one_sided, minus, far, first_centre, first_entry, first_tile, tiles);
                 check(&gradient::source(&prepared, real), &gradient::BINDINGS, stencil());
                 check(&hessian_stack::source(&prepared, real), &hessian_stack::BINDINGS, stencil());
                 check(
@@ -913,7 +1051,12 @@ mod layout {
                 check(
                     &gram::source(real),
                     &gram::BINDINGS,
-                    fields!(gram: first_row, last_row, left_columns, right_columns, left_row, left_column, right_column, pad0),
+                    fields!(gram: first_row, last_row, left_columns, right_columns, left_row, left_column, right_row, right_column, add, symmetric, pad0, pad1),
+                );
+                check(
+                    &ascent::source(real),
+                    &ascent::BINDINGS,
+                    fields!(ascent: first_entry, entries, order, columns, row, column_stride, pad0, pad1),
                 );
             }
         }

@@ -192,7 +192,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
             let place = Place { land: &wide, ..ball.place(0) };
             ball.survivors = match self.run.stage(Stage::Attribution, place, wide_stack) {
                 // A smaller subspace lacks some of the first layer.
-                Ok(stack) if stack.gap.rank >= ball.q.ncols() => Some(stack.basis),
+                Ok(stack) if stack.gap.rank >= ball.q.ncols() => stack.basis,
                 Ok(_) | Err(Halt::Failed(_)) => None,
                 Err(halt) => return Err(halt),
             };

@@ -19,7 +19,6 @@ use super::tolerances::{
 use super::wide_stack::Stack;
 use crate::algebra::linalg::median;
 use crate::algebra::rank_one::{self, Ascent, Candidate};
-use crate::algebra::svec::{smat, svec_outer};
 use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::{Dropped, Polished, UnitsFound};
@@ -123,9 +122,7 @@ fn candidates(stack: &mut Stack, ascent: Ascent, seed: u64) -> Result<Vec<Candid
     let rank = stack.gap.rank;
     // Wide Hessians are often nearly rank one themselves: their top eigenvectors are good starts.
     let mut starts: Vec<DVector<f64>> = Vec::new();
-    for hessian in stack.hessians.representatives(rank)?.column_iter() {
-        let eigen = smat(hessian.as_slice()).symmetric_eigen();
-        let top = eigen.eigenvectors.column(eigen.eigenvalues.iamax());
+    for top in stack.hessians.starts(rank)?.column_iter() {
         if starts.iter().all(|s| s.dot(&top).abs() < SAME_START) {
             starts.push(top.into_owned());
         }
@@ -136,21 +133,24 @@ fn candidates(stack: &mut Stack, ascent: Ascent, seed: u64) -> Result<Vec<Candid
         ASCENT_STARTS * rank,
     );
     starts.extend(random.column_iter().map(|c| c.into_owned()));
-    let mut found = rank_one::search(&stack.basis, &DMatrix::from_columns(&starts), ascent);
+    let starts = DMatrix::from_columns(&starts);
+    let mut found = match &stack.basis {
+        Some(basis) => rank_one::search(basis, &starts, ascent),
+        None => stack.hessians.climb(rank, &starts)?,
+    };
     found.retain(|c| c.score >= CANDIDATE_SCORE);
     Ok(found)
 }
 
 /// For every candidate u the point of the stack whose Hessian is most nearly u u^T.
 fn anchors(stack: &mut Stack, candidates: &[Candidate]) -> Result<Vec<DVector<f64>>, OracleError> {
-    let d = stack.points.nrows();
-    let mut outers = DMatrix::zeros(d * (d + 1) / 2, candidates.len());
-    for (candidate, mut outer) in candidates.iter().zip(outers.column_iter_mut()) {
-        svec_outer(candidate.direction.as_slice(), outer.as_mut_slice());
+    let directions: Vec<_> = candidates.iter().map(|c| c.direction.clone()).collect();
+    if directions.is_empty() {
+        return Ok(Vec::new());
     }
-    let inner = stack.hessians.inner(&outers)?;
+    let along = stack.hessians.along(&DMatrix::from_columns(&directions))?;
     let nearest =
-        inner.column_iter().map(|column| stack.points.column(column.iamax()).into_owned());
+        along.column_iter().map(|column| stack.points.column(column.iamax()).into_owned());
     Ok(nearest.collect())
 }
 
