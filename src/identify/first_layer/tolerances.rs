@@ -157,9 +157,9 @@ pub(crate) const PUSH_ROUNDS: usize = 8;
 /// Draws of all places wanted before they are held to be out of reach.
 pub(crate) const PLACE_ROUNDS: usize = 6;
 
-/// Distance of a line from the origin, in natural scales for each unit: neighbouring crossings are a few hundred scales
-/// apart, and two of m0 of them closer than 20 with a chance of m0 / 75 in m0. Farther lines cost accuracy.
-pub(crate) const LINES_DISTANCE: f64 = 3000.0;
+/// Distance of a line from the origin, in natural scales for each unit: neighbouring crossings are a few thousand scales
+/// apart, and some two of all are closer than 20. Farther lines cost accuracy, which falls with the distance.
+pub(crate) const LINES_DISTANCE: f64 = 1000.0;
 /// The same in distances at which f no longer changes on rays: flat units are crossed apart from each other too.
 pub(crate) const LINES_FAR: f64 = 4.0;
 /// Half the angle of a line that is scanned, as it is seen from the foot of the perpendicular: 1.5 of pi / 2, 95 % of
@@ -168,7 +168,7 @@ pub(crate) const LINES_SPAN: f64 = 1.5;
 /// Pieces in which a line is scanned first, for each unit expected: more separate more steps before they are bisected.
 pub(crate) const LINES_SCANNED: usize = 2;
 /// Lines scanned at most.
-pub(crate) const LINES_MOST: usize = 64;
+pub(crate) const LINES_MOST: usize = 32;
 /// Halvings of the cells of a line at most: from a piece of some 10^6 scales to a cell of 10^-12.
 pub(crate) const MOST_REFINEMENTS: usize = 60;
 /// Cells over which a step must show to be resolved.
@@ -176,9 +176,8 @@ pub(crate) const LINE_CELLS_RESOLVED: usize = 10;
 /// Places near the origin at which a unit is looked for again.
 pub(crate) const NEAR_TRIALS: usize = 3;
 
-/// A gradient on a step is taken again until its direction is known to this: less than two widths at the distance of the
-/// lines.
-pub(crate) const SIGHT_GOAL: f64 = 1e-5;
+/// A gradient on a step is taken again until its direction is known to this: a few widths at the distance of the lines.
+pub(crate) const SIGHT_GOAL: f64 = 3e-5;
 /// But no more often: each costs 2 d values.
 pub(crate) const SIGHT_REPEATS: usize = 2;
 
