@@ -4,12 +4,15 @@ use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rayon::prelude::*;
 
+use super::core::Core;
 use super::tolerances::{
-    BLOCK_ROUNDS, NEAR_CHOICE, ROUND_GAINS, ROW_CHOICE, ROW_SPAN, SECOND_ROWS, SECOND_SPARE_ROWS,
-    UNIT_NEAR_ROWS, UNIT_ROWS, UNIT_SPARE_ROWS, UNITS_AT_ONCE,
+    BLOCK_ROUNDS, FREE_FIRST, FREE_SPAN, MOST_CORE, NEAR_CHOICE, ROUND_GAINS, ROW_CHOICE, ROW_SPAN,
+    SAME_SIDES, SECOND_ROWS, SECOND_SPARE_ROWS, UNIT_NEAR_ROWS, UNIT_ROWS, UNIT_SPARE_ROWS,
+    UNITS_AT_ONCE,
 };
 use super::uncertainty::{Errors, FirstLayer, UnitErrors};
-use super::unit::{Fitted, Outer, Rows, second_of};
+use super::unit::{Fitted, Outer, Rows};
+use crate::algebra::linalg::product;
 use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::BlocksFitted;
@@ -39,8 +42,8 @@ pub struct Blocks {
 
 /// The second layer, and what is known of it.
 struct Second {
-    layer: Shallow,
-    uncertainty: Uncertainty<Shallow>,
+    core: Core,
+    uncertainty: Uncertainty<Core>,
     sample: Sample,
 }
 
@@ -72,12 +75,13 @@ fn pass(
     (growth, round): (usize, u64),
 ) -> Result<Blocks, Halt> {
     let second = second_layer(cx, start, (growth, round))?;
-    let outer = Outer { second: &second.layer, g: start.g };
-    let sigma = second.sample.sigma(&second.layer).max(cx.land.noise_near);
+    let outer = Outer { second: &second.core.second, g: start.g };
+    let sigma = second.sample.sigma(&second.core).max(cx.land.noise_near);
     let largest = second.sample.values.amax();
     let scale = UnitErrors { second: &second.uncertainty, sigma, largest };
-    let mut first = FirstLayer::new(start);
-    let units: Vec<usize> = (0..start.a.ncols()).collect();
+    let mut first = FirstLayer::new(start, &second.core);
+    let alone = |unit: &usize| !second.core.free.contains(unit);
+    let units: Vec<usize> = (0..start.a.ncols()).filter(alone).collect();
     for some in units.chunks(UNITS_AT_ONCE) {
         if let Some(deadline) = cx.deadline.filter(|deadline| deadline.passed()) {
             return Err(deadline.error().into());
@@ -86,10 +90,10 @@ fn pass(
             first.add(fitted, errors);
         }
     }
-    let Shallow { a: b, theta: tau, c, c0, phi: h } = second.layer.clone();
+    let Shallow { a: b, theta: tau, c, c0, phi: h } = second.core.second.clone();
     let network = Network { b, tau, c, c0, h, ..first.network() };
     let (second_rows, unit_rows) = (second.sample.values.len(), first.rows());
-    let (second_sigma, unit_sigma) = (second.sample.sigma(&second.layer), first.sigma());
+    let (second_sigma, unit_sigma) = (second.sample.sigma(&second.core), first.sigma());
     let farthest = first.farthest();
     let seen = BlocksFitted { second_rows, second_sigma, unit_rows, unit_sigma, farthest };
     cx.evidence.blocks.push(seen);
@@ -109,29 +113,110 @@ fn failure(reason: impl Into<String>) -> Halt {
     Failure::new(Stage::Refine, reason).into()
 }
 
-/// The second layer from values where all units of the first are saturated.
+/// The second layer from values where the units of the first are saturated, but for those without which they do not
+/// determine it.
 fn second_layer(
     cx: &mut Context<'_>,
     start: &Network,
     (growth, round): (usize, u64),
 ) -> Result<Second, Halt> {
-    let Context { f, land, seed, deadline, .. } = cx;
-    let shallow = second_of(start);
-    let unknown = shallow.parameter_count();
-    let count = growth * (SECOND_ROWS.0 * unknown / SECOND_ROWS.1 + SECOND_SPARE_ROWS);
-    let wanted = Wanted { held: None, span: 0.0, pushed: FAR_PUSHED };
-    let rng = &mut draws::stream(*seed, "blocks second", stream(growth, round));
-    let places = Saturator::of_network(start).places(wanted, count, rng);
-    let Places { points, sides } =
-        places.ok_or_else(|| failure("the first layer cannot be saturated as a whole"))?;
-    let sample = Sample { values: f.values(&points)?, points: outputs(start, &sides) };
-    let floor = FIT_FLOOR * land.noise_near;
-    let (layer, _) = refine(&sample, shallow, floor, *deadline)?;
-    let uncertainty =
-        Uncertainty::new(&layer, &sample, land.noise_near, *seed).ok_or_else(|| {
-            failure("where the first layer is saturated the values do not determine the second")
-        })?;
-    Ok(Second { layer, uncertainty, sample })
+    let m0 = start.a.ncols();
+    let rng = &mut draws::stream(cx.seed, "blocks second", stream(growth, round));
+    let mut free: Vec<usize> = Vec::new();
+    let mut more = FREE_FIRST;
+    loop {
+        let core = Core::new(start, free.clone());
+        let unknown = core.parameter_count();
+        let count = growth * (SECOND_ROWS.0 * unknown / SECOND_ROWS.1 + SECOND_SPARE_ROWS);
+        let (points, inputs) = rows_of_core(start, &free, count, rng)
+            .ok_or_else(|| failure("the first layer cannot be saturated as a whole"))?;
+        let together = if free.is_empty() {
+            together(&inputs.rows(start.a.nrows(), m0).into_owned())
+        } else {
+            Vec::new()
+        };
+        if !together.is_empty() {
+            free = together;
+            continue;
+        }
+        let sample = Sample { values: cx.f.values(&points)?, points: inputs };
+        let floor = FIT_FLOOR * cx.land.noise_near;
+        let (core, _) = refine(&sample, core, floor, cx.deadline)?;
+        if let Some(uncertainty) = Uncertainty::new(&core, &sample, cx.land.noise_near, cx.seed) {
+            return Ok(Second { core, uncertainty, sample });
+        }
+        if free.len() == m0 || unknown > MOST_CORE {
+            return Err(failure(
+                "where the first layer is saturated the values do not determine the second",
+            ));
+        }
+        // Units half-way show more: those of which f depends most.
+        let mut rest: Vec<usize> = (0..m0).filter(|unit| !free.contains(unit)).collect();
+        let size = |&unit: &usize| start.b.row(unit).norm();
+        rest.sort_by(|i, j| size(j).total_cmp(&size(i)));
+        free.extend(rest.into_iter().take(more));
+        free.sort_unstable();
+        more *= 2;
+    }
+}
+
+/// Points (d x n) at which all units but those that are `free` are saturated, and the same as a [`Core`] takes them. One in
+/// two has a free unit in its transition, far out or near the origin, by turns.
+fn rows_of_core(
+    network: &Network,
+    free: &[usize],
+    count: usize,
+    rng: &mut impl Rng,
+) -> Option<(DMatrix<f64>, DMatrix<f64>)> {
+    let (d, m0, _) = network.dims();
+    let whole = Saturator::of_network(network);
+    let partly = Saturator::of_network(network).freeing(free);
+    let mut points = DMatrix::zeros(d, 0);
+    let mut sides = DMatrix::zeros(m0, 0);
+    let mut add = |places: Places| {
+        let at = points.ncols();
+        let n = places.points.ncols();
+        points = std::mem::take(&mut points).insert_columns(at, n, 0.0);
+        points.columns_mut(at, n).copy_from(&places.points);
+        sides = std::mem::take(&mut sides).insert_columns(at, n, 0.0);
+        sides.columns_mut(at, n).copy_from(&places.sides);
+    };
+    let between = if free.is_empty() { 0 } else { count / 2 };
+    let none = Wanted { held: None, span: 0.0, pushed: FAR_PUSHED };
+    add(whole
+        .places(none, count - between, rng)
+        .or_else(|| partly.places(none, count - between, rng))?);
+    let span = FREE_SPAN * half_width(network.g);
+    for (k, &unit) in free.iter().enumerate() {
+        let share = between * (k + 1) / free.len() - between * k / free.len();
+        for (pushed, share) in [(FAR_PUSHED, share / 2), (d.min(m0) / 3, share - share / 2)] {
+            let wanted = Wanted { held: Some(unit), span, pushed: pushed.max(FAR_PUSHED) };
+            let far = Wanted { pushed: FAR_PUSHED, ..wanted };
+            add(partly.places(wanted, share, rng).or_else(|| partly.places(far, share, rng))?);
+        }
+    }
+    for &unit in free {
+        sides.row_mut(unit).fill(0.0);
+    }
+    let inputs = outputs(network, &sides);
+    let mut stacked = points.clone().insert_rows(d, m0, 0.0);
+    stacked.rows_mut(d, m0).copy_from(&inputs);
+    Some((points, stacked))
+}
+
+/// Units that are nearly always on the same side as another, or on one side: their rows of B do not show by sides.
+fn together(outputs: &DMatrix<f64>) -> Vec<usize> {
+    let count = outputs.ncols() as f64;
+    // Outputs of a sigmoid are 0 and 1, those of the others -1 and 1.
+    let signs = outputs.map(|y| if y > 0.0 { 1.0 } else { -1.0 });
+    let m0 = signs.nrows();
+    let common = product(&signs, &signs.transpose());
+    let always = SAME_SIDES * count;
+    let of = |i: usize| {
+        signs.row(i).sum().abs() > always
+            || (0..m0).any(|j| j != i && common[(i, j)].abs() > always)
+    };
+    (0..m0).filter(|&i| of(i)).collect()
 }
 
 /// Outputs of the first layer at the `sides` of its units, 0 for those between.

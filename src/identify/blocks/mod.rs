@@ -5,6 +5,7 @@
 //! first the second layer, then the units one by one, and no matrix is larger than the larger of the blocks. What
 //! errors of the values leave open comes from the same blocks, and from what the second layer's do to each unit.
 
+mod core;
 mod fit;
 pub(crate) mod tolerances;
 mod uncertainty;

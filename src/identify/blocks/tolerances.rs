@@ -37,7 +37,17 @@ pub(crate) const BLOCK_ROUNDS: u64 = 3;
 /// A pass that leaves more than this share of the residual before brings nothing.
 pub(crate) const ROUND_GAINS: f64 = 0.3;
 
+/// Units left free first where saturated patterns do not determine the second layer; then twice as many more.
+pub(crate) const FREE_FIRST: usize = 4;
+/// Unknowns of the second layer and the free units at most: beyond, their normal equations take gigabytes.
+pub(crate) const MOST_CORE: usize = 17_000;
+/// A free unit is held within so many half widths of its middle: what shows its curvature, which others beside it share.
+pub(crate) const FREE_SPAN: f64 = 1.0;
+
 // Tuned.
+
+/// Units on the same side at more than this share of all rows, more than at opposite ones, are left free together.
+pub(crate) const SAME_SIDES: f64 = 0.97;
 
 /// Rows of a unit have it within this many half widths of its middle: 0.9 of a tanh's argument.
 pub(crate) const ROW_SPAN: f64 = 0.39;

@@ -6,6 +6,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::core::Core;
 use super::tolerances::DRAWN_DEVIATION;
 use super::unit::{Fitted, Outer, Rows};
 use crate::draws;
@@ -23,7 +24,7 @@ type Change = (DVector<f64>, f64);
 /// What the errors of a unit depend on.
 pub struct UnitErrors<'s> {
     /// Of the second layer.
-    pub second: &'s Uncertainty<Shallow>,
+    pub second: &'s Uncertainty<Core>,
     /// Standard deviation of a value near the origin.
     pub sigma: f64,
     /// The largest value.
@@ -79,7 +80,7 @@ impl UnitErrors<'_> {
         for (k, layer) in plausible.iter().enumerate() {
             let z = draws::gaussian(rng, fitted.a.len() + 1, 1).column(0) * self.sigma;
             let (own, own_values) = lens.spread(&z);
-            let around = self.around(outer.second, layer);
+            let around = self.around(outer.second, &layer.second);
             let of_second = self.difference(rows, outer, fitted, &around);
             let (a, theta) = lens.solve(&of_second);
             let by_second = (-a, -theta);
@@ -166,9 +167,14 @@ pub struct FirstLayer {
 }
 
 impl FirstLayer {
-    /// Of a network like `start`.
-    pub fn new(start: &Network) -> Self {
-        FirstLayer { network: start.clone(), errors: Vec::new() }
+    /// Of a network like `start`, with the free units of `core`.
+    pub fn new(start: &Network, core: &Core) -> Self {
+        let mut network = start.clone();
+        for (k, &unit) in core.free.iter().enumerate() {
+            network.a.set_column(unit, &core.a.column(k));
+            network.theta[unit] = core.theta[k];
+        }
+        FirstLayer { network, errors: Vec::new() }
     }
 
     /// Puts a unit in its place.
@@ -229,13 +235,27 @@ impl FirstLayer {
     pub fn uncertainty(
         &self,
         network: &Network,
-        second: &Uncertainty<Shallow>,
+        second: &Uncertainty<Core>,
         sigma: f64,
         count: usize,
     ) -> Option<Uncertainty<Network>> {
         let grown = self.sigma() / sigma;
-        let (d, m0, _) = network.dims();
-        let freedom: f64 = self.rows() as f64 - (m0 * (d + 1)) as f64;
+        let parameters = self.errors.len() * (network.a.nrows() + 1);
+        if parameters == 0 {
+            // All units are free.
+            let plausible = self.plausible(network, second, grown);
+            let &Uncertainty { cramer_rao, bound, dependent, condition, curvature, .. } = second;
+            return Some(Uncertainty {
+                cramer_rao,
+                bound,
+                dependent,
+                condition,
+                curvature,
+                plausible,
+            });
+        }
+        let p = parameters as f64;
+        let freedom: f64 = self.rows() as f64 - p;
         if freedom <= 0.0 {
             return None;
         }
@@ -247,7 +267,6 @@ impl FirstLayer {
             (own.max(seen) + DRAWN_DEVIATION.powi(2) * errors.coupled[j]).sqrt()
         };
         // P(|z| > q) <= exp(-q^2 / 2), for p parameters at once; sigma itself is uncertain.
-        let p = (m0 * (d + 1)) as f64;
         let quantile = (2.0 * (p / BOUND_EXCEEDED).ln()).sqrt()
             * (1.0 + SIGMA_DEVIATIONS / (2.0 * freedom).sqrt());
         let curvature =
@@ -289,15 +308,14 @@ impl FirstLayer {
     }
 
     /// Networks that the values cannot tell apart.
-    fn plausible(
-        &self,
-        network: &Network,
-        second: &Uncertainty<Shallow>,
-        grown: f64,
-    ) -> Vec<Network> {
-        let of = |(k, layer): (usize, &Shallow)| {
-            let Shallow { a: b, theta: tau, c, c0, phi: h } = layer.clone();
+    fn plausible(&self, network: &Network, second: &Uncertainty<Core>, grown: f64) -> Vec<Network> {
+        let of = |(k, core): (usize, &Core)| {
+            let Shallow { a: b, theta: tau, c, c0, phi: h } = core.second.clone();
             let mut drawn = Network { b, tau, c, c0, h, ..network.clone() };
+            for (k, &unit) in core.free.iter().enumerate() {
+                drawn.a.set_column(unit, &core.a.column(k));
+                drawn.theta[unit] = core.theta[k];
+            }
             for errors in &self.errors {
                 let (own, by_second) = &errors.drawn[k];
                 let mut a = drawn.a.column_mut(errors.unit);

@@ -8,8 +8,8 @@ use nalgebra::{DMatrix, DVector};
 use super::tolerances::{UNIT_CHORD, UNIT_HALVINGS, UNIT_SLOW, UNIT_STEPS};
 use crate::algebra::linalg::{InverseFactor, product};
 use crate::identify::fit::refine::Equilibrated;
+use crate::network::Activation;
 use crate::network::shallow::Shallow;
-use crate::network::{Activation, Network};
 
 /// The second layer, and the activation of the first.
 #[derive(Clone, Copy)]
@@ -248,10 +248,4 @@ impl Lens {
     pub fn condition(&self) -> f64 {
         self.factor.diagonal().max().sqrt()
     }
-}
-
-/// The network with its second layer written as one of one hidden layer.
-pub fn second_of(network: &Network) -> Shallow {
-    let Network { b, tau, c, c0, h, .. } = network;
-    Shallow { a: b.clone(), theta: tau.clone(), c: c.clone(), c0: *c0, phi: *h }
 }

@@ -62,6 +62,12 @@ impl Saturator {
         Saturator { rows: normals.transpose(), normals, shifts, levels }
     }
 
+    /// The same where `units` need not be saturated.
+    pub fn freeing(mut self, units: &[usize]) -> Self {
+        units.iter().for_each(|&unit| self.levels[unit] = f64::NEG_INFINITY);
+        self
+    }
+
     /// `count` random places; `None` where they are out of reach.
     pub fn places(&self, wanted: Wanted, count: usize, rng: &mut impl Rng) -> Option<Places> {
         let (d, m0) = self.normals.shape();
@@ -142,6 +148,13 @@ impl Saturator {
         let mut z = DMatrix::zeros(theta.len(), count);
         for (k, mut z) in z.column_iter_mut().enumerate() {
             let (speeds, at_base) = (speeds.column(k), at_base.column(k) - theta);
+            // Now and then none: a flat unit is passed from far out only.
+            let pushed = if wanted.held.is_none() {
+                rng.random_range(0..=wanted.pushed)
+            } else {
+                wanted.pushed
+            };
+            let wanted = Wanted { pushed, ..wanted };
             let distance = self.distance(&speeds.into_owned(), &at_base, wanted)?;
             let distance = distance * rng.random_range(1.0..2.0);
             z.copy_from(&(at_base + speeds * distance));
