@@ -27,6 +27,20 @@ struct Params {
 @group(0) @binding(3) var<storage, read> points: array<real>;
 @group(0) @binding(4) var<storage, read_write> values: array<real>;
 
+// Activations are loops over these, not written out: compilers would take seconds for all of them. The
+// sums themselves are variables of their own: an array indexed by a loop is memory.
+var<private> outputs: array<real4, FOURS * POINTS>;
+var<private> inputs: array<real4, L4>;
+
+// The output layer on the second layer's inputs.
+fn top_values() -> real {
+    var value = real(0.0);
+    for (var l = 0u; l < L4; l++) {
+        value += dot(second[params.c + l], activate4(TOP, inputs[l]));
+    }
+    return value;
+}
+
 @compute @workgroup_size(WORKGROUP)
 fn forward(
     @builtin(workgroup_id) group: vec3<u32>,
@@ -59,9 +73,17 @@ fn forward(
 #end
         }
 #for f in FOURS
+#for p in POINTS
+        outputs[$f * POINTS + $p] = z$f_$p;
+#end
+#end
+        for (var t = 0u; t < FOURS * POINTS; t++) {
+            outputs[t] = activate4(BOTTOM, outputs[t]);
+        }
+#for f in FOURS
         let row$f = 4u * (four + $fu) * L4;
 #for p in POINTS
-        let y$f_$p = activate4(BOTTOM, z$f_$p);
+        let y$f_$p = outputs[$f * POINTS + $p];
 #for l in L4
         u$p_$l += second[row$f + $lu] * y$f_$p.x + second[row$f + L4 + $lu] * y$f_$p.y;
         u$p_$l += second[row$f + 2u * L4 + $lu] * y$f_$p.z + second[row$f + 3u * L4 + $lu] * y$f_$p.w;
@@ -70,10 +92,10 @@ fn forward(
 #end
     }
 #for p in POINTS
-    var value$p = real(0.0);
 #for l in L4
-    value$p += dot(second[params.c + $lu], activate4(TOP, u$p_$l));
+    inputs[$l] = u$p_$l;
 #end
+    let value$p = top_values();
     if (begin + $pu * WORKGROUP < params.points) {
         values[n$p] = value$p;
     }

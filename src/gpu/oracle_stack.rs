@@ -22,7 +22,8 @@ use crate::oracle::hessian_stack::{HessianStack, top_eigenvectors};
 use crate::stencil::HessianScheme;
 
 /// Error of an entry of the Gram matrix of unit vectors, in roundings. *Measured* by the parity tests: at
-/// most 3.5.
+/// most 3.5 off the diagonal. On it, sums of squares, up to 40; as a diagonal matrix that is within the
+/// bound from six Hessians on.
 const GRAM_ROUNDINGS: f64 = 8.0;
 /// Hessians to start from, for each direction wanted.
 const REPRESENTATIVES: usize = 3;

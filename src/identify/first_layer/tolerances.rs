@@ -59,15 +59,6 @@ pub(crate) const STACK_FIRST_SCALE: f64 = 16.0;
 pub(crate) const STACK_MOST_SCALES: usize = 5;
 /// Hessians a dimension in the first stack.
 pub(crate) const STACK_HESSIANS: usize = 6;
-/// Dimensions from which on a stack is as small as the rank allows: the stencils, d^2 a Hessian, and the
-/// Gram matrix, the square of their number, cost more there than a unit missed, which lines find.
-pub(crate) const STACK_LARGE: usize = 256;
-/// The same in such a stack, numerator and denominator.
-pub(crate) const STACK_LARGE_HESSIANS: (usize, usize) = (3, 2);
-/// Ranks looked at in such a stack are at most this share of the Hessians.
-pub(crate) const STACK_LARGE_MOST_RANK: (usize, usize) = (9, 10);
-/// Hessians for each dimension of the subspace in such a stack, numerator and denominator.
-pub(crate) const STACK_LARGE_ENOUGH: (usize, usize) = (5, 4);
 /// Hessians in the first stack at least: for few dimensions.
 pub(crate) const STACK_LEAST_HESSIANS: usize = 48;
 /// Points at which the step of the stack is chosen, at most.
