@@ -197,7 +197,9 @@ mod tests {
 
     #[test]
     fn a_run_is_recorded_with_its_measurements() {
-        let cell = Cell { max_queries: 20_000_000, ..cell() };
+        // The stack has a gap and a projection, lines have not.
+        let first_layer = FirstLayer::Stack;
+        let cell = Cell { first_layer, max_queries: 20_000_000, ..cell() };
         let record = run(&cell, 1);
         assert_eq!(record.status, Ending::Identified, "{}", record.reason);
         assert!(!record.wrong && record.parameter_error.unwrap() < 1e-9);
