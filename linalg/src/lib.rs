@@ -18,7 +18,7 @@ use faer::linalg::evd::{self, ComputeEigenvectors};
 use faer::linalg::householder;
 use faer::linalg::qr::no_pivoting::factor as qr;
 use faer::linalg::svd::{self, ComputeSvdVectors};
-use faer::linalg::triangular_solve::solve_upper_triangular_in_place;
+use faer::linalg::triangular_inverse::invert_upper_triangular;
 use faer::{Conj, Mat, MatRef, Par};
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
@@ -328,8 +328,8 @@ impl InverseFactor {
 
     fn of_triangle(r: MatRef<'_, f64>) -> Self {
         let n = r.nrows();
-        let mut inverse = Mat::<f64>::identity(n, n);
-        solve_upper_triangular_in_place(r, inverse.as_mut(), Par::Seq);
+        let mut inverse = Mat::<f64>::zeros(n, n);
+        invert_upper_triangular(inverse.as_mut(), r, Par::Seq);
         InverseFactor(owned(inverse.as_ref()))
     }
 

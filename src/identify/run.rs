@@ -207,9 +207,9 @@ impl<'a, W> Run<'a, W> {
         network: &N,
         sample: &Sample,
     ) -> Result<Certificate, Halt> {
-        let seed = self.settings.seed;
         self.meter.enter(Stage::Certify);
-        self.supported(land, network, &Support::of_sample(network, sample, land, seed))
+        let support = Support::of_sample(network, sample, land, self.settings.seed);
+        self.supported(land, network, &support)
     }
 
     /// The certificate of `network` by what supports it.
@@ -219,14 +219,16 @@ impl<'a, W> Run<'a, W> {
         network: &N,
         support: &Support<N>,
     ) -> Result<Certificate, Halt> {
+        if self.meter.stage() != Stage::Certify {
+            self.meter.enter(Stage::Certify);
+        }
         // A pipeline that forgets to hold points out must not pass for want of them.
         let Some(mut held_out) = self.held_out.take() else {
             return Err(Failure::new(Stage::Certify, "no points were held out").into());
         };
         let place = Place { coordinates: Coordinates::INPUTS, land, attempt: 0 };
-        let certificate = self.stage(Stage::Certify, place, |cx| {
-            certify::certify(cx, network, support, &mut held_out)
-        });
+        let certificate =
+            self.work(place, |cx| certify::certify(cx, network, support, &mut held_out));
         self.held_out = Some(held_out);
         certificate
     }

@@ -176,7 +176,7 @@ fn the_activation_is_found_if_it_is_not_told() {
 #[test]
 fn a_limit_on_queries_is_a_result() {
     let truth = Network::random((8, 8, 3), Class::Paper, Activation::Tanh, 5).expect("valid");
-    for max_queries in [1, 2_000, 10_000, 30_000] {
+    for max_queries in [1, 2_000, 4_000, 8_000] {
         let solution = run(&truth, &Settings { max_queries, ..Settings::default() });
         assert!(solution.queries <= max_queries);
         assert_ne!(solution.status, Status::Identified);
@@ -252,13 +252,17 @@ fn an_observer_sees_the_stages_in_order_and_queries_that_grow() {
     let mut oracle = NetworkOracle::new(truth.clone());
     let solution = identify(&mut oracle, &Settings::default(), &mut told).expect("never fails");
     assert_right(&truth, &solution, "observed");
-    assert_eq!(told.stages, Stage::WIDE);
+    // The stack is the second opinion of the lines.
+    let second = [Stage::Stack, Stage::Units, Stage::Polish];
+    let stages: Vec<Stage> =
+        Stage::WIDE.iter().copied().filter(|stage| !second.contains(stage)).collect();
+    assert_eq!(told.stages, stages);
     let booked: Vec<Stage> = solution.stages.iter().map(|stage| stage.stage).collect();
-    assert_eq!(booked, Stage::WIDE);
+    assert_eq!(booked, stages);
     // The last batch was a certificate's: nothing is left untold.
     assert_eq!(told.total, solution.queries);
     assert!(told.batches > 20, "{}", told.batches);
-    assert_eq!((told.subspaces, told.first_layers, told.notes.len()), (1, 1, 0));
+    assert_eq!((told.subspaces, told.first_layers, told.notes.len()), (0, 1, 0));
     // An attempt that fails is remarked.
     let mut told = Told::default();
     let settings = Settings { widths: Some((6, 2)), attempts: 2, ..Settings::default() };

@@ -148,9 +148,10 @@ pub(crate) const PUSH_ROUNDS: usize = 8;
 /// Draws of all places wanted before they are held to be out of reach.
 pub(crate) const PLACE_ROUNDS: usize = 6;
 
-/// Distance of a line from the origin, in natural scales for each unit: neighbouring crossings are a few thousand scales
-/// apart, and some two of all are closer than 20. Farther lines cost accuracy, which falls with the distance.
-pub(crate) const LINES_DISTANCE: f64 = 1000.0;
+/// Distance of a line from the origin, in natural scales for each unit: neighbouring crossings are some 10^4 scales apart,
+/// and no two closer than 20 on most lines. A third of it finds fewer units at the first look and takes others for one;
+/// a larger one costs accuracy.
+pub(crate) const LINES_DISTANCE: f64 = 3000.0;
 /// The same in distances at which f no longer changes on rays: flat units are crossed apart from each other too.
 pub(crate) const LINES_FAR: f64 = 4.0;
 /// Half the angle of a line that is scanned, as it is seen from the foot of the perpendicular: 1.5 of pi / 2, 95 % of

@@ -55,8 +55,7 @@ pub fn refine<M: Model>(
         let tried = lambda.max(damping);
         while lambda <= REFINE_MOST_DAMPING {
             let undamped = match lambda {
-                0.0 if converges => equilibrated.inverse_factor(),
-                0.0 => equilibrated.quick_factor(),
+                0.0 => equilibrated.undamped(converges),
                 _ => None,
             };
             let step = match &undamped {
@@ -129,7 +128,7 @@ fn settle<M: Model>(
     mut network: M,
     mut residual: DVector<f64>,
     jacobian: &Equilibrated,
-    factor: &InverseFactor,
+    factor: &Undamped,
 ) -> (M, DVector<f64>) {
     for _ in 0..MOST_CHORDS {
         let step = factor.solve(&(&jacobian.jt * &residual)).component_mul(&jacobian.scale);
@@ -141,6 +140,23 @@ fn settle<M: Model>(
         (network, residual) = (trial, next);
     }
     (network, residual)
+}
+
+/// A factor of the normal equations without damping.
+enum Undamped {
+    /// Of the Gram matrix.
+    Quick(Cholesky),
+    /// Of the Jacobian, where rounding of the Gram matrix hides singular values.
+    Slow(InverseFactor),
+}
+
+impl Undamped {
+    fn solve(&self, v: &DVector<f64>) -> DVector<f64> {
+        match self {
+            Undamped::Quick(factor) => factor.solve(v),
+            Undamped::Slow(factor) => factor.solve(v),
+        }
+    }
 }
 
 /// A Jacobian with rows of unit length, and its Gram matrix.
@@ -180,10 +196,22 @@ impl Equilibrated {
 
     /// The same by the Gram matrix alone.
     fn quick_factor(&self) -> Option<InverseFactor> {
+        InverseFactor::of_gram(&self.less_rounding())
+    }
+
+    /// The Gram matrix less what rounding may have added.
+    fn less_rounding(&self) -> DMatrix<f64> {
         let rounding = GRAM_ROUNDING * self.gram.nrows() as f64 * f64::EPSILON;
         let mut gram = self.gram.clone();
         (0..gram.nrows()).for_each(|k| gram[(k, k)] -= rounding);
-        InverseFactor::of_gram(&gram)
+        gram
+    }
+
+    /// What an undamped step takes; `thorough`: also where only the Jacobian itself decides.
+    fn undamped(&self, thorough: bool) -> Option<Undamped> {
+        let quick = Cholesky::new(&self.less_rounding()).map(Undamped::Quick);
+        let slow = || InverseFactor::of_rows(&self.jt).map(Undamped::Slow);
+        if thorough { quick.or_else(slow) } else { quick }
     }
 
     /// Cholesky factor of gram + lambda D with D = I, but for rows that were shorter than [`FAINT_ROW`] of the longest: they

@@ -142,7 +142,7 @@ fn peel_split(
     let m1 = seen.range.ncols();
     if size < m1 + effort.spare_held {
         return Err(failure(format!(
-            "{size} held units are too few to tell the {m1} of the second layer well"
+            "m1 is at least {m1}: {size} held units are too few to tell so many of the second layer well"
         )));
     }
     let kappa = kappa(f, &split, &seen, effort.kappa(m1), rng)?;
