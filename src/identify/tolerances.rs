@@ -37,3 +37,5 @@ pub(crate) const MOST_GROWTH: usize = 32;
 /// Units up to which all of them are taken at their transitions at once: Hessians of so many dimensions, as many as
 /// they are, cost their cube in queries, a million here.
 pub(crate) const MOST_WHOLE: usize = 48;
+/// Turns of lines in an attempt: each has draws of its own.
+pub(crate) const LINE_TURNS: u64 = 2;

@@ -31,7 +31,7 @@ use super::settings::{FirstLayer, FitBy, Pipeline, Settings};
 use super::survey::frame::{self, Frame};
 use super::survey::{clipping, far, probe};
 use super::tolerances::{
-    AFFORDABLE_DENSE, APART, COARSE, INACCURATE, MOST_DENSE, MOST_GROWTH, MOST_REPEATS,
+    AFFORDABLE_DENSE, APART, COARSE, INACCURATE, LINE_TURNS, MOST_DENSE, MOST_GROWTH, MOST_REPEATS,
     MOST_ROUNDS, MOST_WHOLE, NOISE_OF_MEANS, REDUCED_FOR_LINES, SINGLE, SPLITS, WITHIN_BOX,
 };
 use super::verdict::certify::{self, Certificate};
@@ -222,15 +222,18 @@ impl Attempt<'_, '_> {
     /// All stages, by Hessians and gradients.
     fn by_differences(&mut self) -> Result<Outcome, Halt> {
         let keeps_stacks = self.run.meter.keeps_stacks();
-        let ways: &[FirstLayer] = match self.run.settings.first_layer {
-            FirstLayer::Auto if keeps_stacks => &[FirstLayer::Stack, FirstLayer::Lines],
-            FirstLayer::Auto => &[FirstLayer::Lines, FirstLayer::Stack],
-            FirstLayer::Stack => &[FirstLayer::Stack],
-            FirstLayer::Lines => &[FirstLayer::Lines],
+        // Each is the other's second opinion; other lines are so much cheaper than a stack that they come before it.
+        let ways: &[(FirstLayer, u64)] = match self.run.settings.first_layer {
+            FirstLayer::Auto if keeps_stacks => &[(FirstLayer::Stack, 0), (FirstLayer::Lines, 0)],
+            FirstLayer::Auto => {
+                &[(FirstLayer::Lines, 0), (FirstLayer::Lines, 1), (FirstLayer::Stack, 0)]
+            }
+            FirstLayer::Stack => &[(FirstLayer::Stack, 0)],
+            FirstLayer::Lines => &[(FirstLayer::Lines, 0), (FirstLayer::Lines, 1)],
         };
-        first_identified(ways, |way| {
+        first_identified(ways, |&(way, turn)| {
             let units = match way {
-                FirstLayer::Lines => self.by_lines(),
+                FirstLayer::Lines => self.by_lines(turn),
                 _ => self.by_stack(),
             }?;
             self.found_units(&units);
@@ -245,10 +248,10 @@ impl Attempt<'_, '_> {
         })
     }
 
-    /// The first layer by lines.
-    fn by_lines(&mut self) -> Result<Vec<Unit>, Halt> {
+    /// The first layer by lines, some of them or others by `turn`.
+    fn by_lines(&mut self, turn: u64) -> Result<Vec<Unit>, Halt> {
         let far = self.far;
-        let place = place(self.frame, self.attempt);
+        let place = Place { attempt: LINE_TURNS * self.attempt + turn, ..place(self.frame, 0) };
         let units = self.run.stage(Stage::Lines, place, |cx| lines::find_units(cx, far))?;
         self.run.widths = Some((units.len(), 0));
         if units.is_empty() { Err(no_units().into()) } else { Ok(units) }

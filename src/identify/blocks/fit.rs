@@ -60,7 +60,8 @@ pub fn fit(cx: &mut Context<'_>, start: &Network, growth: usize) -> Result<Block
             break;
         }
         let next = pass(cx, &best.network, (growth, round))?;
-        if !(next.support.sigma < ROUND_GAINS * best.support.sigma) {
+        let gained = next.support.sigma < ROUND_GAINS * best.support.sigma;
+        if !gained {
             break;
         }
         best = next;

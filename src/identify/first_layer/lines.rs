@@ -336,6 +336,14 @@ impl Search<'_> {
         for &k in none.iter().rev() {
             found.remove(k);
         }
+        // Now that directions are accurate, what was sighted twice shows.
+        let mut distinct: Vec<Found> = Vec::with_capacity(found.len());
+        for unit in found.drain(..) {
+            if !distinct.iter().any(|other| same(&other.unit, &unit.unit, 0.0)) {
+                distinct.push(unit);
+            }
+        }
+        *found = distinct;
         Ok((worst, none.len()))
     }
 

@@ -4,7 +4,7 @@ use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 
 use super::tolerances::{
-    FAR_PUSHED, NEAR_PUSHED, PLACE_ROUNDS, PUSH_MARGIN, PUSH_ROUNDS, SATURATED,
+    ALONE, FAR_PUSHED, NEAR_PUSHED, PLACE_ROUNDS, PUSH_MARGIN, PUSH_ROUNDS, SATURATED,
 };
 use super::unit::Unit;
 use crate::algebra::linalg::{Cholesky, product};
@@ -106,10 +106,11 @@ impl Saturator {
         }
     }
 
-    /// Are all units but `held` saturated at `x`?
+    /// Are all units but `held` so far from their hyperplanes at `x` that they do not turn a gradient there?
     pub fn is_alone(&self, held: usize, x: &DVector<f64>) -> bool {
         let z = &self.rows * x - &self.shifts;
-        self.saturated(&z.column(0), Some(held))
+        let away = |(j, z): (usize, &f64)| j == held || z.abs() >= ALONE * self.levels[j];
+        z.iter().enumerate().all(away)
     }
 
     fn saturated(&self, z: &nalgebra::DVectorView<'_, f64>, held: Option<usize>) -> bool {

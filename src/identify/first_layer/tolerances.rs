@@ -35,6 +35,10 @@ pub(crate) const PUSH_MARGIN: f64 = 1.1;
 /// a third of (2.3 s)^2 with 2.3 for the half width of tanh, and times sqrt(2) for the spread of the squares of the parts.
 pub(crate) const TRUNCATION: f64 = 2.5;
 
+/// Share of the level of saturation from which on a unit does not turn the gradient of another: 4.5 half widths, where
+/// the slope of tanh is 4e-9.
+pub(crate) const ALONE: f64 = 0.5;
+
 // Statistical.
 
 /// Differences above this many deviations of the noise are changes of f. The difference of two values has sqrt(2)
