@@ -10,6 +10,7 @@ mod gpu_parity;
 mod hard;
 #[cfg(unix)]
 mod identify;
+mod large;
 mod large_stack;
 mod library;
 #[cfg(unix)]

@@ -6,13 +6,13 @@ use rayon::prelude::*;
 
 use super::core::Core;
 use super::tolerances::{
-    BLOCK_ROUNDS, FREE_FIRST, FREE_SPAN, MOST_CORE, NEAR_CHOICE, ROUND_GAINS, ROW_CHOICE, ROW_SPAN,
-    SAME_SIDES, SECOND_ROWS, SECOND_SPARE_ROWS, UNIT_NEAR_ROWS, UNIT_ROWS, UNIT_SPARE_ROWS,
-    UNITS_AT_ONCE,
+    BLOCK_ROUNDS, FAR_OFF, FREE_FIRST, FREE_SPAN, MOST_CORE, NEAR_CHOICE, ROUND_GAINS, ROW_CHOICE,
+    ROW_SPAN, SAME_SIDES, SECOND_ROWS, SECOND_SPARE_ROWS, UNDETERMINED_FITS, UNIT_NEAR_ROWS,
+    UNIT_ROWS, UNIT_SPARE_ROWS, UNITS_AT_ONCE,
 };
 use super::uncertainty::{Errors, FirstLayer, UnitErrors};
 use super::unit::{Fitted, Outer, Rows};
-use crate::algebra::linalg::product;
+use crate::algebra::linalg::{product, rms};
 use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::BlocksFitted;
@@ -24,6 +24,7 @@ use crate::identify::fit::sample::Sample;
 use crate::identify::fit::tolerances::FIT_FLOOR;
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::line::half_width;
+use crate::identify::tolerances::MOST_DENSE;
 use crate::identify::verdict::certify::Support;
 use crate::identify::verdict::tolerances::MOST_MISFIT;
 use crate::identify::verdict::uncertainty::Uncertainty;
@@ -141,12 +142,23 @@ fn second_layer(
             continue;
         }
         let sample = Sample { values: cx.f.values(&points)?, points: inputs };
+        let far_off = rms(&sample.residual(&core)) > FAR_OFF * cx.land.spread;
+        if far_off && unknown > MOST_DENSE {
+            // Many steps of a large fit, to nowhere.
+            return Err(failure(
+                "the second layer found does not describe the saturated first one",
+            ));
+        }
         let floor = FIT_FLOOR * cx.land.noise_near;
         let (core, _) = refine(&sample, core, floor, cx.deadline)?;
+        let sigma = sample.sigma(&core);
         if let Some(uncertainty) = Uncertainty::new(&core, &sample, cx.land.noise_near, cx.seed) {
             return Ok(Second { core, uncertainty, sample });
         }
-        if free.len() == m0 || unknown > MOST_CORE {
+        // What does not fit is not for want of rows.
+        let fits = sigma
+            <= UNDETERMINED_FITS * cx.land.noise_near.max(f64::EPSILON * sample.values.amax());
+        if free.len() == m0 || unknown > MOST_CORE || !fits {
             return Err(failure(
                 "where the first layer is saturated the values do not determine the second",
             ));

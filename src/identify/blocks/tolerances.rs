@@ -44,6 +44,11 @@ pub(crate) const MOST_CORE: usize = 17_000;
 /// A free unit is held within so many half widths of its middle: what shows its curvature, which others beside it share.
 pub(crate) const FREE_SPAN: f64 = 1.0;
 
+/// A second layer of many unknowns is fitted only if it is off by less than this share of the spread of f at first.
+pub(crate) const FAR_OFF: f64 = 0.1;
+/// A second layer that the values do not determine is given more rows if it fits them to this many times their accuracy.
+pub(crate) const UNDETERMINED_FITS: f64 = 1e3;
+
 // Tuned.
 
 /// Units on the same side at more than this share of all rows, more than at opposite ones, are left free together.

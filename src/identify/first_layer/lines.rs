@@ -322,13 +322,15 @@ impl Search<'_> {
         let mut none = Vec::new();
         for (&k, places) in open.iter().zip(places) {
             found[k].place = None;
-            for point in places.iter().flat_map(|places| places.points.column_iter()) {
-                let point = point.into_owned();
+            let Some(places) = places else { continue };
+            for point in self.strongest(&units[k], &places.points)? {
                 if let Some(unit) = self.again(&units[k], &point)? {
                     found[k] = Found { unit, place: Some(point) };
                     break;
                 }
             }
+        }
+        for &k in &open {
             if found[k].place.is_none() {
                 none.push(k);
             }
@@ -347,12 +349,32 @@ impl Search<'_> {
         Ok((worst, none.len()))
     }
 
+    /// The `places` of a unit, those first where f changes most across its hyperplane: the direction is as accurate as that
+    /// is large.
+    fn strongest(&mut self, unit: &Unit, places: &DMatrix<f64>) -> Result<Vec<DVector<f64>>, Halt> {
+        let across = &unit.direction * self.reach(unit);
+        let mut points = DMatrix::zeros(places.nrows(), 2 * places.ncols());
+        for (k, place) in places.column_iter().enumerate() {
+            points.set_column(2 * k, &(place - &across));
+            points.set_column(2 * k + 1, &(place + &across));
+        }
+        let values = self.f.values(&points)?;
+        let change = |k: usize| (values[2 * k + 1] - values[2 * k]).abs();
+        let mut order: Vec<usize> = (0..places.ncols()).collect();
+        order.sort_by(|&i, &j| change(j).total_cmp(&change(i)));
+        Ok(order.into_iter().map(|k| places.column(k).into_owned()).collect())
+    }
+
+    /// How far from where it is expected a unit is looked for near the origin: from afar the error of the direction is one
+    /// of the middle.
+    fn reach(&self, unit: &Unit) -> f64 {
+        FIRST_STEP_REACH * (unit.half_width + self.distance(0) * unit.error)
+    }
+
     /// The unit as it is seen near `place`, if it is the same.
     fn again(&mut self, unit: &Unit, place: &DVector<f64>) -> Result<Option<Unit>, Halt> {
         let direction = &unit.direction;
-        // From afar the error of the direction is one of the middle.
-        let lever = self.distance(0) * unit.error;
-        let reach = FIRST_STEP_REACH * (unit.half_width + lever);
+        let reach = self.reach(unit);
         let floor = self.floor(place.norm());
         let found = locate(self.f, place, direction, (-reach, reach), Some(0.0), floor)?;
         let Some(transition) = found else { return Ok(None) };

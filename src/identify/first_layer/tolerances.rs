@@ -170,7 +170,7 @@ pub(crate) const MOST_REFINEMENTS: usize = 60;
 /// Cells over which a step must show to be resolved.
 pub(crate) const LINE_CELLS_RESOLVED: usize = 10;
 /// Places near the origin at which a unit is looked for again.
-pub(crate) const NEAR_TRIALS: usize = 3;
+pub(crate) const NEAR_TRIALS: usize = 4;
 
 /// A gradient on a step is taken again until its direction is known to this: a few widths at the distance of the lines.
 pub(crate) const SIGHT_GOAL: f64 = 3e-5;

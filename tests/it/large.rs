@@ -1,0 +1,57 @@
+//! The routes for large widths, at sizes that take a moment: lines, and the fit by blocks.
+
+use disentangle::identify::{FirstLayer, FitBy, Settings, Status, identify};
+use disentangle::network::{Activation, Class, Network};
+use disentangle::oracle::{NetworkOracle, Silent};
+
+/// Identified within 1e-9 and within its bound, by lines and blocks alone.
+fn assert_identified(truth: &Network, activation: Option<Activation>) {
+    let settings = Settings {
+        first_layer: FirstLayer::Lines,
+        fit: FitBy::Blocks,
+        activation,
+        seed: 3,
+        ..Settings::default()
+    };
+    let mut oracle = NetworkOracle::new(truth.clone());
+    let solution = identify(&mut oracle, &settings, &mut Silent).expect("never fails");
+    let dims = truth.dims();
+    assert_eq!(solution.status, Status::Identified, "{dims:?}: {}", solution.reason);
+    let found = solution.network.expect("an identified network");
+    let error = truth.matching(&found).parameter_error.expect("the same widths");
+    let bound = solution.parameter_error_bound.expect("an identified network");
+    assert!(error <= bound && error < 1e-9, "{dims:?}: {error:e}, bound {bound:e}");
+    let evidence = solution.evidence;
+    assert!(!evidence.blocks.is_empty() && evidence.stack.is_empty() && evidence.refine.is_empty());
+}
+
+#[test]
+fn fewer_units_than_inputs_as_many_and_more() {
+    let cases = [
+        ((16, 9, 3), Activation::Tanh),
+        ((12, 12, 4), Activation::Sigmoid),
+        ((10, 24, 3), Activation::Erf),
+    ];
+    for (dims, phi) in cases {
+        let truth = Network::random(dims, Class::General, phi, 5).expect("valid");
+        assert_identified(&truth, Some(phi));
+    }
+}
+
+#[test]
+fn activations_need_not_be_told() {
+    let mut truth =
+        Network::random((12, 12, 3), Class::General, Activation::Tanh, 6).expect("valid");
+    truth.h = Activation::Erf;
+    assert_identified(&truth, None);
+}
+
+#[test]
+fn units_of_nearly_one_direction_are_fitted_with_the_second_layer() {
+    let mut truth =
+        Network::random((10, 12, 3), Class::General, Activation::Tanh, 7).expect("valid");
+    let twin = truth.a.column(0) + truth.a.column(1) * 0.02;
+    truth.a.set_column(4, &twin);
+    truth.theta[4] = truth.theta[0] + 0.1;
+    assert_identified(&truth, Some(Activation::Tanh));
+}
