@@ -45,13 +45,3 @@ fn activations_need_not_be_told() {
     truth.h = Activation::Erf;
     assert_identified(&truth, None);
 }
-
-#[test]
-fn units_of_nearly_one_direction_are_fitted_with_the_second_layer() {
-    let mut truth =
-        Network::random((10, 12, 3), Class::General, Activation::Tanh, 7).expect("valid");
-    let twin = truth.a.column(0) + truth.a.column(1) * 0.02;
-    truth.a.set_column(4, &twin);
-    truth.theta[4] = truth.theta[0] + 0.1;
-    assert_identified(&truth, Some(Activation::Tanh));
-}

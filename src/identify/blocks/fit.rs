@@ -413,6 +413,22 @@ mod tests {
     }
 
     #[test]
+    fn units_of_nearly_one_direction_are_fitted_with_the_second_layer() {
+        let mut truth = Network::random((10, 12, 3), Class::General, Activation::Tanh, 7).unwrap();
+        let twin = truth.a.column(0) + truth.a.column(1) * 0.02;
+        truth.a.set_column(4, &twin);
+        truth.theta[4] = truth.theta[0] + 0.5;
+        let mut f = NetworkOracle::new(truth.clone());
+        let land = probe(&mut f, 1).unwrap();
+        let start = nearly(&truth, 1);
+        let Blocks { network, support } =
+            in_context(&mut f, &land, (1, 0), |cx| fit(cx, &start, 1)).0.unwrap();
+        let error = truth.matching(&network).parameter_error.unwrap();
+        let bound = support.uncertainty.unwrap().bound;
+        assert!(error < bound && bound < 1e-6, "{error:e} {bound:e}");
+    }
+
+    #[test]
     fn a_second_layer_that_saturated_patterns_do_not_determine_is_refused() {
         // Two units have four patterns, for five unknowns and more.
         let truth = Network::random((5, 2, 2), Class::General, Activation::Tanh, 1).unwrap();
