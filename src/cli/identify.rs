@@ -496,19 +496,15 @@ fn mebibytes(text: &str) -> Result<u64, String> {
 }
 
 fn precisions() -> impl TypedValueParser<Value = Precision> {
-    PossibleValuesParser::new(Precision::ALL.map(Precision::name)).map(|name| {
-        Precision::ALL.into_iter().find(|precision| precision.name() == name).unwrap_or_default()
-    })
+    super::one_of(Precision::ALL, Precision::name)
 }
 
 fn first_layers() -> impl TypedValueParser<Value = FirstLayer> {
-    PossibleValuesParser::new(FirstLayer::ALL.map(FirstLayer::name))
-        .map(|name| FirstLayer::ALL.into_iter().find(|way| way.name() == name).unwrap_or_default())
+    super::one_of(FirstLayer::ALL, FirstLayer::name)
 }
 
 fn fits() -> impl TypedValueParser<Value = FitBy> {
-    PossibleValuesParser::new(FitBy::ALL.map(FitBy::name))
-        .map(|name| FitBy::ALL.into_iter().find(|way| way.name() == name).unwrap_or_default())
+    super::one_of(FitBy::ALL, FitBy::name)
 }
 
 fn pipelines() -> impl TypedValueParser<Value = Pipeline> {
@@ -517,9 +513,7 @@ fn pipelines() -> impl TypedValueParser<Value = Pipeline> {
 }
 
 fn ascents() -> impl TypedValueParser<Value = Ascent> {
-    PossibleValuesParser::new(Ascent::ALL.map(Ascent::name)).map(|name| {
-        Ascent::ALL.into_iter().find(|ascent| ascent.name() == name).unwrap_or_default()
-    })
+    super::one_of(Ascent::ALL, Ascent::name)
 }
 
 #[cfg(test)]

@@ -163,8 +163,19 @@ fn depth(text: &str) -> Result<u8, String> {
 
 /// Reads a back end's name; the help lists all of them.
 fn backends() -> impl TypedValueParser<Value = Backend> {
-    PossibleValuesParser::new(Backend::ALL.map(Backend::name)).map(|name| {
-        Backend::ALL.into_iter().find(|backend| backend.name() == name).unwrap_or_default()
+    one_of(Backend::ALL, Backend::name)
+}
+
+/// One of `all`, by its name.
+fn one_of<T, const N: usize>(
+    all: [T; N],
+    name: fn(T) -> &'static str,
+) -> impl TypedValueParser<Value = T>
+where
+    T: Copy + Send + Sync + 'static,
+{
+    PossibleValuesParser::new(all.map(name)).try_map(move |chosen| {
+        all.into_iter().find(|&value| name(value) == chosen).ok_or("no such name")
     })
 }
 

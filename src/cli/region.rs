@@ -92,9 +92,7 @@ fn designs() -> impl TypedValueParser<Value = Design> {
 }
 
 fn descents() -> impl TypedValueParser<Value = Descent> {
-    PossibleValuesParser::new(Descent::ALL.map(Descent::name)).map(|name| {
-        Descent::ALL.into_iter().find(|descent| descent.name() == name).unwrap_or_default()
-    })
+    super::one_of(Descent::ALL, Descent::name)
 }
 
 #[cfg(test)]

@@ -285,6 +285,11 @@ impl Settings {
         network.with_activations(asked.0, asked.1).unwrap_or(network)
     }
 
+    /// Are these the widths that are told, if any are?
+    pub(crate) fn accepts(&self, widths: (usize, usize)) -> bool {
+        self.widths.is_none_or(|told| told == widths)
+    }
+
     /// Do they fit each other, a black box with `d` inputs and `depth` hidden layers (1 or 2)?
     ///
     /// # Errors

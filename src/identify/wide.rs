@@ -398,7 +398,7 @@ impl Attempt<'_, '_> {
         let Frame { weights, outside, .. } = self.frame;
         let mut network = Network { a: weights * &start.a, ..start.clone() };
         let widths = (network.a.ncols(), network.b.ncols());
-        let accepted = self.run.settings.widths.is_none_or(|expected| expected == widths);
+        let accepted = self.run.settings.accepts(widths);
         let place = Place { coordinates: Coordinates::INPUTS, land: outside, attempt: 0 };
         let mut growth = 1;
         let mut rounds = 0;
@@ -445,7 +445,7 @@ impl Attempt<'_, '_> {
         let network = self.run.settings.as_asked(Network { a: weights * &network.a, ..network });
         let sample = Sample { points: q * &sample.points, ..sample };
         let widths = (network.a.ncols(), network.b.ncols());
-        let accepted = self.run.settings.widths.is_none_or(|expected| expected == widths);
+        let accepted = self.run.settings.accepts(widths);
         let Frame { outside, .. } = self.frame;
         let draw = |f: &mut dyn Oracle, network: &Network, count, purpose| {
             let name = match purpose {

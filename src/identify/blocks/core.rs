@@ -95,15 +95,15 @@ impl Model for Core {
         if t == 0 {
             return of_second;
         }
-        let Shallow { a: b, theta: tau, c, phi, .. } = &self.second;
+        let Shallow { a: b, theta: tau, .. } = &self.second;
         let u = b.transpose() * &outputs;
         let count = self.parameter_count();
         let mut jt = DMatrix::zeros(count, points.ncols());
         jt.as_mut_slice().par_chunks_mut(count).enumerate().for_each(|(k, row)| {
             for (s, &unit) in self.free.iter().enumerate() {
-                let units =
-                    (0..c.len()).map(|l| b[(unit, l)] * c[l] * phi.slope(u[(l, k)] - tau[l]));
-                let slope = self.g.slope(z[(s, k)]) * units.sum::<f64>();
+                let arguments = u.column(k).into_iter().zip(tau.iter()).map(|(u, tau)| u - tau);
+                let p = self.second.slope_along(unit, arguments);
+                let slope = self.g.slope(z[(s, k)]) * p;
                 for (j, entry) in row[s * d..(s + 1) * d].iter_mut().enumerate() {
                     *entry = slope * points[(j, k)];
                 }

@@ -78,9 +78,11 @@ fn pass(
 ) -> Result<Blocks, Halt> {
     let second = second_layer(cx, start, (growth, round))?;
     let outer = Outer { second: &second.core.second, g: start.g };
-    let sigma = second.sample.sigma(&second.core).max(cx.land.noise_near);
+    let second_sigma = second.sample.sigma(&second.core);
+    let sigma = second_sigma.max(cx.land.noise_near);
     let largest = second.sample.values.amax();
     let scale = UnitErrors { second: &second.uncertainty, sigma, largest };
+    let saturator = Saturator::of_network(start);
     let mut first = FirstLayer::new(start, &second.core);
     let alone = |unit: &usize| !second.core.free.contains(unit);
     let units: Vec<usize> = (0..start.a.ncols()).filter(alone).collect();
@@ -88,15 +90,16 @@ fn pass(
         if let Some(deadline) = cx.deadline.filter(|deadline| deadline.passed()) {
             return Err(deadline.error().into());
         }
-        for (fitted, errors) in batch(cx, (start, outer), some, (growth, round), &scale)? {
+        for (fitted, errors) in
+            batch(cx, (start, outer, &saturator), some, (growth, round), &scale)?
+        {
             first.add(fitted, errors);
         }
     }
     let Shallow { a: b, theta: tau, c, c0, phi: h } = second.core.second.clone();
     let network = Network { b, tau, c, c0, h, ..first.network() };
     let (second_rows, unit_rows) = (second.sample.values.len(), first.rows());
-    let (second_sigma, unit_sigma) = (second.sample.sigma(&second.core), first.sigma());
-    let farthest = first.farthest();
+    let (unit_sigma, farthest) = (first.sigma(), first.farthest());
     let seen = BlocksFitted { second_rows, second_sigma, unit_rows, unit_sigma, farthest };
     cx.evidence.blocks.push(seen);
     let count = second_rows + unit_rows;
@@ -250,19 +253,18 @@ fn stream(growth: usize, round: u64) -> u64 {
 /// Places, asks and fits some units.
 fn batch(
     cx: &mut Context<'_>,
-    (start, outer): (&Network, Outer<'_>),
+    (start, outer, saturator): (&Network, Outer<'_>, &Saturator),
     units: &[usize],
     (growth, round): (usize, u64),
     scale: &UnitErrors<'_>,
 ) -> Result<Vec<(Fitted, Errors)>, Halt> {
     let (land, seed) = (cx.land, cx.seed);
-    let saturator = Saturator::of_network(start);
     let placed: Option<Vec<Rows>> = units
         .par_iter()
         .map(|&unit| {
             let item = stream(growth, round) * start.a.ncols() as u64 + unit as u64;
             let rng = &mut draws::stream(seed, "blocks unit", item);
-            place(&saturator, (start, outer), unit, (growth, land), rng)
+            place(saturator, (start, outer), unit, (growth, land), rng)
         })
         .collect();
     let mut placed =
@@ -336,12 +338,11 @@ fn strongest(
     unit: usize,
     count: usize,
 ) -> Places {
-    let Shallow { a: b, theta: tau, c, phi, .. } = outer.second;
+    let Shallow { a: b, theta: tau, .. } = outer.second;
     let u = b.transpose() * outputs(network, &places.sides);
-    let row = b.row(unit);
     let slope = |k: usize| {
-        let units = (0..c.len()).map(|l| row[l] * c[l] * phi.slope(u[(l, k)] - tau[l]));
-        units.sum::<f64>().abs()
+        let arguments = u.column(k).into_iter().zip(tau.iter()).map(|(u, tau)| u - tau);
+        outer.second.slope_along(unit, arguments).abs()
     };
     let slopes: Vec<f64> = (0..u.ncols()).map(slope).collect();
     let mut order: Vec<usize> = (0..u.ncols()).collect();

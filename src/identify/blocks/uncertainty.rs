@@ -48,9 +48,11 @@ pub struct Errors {
     drawn: Vec<(Change, Change)>,
     curvature: f64,
     condition: f64,
-    /// Freed of what the fit takes over: squares, and fourth powers.
+    /// Squares of the weighted residuals.
     squares: DVector<f64>,
+    /// Of each row, the share of its own error that the fit takes over.
     leverages: DVector<f64>,
+    /// The largest distance of a row from the origin.
     farthest: f64,
 }
 

@@ -94,11 +94,9 @@ impl Rows {
     fn slopes(&self, outer: Outer<'_>, inputs: &DMatrix<f64>, z: &DVector<f64>) -> DVector<f64> {
         let row = outer.second.a.row(self.unit).transpose();
         DVector::from_fn(z.len(), |k, _| {
-            let Shallow { c, phi, .. } = outer.second;
             let y = outer.g.value(z[k]);
-            let terms = inputs.column(k);
-            let units = terms.iter().zip(row.iter()).zip(c.iter());
-            let p = units.map(|((u, b), c)| b * c * phi.slope(u + b * y)).sum::<f64>();
+            let arguments = inputs.column(k).into_iter().zip(row.iter()).map(|(u, b)| u + b * y);
+            let p = outer.second.slope_along(self.unit, arguments);
             self.weights[k] * outer.g.slope(z[k]) * p
         })
     }

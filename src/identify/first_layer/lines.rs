@@ -145,14 +145,11 @@ impl Search<'_> {
             .map(|k| distance * (LINES_SPAN * ((2 * k) as f64 / pieces as f64 - 1.0)).tan())
             .collect();
         let length = ends[pieces];
-        let mut free = Vec::new();
-        for (from, to) in unexplained(units, &line.origin, &line.direction, length) {
-            if units.is_empty() {
-                free.extend(ends.windows(2).map(|e| (e[0], e[1])));
-            } else {
-                free.push((from, to));
-            }
-        }
+        let free: Vec<(f64, f64)> = if units.is_empty() {
+            ends.windows(2).map(|e| (e[0], e[1])).collect()
+        } else {
+            unexplained(units, &line.origin, &line.direction, length)
+        };
         let ts: Vec<f64> = free.iter().flat_map(|&(from, to)| [from, to]).collect();
         let values = values_along(self.f, &line.origin, &line.direction, &ts)?;
         let stretches = free.iter().enumerate().map(|(k, &(from, to))| Stretch {
@@ -279,12 +276,13 @@ impl Search<'_> {
     ) -> Result<Option<(DVector<f64>, f64)>, Halt> {
         let d = x.len();
         // The step of the unit in half widths that balances truncation, its square, with the noise over it.
-        let step = self.relative_noise(x, transition).cbrt().clamp(STEP_SHARE.0, STEP_SHARE.1);
+        let relative = self.relative_noise(x, transition);
+        let step = relative.cbrt().clamp(STEP_SHARE.0, STEP_SHARE.1);
         let h = step * transition.half_width / share;
         let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
         let g = frame * self.f.gradients(&centre, frame, GradientScheme::Central2, h)?;
         let norm = g.norm();
-        let noise = self.relative_noise(x, transition) * transition.variation;
+        let noise = relative * transition.variation;
         let sure = norm > SURE_GRADIENT * noise * (d as f64).sqrt() / h;
         Ok(sure.then(|| (g.column(0) / norm, step)))
     }
@@ -319,7 +317,6 @@ impl Search<'_> {
             })
             .collect();
         let worst = open.iter().map(|&k| units[k].error).fold(0.0, f64::max);
-        let mut none = Vec::new();
         for (&k, places) in open.iter().zip(places) {
             found[k].place = None;
             let Some(places) = places else { continue };
@@ -330,14 +327,9 @@ impl Search<'_> {
                 }
             }
         }
-        for &k in &open {
-            if found[k].place.is_none() {
-                none.push(k);
-            }
-        }
-        for &k in none.iter().rev() {
-            found.remove(k);
-        }
+        let sighted = found.len();
+        found.retain(|found| found.place.is_some());
+        let withdrawn = sighted - found.len();
         // Now that directions are accurate, what was sighted twice shows.
         let mut distinct: Vec<Found> = Vec::with_capacity(found.len());
         for unit in found.drain(..) {
@@ -346,7 +338,7 @@ impl Search<'_> {
             }
         }
         *found = distinct;
-        Ok((worst, none.len()))
+        Ok((worst, withdrawn))
     }
 
     /// The `places` of a unit, those first where f changes most across its hyperplane: the direction is as accurate as that

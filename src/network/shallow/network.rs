@@ -91,6 +91,13 @@ impl Shallow {
         z
     }
 
+    /// The derivative of the value with respect to input `i`, where the units' arguments a . x - theta are `arguments`.
+    pub(crate) fn slope_along(&self, i: usize, arguments: impl Iterator<Item = f64>) -> f64 {
+        let Shallow { a, c, phi, .. } = self;
+        let units = a.row(i).into_iter().zip(c.iter()).zip(arguments);
+        units.map(|((a, c), argument)| a * c * phi.slope(argument)).sum()
+    }
+
     /// Turns the sign of unit `i`: (a_i, theta_i, c_i) -> -, and for the sigmoid c0 -> c0 + (old c_i).
     pub(crate) fn flip(&mut self, i: usize) {
         if self.phi == Activation::Sigmoid {
