@@ -9,14 +9,14 @@ use disentangle::algebra::rank_one::{self, Ascent};
 use disentangle::algebra::svec::svec_outer;
 use disentangle::draws;
 use disentangle::identify::{Settings, Status, identify};
-use disentangle::network::{Activation, Class, Network};
+use disentangle::network::{Activation, Class, TwoLayer};
 use disentangle::oracle::{NetworkOracle, Oracle, Silent};
 use disentangle::stencil::HessianScheme;
 use disentangle_benches::SHAPES;
 use nalgebra::DMatrix;
 
-fn network(dims: (usize, usize, usize)) -> Network {
-    Network::random(dims, Class::Paper, Activation::Tanh, 1).expect("a network")
+fn network(dims: (usize, usize, usize)) -> TwoLayer {
+    TwoLayer::random(dims, Class::Paper, Activation::Tanh, 1).expect("a network")
 }
 
 fn points(d: usize, n: usize) -> DMatrix<f64> {
@@ -81,7 +81,7 @@ fn rank_one_search(criterion: &mut Criterion) {
 fn whole_run(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("identify");
     group.sample_size(10);
-    let truth = Network::random((10, 8, 3), Class::General, Activation::Tanh, 1);
+    let truth = TwoLayer::random((10, 8, 3), Class::General, Activation::Tanh, 1);
     let mut oracle = NetworkOracle::new(truth.expect("a network"));
     let settings = Settings { activation: Some(Activation::Tanh), ..Settings::default() };
     group.bench_function("10-8-3", |bencher| {

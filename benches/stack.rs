@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use disentangle::fused::{hessian_stack_f32, hessian_stack_f64};
-use disentangle::network::{Activation, Class, Network};
+use disentangle::network::{Activation, Class, TwoLayer};
 use disentangle::stencil::{self, HessianScheme};
 use disentangle_benches::SHAPES;
 use nalgebra::DMatrix;
@@ -18,14 +18,14 @@ const STEP: f64 = 0.1;
 
 /// A network, `n` centres and the coordinate directions.
 struct Setting {
-    network: Network,
+    network: TwoLayer,
     centres: DMatrix<f64>,
     directions: DMatrix<f64>,
 }
 
 impl Setting {
     fn new(dims: (usize, usize, usize), n: usize) -> Setting {
-        let network = Network::random(dims, Class::Paper, Activation::Tanh, 0).unwrap();
+        let network = TwoLayer::random(dims, Class::Paper, Activation::Tanh, 0).unwrap();
         let centres = DMatrix::from_fn(dims.0, n, |i, j| ((i * 31 + j * 17) as f64).sin());
         Setting { network, centres, directions: DMatrix::identity(dims.0, dims.0) }
     }

@@ -51,7 +51,7 @@
 //! use disentangle::{Activation, Class, Network, NetworkOracle, Settings, Silent, Status, identify};
 //!
 //! // Any type that implements `Oracle` will do; here a random network answers.
-//! let truth = Network::random((6, 5, 2), Class::Paper, Activation::Tanh, 1)?;
+//! let truth = Network::random(&[6, 5, 2], 1, Class::Paper, Activation::Tanh, 1)?;
 //! let mut oracle = NetworkOracle::new(truth.clone());
 //!
 //! let solution = identify(&mut oracle, &Settings::default(), &mut Silent)?;
@@ -59,7 +59,7 @@
 //! assert_eq!(solution.widths, Some((5, 2)));
 //!
 //! let found = solution.network.expect("an identified network");
-//! assert!(truth.matching(&found).within(1e-9));
+//! assert!(truth.matching(&found.into()).within(1e-9));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -121,7 +121,7 @@ pub use algebra::rank_one::Ascent;
 pub use identify::{IdentifyError, Settings, Solution, Status, identify};
 /// Matrices and vectors in the signatures are its.
 pub use nalgebra;
-pub use network::{Activation, Class, Matching, Network};
+pub use network::{Activation, Class, Link, Matching, Network, OneLayer, TwoLayer};
 pub use oracle::{
     FnOracle, NetworkOracle, Observer, Oracle, OracleError, ProcessOracle, ProcessSettings, Silent,
 };

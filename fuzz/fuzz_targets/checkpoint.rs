@@ -19,7 +19,7 @@ thread_local!(static PLACE: Place = {
     let scratch = Scratch::new("queries.log");
     drop(open(&scratch));
     let header = std::fs::read(scratch.folder().join("queries.log")).expect("a header");
-    let network = Network::random((2, 3, 1), Class::General, Activation::Tanh, 1).expect("a network");
+    let network = Network::random(&[2, 3, 1], 1, Class::General, Activation::Tanh, 1).expect("a network");
     Place { scratch, header, oracle: NetworkOracle::new(network) }
 });
 

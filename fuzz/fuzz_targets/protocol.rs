@@ -10,7 +10,7 @@ use disentangle::oracle::process::serve;
 use libfuzzer_sys::fuzz_target;
 
 static NETWORK: LazyLock<Network> = LazyLock::new(|| {
-    Network::random((2, 3, 1), Class::General, Activation::Tanh, 1).expect("a network")
+    Network::random(&[2, 3, 1], 1, Class::General, Activation::Tanh, 1).expect("a network")
 });
 
 fuzz_target!(|bytes: &[u8]| {
@@ -19,7 +19,7 @@ fuzz_target!(|bytes: &[u8]| {
     let piece = 1 + usize::from(*piece);
 
     // An oracle's answers to as many requests of one to four points as `shape` says.
-    let mut decoder = Decoder::new(format);
+    let mut decoder = Decoder::new(format, 1);
     let mut due = 0;
     for request in 0..usize::from(shape >> 1) {
         decoder.expect(1 + request % 4);

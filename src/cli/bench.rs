@@ -18,7 +18,7 @@ use disentangle::gpu::{
     Gpu, GpuError, GpuOracle, Precision, Real, Stack, adapters, forward, forward_double,
 };
 use disentangle::identify;
-use disentangle::network::{Activation, Class, Network};
+use disentangle::network::{Activation, Class, TwoLayer};
 use disentangle::oracle::{NetworkOracle, Oracle, Silent};
 use disentangle::stencil::HessianScheme;
 use nalgebra::DMatrix;
@@ -233,7 +233,7 @@ impl Bench {
         let mut found = Vec::new();
         for shape in &self.shapes {
             let shape = shape.parts();
-            let network = Network::random(shape, Class::Paper, Activation::Tanh, 1)?;
+            let network = TwoLayer::random(shape, Class::Paper, Activation::Tanh, 1)?;
             if self.backend != Backend::Gpu {
                 found.push(self.stencils_on_cpu(&network)?);
                 found.extend(self.fused_on_cpu(&network));
@@ -244,7 +244,7 @@ impl Bench {
                 found.extend(self.on_gpu(gpu, &network)?);
             }
         }
-        let whole = Network::random(WHOLE, Class::Paper, Activation::Tanh, 1)?;
+        let whole = TwoLayer::random(WHOLE, Class::Paper, Activation::Tanh, 1)?;
         if self.backend != Backend::Gpu {
             found.push(self.identification(NetworkOracle::new(whole.clone()), ("cpu", "f64"))?);
         }
@@ -262,7 +262,7 @@ impl Bench {
         Ok(())
     }
 
-    fn stencils_on_cpu(&self, network: &Network) -> Result<Measurement, Box<dyn Error>> {
+    fn stencils_on_cpu(&self, network: &TwoLayer) -> Result<Measurement, Box<dyn Error>> {
         let (d, m0, m1) = network.dims();
         let queries = SCHEME.queries(d);
         let centres = centres(d, (200_000 / queries as usize).clamp(1, 64));
@@ -281,7 +281,7 @@ impl Bench {
     }
 
     /// The same stencils of a network that we see, by what a displacement changes in each unit.
-    fn fused_on_cpu(&self, network: &Network) -> [Measurement; 2] {
+    fn fused_on_cpu(&self, network: &TwoLayer) -> [Measurement; 2] {
         let (d, m0, m1) = network.dims();
         let queries = SCHEME.queries(d);
         // Whole blocks of centres, which stand in the lanes.
@@ -313,7 +313,7 @@ impl Bench {
     }
 
     /// Single values, in every precision that the adapter has.
-    fn values_on_gpu(&self, gpu: &Gpu, network: &Network) -> Result<Vec<Measurement>, GpuError> {
+    fn values_on_gpu(&self, gpu: &Gpu, network: &TwoLayer) -> Result<Vec<Measurement>, GpuError> {
         let (d, m0, m1) = network.dims();
         let points = centres(d, VALUES);
         let mut found = Vec::new();
@@ -341,7 +341,7 @@ impl Bench {
     }
 
     /// A stack that stays on the device and what is done with it, in every precision that the adapter has.
-    fn on_gpu(&self, gpu: &Gpu, network: &Network) -> Result<Vec<Measurement>, GpuError> {
+    fn on_gpu(&self, gpu: &Gpu, network: &TwoLayer) -> Result<Vec<Measurement>, GpuError> {
         let d = network.dims().0;
         let eye = DMatrix::identity(d, d);
         let mut found = Vec::new();
@@ -374,7 +374,7 @@ impl Bench {
     fn with_stack(
         &self,
         gpu: &Gpu,
-        network: &Network,
+        network: &TwoLayer,
         precision: &'static str,
         stack: &Stack,
     ) -> Result<[Measurement; 2], GpuError> {
@@ -409,7 +409,7 @@ impl Bench {
     }
 
     /// Rank-one search from random starts in the span of the a_i a_i^T and of the entangled A b_l b_l^T A^T.
-    fn rank_one(&self, network: &Network) -> Result<Vec<Measurement>, Box<dyn Error>> {
+    fn rank_one(&self, network: &TwoLayer) -> Result<Vec<Measurement>, Box<dyn Error>> {
         let (d, m0, m1) = network.dims();
         let entangled = &network.a * &network.b;
         let mut span = DMatrix::zeros(d * (d + 1) / 2, m0 + m1);
@@ -455,7 +455,7 @@ impl Bench {
 /// A stack of `count` Hessians.
 fn stencils(
     gpu: &Gpu,
-    network: &Network,
+    network: &TwoLayer,
     precision: &'static str,
     count: usize,
     samples: Vec<f64>,

@@ -5,27 +5,31 @@ use std::process::ExitCode;
 
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use disentangle::network::model::Model;
-use disentangle::network::shallow::Shallow;
-use disentangle::network::{Class, Network};
+use disentangle::network::{Activation, Class, Link, Network, UnknownActivation};
 
-use super::{Layers, Outcome};
+use super::Outcome;
+use super::link::LinkOptions;
 
 /// Write a random network, reproducible from its seed
 #[derive(Args, Debug)]
 pub struct Generate {
-    /// Inputs, first-layer units and second-layer units; with --depth 1 inputs and units
-    #[arg(long, value_name = "D,M0,M1")]
-    dims: String,
-    /// Hidden layers
-    #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = super::depth)]
-    depth: u8,
+    /// Inputs, then the units of each hidden layer from the first on
+    #[arg(long, value_name = "D,M0,...", value_parser = parse_widths)]
+    dims: Widths,
+    /// Hidden layers, to be sure that --dims has as many
+    #[arg(long, value_name = "N")]
+    depth: Option<usize>,
+    /// Outputs
+    #[arg(long, value_name = "K", default_value_t = 1)]
+    outputs: usize,
+    #[command(flatten)]
+    link: LinkOptions,
     /// `paper`: unit columns, small shifts, c = 1, c0 = 0; `general`: as trained networks are
     #[arg(long, default_value = "paper", value_parser = classes())]
     class: Class,
-    /// Activation of all hidden layers (tanh, sigmoid, erf), or of the first and the second (tanh,erf)
-    #[arg(long, value_name = "PHI|PHI1,PHI2", default_value = "tanh")]
-    activation: Layers,
+    /// Activation of all hidden layers, or one a layer (tanh,erf)
+    #[arg(long, value_name = "PHI|PHI1,PHI2,...", default_value = "tanh", value_parser = parse_activations)]
+    activation: Activations,
     /// Seed of the random numbers
     #[arg(long)]
     seed: u64,
@@ -37,33 +41,58 @@ pub struct Generate {
 impl Generate {
     /// Draws the network, writes it and says so.
     pub fn run(self) -> Outcome {
-        let Layers(g, h) = self.activation;
-        let (shape, parameters) = if self.depth == 1 {
-            if g != h {
-                return Err(
-                    "one hidden layer has one activation: --activation needs one name".into()
-                );
-            }
-            let (d, m) = parse_pair(&self.dims).map_err(|e| format!("--dims: {e}"))?;
-            let network = Shallow::random((d, m), self.class, g, self.seed)?;
-            network.save(&self.out)?;
-            (format!("{d}-{m}"), network.parameter_count())
-        } else {
-            let Dims(d, m0, m1) = parse_dims(&self.dims).map_err(|e| format!("--dims: {e}"))?;
-            let network = Network::random((d, m0, m1), self.class, g, self.seed)?;
-            let network = Network { h, ..network };
-            network.save(&self.out)?;
-            (format!("{d}-{m0}-{m1}"), network.parameter_count())
-        };
+        let Widths(widths) = self.dims;
+        let Activations(activations) = self.activation;
+        let hidden = widths.len() - 1;
+        if self.depth.is_some_and(|depth| depth != hidden) {
+            return Err(format!(
+                "--dims: one number for the inputs and one a hidden layer, not {}",
+                widths.len()
+            )
+            .into());
+        }
+        if ![1, hidden].contains(&activations.len()) {
+            return Err(format!(
+                "{hidden} hidden layers have {hidden} activations, or one for all: --activation names {}",
+                activations.len()
+            )
+            .into());
+        }
+        let drawn = Network::random(&widths, self.outputs, self.class, activations[0], self.seed)?;
+        let mut network = Network { link: self.link.told()?.unwrap_or(Link::None), ..drawn };
+        for (layer, &phi) in network.layers.iter_mut().zip(activations.iter().cycle()) {
+            layer.activation = phi;
+        }
+        network.save(&self.out)?;
         super::print(&format!(
-            "{}: {shape}, {}, class {}, seed {}, {parameters} parameters\n",
+            "{}: {network}, class {}, seed {}, {} parameters\n",
             self.out.display(),
-            if g == h { g.to_string() } else { format!("{g} and {h}") },
             self.class.name(),
             self.seed,
+            network.parameter_count(),
         ))?;
         Ok(ExitCode::SUCCESS)
     }
+}
+
+/// Inputs and units of each hidden layer, at least one.
+#[derive(Clone, Debug)]
+struct Widths(Vec<usize>);
+
+fn parse_widths(text: &str) -> Result<Widths, String> {
+    let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
+    match numbers {
+        Ok(widths) if widths.len() > 1 && !widths.contains(&0) => Ok(Widths(widths)),
+        _ => Err("expected two or more positive whole numbers such as 20,20,4".to_owned()),
+    }
+}
+
+/// One for all hidden layers, or one each.
+#[derive(Clone, Debug)]
+struct Activations(Vec<Activation>);
+
+fn parse_activations(text: &str) -> Result<Activations, UnknownActivation> {
+    Ok(Activations(text.split(',').map(str::parse).collect::<Result<_, _>>()?))
 }
 
 /// (d, m0, m1), each at least 1.
@@ -81,15 +110,6 @@ pub(super) fn parse_dims(text: &str) -> Result<Dims, String> {
     match numbers.as_deref() {
         Ok([d, m0, m1]) if *d > 0 && *m0 > 0 && *m1 > 0 => Ok(Dims(*d, *m0, *m1)),
         _ => Err("expected three positive whole numbers such as 20,20,4".to_owned()),
-    }
-}
-
-/// (d, m), each at least 1.
-fn parse_pair(text: &str) -> Result<(usize, usize), String> {
-    let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
-    match numbers.as_deref() {
-        Ok([d, m]) if *d > 0 && *m > 0 => Ok((*d, *m)),
-        _ => Err("expected two positive whole numbers such as 20,20".to_owned()),
     }
 }
 

@@ -1,7 +1,7 @@
 //! `disentangle identify`: from a black box to a certified network.
 
 use std::error::Error;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
@@ -19,16 +19,16 @@ use disentangle::identify::{
     identify,
 };
 use disentangle::network::model::Model;
-use disentangle::network::shallow::{Shallow, is_shallow};
-use disentangle::network::{FileError, Network, UnknownActivation};
+use disentangle::network::{Link, Network, UnknownActivation};
 use disentangle::oracle::{
-    Checkpoint, Deadline, Leash, Observer, Oracle, ProcessFormat, ProcessOracle, ProcessSettings,
-    Recorded, ShallowOracle, Stencils, fingerprint,
+    Checkpoint, Deadline, Leash, Linked, NetworkOracle, Observer, Oracle, ProcessFormat,
+    ProcessOracle, ProcessSettings, Recorded, Stencils, fingerprint,
 };
 use disentangle::report::{Report, Widths};
 use indicatif::HumanBytes;
 
 use super::attend::{Ending, attend};
+use super::link::LinkOptions;
 use super::long::{self, LongOptions};
 use super::region::RegionOptions;
 use super::remedy::in_options;
@@ -65,6 +65,8 @@ pub struct Identify {
     #[arg(long, value_name = "auto|PHI|PHI1,PHI2")]
     activation: Option<Told>,
     #[command(flatten)]
+    link: LinkOptions,
+    #[command(flatten)]
     limits: Limits,
     #[command(flatten)]
     long: LongOptions,
@@ -99,6 +101,10 @@ struct ProcessOptions {
     /// Number of inputs of the process
     #[arg(long, value_name = "D", conflicts_with = "network", value_parser = at_least_one)]
     input_dim: Option<u64>,
+    /// Number of outputs of the process, values a line
+    #[arg(long, value_name = "K", default_value_t = 1, conflicts_with = "network",
+        value_parser = at_least_one)]
+    output_dim: u64,
     /// How numbers are written on the pipes
     #[arg(long, value_enum, default_value_t, conflicts_with = "network")]
     process_format: ProcessFormat,
@@ -173,9 +179,9 @@ impl Identify {
         settings.deadline = deadline;
         self.region.apply(&mut settings);
         if self.depth == 1 {
-            self.attend(black_box, &settings, shallow::identify, |network, path| network.save(path))
+            self.attend(black_box, &settings, shallow::identify)
         } else {
-            self.attend(black_box, &settings, identify, |network, path| network.save(path))
+            self.attend(black_box, &settings, identify)
         }
     }
 
@@ -185,16 +191,16 @@ impl Identify {
         mut black_box: BlackBox,
         settings: &Settings,
         identify: Identification<N, W>,
-        save: impl Fn(&N, &Path) -> Result<(), FileError>,
     ) -> Outcome
     where
-        N: Model + Send + 'static,
+        N: Model + Into<Network> + Send + 'static,
         W: Copy + Into<Widths> + Send + 'static,
     {
         let input_dim = black_box.oracle().input_dim();
         settings.validate(input_dim, usize::from(self.depth))?;
         let oracle = self.describe_oracle(&black_box)?;
-        let run = long::describe(settings, self.depth, &oracle, input_dim);
+        let link = black_box.link;
+        let run = long::describe(settings, self.depth, &oracle, input_dim, link);
         let checkpoint = self.long.open(&run)?;
         let (leash, backend) = (black_box.leash(), black_box.backend());
         let tally = Tally::new(progress::observer(self.quiet));
@@ -216,7 +222,7 @@ impl Identify {
                 drop(black_box);
                 let solution = solution?;
                 let report = report(&solution, settings, backend);
-                self.publish(&solution, &report, save)
+                self.publish(&solution, &report, link)
             }
             Ending::Late => {
                 leash.kill();
@@ -236,7 +242,7 @@ impl Identify {
                 };
                 let mut report = report(&solution, settings, backend);
                 tally.fill(&mut report);
-                self.publish(&solution, &report, save)
+                self.publish(&solution, &report, link)
             }
             Ending::Interrupted => {
                 leash.kill();
@@ -253,15 +259,17 @@ impl Identify {
     }
 
     /// Writes the files and prints the table.
-    fn publish<N: Model, W>(
+    fn publish<N: Model + Into<Network>, W>(
         &self,
         solution: &Solution<N, W>,
         report: &Report,
-        save: impl Fn(&N, &Path) -> Result<(), FileError>,
+        link: Link,
     ) -> Outcome {
         let network = solution.network.as_ref();
         match (&self.out, network.filter(|_| solution.status != Status::NotIdentified)) {
-            (Some(path), Some(network)) => save(network, path)?,
+            (Some(path), Some(network)) => {
+                Network { link, ..network.clone().into() }.save(path)?;
+            }
             (Some(path), None) => super::warn(&format!(
                 "there is no network to write: {} is left as it was",
                 path.display()
@@ -325,37 +333,49 @@ impl Identify {
         // What was said stands for what a file says, but `auto` does not change what it holds.
         let told = self.activation.and_then(|Told(told)| told);
         let known = |of_file| if self.activation.is_some() { told } else { Some(of_file) };
+        let link = self.link.told()?;
         match (&self.network, &self.process, options.input_dim) {
-            (Some(path), _, _) if is_shallow(path)? => {
-                let network = Shallow::load(path, told.map(|Layers(phi, _)| phi))?;
-                let known = known(Layers(network.phi, network.phi));
-                Ok((BlackBox::Shallow(ShallowOracle::new(network)), known))
-            }
             (Some(path), _, _) => {
                 let mut network = Network::load(path, told.map(|Layers(g, _)| g))?;
-                network.h = told.map_or(network.h, |Layers(_, h)| h);
-                let known = known(Layers(network.g, network.h));
-                let BackendOptions { backend, adapter, precision, gpu_memory } = &self.backend;
-                let mut oracle =
-                    ChosenOracle::new(network, *backend, adapter.as_deref(), *precision)?;
-                if let ChosenOracle::Gpu(gpu) = &mut oracle {
-                    gpu.set_memory(gpu_memory << 20);
+                if let (Some(Layers(_, h)), [_, second]) = (told, network.layers.as_mut_slice()) {
+                    second.activation = h;
                 }
-                Ok((BlackBox::Network(oracle), known))
+                let link = link.unwrap_or(network.link);
+                let known = match network.activations().as_slice() {
+                    [first] => known(Layers(*first, *first)),
+                    [first, second, ..] => known(Layers(*first, *second)),
+                    [] => None,
+                };
+                Ok((BlackBox { source: self.source(network)?, link }, known))
             }
             (None, Some(command), Some(input_dim)) => {
                 let settings = ProcessSettings {
+                    output_dim: usize::try_from(options.output_dim)?,
                     format: options.process_format,
                     timeout: options.timeout,
                     restarts: options.restarts,
                     deadline,
                     ..ProcessSettings::new(command, usize::try_from(input_dim)?)
                 };
-                Ok((BlackBox::Process(Box::new(ProcessOracle::spawn(settings)?)), told))
+                let source = Source::Process(Box::new(ProcessOracle::spawn(settings)?));
+                Ok((BlackBox { source, link: link.unwrap_or(Link::None) }, told))
             }
             // clap asks for one of them, and for the dimension with a process.
             _ => Err("give --network, or --process with --input-dim".into()),
         }
+    }
+
+    /// The network of a file as a black box: two hidden layers may be on a GPU.
+    fn source(&self, network: Network) -> Result<Source, Box<dyn Error>> {
+        if network.layers.len() != 2 {
+            return Ok(Source::Plain(NetworkOracle::new(network)));
+        }
+        let BackendOptions { backend, adapter, precision, gpu_memory } = &self.backend;
+        let mut oracle = ChosenOracle::new(network, *backend, adapter.as_deref(), *precision)?;
+        if let ChosenOracle::Gpu(gpu) = &mut oracle {
+            gpu.set_memory(gpu_memory << 20);
+        }
+        Ok(Source::Network(oracle))
     }
 }
 
@@ -395,50 +415,62 @@ impl Limits {
     }
 }
 
-/// What is queried.
-enum BlackBox {
+/// What is queried, and the nonlinearity that is taken off its answers.
+struct BlackBox {
+    source: Source,
+    link: Link,
+}
+
+/// Who answers.
+enum Source {
     Network(ChosenOracle),
-    Shallow(ShallowOracle),
+    Plain(NetworkOracle),
     Process(Box<ProcessOracle>),
 }
 
 impl BlackBox {
     fn oracle(&mut self) -> &mut dyn Oracle {
-        match self {
-            BlackBox::Network(oracle) => oracle,
-            BlackBox::Shallow(oracle) => oracle,
-            BlackBox::Process(oracle) => oracle.as_mut(),
+        match &mut self.source {
+            Source::Network(oracle) => oracle,
+            Source::Plain(oracle) => oracle,
+            Source::Process(oracle) => oracle.as_mut(),
         }
     }
 
-    /// Runs `work` on the oracle, whose answers are kept in the checkpoint if there is one.
+    /// Runs `work` on the oracle, whose answers are kept in the checkpoint if there is one, and without its
+    /// link.
     fn recorded<T>(
         &mut self,
         checkpoint: Option<Checkpoint>,
         work: impl FnOnce(&mut dyn Oracle) -> T,
     ) -> T {
-        let stencils = match self {
-            BlackBox::Network(_) | BlackBox::Shallow(_) => Stencils::Inner,
-            BlackBox::Process(_) => Stencils::Values,
+        let link = self.link;
+        let unlinked = |oracle: &mut dyn Oracle| match link {
+            Link::None => work(oracle),
+            link => work(&mut Linked::new(oracle, link)),
+        };
+        let stencils = match self.source {
+            Source::Network(_) | Source::Plain(_) => Stencils::Inner,
+            Source::Process(_) => Stencils::Values,
         };
         match checkpoint {
-            Some(checkpoint) => work(&mut Recorded::new(self.oracle(), checkpoint, stencils)),
-            None => work(self.oracle()),
+            Some(checkpoint) => unlinked(&mut Recorded::new(self.oracle(), checkpoint, stencils)),
+            None => unlinked(self.oracle()),
         }
     }
 
     /// A hold on the process; without one it holds nothing.
     fn leash(&self) -> Leash {
-        match self {
-            BlackBox::Process(oracle) => oracle.leash(),
-            BlackBox::Network(_) | BlackBox::Shallow(_) => Leash::default(),
+        match &self.source {
+            Source::Process(oracle) => oracle.leash(),
+            Source::Network(_) | Source::Plain(_) => Leash::default(),
         }
     }
 
     fn backend(&self) -> BackendRecord {
-        match self {
-            BlackBox::Network(oracle) => oracle.record(),
-            BlackBox::Shallow(_) | BlackBox::Process(_) => BackendRecord::cpu(),
+        match &self.source {
+            Source::Network(oracle) => oracle.record(),
+            Source::Plain(_) | Source::Process(_) => BackendRecord::cpu(),
         }
     }
 }
@@ -536,7 +568,7 @@ mod tests {
         assert_eq!("auto".parse(), Ok(Told(None)));
         assert_eq!("erf".parse(), Ok(Told(Some(Layers(erf, erf)))));
         assert_eq!("tanh,erf".parse(), Ok(Told(Some(Layers(tanh, erf)))));
-        for bad in ["", "relu", "tanh,", "tanh,auto", "tanh,erf,erf"] {
+        for bad in ["", "cosine", "tanh,", "tanh,auto", "tanh,erf,erf"] {
             assert!(bad.parse::<Told>().is_err(), "{bad:?}");
         }
     }

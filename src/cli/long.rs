@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 use disentangle::identify::{LocalSampling, Settings};
+use disentangle::network::Link;
 use disentangle::oracle::{Checkpoint, CheckpointError, Deadline};
 use serde_json::{Map, Value, json};
 
@@ -46,6 +47,7 @@ pub fn describe(
     depth: u8,
     oracle: &str,
     input_dim: usize,
+    link: Link,
 ) -> Map<String, Value> {
     let Settings {
         seed,
@@ -69,6 +71,7 @@ pub fn describe(
         ("oracle", json!(oracle)),
         ("number of inputs", json!(input_dim)),
         ("depth", json!(depth)),
+        ("link", json!(link.to_string())),
         ("seed", json!(seed)),
         ("pipeline", json!(pipeline)),
         ("first layer", json!(first_layer)),

@@ -5,6 +5,7 @@ mod bench;
 mod devices;
 mod generate;
 mod identify;
+mod link;
 mod long;
 mod progress;
 mod region;

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use disentangle::network::shallow::{Shallow, is_shallow};
 use disentangle::network::{Activation, Network};
 use disentangle::oracle::process::serve;
 use disentangle::oracle::{ProcessFormat, ServeError};
@@ -14,8 +13,9 @@ use super::Outcome;
 
 /// Answer points on stdin with a network's values on stdout
 ///
-/// Text: one point a line, its coordinates separated by spaces; one value a line back. Binary:
-/// counted frames of little-endian f64. Ends with its input; a malformed line ends it with code 2.
+/// Text: one point a line, its coordinates separated by spaces; a line back with its value, or its
+/// outputs. Binary: counted frames of little-endian f64. They are what the network's user has, behind its
+/// link. Ends with its input; a malformed line ends it with code 2.
 #[derive(Args, Debug)]
 pub struct Serve {
     /// The network to answer for, safetensors
@@ -32,14 +32,8 @@ pub struct Serve {
 impl Serve {
     /// Serves until stdin ends.
     pub fn run(self) -> Outcome {
-        let (input, output) = (io::stdin().lock(), io::stdout().lock());
-        let served = if is_shallow(&self.network)? {
-            let network = Shallow::load(&self.network, self.activation)?;
-            serve(&network, input, output, self.format)
-        } else {
-            let network = Network::load(&self.network, self.activation)?;
-            serve(&network, input, output, self.format)
-        };
+        let network = Network::load(&self.network, self.activation)?;
+        let served = serve(&network, io::stdin().lock(), io::stdout().lock(), self.format);
         match served {
             Ok(()) => Ok(ExitCode::SUCCESS),
             Err(error @ (ServeError::Line { .. } | ServeError::Frame { .. })) => {

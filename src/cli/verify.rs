@@ -5,20 +5,21 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Args;
-use disentangle::network::shallow::{Shallow, is_shallow};
 use disentangle::network::{Activation, Matching, Network};
 use serde::Serialize;
 
 use super::{DIFFERENT, Outcome};
 
-/// Compare two networks of equal depth up to the order and the signs of their units
+/// Compare two networks up to the order and the signs of their units
 ///
-/// With two hidden layers the smallest networks with the same values are compared: without units that
-/// do nothing and with units that always move together made one. No values can tell more.
+/// The smallest networks with the same values are compared: without units that do nothing and with units
+/// that always move together made one. No values can tell more. Units of relu count at weights of norm 1,
+/// and where the link is softmax the mean over the outputs is taken off output weights, offsets and
+/// outputs.
 ///
 /// The parameter error of a tensor is max |difference| / max(1, max |true entry|), after the units
-/// are paired. The output error is the largest |difference| on 4000 fixed Gaussian points of four
-/// scales. Both must be within the tolerance.
+/// are paired. The output error is the largest |difference| of the outputs before the link on 4000 fixed
+/// Gaussian points of four scales. Both must be within the tolerance.
 #[derive(Args, Debug)]
 pub struct Verify {
     /// The true network, safetensors
@@ -39,20 +40,10 @@ pub struct Verify {
 impl Verify {
     /// Compares the files; exit code 0 within the tolerance, 1 beyond it.
     pub fn run(self) -> Outcome {
-        if is_shallow(&self.truth)? {
-            let truth = Shallow::load(&self.truth, self.activation)?;
-            let recovered = Shallow::load(&self.recovered, self.activation)?;
-            let names = [truth.describe(), recovered.describe()];
-            self.report(names, truth.matching(&recovered))
-        } else {
-            let (truth, name) = reduced(Network::load(&self.truth, self.activation)?);
-            let (recovered, other) = reduced(Network::load(&self.recovered, self.activation)?);
-            self.report([name, other], truth.matching(&recovered))
-        }
-    }
-
-    fn report<N>(&self, networks: [String; 2], matching: Matching<N>) -> Outcome {
-        let report = Report { networks, matching, tolerance: self.tol };
+        let (truth, name) = reduced(Network::load(&self.truth, self.activation)?);
+        let (recovered, other) = reduced(Network::load(&self.recovered, self.activation)?);
+        let matching = truth.matching(&recovered);
+        let report = Report { networks: [name, other], matching, tolerance: self.tol };
         super::print(&if self.json { report.json()? } else { report.table() })?;
         let same = report.matching.within(self.tol);
         Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
@@ -69,20 +60,22 @@ fn parse_tolerance(text: &str) -> Result<f64, String> {
 /// The smallest network with the values of `network` (itself, if they are constant), and both in a few
 /// words.
 fn reduced(network: Network) -> (Network, String) {
-    let name = network.describe();
     match network.minimal() {
         Some(minimal) if minimal.dims() != network.dims() => {
-            let (d, m0, m1) = minimal.dims();
-            (minimal, format!("{name}, which is {d}-{m0}-{m1}"))
+            let name = format!("{network}, which is {minimal}");
+            (minimal, name)
         }
-        _ => (network, name),
+        _ => {
+            let name = network.to_string();
+            (network, name)
+        }
     }
 }
 
-struct Report<N> {
+struct Report {
     /// What is compared, in a few words.
     networks: [String; 2],
-    matching: Matching<N>,
+    matching: Matching,
     tolerance: f64,
 }
 
@@ -94,6 +87,7 @@ struct Json<'a> {
     recovered: &'a str,
     widths_match: bool,
     activations_match: bool,
+    links_match: bool,
     parameter_error: Option<f64>,
     tensor_errors: serde_json::Map<String, serde_json::Value>,
     output_error: Option<f64>,
@@ -101,7 +95,7 @@ struct Json<'a> {
     within_tolerance: bool,
 }
 
-impl<N> Report<N> {
+impl Report {
     fn json(&self) -> serde_json::Result<String> {
         let found = &self.matching;
         let tensors = found.tensor_errors.iter();
@@ -111,8 +105,9 @@ impl<N> Report<N> {
             recovered: &self.networks[1],
             widths_match: found.widths_match,
             activations_match: found.activations_match,
+            links_match: found.links_match,
             parameter_error: found.parameter_error,
-            tensor_errors: tensors.map(|&(name, e)| (name.to_owned(), e.into())).collect(),
+            tensor_errors: tensors.map(|(name, e)| (name.clone(), (*e).into())).collect(),
             output_error: found.output_error,
             tolerance: self.tolerance,
             within_tolerance: found.within(self.tolerance),
@@ -132,42 +127,27 @@ impl<N> Report<N> {
         row("truth", &self.networks[0]);
         row("recovered", &self.networks[1]);
         row("parameter error", &error(found.parameter_error));
-        for &(name, value) in &found.tensor_errors {
-            row(&format!("  {name}"), &error(Some(value)));
+        for (name, value) in &found.tensor_errors {
+            row(&format!("  {name}"), &error(Some(*value)));
         }
         row("output error", &error(found.output_error));
-        let verdict = if !found.widths_match {
-            "no, the widths differ"
-        } else if !found.activations_match {
-            "no, the activations differ"
-        } else if found.within(self.tolerance) {
-            "yes"
-        } else {
-            "no"
-        };
+        let verdict = self.verdict();
         row(&format!("within {:e}", self.tolerance), verdict);
         table
     }
-}
 
-/// In a few words.
-trait Described {
-    /// `20-20-4 tanh`, with both activations where they differ.
-    fn describe(&self) -> String;
-}
-
-impl Described for Network {
-    fn describe(&self) -> String {
-        let (d, m0, m1) = self.dims();
-        let activations =
-            if self.g == self.h { self.g.to_string() } else { format!("{}, {}", self.g, self.h) };
-        format!("{d}-{m0}-{m1} {activations}")
-    }
-}
-
-impl Described for Shallow {
-    fn describe(&self) -> String {
-        let (d, m) = self.dims();
-        format!("{d}-{m} {}", self.phi)
+    /// Yes, or no and what is to blame.
+    fn verdict(&self) -> &'static str {
+        let found = &self.matching;
+        let over = |error: Option<f64>| error.is_none_or(|error| error > self.tolerance);
+        match (over(found.parameter_error), over(found.output_error)) {
+            _ if !found.widths_match => "no, the widths differ",
+            _ if !found.activations_match => "no, the activations differ",
+            _ if !found.links_match => "no, the links differ",
+            (true, true) => "no, the parameter error and the output error are above it",
+            (true, false) => "no, the parameter error is above it",
+            (false, true) => "no, the output error is above it",
+            (false, false) => "yes",
+        }
     }
 }

@@ -25,7 +25,7 @@ use nalgebra::{DMatrix, DVector};
 use pulp::Simd;
 use rayon::prelude::*;
 
-use crate::network::{Activation, Network};
+use crate::network::{Activation, TwoLayer};
 use crate::stencil::HessianScheme;
 use kernel::Kernel;
 use pattern::Pattern;
@@ -56,7 +56,7 @@ struct Model<T> {
 
 impl<T: Real> Model<T> {
     fn new(
-        network: &Network,
+        network: &TwoLayer,
         centres: &DMatrix<f64>,
         directions: &DMatrix<f64>,
         scheme: HessianScheme,
@@ -105,7 +105,7 @@ impl<T: Real> Model<T> {
 
 /// The most that an input of the second layer can move when those of the first move by one of the rows `moves` (m0 numbers
 /// each): no activation is steeper than tanh, but for erf, by this factor at most.
-fn largest_move(network: &Network, moves: &[f64]) -> f64 {
+fn largest_move(network: &TwoLayer, moves: &[f64]) -> f64 {
     let sizes = network.b.abs();
     let moves = moves.chunks_exact(network.b.nrows()).map(|row| {
         let row = DVector::from_iterator(row.len(), row.iter().map(|b| b.abs()));
@@ -135,7 +135,7 @@ impl<T: Real> pulp::WithSimd for Elementwise<'_, T> {
 /// svec's of the Hessians of `network` along the columns of `directions` (d x k) at the columns of
 /// `centres` (d x n), differenced by `scheme` with step `h`: a k(k+1)/2 x n matrix, as
 /// [`stencil::hessians`](crate::stencil::hessians) makes from
-/// [`Network::values`](crate::network::Network::values), up to rounding.
+/// [`TwoLayer::values`](crate::network::TwoLayer::values), up to rounding.
 ///
 /// Rounding enters relative to the *changes* of f over a step, O(h), not to f itself: an entry's
 /// noise is about 1e-7 |f'| / h instead of 1e-7 |f| / h^2. (A layer of erf has no addition theorem
@@ -144,7 +144,7 @@ impl<T: Real> pulp::WithSimd for Elementwise<'_, T> {
 /// # Panics
 /// If `centres` or `directions` do not have d rows.
 pub fn hessian_stack_f32(
-    network: &Network,
+    network: &TwoLayer,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
     scheme: HessianScheme,
@@ -158,7 +158,7 @@ pub fn hessian_stack_f32(
 /// # Panics
 /// If `centres` or `directions` do not have d rows.
 pub fn hessian_stack_f64(
-    network: &Network,
+    network: &TwoLayer,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
     scheme: HessianScheme,
@@ -170,7 +170,7 @@ pub fn hessian_stack_f64(
 /// Generic code is compiled wherever it is used, and this takes long: only the two functions above
 /// are public.
 fn stack<T: Real>(
-    network: &Network,
+    network: &TwoLayer,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
     scheme: HessianScheme,

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::Real;
 use super::shader::Source;
+use crate::network::Activation;
 
 /// Invocations in a workgroup, for every kernel. The only place where it is set; `normalise` needs a
 /// power of two and `gram` tiles by it.
@@ -58,6 +59,9 @@ pub enum GpuError {
         /// Why not.
         reason: String,
     },
+    /// A network of another kind than the kernels are made for.
+    #[error("the kernels are made for two hidden layers of {known}, without a link: this is {0}", known = Activation::SATURATING.map(Activation::name).join(", "))]
+    Network(String),
     /// A problem beyond what a kernel can hold.
     #[error("too large for the GPU: {0}")]
     TooLarge(String),

@@ -7,7 +7,7 @@ use super::device::{Access, Gpu, GpuError, WORKGROUP};
 use super::pace::{Pace, first_piece, pipelined};
 use super::shader::{self, Source};
 use super::stencil::MOST_BYTES;
-use crate::network::{Activation, Network};
+use crate::network::{Activation, TwoLayer};
 
 /// Bindings of the kernel.
 pub const BINDINGS: [Access; 5] =
@@ -40,7 +40,7 @@ pub struct Params {
 }
 
 /// The kernel's source for a network.
-pub fn source(network: &Network, real: Real) -> Source {
+pub fn source(network: &TwoLayer, real: Real) -> Source {
     let constants = [
         ("L4", network.b.ncols().div_ceil(4) as u32),
         ("BOTTOM", shader::activation(network.g)),
@@ -53,7 +53,7 @@ pub fn source(network: &Network, real: Real) -> Source {
 }
 
 /// Refuses a network for which one invocation would loop too long.
-pub fn check(gpu: &Gpu, network: &Network) -> Result<(), GpuError> {
+pub fn check(gpu: &Gpu, network: &TwoLayer) -> Result<(), GpuError> {
     let (d, m0, m1) = network.dims();
     let panels = |phi| if phi == Activation::Erf { POINTS * PANELS } else { 0 };
     let tiles = m0.div_ceil(4 * FOURS) * d.div_ceil(UNROLL);
@@ -66,7 +66,7 @@ pub fn check(gpu: &Gpu, network: &Network) -> Result<(), GpuError> {
 }
 
 /// The two layers as the kernel takes them, padded with zeros: A and theta; B, tau and c.
-fn layers(network: &Network, real: Real) -> [Vec<u8>; 2] {
+fn layers(network: &TwoLayer, real: Real) -> [Vec<u8>; 2] {
     let (d, m0, m1) = network.dims();
     let (units, inputs) = (m0.next_multiple_of(4 * FOURS), d.next_multiple_of(UNROLL));
     let lanes = m1.next_multiple_of(4);
@@ -86,7 +86,7 @@ fn layers(network: &Network, real: Real) -> [Vec<u8>; 2] {
 /// Values of f at the columns of `points`.
 pub fn values(
     gpu: &Gpu,
-    network: &Network,
+    network: &TwoLayer,
     points: &DMatrix<f64>,
     real: Real,
 ) -> Result<DVector<f64>, GpuError> {
@@ -132,7 +132,7 @@ pub fn values(
 }
 
 /// The twin, one point after the other.
-pub fn twin(network: &Network, points: &DMatrix<f64>) -> DVector<f64> {
+pub fn twin(network: &TwoLayer, points: &DMatrix<f64>) -> DVector<f64> {
     DVector::from_iterator(
         points.ncols(),
         points.column_iter().map(|x| {

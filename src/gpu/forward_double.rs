@@ -7,7 +7,7 @@ use super::Real;
 use super::device::{Access, Gpu, GpuError, WORKGROUP};
 use super::pace::{Pace, first_piece, pipelined};
 use super::shader::{self, Source};
-use crate::network::{Activation, Network};
+use crate::network::{Activation, TwoLayer};
 
 /// Bindings of the kernel.
 pub const BINDINGS: [Access; 5] =
@@ -32,7 +32,7 @@ pub struct Params {
 }
 
 /// The kernel's source for a network.
-pub fn source(network: &Network) -> Source {
+pub fn source(network: &TwoLayer) -> Source {
     let constants = [
         ("M1", network.b.ncols() as u32),
         ("BOTTOM", shader::activation(network.g)),
@@ -57,7 +57,7 @@ pub fn decode(bytes: &[u8], out: &mut Vec<f64>) {
 }
 
 /// Refuses a network for which one invocation would loop too long.
-pub fn check(gpu: &Gpu, network: &Network) -> Result<(), GpuError> {
+pub fn check(gpu: &Gpu, network: &TwoLayer) -> Result<(), GpuError> {
     let (d, m0, m1) = network.dims();
     let panels = |activation| if activation == Activation::Erf { 4 * 13 } else { 0 };
     if m0 * (d + m1 + panels(network.g)) + m1 * (2 + panels(network.h)) > gpu.most_iterations() {
@@ -71,7 +71,7 @@ pub fn check(gpu: &Gpu, network: &Network) -> Result<(), GpuError> {
 /// Values of f at the columns of `points`.
 pub fn values(
     gpu: &Gpu,
-    network: &Network,
+    network: &TwoLayer,
     points: &DMatrix<f64>,
 ) -> Result<DVector<f64>, GpuError> {
     check(gpu, network)?;

@@ -10,7 +10,7 @@ use super::increments::Increments;
 use super::pace::{Pace, first_piece, pipelined};
 use super::shader::Source;
 use super::stencil::{self, Scheme, Share, Stencil};
-use crate::network::Network;
+use crate::network::TwoLayer;
 use crate::stencil::{self as differences, GradientScheme};
 
 /// Bindings of the kernel.
@@ -41,7 +41,7 @@ fn scheme(scheme: GradientScheme, h: f64) -> Scheme {
 /// Directional derivatives along the columns of `directions` at the columns of `centres`: k x n.
 pub fn gradients(
     gpu: &Gpu,
-    network: &Network,
+    network: &TwoLayer,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
     by: GradientScheme,
@@ -74,7 +74,7 @@ pub fn gradients(
 
 /// The twin: the stencil from values of f in f64.
 pub fn twin(
-    network: &Network,
+    network: &TwoLayer,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
     scheme: GradientScheme,

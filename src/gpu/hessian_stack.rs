@@ -20,7 +20,7 @@ use super::increments::Increments;
 use super::pace::{Pace, first_piece, pipelined};
 use super::shader::Source;
 use super::stencil::{self, Scheme, Share, Stencil, Units};
-use crate::network::Network;
+use crate::network::TwoLayer;
 use crate::stencil::{self as differences, HessianScheme};
 
 /// Bindings of both entry points.
@@ -102,7 +102,7 @@ pub(super) struct Centres {
 impl Job {
     pub fn new(
         gpu: &Gpu,
-        network: &Network,
+        network: &TwoLayer,
         directions: &DMatrix<f64>,
         by: HessianScheme,
         h: f64,
@@ -199,7 +199,7 @@ impl Job {
 /// to the host: k(k+1)/2 x n.
 pub fn hessians(
     gpu: &Gpu,
-    network: &Network,
+    network: &TwoLayer,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
     by: HessianScheme,
@@ -242,7 +242,7 @@ pub(super) fn download(
 
 /// The twin: the stencil from values of f in f64.
 pub fn twin(
-    network: &Network,
+    network: &TwoLayer,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
     scheme: HessianScheme,

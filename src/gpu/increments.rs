@@ -34,7 +34,7 @@ use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
 use super::{Gpu, GpuError, Real};
-use crate::network::{Activation, Network};
+use crate::network::{Activation, TwoLayer};
 
 /// Largest displacement of a pre-activation, in natural units (the argument of tanh or erf), that the
 /// closed forms are used for. A stencil wider than a unit's whole active range is no derivative.
@@ -53,7 +53,7 @@ const FARTHEST: f64 = 30.0;
 /// A network in the form above.
 #[derive(Clone, Debug)]
 pub struct Increments {
-    network: Network,
+    network: TwoLayer,
     /// B and c with the scales of sigmoid in them.
     b: DMatrix<f64>,
     c: DVector<f64>,
@@ -84,7 +84,7 @@ pub struct Params {
 fn scale(activation: Activation) -> f64 {
     match activation {
         Activation::Sigmoid => 0.5,
-        Activation::Tanh | Activation::Erf => 1.0,
+        _ => 1.0,
     }
 }
 
@@ -98,7 +98,7 @@ fn unit(activation: Activation, z: f64) -> [f64; 2] {
 
 impl Increments {
     /// Prepares a network.
-    pub fn new(network: &Network) -> Self {
+    pub fn new(network: &TwoLayer) -> Self {
         let (bottom_scale, top_scale) = (scale(network.g), scale(network.h));
         Increments {
             b: &network.b * (bottom_scale * top_scale),

@@ -10,9 +10,11 @@ use super::oracle_stack::{OracleStack, Recipe};
 use super::self_test::{double_f32_test, self_test};
 use super::worker::Worker;
 use super::{Real, forward_double, gradient, hessian_stack};
-use crate::network::Network;
+use crate::network::{Network, TwoLayer};
 use crate::oracle::hessian_stack::{HessianStack, HostStack};
-use crate::oracle::{Answer, Oracle, OracleError, Precision, PrecisionRefused, Question, View};
+use crate::oracle::{
+    Answer, NetworkOracle, Oracle, OracleError, Precision, PrecisionRefused, Question, View,
+};
 use crate::stencil::{self, GradientScheme, HessianScheme};
 
 pub use crate::oracle::{Backend, BackendRecord, CpuOracle};
@@ -33,26 +35,31 @@ pub enum ChosenOracle {
 /// the GPU in double-f32 where that was asked for.
 #[derive(Debug)]
 pub struct GpuOracle {
+    /// All outputs; its mixture is the worker's network.
+    outputs: NetworkOracle,
     worker: Arc<Worker>,
     record: BackendRecord,
 }
 
 impl ChosenOracle {
-    /// Chooses. With [`Backend::Auto`] a GPU that does not open or fails its self-test is passed over;
-    /// with [`Backend::Gpu`] that is an error.
+    /// Chooses. With [`Backend::Auto`] a GPU that does not open or fails its self-test is passed over, and
+    /// so is any for a network that the kernels are not made for; with [`Backend::Gpu`] that is an error.
     pub fn new(
-        network: Network,
+        network: impl Into<Network>,
         backend: Backend,
         adapter: Option<&str>,
         precision: Precision,
     ) -> Result<Self, GpuError> {
+        let network = network.into();
         let wanted = match backend {
             Backend::Cpu => false,
             Backend::Gpu => true,
             // A named adapter is asked for, even a software one.
             Backend::Auto => {
                 adapter.is_some()
-                    || (may_have_gpu() && adapters().first().is_some_and(|a| !a.is_software()))
+                    || (kernel_form(&NetworkOracle::new(network.clone())).is_ok()
+                        && may_have_gpu()
+                        && adapters().first().is_some_and(|a| !a.is_software()))
             }
         };
         if wanted {
@@ -87,7 +94,7 @@ fn may_have_gpu() -> bool {
 impl GpuOracle {
     /// Opens the first adapter whose name contains `adapter`, tests it, and puts the network on it.
     pub fn new(
-        network: Network,
+        network: impl Into<Network>,
         adapter: Option<&str>,
         precision: Precision,
     ) -> Result<Self, GpuError> {
@@ -95,7 +102,16 @@ impl GpuOracle {
     }
 
     /// Tests an open device and puts the network on it.
-    pub fn on(gpu: Gpu, network: Network, precision: Precision) -> Result<Self, GpuError> {
+    ///
+    /// # Errors
+    /// [`GpuError::Network`] but for two hidden layers that saturate, without a link.
+    pub fn on(
+        gpu: Gpu,
+        network: impl Into<Network>,
+        precision: Precision,
+    ) -> Result<Self, GpuError> {
+        let outputs = NetworkOracle::new(network);
+        let network = kernel_form(&outputs)?;
         let precision = match precision {
             Precision::Auto => Precision::F32,
             chosen => chosen,
@@ -120,7 +136,7 @@ impl GpuOracle {
             lost_devices: 0,
             on_cpu: 0,
         };
-        Ok(GpuOracle { worker: Arc::new(Worker::new(network, gpu, real)), record })
+        Ok(GpuOracle { outputs, worker: Arc::new(Worker::new(network, gpu, real)), record })
     }
 
     /// What was asked for and what does the work.
@@ -173,6 +189,14 @@ impl From<PrecisionRefused> for GpuError {
     }
 }
 
+/// The mixture of the outputs as the kernels take it.
+fn kernel_form(outputs: &NetworkOracle) -> Result<TwoLayer, GpuError> {
+    let refused = || GpuError::Network(outputs.network().to_string());
+    let mixture = outputs.mixture().ok_or_else(refused)?;
+    let network = TwoLayer::try_from(mixture).map_err(|_| refused())?;
+    if network.g.saturates() && network.h.saturates() { Ok(network) } else { Err(refused()) }
+}
+
 /// `None` for work that does not fit the kernels.
 fn fitting<T>(result: Result<T, GpuError>) -> Result<Option<T>, GpuError> {
     match result {
@@ -185,6 +209,25 @@ fn fitting<T>(result: Result<T, GpuError>) -> Result<Option<T>, GpuError> {
 impl Oracle for GpuOracle {
     fn input_dim(&self) -> usize {
         self.worker.network.a.nrows()
+    }
+
+    fn output_dim(&self) -> usize {
+        self.outputs.output_dim()
+    }
+
+    // Single ones, as values are: on the CPU.
+    fn outputs(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        self.outputs.outputs(points)
+    }
+
+    fn mix(&mut self, weights: &DVector<f64>) {
+        self.outputs.mix(weights);
+        if let Ok(network) = kernel_form(&self.outputs)
+            && self.outputs.output_dim() > 1
+        {
+            // Stacks that are out keep the worker with the network that they were made of.
+            self.worker = Arc::new(self.worker.with_network(network));
+        }
     }
 
     // Single values serve the stages where accuracy decides: in f64 on the CPU, unless pairs of f32
@@ -268,6 +311,13 @@ impl View for ChosenOracle {
         match self {
             ChosenOracle::Cpu(cpu) => cpu.as_ref(),
             ChosenOracle::Gpu(gpu) => gpu.as_ref(),
+        }
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Oracle {
+        match self {
+            ChosenOracle::Cpu(cpu) => cpu.as_mut(),
+            ChosenOracle::Gpu(gpu) => gpu.as_mut(),
         }
     }
 

@@ -117,11 +117,15 @@ fn include(name: &str) -> &'static str {
 }
 
 /// The number that stands for an activation in the shaders.
+///
+/// # Panics
+/// If it does not [saturate](Activation::saturates): no shader knows it.
 pub fn activation(activation: Activation) -> u32 {
     match activation {
         Activation::Tanh => 0,
         Activation::Sigmoid => 1,
         Activation::Erf => 2,
+        other => panic!("no shader knows {other}"),
     }
 }
 

@@ -17,7 +17,7 @@ use super::hessian_stack::{self, Centres, Job};
 use super::pace::{Pace, first_piece, pipelined};
 use super::stencil::{MOST_BYTES, MOST_CENTRES};
 use super::{Real, normalise};
-use crate::network::Network;
+use crate::network::TwoLayer;
 use crate::stencil::HessianScheme;
 
 /// Hessians on the device.
@@ -74,7 +74,7 @@ impl Stack {
     /// [`GpuError::TooLarge`] where not even one column of tiles fits a buffer.
     pub fn new(
         gpu: &Gpu,
-        network: &Network,
+        network: &TwoLayer,
         centres: &DMatrix<f64>,
         directions: &DMatrix<f64>,
         scheme: HessianScheme,

@@ -8,7 +8,7 @@ use nalgebra::DMatrix;
 use super::Real;
 use super::device::{Access, Gpu, GpuError, Kernel, WORKGROUP};
 use super::increments::{Increments, Params};
-use crate::network::Network;
+use crate::network::TwoLayer;
 
 /// Centres a dispatch: below the limit of workgroups in one dimension.
 pub const MOST_CENTRES: usize = 32_768;
@@ -88,7 +88,7 @@ impl Stencil {
     /// Puts a network, the columns of `directions` and a scheme on the device.
     pub fn new(
         gpu: &Gpu,
-        network: &Network,
+        network: &TwoLayer,
         directions: &DMatrix<f64>,
         scheme: &Scheme,
         real: Real,

@@ -3,13 +3,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::{Gpu, GpuError, Real};
-use crate::network::Network;
+use crate::network::TwoLayer;
 
 /// What an oracle and its stacks share.
 #[derive(Debug)]
 pub struct Worker {
     /// The network.
-    pub network: Network,
+    pub network: TwoLayer,
     /// The arithmetic.
     pub real: Real,
     state: Mutex<State>,
@@ -24,8 +24,13 @@ struct State {
 
 impl Worker {
     /// A network on a device.
-    pub fn new(network: Network, gpu: Gpu, real: Real) -> Self {
+    pub fn new(network: TwoLayer, gpu: Gpu, real: Real) -> Self {
         Worker { network, real, state: Mutex::new(State { gpu, lost: 0 }) }
+    }
+
+    /// The same device and its history for another network.
+    pub fn with_network(&self, network: TwoLayer) -> Self {
+        Worker { network, real: self.real, state: Mutex::new(self.state().clone()) }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

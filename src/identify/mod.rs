@@ -49,6 +49,7 @@ pub fn identify(
     observer: &mut dyn Observer,
 ) -> Result<Solution, IdentifyError> {
     settings.validate(oracle.input_dim(), 2)?;
+    settings::one_output(oracle)?;
     let solution = run::in_domain(oracle, settings, |oracle| {
         let stages = match settings.pipeline {
             Pipeline::Wide => Stage::WIDE,

@@ -286,12 +286,12 @@ pub(crate) fn in_domain<N, W>(
 mod tests {
     use super::*;
     use crate::draws;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
     use crate::oracle::{NetworkOracle, Silent};
 
     #[test]
     fn nothing_is_certified_without_held_out_points() {
-        let network = Network::random((3, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
+        let network = TwoLayer::random((3, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
         let points = draws::gaussian(&mut draws::stream(1, "sample", 0), 3, 100);
         let sample = Sample { values: network.values(&points), points };
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };

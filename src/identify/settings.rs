@@ -6,9 +6,9 @@ use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
 use crate::algebra::rank_one::Ascent;
-use crate::network::{Activation, Network};
-use crate::oracle::Deadline;
+use crate::network::{Activation, TwoLayer};
 use crate::oracle::design::Design;
+use crate::oracle::{Deadline, Oracle};
 
 /// A way from values to a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -262,6 +262,12 @@ pub enum SettingsError {
     /// One hidden layer with two activations.
     #[error("one hidden layer has one activation, not {0} and {1}")]
     TwoActivations(Activation, Activation),
+    /// An activation that is not identified.
+    #[error("networks of {known} are identified, not of {0}", known = Activation::SATURATING.map(Activation::name).join(", "))]
+    Activation(Activation),
+    /// A black box of several outputs.
+    #[error("the black box has {0} outputs: networks of one output are identified")]
+    Outputs(usize),
     /// A number of hidden layers that is not identified.
     #[error("{0} hidden layers: networks of 1 or 2 are identified")]
     Depth(usize),
@@ -279,7 +285,7 @@ impl Settings {
     }
 
     /// `network` in the activations that are known, where it can be written so.
-    pub(crate) fn as_asked(&self, network: Network) -> Network {
+    pub(crate) fn as_asked(&self, network: TwoLayer) -> TwoLayer {
         let (first, second) = self.activations();
         let asked = (first.unwrap_or(network.g), second.unwrap_or(network.h));
         network.with_activations(asked.0, asked.1).unwrap_or(network)
@@ -296,6 +302,10 @@ impl Settings {
     /// The first that does not; also what nothing would heed.
     pub fn validate(&self, d: usize, depth: usize) -> Result<(), SettingsError> {
         self.validate_numbers(d)?;
+        let (first, second) = self.activations();
+        if let Some(other) = [first, second].into_iter().flatten().find(|phi| !phi.saturates()) {
+            return Err(SettingsError::Activation(other));
+        }
         match depth {
             1 => self.validate_one_layer(),
             2 => self.validate_two_layers(),
@@ -403,6 +413,14 @@ impl Settings {
             }
             None => Ok(()),
         }
+    }
+}
+
+/// Refuses a black box of several outputs.
+pub(crate) fn one_output(oracle: &dyn Oracle) -> Result<(), SettingsError> {
+    match oracle.output_dim() {
+        1 => Ok(()),
+        outputs => Err(SettingsError::Outputs(outputs)),
     }
 }
 

@@ -39,7 +39,7 @@ use super::verdict::outcome::{Outcome, first_identified};
 use super::verdict::remedy::Remedy;
 use super::verdict::solution::Status;
 use crate::draws;
-use crate::network::Network;
+use crate::network::TwoLayer;
 use crate::oracle::{Averaged, Found, Oracle, OracleError};
 use crate::stage::Stage;
 
@@ -379,7 +379,7 @@ impl Attempt<'_, '_> {
     }
 
     /// From a first network to the verdict.
-    fn conclude(&mut self, start: Network) -> Result<Outcome, Halt> {
+    fn conclude(&mut self, start: TwoLayer) -> Result<Outcome, Halt> {
         let parameters = start.parameter_count();
         let ways: &[FitBy] = match self.run.settings.fit {
             FitBy::Auto if parameters <= MOST_DENSE => &[FitBy::Dense],
@@ -394,9 +394,9 @@ impl Attempt<'_, '_> {
     }
 
     /// By blocks, in all inputs at once.
-    fn conclude_blocks(&mut self, start: &Network) -> Result<Outcome, Halt> {
+    fn conclude_blocks(&mut self, start: &TwoLayer) -> Result<Outcome, Halt> {
         let Frame { weights, outside, .. } = self.frame;
-        let mut network = Network { a: weights * &start.a, ..start.clone() };
+        let mut network = TwoLayer { a: weights * &start.a, ..start.clone() };
         let widths = (network.a.ncols(), network.b.ncols());
         let accepted = self.run.settings.accepts(widths);
         let place = Place { coordinates: Coordinates::INPUTS, land: outside, attempt: 0 };
@@ -433,7 +433,7 @@ impl Attempt<'_, '_> {
     }
 
     /// All parameters at once.
-    fn conclude_dense(&mut self, start: Network) -> Result<Outcome, Halt> {
+    fn conclude_dense(&mut self, start: TwoLayer) -> Result<Outcome, Halt> {
         let Frame { points: q, weights, land, .. } = self.frame;
         let seed = self.run.settings.seed;
         let count = sample::size_for(&start);
@@ -442,12 +442,12 @@ impl Attempt<'_, '_> {
         })?;
         let floor = FIT_FLOOR * land.noise_near;
         let (network, rms) = self.run.refined(&sample, start, floor, |seen| &mut seen.refine)?;
-        let network = self.run.settings.as_asked(Network { a: weights * &network.a, ..network });
+        let network = self.run.settings.as_asked(TwoLayer { a: weights * &network.a, ..network });
         let sample = Sample { points: q * &sample.points, ..sample };
         let widths = (network.a.ncols(), network.b.ncols());
         let accepted = self.run.settings.accepts(widths);
         let Frame { outside, .. } = self.frame;
-        let draw = |f: &mut dyn Oracle, network: &Network, count, purpose| {
+        let draw = |f: &mut dyn Oracle, network: &TwoLayer, count, purpose| {
             let name = match purpose {
                 Purpose::AllInputs => "refine all inputs".to_owned(),
                 Purpose::More(round) => format!("refine more {round}"),

@@ -1,16 +1,17 @@
-//! The sigmoidal activations: value, first and second derivative.
+//! The activations: value, first and second derivative.
 //!
 //! tanh and sigmoid are written out so that the compiler can vectorise them: branch-free, from one
-//! `expm1` kernel accurate to about one unit in the last place. erf comes from `libm`.
+//! `expm1` kernel accurate to about one unit in the last place. erf comes from `libm`. The others are made
+//! of these.
 
 use std::fmt;
 use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// A smooth sigmoidal activation phi, applied componentwise.
+/// An activation phi, applied componentwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum Activation {
     /// Hyperbolic tangent, range (-1, 1), odd.
@@ -19,11 +20,57 @@ pub enum Activation {
     Sigmoid,
     /// Error function, range (-1, 1), odd.
     Erf,
+    /// max(t, 0).
+    Relu,
+    /// t for t > 0, else 0.01 t.
+    LeakyRelu,
+    /// log(1 + exp(t)).
+    Softplus,
+    /// t sigma(t), with the logistic sigmoid sigma; also called swish.
+    Silu,
+    /// t Phi(t), with the normal distribution function Phi.
+    Gelu,
+    /// The approximation of gelu by a tanh: t sigma(2 sqrt(2/pi) (t + 0.044715 t^3)).
+    GeluTanh,
 }
+
+/// What can be done to a unit, but for its place, that leaves the network's values as they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Symmetry {
+    /// Its weights and its shift may change their sign; phi(-t) = s - phi(t) for some s.
+    Sign,
+    /// They may be multiplied by a positive number.
+    Scale,
+    /// Nothing.
+    None,
+}
+
+/// The slope of leaky relu where it is not 1.
+const LEAK: f64 = 0.01;
+/// Twice the factor and the cubic term of gelu by tanh.
+const GELU_TANH: (f64, f64) = (1.595_769_121_605_730_8, 0.044_715);
 
 impl Activation {
     /// Every activation known to the program.
-    pub const ALL: [Activation; 3] = [Activation::Tanh, Activation::Sigmoid, Activation::Erf];
+    pub const ALL: [Activation; 9] = [
+        Activation::Tanh,
+        Activation::Sigmoid,
+        Activation::Erf,
+        Activation::Relu,
+        Activation::LeakyRelu,
+        Activation::Softplus,
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::GeluTanh,
+    ];
+    /// Those that go from one level to another: what two hidden layers are identified with.
+    pub const SATURATING: [Activation; 3] =
+        [Activation::Tanh, Activation::Sigmoid, Activation::Erf];
+
+    /// Is it one of [`SATURATING`](Self::SATURATING), bounded and constant far out?
+    pub fn saturates(self) -> bool {
+        Activation::SATURATING.contains(&self)
+    }
 
     /// phi(t), accurate to a few units in the last place for every finite t.
     #[inline(always)]
@@ -32,32 +79,92 @@ impl Activation {
             Activation::Tanh => tanh(t),
             Activation::Sigmoid => sigmoid(t),
             Activation::Erf => libm::erf(t),
+            // Not `max`, which would swallow a NaN.
+            Activation::Relu => {
+                if t < 0.0 {
+                    0.0
+                } else {
+                    t
+                }
+            }
+            Activation::LeakyRelu => {
+                if t < 0.0 {
+                    LEAK * t
+                } else {
+                    t
+                }
+            }
+            Activation::Softplus => {
+                let positive = if t < 0.0 { 0.0 } else { t };
+                positive + libm::log1p(exp_minus_abs(t))
+            }
+            Activation::Silu => t * sigmoid(t),
+            Activation::Gelu => t * normal_distribution(t),
+            Activation::GeluTanh => t * sigmoid(gelu_tanh_argument(t)),
         }
     }
 
-    /// phi'(t), with small *relative* error even deep in saturation.
+    /// phi'(t), with small *relative* error even deep in saturation; at the kink of relu the slope before
+    /// it.
     #[inline(always)]
     pub fn slope(self, t: f64) -> f64 {
         match self {
             Activation::Tanh => sech_squared(t),
-            Activation::Sigmoid => 0.25 * sech_squared(0.5 * t),
+            Activation::Sigmoid => sigmoid_slope(t),
             Activation::Erf => std::f64::consts::FRAC_2_SQRT_PI * (-t * t).exp(),
+            Activation::Relu => {
+                if t > 0.0 {
+                    1.0
+                } else {
+                    0.0
+                }
+            }
+            Activation::LeakyRelu => {
+                if t > 0.0 {
+                    1.0
+                } else {
+                    LEAK
+                }
+            }
+            Activation::Softplus => sigmoid(t),
+            Activation::Silu => sigmoid(t) + t * sigmoid_slope(t),
+            Activation::Gelu => normal_distribution(t) + t * normal_density(t),
+            Activation::GeluTanh => {
+                let (z, dz) = (gelu_tanh_argument(t), gelu_tanh_argument_slope(t));
+                sigmoid(z) + t * sigmoid_slope(z) * dz
+            }
         }
     }
 
-    /// phi''(t), with small relative error.
+    /// phi''(t), with small relative error where the activation [saturates](Self::saturates); of the kink
+    /// of relu there is nothing in it.
     #[inline(always)]
     pub fn curvature(self, t: f64) -> f64 {
-        self.slope(t) * self.curvature_ratio(t)
+        match self {
+            Activation::Tanh | Activation::Sigmoid | Activation::Erf => {
+                self.slope(t) * self.curvature_ratio(t)
+            }
+            Activation::Relu | Activation::LeakyRelu => 0.0,
+            Activation::Softplus => sigmoid_slope(t),
+            Activation::Silu => sigmoid_slope(t) * (2.0 - t * tanh(0.5 * t)),
+            Activation::Gelu => normal_density(t) * (2.0 - t * t),
+            Activation::GeluTanh => {
+                let (z, dz) = (gelu_tanh_argument(t), gelu_tanh_argument_slope(t));
+                let (factor, cubic) = GELU_TANH;
+                let bend = 6.0 * factor * cubic * t - tanh(0.5 * z) * dz * dz;
+                sigmoid_slope(z) * (2.0 * dz + t * bend)
+            }
+        }
     }
 
-    /// phi''(t) / phi'(t): -2 tanh t, -tanh(t/2), -2 t.
+    /// phi''(t) / phi'(t): -2 tanh t, -tanh(t/2), -2 t for those that [saturate](Self::saturates).
     #[inline(always)]
     pub fn curvature_ratio(self, t: f64) -> f64 {
         match self {
             Activation::Tanh => -2.0 * tanh(t),
             Activation::Sigmoid => -tanh(0.5 * t),
             Activation::Erf => -2.0 * t,
+            _ => self.curvature(t) / self.slope(t),
         }
     }
 
@@ -69,6 +176,10 @@ impl Activation {
             Activation::Tanh => values.iter_mut().for_each(|v| *v = tanh(*v)),
             Activation::Sigmoid => values.iter_mut().for_each(|v| *v = sigmoid(*v)),
             Activation::Erf => values.iter_mut().for_each(|v| *v = libm::erf(*v)),
+            Activation::Relu => {
+                values.iter_mut().for_each(|v| *v = if *v < 0.0 { 0.0 } else { *v })
+            }
+            other => values.iter_mut().for_each(|v| *v = other.value(*v)),
         }
     }
 
@@ -77,6 +188,23 @@ impl Activation {
         match self {
             Activation::Tanh | Activation::Erf => (-1.0, 1.0),
             Activation::Sigmoid => (0.0, 1.0),
+            Activation::LeakyRelu => (f64::NEG_INFINITY, f64::INFINITY),
+            Activation::Relu
+            | Activation::Softplus
+            | Activation::Silu
+            | Activation::Gelu
+            | Activation::GeluTanh => (0.0, f64::INFINITY),
+        }
+    }
+
+    /// What can be done to a unit with it.
+    pub fn symmetry(self) -> Symmetry {
+        match self {
+            Activation::Tanh | Activation::Sigmoid | Activation::Erf => Symmetry::Sign,
+            Activation::Relu | Activation::LeakyRelu => Symmetry::Scale,
+            Activation::Softplus | Activation::Silu | Activation::Gelu | Activation::GeluTanh => {
+                Symmetry::None
+            }
         }
     }
 
@@ -86,7 +214,18 @@ impl Activation {
             Activation::Tanh => "tanh",
             Activation::Sigmoid => "sigmoid",
             Activation::Erf => "erf",
+            Activation::Relu => "relu",
+            Activation::LeakyRelu => "leaky_relu",
+            Activation::Softplus => "softplus",
+            Activation::Silu => "silu",
+            Activation::Gelu => "gelu",
+            Activation::GeluTanh => "gelu_tanh",
         }
+    }
+
+    /// All names, for a message.
+    pub(crate) fn names() -> String {
+        Activation::ALL.map(Activation::name).join(", ")
     }
 }
 
@@ -98,18 +237,22 @@ impl fmt::Display for Activation {
 
 /// An activation name that is not known.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("unknown activation `{0}`; known are tanh, sigmoid and erf")]
+#[error("unknown activation `{0}`; known are {known}", known = Activation::names())]
 pub struct UnknownActivation(pub String);
 
 impl FromStr for Activation {
     type Err = UnknownActivation;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        match name.trim().to_ascii_lowercase().as_str() {
-            "tanh" => Ok(Activation::Tanh),
-            "sigmoid" | "logistic" => Ok(Activation::Sigmoid),
-            "erf" => Ok(Activation::Erf),
-            _ => Err(UnknownActivation(name.to_owned())),
+        let plain = name.trim().to_ascii_lowercase().replace('-', "_");
+        match plain.as_str() {
+            "logistic" => Ok(Activation::Sigmoid),
+            "leakyrelu" => Ok(Activation::LeakyRelu),
+            "swish" => Ok(Activation::Silu),
+            _ => {
+                let known = Activation::ALL.into_iter().find(|phi| phi.name() == plain);
+                known.ok_or_else(|| UnknownActivation(name.to_owned()))
+            }
         }
     }
 }
@@ -179,6 +322,37 @@ fn sech_squared(t: f64) -> f64 {
     if t.is_nan() { t } else { y }
 }
 
+/// The slope of the sigmoid.
+#[inline(always)]
+fn sigmoid_slope(t: f64) -> f64 {
+    0.25 * sech_squared(0.5 * t)
+}
+
+/// The distribution function of the normal law, with small relative error on both sides.
+#[inline(always)]
+fn normal_distribution(t: f64) -> f64 {
+    0.5 * libm::erfc(-std::f64::consts::FRAC_1_SQRT_2 * t)
+}
+
+/// Its density.
+#[inline(always)]
+fn normal_density(t: f64) -> f64 {
+    0.5 * std::f64::consts::FRAC_1_SQRT_2 * std::f64::consts::FRAC_2_SQRT_PI * (-0.5 * t * t).exp()
+}
+
+/// What the sigmoid in gelu by tanh is of.
+#[inline(always)]
+fn gelu_tanh_argument(t: f64) -> f64 {
+    let (factor, cubic) = GELU_TANH;
+    factor * t * (1.0 + cubic * t * t)
+}
+
+#[inline(always)]
+fn gelu_tanh_argument_slope(t: f64) -> f64 {
+    let (factor, cubic) = GELU_TANH;
+    factor * (1.0 + 3.0 * cubic * t * t)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -216,12 +390,50 @@ mod tests {
     #[test]
     fn derivatives_agree_with_central_differences() {
         for phi in Activation::ALL {
-            for t in (-60..=60).map(|k| 0.1 * f64::from(k)) {
+            // Not on the kink of relu.
+            for t in (-60..=60).map(|k| 0.1 * f64::from(k) + 0.03) {
                 let h = 1e-5;
                 let slope = (phi.value(t + h) - phi.value(t - h)) / (2.0 * h);
                 let curvature = (phi.slope(t + h) - phi.slope(t - h)) / (2.0 * h);
                 assert!((phi.slope(t) - slope).abs() < 1e-9, "{phi} at {t}");
                 assert!((phi.curvature(t) - curvature).abs() < 1e-9, "{phi} at {t}");
+            }
+        }
+    }
+
+    #[test]
+    fn values_are_those_that_others_print() {
+        // torch.nn.functional at 1.5 and -1.5, in f64.
+        for (phi, above, below) in [
+            (Activation::Relu, 1.5, 0.0),
+            (Activation::LeakyRelu, 1.5, -0.015),
+            (Activation::Softplus, 1.7014132779827524, 0.2014132779827524),
+            (Activation::Silu, 1.2263617142904655, -0.2736382857095345),
+            (Activation::Gelu, 1.399789198096713, -0.10021080190328713),
+            (Activation::GeluTanh, 1.3995715769802328, -0.10042842301976707),
+        ] {
+            assert!((phi.value(1.5) - above).abs() < 1e-14, "{phi}: {}", phi.value(1.5));
+            assert!((phi.value(-1.5) - below).abs() < 1e-14, "{phi}: {}", phi.value(-1.5));
+        }
+    }
+
+    #[test]
+    fn limits_and_symmetries_are_as_stated() {
+        for phi in Activation::ALL {
+            let (low, high) = phi.limits();
+            assert_eq!(phi.saturates(), low.is_finite() && high.is_finite(), "{phi}");
+            assert!(phi.value(f64::NAN).is_nan(), "{phi}");
+            for t in [0.3, 2.0, 40.0] {
+                match phi.symmetry() {
+                    Symmetry::Sign => {
+                        let sum = phi.value(-t) + phi.value(t);
+                        assert!((sum - low - high).abs() < 1e-15, "{phi}");
+                    }
+                    Symmetry::Scale => {
+                        assert!((phi.value(-3.0 * t) - 3.0 * phi.value(-t)).abs() < 1e-14, "{phi}");
+                    }
+                    Symmetry::None => assert!(phi.value(-t).abs() < phi.value(t), "{phi}"),
+                }
             }
         }
     }
@@ -239,6 +451,7 @@ mod tests {
         for phi in Activation::ALL {
             assert_eq!(phi.name().parse::<Activation>(), Ok(phi));
         }
-        assert!("relu".parse::<Activation>().is_err());
+        assert_eq!("GELU-tanh".parse(), Ok(Activation::GeluTanh));
+        assert!("cosine".parse::<Activation>().is_err());
     }
 }

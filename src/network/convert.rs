@@ -7,75 +7,55 @@ use super::{Activation, Network};
 
 impl Network {
     /// The same function with every sigmoid layer rewritten as a tanh layer; its signs are then the
-    /// plain ones of an odd activation. Layers of tanh and erf are left alone.
+    /// plain ones of an odd activation. Other layers are left alone.
     #[must_use]
     pub fn centred(&self) -> Network {
         let mut network = self.clone();
-        if self.g == Activation::Sigmoid {
-            network.first_to_tanh();
-        }
-        if self.h == Activation::Sigmoid {
-            network.second_to_tanh();
+        for l in 0..self.layers.len() {
+            network.rewrite(l, Activation::Tanh);
         }
         network
     }
 
-    /// The same function with the activations `g` and `h`. `None` if a layer cannot be rewritten so:
-    /// only tanh and sigmoid are each other's rewriting.
+    /// The same function with the activations `wanted`, a layer each. `None` if a layer cannot be rewritten
+    /// so: only tanh and sigmoid are each other's rewriting.
     #[must_use]
-    pub fn with_activations(&self, g: Activation, h: Activation) -> Option<Network> {
-        let possible = |from, to| from == to || (from != Activation::Erf && to != Activation::Erf);
-        if !possible(self.g, g) || !possible(self.h, h) {
+    pub fn with_activations(&self, wanted: &[Activation]) -> Option<Network> {
+        if wanted.len() != self.layers.len() {
             return None;
         }
         let mut network = self.clone();
-        match (self.g, g) {
-            (Activation::Sigmoid, Activation::Tanh) => network.first_to_tanh(),
-            (Activation::Tanh, Activation::Sigmoid) => network.first_to_sigmoid(),
-            _ => (),
+        for (l, &activation) in wanted.iter().enumerate() {
+            network.rewrite(l, activation);
         }
-        match (self.h, h) {
-            (Activation::Sigmoid, Activation::Tanh) => network.second_to_tanh(),
-            (Activation::Tanh, Activation::Sigmoid) => network.second_to_sigmoid(),
-            _ => (),
+        (network.activations() == wanted).then_some(network)
+    }
+
+    /// Hidden layer `l` with another activation, if it can be rewritten so.
+    fn rewrite(&mut self, l: usize, wanted: Activation) {
+        match (self.layers[l].activation, wanted) {
+            // b . sigma(z) - tau = (b/2) . tanh(z/2) - (tau - sum_i b_i/2).
+            (Activation::Sigmoid, Activation::Tanh) => {
+                self.scale(l, 0.5);
+                *self.outgoing_mut(l) *= 0.5;
+                let sums = self.outgoing(l).row_sum_tr();
+                self.add_after(l, &sums);
+            }
+            // b . tanh(z) - tau = (2b) . sigma(2z) - (tau + sum_i b_i).
+            (Activation::Tanh, Activation::Sigmoid) => {
+                self.scale(l, 2.0);
+                let sums = self.outgoing(l).row_sum_tr();
+                self.add_after(l, &-sums);
+                *self.outgoing_mut(l) *= 2.0;
+            }
+            _ => return,
         }
-        Some(network)
+        self.layers[l].activation = wanted;
     }
 
-    /// b . sigma(z) - tau = (b/2) . tanh(z/2) - (tau - sum_i b_i/2).
-    fn first_to_tanh(&mut self) {
-        self.g = Activation::Tanh;
-        self.a *= 0.5;
-        self.theta *= 0.5;
-        self.b *= 0.5;
-        self.tau -= self.b.row_sum_tr();
-    }
-
-    /// b . tanh(z) - tau = (2b) . sigma(2z) - (tau + sum_i b_i).
-    fn first_to_sigmoid(&mut self) {
-        self.g = Activation::Sigmoid;
-        self.a *= 2.0;
-        self.theta *= 2.0;
-        self.tau += self.b.row_sum_tr();
-        self.b *= 2.0;
-    }
-
-    /// c0 + c . sigma(u) = (c0 + sum_l c_l/2) + (c/2) . tanh(u/2).
-    fn second_to_tanh(&mut self) {
-        self.h = Activation::Tanh;
-        self.b *= 0.5;
-        self.tau *= 0.5;
-        self.c *= 0.5;
-        self.c0 += self.c.sum();
-    }
-
-    /// c0 + c . tanh(u) = (c0 - sum_l c_l) + (2c) . sigma(2u).
-    fn second_to_sigmoid(&mut self) {
-        self.h = Activation::Sigmoid;
-        self.b *= 2.0;
-        self.tau *= 2.0;
-        self.c0 -= self.c.sum();
-        self.c *= 2.0;
+    fn scale(&mut self, l: usize, factor: f64) {
+        self.layers[l].weights *= factor;
+        self.layers[l].shifts *= factor;
     }
 }
 
@@ -84,32 +64,34 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::network::symmetry::tests::{networks, output_difference};
+    use crate::network::symmetry::tests::{networks, output_difference, to_vector};
 
     proptest! {
         #[test]
         fn the_centred_network_is_the_same_function(network in networks()) {
             let centred = network.centred();
-            prop_assert!(centred.g != Activation::Sigmoid && centred.h != Activation::Sigmoid);
+            prop_assert!(!centred.activations().contains(&Activation::Sigmoid));
             prop_assert!(output_difference(&network, &centred) < 1e-13);
-            let back = centred.with_activations(network.g, network.h).unwrap();
-            prop_assert!((back.to_vector() - network.to_vector()).amax() < 1e-13);
+            let back = centred.with_activations(&network.activations()).unwrap();
+            prop_assert!((to_vector(&back) - to_vector(&network)).amax() < 1e-13);
         }
 
         #[test]
-        fn every_possible_change_keeps_the_outputs(network in networks()) {
-            for g in Activation::ALL {
-                for h in Activation::ALL {
-                    let erf = |phi| phi == Activation::Erf;
-                    let possible = erf(g) == erf(network.g) && erf(h) == erf(network.h);
-                    let changed = network.with_activations(g, h);
-                    prop_assert_eq!(changed.is_some(), possible);
-                    if let Some(changed) = changed {
-                        prop_assert_eq!((changed.g, changed.h), (g, h));
-                        prop_assert!(output_difference(&network, &changed) < 1e-13);
-                    }
+        fn every_possible_change_keeps_the_outputs(network in networks(), layer in any::<usize>()) {
+            let layer = layer % network.layers.len();
+            let tanh = |phi| [Activation::Tanh, Activation::Sigmoid].contains(&phi);
+            for phi in Activation::ALL {
+                let mut wanted = network.activations();
+                let possible = phi == wanted[layer] || (tanh(phi) && tanh(wanted[layer]));
+                wanted[layer] = phi;
+                let changed = network.with_activations(&wanted);
+                prop_assert_eq!(changed.is_some(), possible);
+                if let Some(changed) = changed {
+                    prop_assert_eq!(changed.activations(), wanted);
+                    prop_assert!(output_difference(&network, &changed) < 1e-13);
                 }
             }
+            prop_assert!(network.with_activations(&[]).is_none());
         }
     }
 }

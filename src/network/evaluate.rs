@@ -1,4 +1,4 @@
-//! Batched evaluation: points in lanes, weights broadcast, one pass through both layers.
+//! Batched evaluation: points in lanes, weights broadcast, one pass through all layers.
 //!
 //! Every point is computed by the same sequence of operations whatever its place in a batch, and
 //! every multiply-add is a fused one, so a value is the same to the last bit on any number of
@@ -7,7 +7,7 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
-use super::Network;
+use super::{Activation, Network};
 
 /// Points a block: eight 512-bit or sixteen 256-bit registers hold four units' pre-activations.
 const LANES: usize = 16;
@@ -18,10 +18,41 @@ const BLOCKS_PER_TASK: usize = 32;
 
 type Lanes = [f64; LANES];
 
+/// One affine map and what follows it: a hidden layer, or the outputs.
+pub(super) struct Step<'a> {
+    /// Column-major, a column a unit.
+    pub weights: &'a [f64],
+    /// Subtracted, one a unit.
+    pub shifts: &'a [f64],
+    /// `None`: the outputs.
+    pub activation: Option<Activation>,
+}
+
+/// What the last of `steps` puts out at the columns of `points`, a column a point.
+///
+/// # Panics
+/// If `points` does not have as many rows as the first step's weights.
+pub(super) fn forward(steps: &[Step<'_>], points: &DMatrix<f64>) -> DMatrix<f64> {
+    let d = match steps.first() {
+        Some(first) => first.weights.len() / first.shifts.len().max(1),
+        None => 0,
+    };
+    assert_eq!(points.nrows(), d, "points need {d} coordinates");
+    let outputs = steps.last().map_or(0, |last| last.shifts.len());
+    let mut out = DMatrix::zeros(outputs, points.ncols());
+    let chunk = LANES * BLOCKS_PER_TASK;
+    let arch = pulp::Arch::new();
+    out.as_mut_slice()
+        .par_chunks_mut((chunk * outputs).max(1))
+        .zip(points.as_slice().par_chunks((chunk * d).max(1)))
+        .for_each(|(values, points)| arch.dispatch(Forward { steps, points, values }));
+    out
+}
+
 /// The forward pass as something that pulp compiles once per instruction set. A closure would do,
 /// but nothing forces it to be inlined, and then its multiply-adds become calls of `fma`.
 struct Forward<'a> {
-    network: &'a Network,
+    steps: &'a [Step<'a>],
     points: &'a [f64],
     values: &'a mut [f64],
 }
@@ -31,59 +62,86 @@ impl pulp::WithSimd for Forward<'_> {
 
     #[inline(always)]
     fn with_simd<S: pulp::Simd>(self, _: S) {
-        self.network.forward(self.points, self.values);
-    }
-}
-
-impl Network {
-    /// Values of f at the columns of `points` (d x n). Cost: n (d m0 + m0 m1) multiply-adds.
-    ///
-    /// # Panics
-    /// If `points` does not have d rows.
-    #[must_use]
-    pub fn values(&self, points: &DMatrix<f64>) -> DVector<f64> {
-        let (d, _, _) = self.dims();
-        assert_eq!(points.nrows(), d, "points need {d} coordinates");
-        let mut out = DVector::zeros(points.ncols());
-        let chunk = LANES * BLOCKS_PER_TASK;
-        let arch = pulp::Arch::new();
-        out.as_mut_slice()
-            .par_chunks_mut(chunk)
-            .zip(points.as_slice().par_chunks(chunk * d))
-            .for_each(|(values, points)| arch.dispatch(Forward { network: self, points, values }));
-        out
-    }
-
-    /// f at one point.
-    #[must_use]
-    pub fn value(&self, x: &[f64]) -> f64 {
-        self.values(&DMatrix::from_column_slice(x.len(), 1, x))[0]
-    }
-
-    #[inline(always)]
-    fn forward(&self, points: &[f64], values: &mut [f64]) {
-        let (d, m0, m1) = self.dims();
+        let Forward { steps, points, values } = self;
+        let Some(first) = steps.first() else { return };
+        let d = first.weights.len() / first.shifts.len();
+        let outputs = steps[steps.len() - 1].shifts.len();
         let mut x = vec![[0.0; LANES]; d];
-        let mut y = vec![[0.0; LANES]; m0];
-        let mut u = vec![[0.0; LANES]; m1];
-        for (points, values) in points.chunks(LANES * d).zip(values.chunks_mut(LANES)) {
+        let mut y: Vec<Vec<Lanes>> =
+            steps.iter().map(|step| vec![[0.0; LANES]; step.shifts.len()]).collect();
+        for (points, values) in points.chunks(LANES * d).zip(values.chunks_mut(LANES * outputs)) {
             for (lane, point) in points.chunks_exact(d).enumerate() {
                 for (x, &coordinate) in x.iter_mut().zip(point) {
                     x[lane] = coordinate;
                 }
             }
-            affine(self.a.as_slice(), self.theta.as_slice(), &x, &mut y);
-            self.g.apply(y.as_flattened_mut());
-            affine(self.b.as_slice(), self.tau.as_slice(), &y, &mut u);
-            self.h.apply(u.as_flattened_mut());
-            let mut f = [self.c0; LANES];
-            for (&c, u) in self.c.iter().zip(&u) {
-                for (f, &u) in f.iter_mut().zip(u) {
-                    *f = c.mul_add(u, *f);
+            let mut before = x.as_slice();
+            for (step, y) in steps.iter().zip(&mut y) {
+                affine(step.weights, step.shifts, before, y);
+                if let Some(phi) = step.activation {
+                    phi.apply(y.as_flattened_mut());
+                }
+                before = y;
+            }
+            for (lane, values) in values.chunks_exact_mut(outputs).enumerate() {
+                for (value, output) in values.iter_mut().zip(before) {
+                    *value = output[lane];
                 }
             }
-            values.copy_from_slice(&f[..values.len()]);
         }
+    }
+}
+
+impl Network {
+    /// The outputs as they are seen, behind the link, at the columns of `points` (d x n): K x n. Cost: a
+    /// multiply-add a weight and point.
+    ///
+    /// # Panics
+    /// If `points` does not have d rows.
+    #[must_use]
+    pub fn outputs(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        let mut outputs = self.logits(points);
+        self.link.apply(&mut outputs);
+        outputs
+    }
+
+    /// The outputs before the link at the columns of `points` (d x n): K x n.
+    ///
+    /// # Panics
+    /// If `points` does not have d rows.
+    #[must_use]
+    pub fn logits(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        let offsets = -&self.c0;
+        let mut steps: Vec<Step<'_>> = self
+            .layers
+            .iter()
+            .map(|layer| Step {
+                weights: layer.weights.as_slice(),
+                shifts: layer.shifts.as_slice(),
+                activation: Some(layer.activation),
+            })
+            .collect();
+        steps.push(Step {
+            weights: self.c.as_slice(),
+            shifts: offsets.as_slice(),
+            activation: None,
+        });
+        forward(&steps, points)
+    }
+
+    /// The first output at the columns of `points` (d x n), the only one of a network that has one.
+    ///
+    /// # Panics
+    /// If `points` does not have d rows.
+    #[must_use]
+    pub fn values(&self, points: &DMatrix<f64>) -> DVector<f64> {
+        self.outputs(points).row(0).transpose()
+    }
+
+    /// The first output at one point.
+    #[must_use]
+    pub fn value(&self, x: &[f64]) -> f64 {
+        self.values(&DMatrix::from_column_slice(x.len(), 1, x))[0]
     }
 }
 

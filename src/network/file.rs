@@ -42,7 +42,7 @@ pub enum FileError {
 
 impl FileError {
     /// Reads the file at `path` and what `parse` makes of its bytes.
-    pub(crate) fn reading<T>(
+    fn reading<T>(
         path: &Path,
         parse: impl FnOnce(&[u8]) -> Result<T, FormatError>,
     ) -> Result<T, FileError> {
@@ -52,7 +52,7 @@ impl FileError {
     }
 
     /// Writes `bytes` to `path`, whole or not at all.
-    pub(crate) fn writing(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    fn writing(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
         write_atomically(path, bytes)
             .map_err(|source| FileError::Write { path: path.into(), source })
     }
@@ -60,7 +60,7 @@ impl FileError {
 
 impl Network {
     /// Reads a safetensors file with the names of [`from_bytes`](Network::from_bytes).
-    /// `override_activation`, if given, stands for both layers whatever the file says.
+    /// `override_activation`, if given, stands for all hidden layers whatever the file says.
     ///
     /// # Errors
     /// [`FileError::Read`] or [`FileError::Format`], with the file's path.
@@ -91,7 +91,7 @@ mod tests {
     use crate::network::Class;
 
     fn network(seed: u64) -> Network {
-        Network::random((5, 4, 3), Class::General, Activation::Erf, seed).unwrap()
+        Network::random(&[5, 4, 3], 1, Class::General, Activation::Erf, seed).unwrap()
     }
 
     fn entries(folder: &Path) -> usize {
@@ -119,7 +119,7 @@ mod tests {
         let lost = inner.join("no-folder/net.safetensors");
         assert!(network(0).save(&lost).unwrap_err().to_string().contains("cannot write"));
         let mut broken = network(0);
-        broken.c0 = f64::NAN;
+        broken.c0[0] = f64::NAN;
         assert!(matches!(broken.save(inner.join("x")), Err(FileError::Network(_))));
         assert_eq!((entries(folder.path()), entries(&inner)), (1, 0));
     }

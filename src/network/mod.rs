@@ -1,61 +1,78 @@
-//! The two-layer network f(x) = c0 + sum_l c_l h(b_l . g(A^T x - theta) - tau_l).
+//! Networks: what they are, their files, their symmetries, and two of them side by side.
 //!
-//! Notation as in the crate's front page. Nothing in this module is known to the identification:
-//! it sees an [`Oracle`](crate::oracle::Oracle) only.
+//! * [`Network`], [`Layer`], [`Link`], [`Activation`]: any number of hidden layers and of outputs.
+//! * [`TwoLayer`], [`OneLayer`]: the estimates that the identification works on, of one output.
+//! * [`Matching`]: two networks after their symmetries are undone.
+//!
+//! Notation as in the crate's front page. Nothing of a black box's network is known to the
+//! identification: it sees an [`Oracle`](crate::oracle::Oracle) only.
 
 mod activation;
 mod assignment;
 mod convert;
-mod derivatives;
 mod evaluate;
 mod file;
-pub(crate) mod format;
-pub(crate) mod matching;
+mod format;
+mod link;
+mod matching;
 mod minimal;
 pub mod model;
+mod one_layer;
 mod random;
-pub mod shallow;
 mod symmetry;
+mod two_layer;
+
+use std::fmt;
 
 use nalgebra::{DMatrix, DVector};
 
-pub use activation::{Activation, UnknownActivation};
+pub use activation::{Activation, Symmetry, UnknownActivation};
 pub use file::FileError;
 pub use format::FormatError;
+pub use link::{Link, LinkError, OffRange};
 pub use matching::Matching;
+pub use one_layer::OneLayer;
 pub use random::{Class, Ensemble, UnknownClass};
+pub use two_layer::TwoLayer;
 
-/// The parameters of a network with two hidden layers and one output.
+/// One hidden layer: y = phi(W^T x - shifts).
+#[derive(Clone, Debug, PartialEq)]
+pub struct Layer {
+    /// W, inputs x units: a column a unit.
+    pub weights: DMatrix<f64>,
+    /// Subtracted, one a unit.
+    pub shifts: DVector<f64>,
+    /// phi, applied to each component.
+    pub activation: Activation,
+}
+
+/// A network of one hidden layer or more and K >= 1 outputs, link(c^T y + c0), where y is what the
+/// last hidden layer puts out.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Network {
-    /// d x m0, columns a_i: the weights of the first layer.
-    pub a: DMatrix<f64>,
-    /// Shifts of the first layer, length m0.
-    pub theta: DVector<f64>,
-    /// m0 x m1, columns b_l: the weights of the second layer.
-    pub b: DMatrix<f64>,
-    /// Shifts of the second layer, length m1.
-    pub tau: DVector<f64>,
-    /// Output weights, length m1.
-    pub c: DVector<f64>,
-    /// Output offset.
-    pub c0: f64,
-    /// Activation of the first layer.
-    pub g: Activation,
-    /// Activation of the second layer.
-    pub h: Activation,
+    /// The hidden layers from the inputs on, at least one.
+    pub layers: Vec<Layer>,
+    /// Output weights, units of the last hidden layer x K.
+    pub c: DMatrix<f64>,
+    /// Output offsets, K.
+    pub c0: DVector<f64>,
+    /// What the outputs go through.
+    pub link: Link,
 }
 
 /// Parameters that do not make up a network.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum NetworkError {
-    /// A dimension is zero.
-    #[error("a network needs d, m0, m1 >= 1, got {0}-{1}-{2}")]
-    Empty(usize, usize, usize),
-    /// More parameters than a random network may have.
-    #[error("a random {0}-{1}-{2} network is too large")]
-    TooLarge(usize, usize, usize),
+    /// No hidden layer, or a dimension is zero: inputs, units by layer, outputs.
+    #[error(
+        "a network needs an input, a hidden layer of one unit and an output, got {}",
+        dashed(.0)
+    )]
+    Empty(Vec<usize>),
+    /// More parameters than a random network may have: inputs, units by layer, outputs.
+    #[error("a random {} network is too large", dashed(.0))]
+    TooLarge(Vec<usize>),
     /// An ensemble that holds no network.
     #[error("an ensemble needs a spread of at least 0 and a condition number of at least 1")]
     Ensemble,
@@ -63,7 +80,7 @@ pub enum NetworkError {
     #[error("{tensor} has shape {found:?}, expected {expected:?}")]
     Shape {
         /// Which tensor.
-        tensor: &'static str,
+        tensor: String,
         /// The shape it has.
         found: Vec<usize>,
         /// The shape it should have.
@@ -71,93 +88,143 @@ pub enum NetworkError {
     },
     /// A NaN or an infinity.
     #[error("{0} holds a value that is not finite")]
-    NotFinite(&'static str),
+    NotFinite(String),
+    /// A link that does not fit the outputs.
+    #[error(transparent)]
+    Link(#[from] LinkError),
+    /// A network of another kind than the one wanted.
+    #[error(
+        "a network of {hidden} hidden layers is wanted, with one output and no link: this is {found}"
+    )]
+    Kind {
+        /// Hidden layers wanted.
+        hidden: usize,
+        /// What there is.
+        found: String,
+    },
+}
+
+/// `20-20-4-1`.
+fn dashed(numbers: &[usize]) -> String {
+    numbers.iter().map(usize::to_string).collect::<Vec<_>>().join("-")
 }
 
 impl Network {
-    /// Checks shapes and finiteness.
+    /// d, the number of inputs.
+    pub fn input_dim(&self) -> usize {
+        self.layers.first().map_or(0, |layer| layer.weights.nrows())
+    }
+
+    /// K, the number of outputs.
+    pub fn output_dim(&self) -> usize {
+        self.c.ncols()
+    }
+
+    /// Units by layer.
+    pub fn widths(&self) -> Vec<usize> {
+        self.layers.iter().map(|layer| layer.weights.ncols()).collect()
+    }
+
+    /// Inputs, units by layer, outputs.
+    pub fn dims(&self) -> Vec<usize> {
+        [vec![self.input_dim()], self.widths(), vec![self.output_dim()]].concat()
+    }
+
+    /// Activations by layer.
+    pub fn activations(&self) -> Vec<Activation> {
+        self.layers.iter().map(|layer| layer.activation).collect()
+    }
+
+    /// Number of parameters.
+    pub fn parameter_count(&self) -> usize {
+        self.tensors().iter().map(|(_, values)| values.len()).sum()
+    }
+
+    /// The tensors from the inputs on, column-major, with their names: those of the crate's front page
+    /// for the first two layers, `W3` and `shift3` for the third, and so on.
+    pub fn tensors(&self) -> Vec<(String, &[f64])> {
+        let hidden = self.layers.iter().enumerate().flat_map(|(l, layer)| {
+            let (weights, shifts) = layer_names(l);
+            [(weights, layer.weights.as_slice()), (shifts, layer.shifts.as_slice())]
+        });
+        let output = [("c".to_owned(), self.c.as_slice()), ("c0".to_owned(), self.c0.as_slice())];
+        hidden.chain(output).collect()
+    }
+
+    /// Checks shapes and finiteness, and that the link fits the outputs.
+    ///
+    /// # Errors
+    /// The first thing that is wrong.
     pub fn validate(&self) -> Result<(), NetworkError> {
-        let (d, m0) = self.a.shape();
-        let m1 = self.b.ncols();
-        if d == 0 || m0 == 0 || m1 == 0 {
-            return Err(NetworkError::Empty(d, m0, m1));
+        let dims = self.dims();
+        if self.layers.is_empty() || dims.contains(&0) {
+            return Err(NetworkError::Empty(dims));
         }
-        let shapes = [
-            ("theta", vec![self.theta.len()], vec![m0]),
-            ("B", vec![self.b.nrows(), m1], vec![m0, m1]),
-            ("tau", vec![self.tau.len()], vec![m1]),
-            ("c", vec![self.c.len()], vec![m1]),
-        ];
-        for (tensor, found, expected) in shapes {
-            if found != expected {
-                return Err(NetworkError::Shape { tensor, found, expected });
+        let fits = |tensor: String, found: Vec<usize>, expected: Vec<usize>| {
+            if found == expected {
+                return Ok(());
             }
+            Err(NetworkError::Shape { tensor, found, expected })
+        };
+        for (l, (layer, size)) in self.layers.iter().zip(dims.windows(2)).enumerate() {
+            let (weights, shifts) = layer_names(l);
+            let (rows, units) = layer.weights.shape();
+            fits(weights, vec![rows, units], size.to_vec())?;
+            fits(shifts, vec![layer.shifts.len()], vec![units])?;
         }
-        let tensors = [
-            ("A", self.a.as_slice()),
-            ("theta", self.theta.as_slice()),
-            ("B", self.b.as_slice()),
-            ("tau", self.tau.as_slice()),
-            ("c", self.c.as_slice()),
-            ("c0", std::slice::from_ref(&self.c0)),
-        ];
-        for (name, values) in tensors {
+        let (units, outputs) = (dims[self.layers.len()], self.output_dim());
+        fits("c".to_owned(), vec![self.c.nrows(), outputs], vec![units, outputs])?;
+        fits("c0".to_owned(), vec![self.c0.len()], vec![outputs])?;
+        for (name, values) in self.tensors() {
             if values.iter().any(|v| !v.is_finite()) {
                 return Err(NetworkError::NotFinite(name));
             }
         }
-        Ok(())
+        Ok(self.link.validate(outputs)?)
     }
 
-    /// (d, m0, m1).
-    pub fn dims(&self) -> (usize, usize, usize) {
-        (self.a.nrows(), self.a.ncols(), self.b.ncols())
-    }
-
-    /// Number of parameters: d m0 + m0 + m0 m1 + 2 m1 + 1.
-    pub fn parameter_count(&self) -> usize {
-        let (d, m0, m1) = self.dims();
-        d * m0 + m0 + m0 * m1 + 2 * m1 + 1
-    }
-
-    /// All parameters as one vector: A, theta, B, tau, c (column-major), c0.
-    #[must_use]
-    pub fn to_vector(&self) -> DVector<f64> {
-        let entries = self
-            .a
-            .iter()
-            .chain(self.theta.iter())
-            .chain(self.b.iter())
-            .chain(self.tau.iter())
-            .chain(self.c.iter())
-            .chain(std::iter::once(&self.c0));
-        DVector::from_iterator(self.parameter_count(), entries.copied())
-    }
-
-    /// The network of the same dimensions and activations with the parameters of
-    /// [`to_vector`](Self::to_vector)'s order.
+    /// The network of one output that is the combination sum_k w_k z_k of the outputs before the link.
     ///
     /// # Panics
-    /// If the length is not [`parameter_count`](Self::parameter_count).
+    /// Unless there is a weight for each output.
     #[must_use]
-    pub fn with_vector(&self, parameters: &DVector<f64>) -> Network {
-        assert_eq!(parameters.len(), self.parameter_count());
-        let (d, m0, m1) = self.dims();
-        let mut rest = parameters.as_slice();
-        let mut take = |n: usize| {
-            let (head, tail) = rest.split_at(n);
-            rest = tail;
-            head
-        };
+    pub fn mixture(&self, weights: &DVector<f64>) -> Network {
+        assert_eq!(weights.len(), self.output_dim(), "a weight for each output");
+        let c = &self.c * weights;
         Network {
-            a: DMatrix::from_column_slice(d, m0, take(d * m0)),
-            theta: DVector::from_column_slice(take(m0)),
-            b: DMatrix::from_column_slice(m0, m1, take(m0 * m1)),
-            tau: DVector::from_column_slice(take(m1)),
-            c: DVector::from_column_slice(take(m1)),
-            c0: take(1)[0],
-            g: self.g,
-            h: self.h,
+            layers: self.layers.clone(),
+            c: DMatrix::from_column_slice(c.len(), 1, c.as_slice()),
+            c0: DVector::from_element(1, self.c0.dot(weights)),
+            link: Link::None,
         }
+    }
+}
+
+/// `20-20-4 tanh`: inputs, units by layer, the activations where they are different ones, and outputs and
+/// link where there is more to say than one output.
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let dims = self.dims();
+        let activations = self.activations();
+        let same = activations.windows(2).all(|pair| pair[0] == pair[1]);
+        let shown = if same { activations.len().min(1) } else { activations.len() };
+        let names: Vec<_> = activations[..shown].iter().map(|phi| phi.name()).collect();
+        write!(f, "{} {}", dashed(&dims[..dims.len() - 1]), names.join(", "))?;
+        if self.output_dim() != 1 {
+            write!(f, ", {} outputs", self.output_dim())?;
+        }
+        if self.link != Link::None {
+            write!(f, ", {}", self.link)?;
+        }
+        Ok(())
+    }
+}
+
+/// The names of the weights and the shifts of hidden layer `l`, from 0.
+fn layer_names(l: usize) -> (String, String) {
+    match l {
+        0 => ("A".to_owned(), "theta".to_owned()),
+        1 => ("B".to_owned(), "tau".to_owned()),
+        _ => (format!("W{}", l + 1), format!("shift{}", l + 1)),
     }
 }

@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use rand_distr::StandardNormal;
 
-use super::{Activation, Network, NetworkError};
+use super::{Activation, Layer, Link, Network, NetworkError};
 use crate::draws;
 
 /// Parameters a random network may have at most: 1 GiB of numbers.
@@ -64,94 +64,119 @@ pub struct Ensemble {
 pub struct UnknownClass(pub String);
 
 impl Network {
-    /// A random network of dimensions (d, m0, m1), one activation for both layers. The same
-    /// arguments give the same network.
+    /// A random network of `widths` (d, then the units of each hidden layer) and `outputs`, one activation
+    /// for all layers, no link. The same arguments give the same network.
+    ///
+    /// Of one hidden layer, or of several outputs, the output weights c_ik have |c_ik| uniform in [0.5, 2]
+    /// and either sign in both classes: with c = 1 the signs would be told, or all outputs be one.
     ///
     /// # Errors
-    /// [`NetworkError::Empty`] if a dimension is zero, [`NetworkError::TooLarge`] beyond 2^27
-    /// parameters.
+    /// [`NetworkError::Empty`] if a dimension is zero or there is no hidden layer,
+    /// [`NetworkError::TooLarge`] beyond 2^27 parameters.
     pub fn random(
-        dims: (usize, usize, usize),
+        widths: &[usize],
+        outputs: usize,
         class: Class,
         activation: Activation,
         seed: u64,
     ) -> Result<Network, NetworkError> {
-        check(dims)?;
+        check(widths, outputs)?;
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        let (d, m0, m1) = dims;
-        match class {
-            Class::Paper => {
-                let ensemble = Ensemble { shift_spread: 0.05f64.sqrt(), condition: None };
-                Ok(unit_columns(dims, ensemble, activation, rng))
-            }
-            Class::General => {
-                let spread = 0.6;
-                let a = columns(d, m0, class, rng);
-                let theta = normal(m0, rng) * spread;
-                let b = columns(m0, m1, class, rng);
-                let tau = normal(m1, rng) * spread;
-                let weight = |_, _| {
-                    let magnitude = rng.random_range(0.5..=2.0);
-                    if rng.random() { magnitude } else { -magnitude }
-                };
-                let c = DVector::from_fn(m1, weight);
-                let c0 = rng.sample(StandardNormal);
-                Ok(Network { a, theta, b, tau, c, c0, g: activation, h: activation })
-            }
-        }
+        let spread = match class {
+            Class::Paper => 0.05f64.sqrt(),
+            Class::General => 0.6,
+        };
+        let layer = |size: &[usize]| {
+            let weights = columns(size[0], size[1], class, rng);
+            let shifts = normal(size[1], rng) * spread;
+            Layer { weights, shifts, activation }
+        };
+        let layers: Vec<Layer> = widths.windows(2).map(layer).collect();
+        let rng = &mut output_stream(rng, layers.len(), seed);
+        let (c, c0) = match class {
+            Class::Paper => (paper_weights(&layers, outputs, rng), DVector::zeros(outputs)),
+            Class::General => (either_sign(&layers, outputs, rng), normal(outputs, rng)),
+        };
+        Ok(Network { layers, c, c0, link: Link::None })
     }
 
-    /// A network of the ensemble, of dimensions (d, m0, m1), one activation for both layers. The same
-    /// arguments give the same network.
+    /// A network of the ensemble, of `widths` (d, then the units of each hidden layer) and one output, one
+    /// activation for all layers; the condition number is that of the first layer. The same arguments give
+    /// the same network.
     ///
     /// # Errors
     /// As [`random`](Self::random); [`NetworkError::Ensemble`] if the spread is negative, the condition
     /// number below 1, or one of them not finite.
     pub fn of_ensemble(
-        dims: (usize, usize, usize),
+        widths: &[usize],
         ensemble: Ensemble,
         activation: Activation,
         seed: u64,
     ) -> Result<Network, NetworkError> {
-        check(dims)?;
+        check(widths, 1)?;
         let Ensemble { shift_spread, condition } = ensemble;
         let usable_spread = shift_spread.is_finite() && shift_spread >= 0.0;
         if !usable_spread || condition.is_some_and(|kappa| !(kappa.is_finite() && kappa >= 1.0)) {
             return Err(NetworkError::Ensemble);
         }
-        Ok(unit_columns(dims, ensemble, activation, &mut ChaCha8Rng::seed_from_u64(seed)))
+        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
+        let layer = |(l, size): (usize, &[usize])| {
+            let weights = match condition {
+                Some(kappa) if l == 0 => conditioned(size[0], size[1], kappa, rng),
+                _ => columns(size[0], size[1], Class::Paper, rng),
+            };
+            let shifts = normal(size[1], rng) * shift_spread;
+            Layer { weights, shifts, activation }
+        };
+        let layers: Vec<Layer> = widths.windows(2).enumerate().map(layer).collect();
+        let rng = &mut output_stream(rng, layers.len(), seed);
+        let c = paper_weights(&layers, 1, rng);
+        Ok(Network { layers, c, c0: DVector::zeros(1), link: Link::None })
     }
 }
 
-fn check((d, m0, m1): (usize, usize, usize)) -> Result<(), NetworkError> {
-    if d == 0 || m0 == 0 || m1 == 0 {
-        return Err(NetworkError::Empty(d, m0, m1));
+fn check(widths: &[usize], outputs: usize) -> Result<(), NetworkError> {
+    let dims = [widths, &[outputs]].concat();
+    if widths.len() < 2 || dims.contains(&0) {
+        return Err(NetworkError::Empty(dims));
     }
-    let first = d.checked_add(1).and_then(|rows| rows.checked_mul(m0));
-    let second = m0.checked_add(2).and_then(|rows| rows.checked_mul(m1));
-    let count = first.zip(second).and_then(|(first, second)| first.checked_add(second));
-    if count.is_none_or(|count| count >= LARGEST) {
-        return Err(NetworkError::TooLarge(d, m0, m1));
+    let layer = |size: &[usize]| size[0].checked_add(1).and_then(|rows| rows.checked_mul(size[1]));
+    let count = dims.windows(2).map(layer).try_fold(0usize, |sum, count| sum.checked_add(count?));
+    if count.is_none_or(|count| count > LARGEST) {
+        return Err(NetworkError::TooLarge(dims));
     }
     Ok(())
 }
 
-/// A network of the ensemble: A, theta, B, tau drawn in this order.
-fn unit_columns(
-    (d, m0, m1): (usize, usize, usize),
-    ensemble: Ensemble,
-    activation: Activation,
-    rng: &mut ChaCha8Rng,
-) -> Network {
-    let a = match ensemble.condition {
-        None => columns(d, m0, Class::Paper, rng),
-        Some(kappa) => conditioned(d, m0, kappa, rng),
-    };
-    let theta = normal(m0, rng) * ensemble.shift_spread;
-    let b = columns(m0, m1, Class::Paper, rng);
-    let tau = normal(m1, rng) * ensemble.shift_spread;
-    let c = DVector::repeat(m1, 1.0);
-    Network { a, theta, b, tau, c, c0: 0.0, g: activation, h: activation }
+/// What the output weights are drawn from: of one hidden layer from a stream of their own.
+fn output_stream(rng: &ChaCha8Rng, hidden: usize, seed: u64) -> ChaCha8Rng {
+    if hidden > 1 {
+        return rng.clone();
+    }
+    let mut other = ChaCha8Rng::seed_from_u64(seed);
+    other.set_stream(1);
+    other
+}
+
+/// c = 1 where that tells nothing, see [`Network::random`].
+fn paper_weights(layers: &[Layer], outputs: usize, rng: &mut ChaCha8Rng) -> DMatrix<f64> {
+    if layers.len() > 1 && outputs == 1 {
+        return DMatrix::repeat(units(layers), outputs, 1.0);
+    }
+    either_sign(layers, outputs, rng)
+}
+
+/// Magnitudes uniform in [0.5, 2], either sign.
+fn either_sign(layers: &[Layer], outputs: usize, rng: &mut ChaCha8Rng) -> DMatrix<f64> {
+    DMatrix::from_fn(units(layers), outputs, |_, _| {
+        let magnitude = rng.random_range(0.5..=2.0);
+        if rng.random() { magnitude } else { -magnitude }
+    })
+}
+
+/// Those of the last layer.
+fn units(layers: &[Layer]) -> usize {
+    layers.last().map_or(0, |layer| layer.shifts.len())
 }
 
 /// A random matrix of condition number `kappa` with unit columns: U diag(s) V^T, then rotations of
@@ -210,17 +235,21 @@ fn columns(rows: usize, count: usize, class: Class, rng: &mut ChaCha8Rng) -> DMa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::network::{OneLayer, TwoLayer};
 
     /// a_11 and tau_3 of the paper's class, 7-9-3, seed 5.
     const PAPER: (f64, f64) = (-0.5571264729563374, -0.32567863019336224);
 
+    /// a_11, c_3 and c0 of one hidden layer, 5-3, seed 1, as drawn before there were others.
+    const ONE_LAYER: [f64; 3] = [-0.1234252637657837, 0.6508035168138628, 1.3098979009958263];
+
     #[test]
     fn the_seed_alone_decides() {
-        let draw = |seed| Network::random((6, 5, 4), Class::General, Activation::Tanh, seed);
+        let draw = |seed| TwoLayer::random((6, 5, 4), Class::General, Activation::Tanh, seed);
         assert_eq!(draw(3), draw(3));
         assert_ne!(draw(3), draw(4));
         let network = draw(3).unwrap();
-        assert_eq!(network.validate(), Ok(()));
+        assert_eq!(Network::from(&network).validate(), Ok(()));
         // Fixed for good: whatever changes these numbers changes every published instance.
         assert!((network.a[(0, 0)] - 0.22741938895435512).abs() < 1e-14);
         assert!((network.c0 - 0.11677549535955611).abs() < 1e-14);
@@ -228,7 +257,7 @@ mod tests {
 
     #[test]
     fn the_paper_class_has_unit_columns_and_small_shifts() {
-        let network = Network::random((9, 4000, 7), Class::Paper, Activation::Tanh, 1).unwrap();
+        let network = TwoLayer::random((9, 4000, 7), Class::Paper, Activation::Tanh, 1).unwrap();
         for column in network.a.column_iter().chain(network.b.column_iter()) {
             assert!((column.norm() - 1.0).abs() < 1e-14);
         }
@@ -238,7 +267,7 @@ mod tests {
 
     #[test]
     fn the_general_class_stays_in_its_ranges() {
-        let network = Network::random((9, 40, 200), Class::General, Activation::Erf, 1).unwrap();
+        let network = TwoLayer::random((9, 40, 200), Class::General, Activation::Erf, 1).unwrap();
         for column in network.a.column_iter().chain(network.b.column_iter()) {
             assert!((0.39..2.51).contains(&column.norm()));
         }
@@ -248,9 +277,9 @@ mod tests {
 
     #[test]
     fn the_paper_class_is_one_of_the_ensembles() {
-        let paper = Network::random((7, 9, 3), Class::Paper, Activation::Tanh, 5).unwrap();
+        let paper = TwoLayer::random((7, 9, 3), Class::Paper, Activation::Tanh, 5).unwrap();
         let ensemble = Ensemble { shift_spread: 0.05f64.sqrt(), condition: None };
-        let drawn = Network::of_ensemble((7, 9, 3), ensemble, Activation::Tanh, 5).unwrap();
+        let drawn = TwoLayer::of_ensemble((7, 9, 3), ensemble, Activation::Tanh, 5).unwrap();
         assert_eq!(drawn, paper);
         // Fixed for good, as the other class is.
         assert!((paper.a[(0, 0)] - PAPER.0).abs() < 1e-14, "{:?}", paper.a[(0, 0)]);
@@ -262,7 +291,7 @@ mod tests {
         for (d, m0, kappa) in [(9, 9, 1.0), (12, 8, 30.0), (8, 12, 5.0), (10, 10, 1e6), (4, 1, 7.0)]
         {
             let ensemble = Ensemble { shift_spread: 0.0, condition: Some(kappa) };
-            let network = Network::of_ensemble((d, m0, 1), ensemble, Activation::Tanh, 3).unwrap();
+            let network = TwoLayer::of_ensemble((d, m0, 1), ensemble, Activation::Tanh, 3).unwrap();
             for column in network.a.column_iter() {
                 assert!((column.norm() - 1.0).abs() < 1e-14);
             }
@@ -279,18 +308,41 @@ mod tests {
             [(-1.0, None), (f64::NAN, None), (0.1, Some(0.5)), (0.1, Some(f64::INFINITY))]
         {
             let ensemble = Ensemble { shift_spread, condition };
-            let drawn = Network::of_ensemble((3, 3, 2), ensemble, Activation::Tanh, 0);
+            let drawn = TwoLayer::of_ensemble((3, 3, 2), ensemble, Activation::Tanh, 0);
             assert_eq!(drawn, Err(NetworkError::Ensemble));
         }
     }
 
     #[test]
     fn impossible_dimensions_are_errors() {
-        let draw = |dims| Network::random(dims, Class::Paper, Activation::Tanh, 0).unwrap_err();
-        assert_eq!(draw((3, 0, 1)), NetworkError::Empty(3, 0, 1));
+        let draw = |dims| TwoLayer::random(dims, Class::Paper, Activation::Tanh, 0).unwrap_err();
+        assert_eq!(draw((3, 0, 1)), NetworkError::Empty(vec![3, 0, 1, 1]));
         for dims in [(usize::MAX, 1, 1), (1, usize::MAX, 2), (1 << 20, 1 << 20, 1)] {
             assert!(matches!(draw(dims), NetworkError::TooLarge(..)));
         }
+    }
+
+    #[test]
+    fn several_outputs_and_layers_are_drawn_and_differ() {
+        for class in Class::ALL {
+            let network = Network::random(&[5, 4, 6, 3], 2, class, Activation::Silu, 1).unwrap();
+            assert_eq!((network.validate(), network.dims()), (Ok(()), vec![5, 4, 6, 3, 2]));
+            assert_ne!(network.c.column(0), network.c.column(1));
+            // One output more changes nothing of the layers.
+            let other = Network::random(&[5, 4, 6, 3], 3, class, Activation::Silu, 1).unwrap();
+            assert_eq!(network.layers, other.layers);
+        }
+        let lone = Network::random(&[5], 1, Class::Paper, Activation::Tanh, 1);
+        assert_eq!(lone, Err(NetworkError::Empty(vec![5, 1])));
+    }
+
+    #[test]
+    fn one_hidden_layer_keeps_its_seeds() {
+        let drawn = OneLayer::random((5, 3), Class::General, Activation::Tanh, 1).unwrap();
+        let [a, c, c0] = ONE_LAYER;
+        assert!((drawn.a[(0, 0)] - a).abs() < 1e-14, "{:?}", drawn.a[(0, 0)]);
+        assert!((drawn.c[2] - c).abs() < 1e-14, "{:?}", drawn.c[2]);
+        assert!((drawn.c0 - c0).abs() < 1e-14, "{:?}", drawn.c0);
     }
 
     #[test]

@@ -1,70 +1,111 @@
-//! The transformations of the parameters that leave f as it is.
+//! The transformations of the parameters that leave the outputs as they are.
 //!
-//! They are the permutations of the units of each layer, and a sign for every unit. For an odd
-//! activation a sign turns the unit's weights and its outgoing weights over. The sigmoid has
-//! phi(-t) = 1 - phi(t), and the 1 moves into the shifts (or the offset) of what follows.
+//! They are the permutations of the units of each layer, and for every unit what the [`Symmetry`] of its
+//! activation allows. For an odd activation a sign turns the unit's weights and its outgoing weights
+//! over. The sigmoid has phi(-t) = 1 - phi(t), and the 1 moves into the shifts (or the offsets) of what
+//! follows. A unit of relu may be longer, and its outgoing weights shorter.
 
-use nalgebra::DVectorView;
+use nalgebra::{DMatrix, DVector, DVectorView};
 
-use super::{Activation, Network};
+use super::{Activation, Network, Symmetry};
 
 impl Network {
-    /// Turns the sign of unit `i` of the first layer: (a_i, theta_i) -> -, row i of B -> -, and for
-    /// the sigmoid tau -> tau - (old row i of B).
-    ///
-    /// # Panics
-    /// If there is no unit `i`.
-    pub fn flip_first(&mut self, i: usize) {
-        if self.g == Activation::Sigmoid {
-            self.tau -= self.b.row(i).transpose();
+    /// The weights of what listens to hidden layer `l`, a row a unit: the next layer, or the outputs.
+    pub(super) fn outgoing(&self, l: usize) -> &DMatrix<f64> {
+        self.layers.get(l + 1).map_or(&self.c, |next| &next.weights)
+    }
+
+    pub(super) fn outgoing_mut(&mut self, l: usize) -> &mut DMatrix<f64> {
+        self.layers.get_mut(l + 1).map_or(&mut self.c, |next| &mut next.weights)
+    }
+
+    /// Adds a constant to what follows hidden layer `l`, before its activation.
+    pub(super) fn add_after(&mut self, l: usize, constant: &DVector<f64>) {
+        match self.layers.get_mut(l + 1) {
+            Some(next) => next.shifts -= constant,
+            None => self.c0 += constant,
         }
-        self.a.column_mut(i).neg_mut();
-        self.theta[i] = -self.theta[i];
-        self.b.row_mut(i).neg_mut();
     }
 
-    /// Turns the sign of unit `l` of the second layer: (b_l, tau_l, c_l) -> -, and for the sigmoid
-    /// c0 -> c0 + (old c_l).
+    /// Turns the sign of unit `i` of hidden layer `l`: its weights, its shift, its outgoing weights, and for
+    /// the sigmoid what follows by the constant that this leaves.
     ///
     /// # Panics
-    /// If there is no unit `l`.
-    pub fn flip_second(&mut self, l: usize) {
-        if self.h == Activation::Sigmoid {
-            self.c0 += self.c[l];
+    /// If there is no such unit, or its activation has no such [`Symmetry`].
+    pub fn flip(&mut self, l: usize, i: usize) {
+        let activation = self.layers[l].activation;
+        assert_eq!(activation.symmetry(), Symmetry::Sign, "{activation} has no sign to turn");
+        if activation == Activation::Sigmoid {
+            let row = self.outgoing(l).row(i).transpose();
+            self.add_after(l, &row);
         }
-        self.b.column_mut(l).neg_mut();
-        self.tau[l] = -self.tau[l];
-        self.c[l] = -self.c[l];
+        let layer = &mut self.layers[l];
+        layer.weights.column_mut(i).neg_mut();
+        layer.shifts[i] = -layer.shifts[i];
+        self.outgoing_mut(l).row_mut(i).neg_mut();
     }
 
-    /// Reorders the first layer: the new unit k is the old unit `order[k]`.
+    /// Multiplies weights and shift of unit `i` of hidden layer `l`, and divides its outgoing weights.
     ///
     /// # Panics
-    /// If `order` is not a permutation of 0..m0.
-    pub fn permute_first(&mut self, order: &[usize]) {
-        assert_permutation(order, self.theta.len());
-        self.a = self.a.select_columns(order);
-        self.theta = self.theta.select_rows(order);
-        self.b = self.b.select_rows(order);
+    /// If there is no such unit, its activation has no such [`Symmetry`], or the factor is not positive.
+    pub fn stretch(&mut self, l: usize, i: usize, factor: f64) {
+        let activation = self.layers[l].activation;
+        assert!(
+            activation.symmetry() == Symmetry::Scale && factor > 0.0,
+            "{activation} by {factor}"
+        );
+        let layer = &mut self.layers[l];
+        layer.weights.column_mut(i).scale_mut(factor);
+        layer.shifts[i] *= factor;
+        self.outgoing_mut(l).row_mut(i).unscale_mut(factor);
     }
 
-    /// Reorders the second layer: the new unit k is the old unit `order[k]`.
+    /// Reorders hidden layer `l`: the new unit k is the old unit `order[k]`.
     ///
     /// # Panics
-    /// If `order` is not a permutation of 0..m1.
-    pub fn permute_second(&mut self, order: &[usize]) {
-        assert_permutation(order, self.tau.len());
-        self.b = self.b.select_columns(order);
-        self.tau = self.tau.select_rows(order);
-        self.c = self.c.select_rows(order);
+    /// If `order` is not a permutation of its units.
+    pub fn permute(&mut self, l: usize, order: &[usize]) {
+        assert_permutation(order, self.layers[l].shifts.len());
+        self.keep(l, order);
+    }
+
+    /// Only these units of hidden layer `l`, in this order.
+    pub(super) fn keep(&mut self, l: usize, kept: &[usize]) {
+        let layer = &mut self.layers[l];
+        layer.weights = layer.weights.select_columns(kept);
+        layer.shifts = layer.shifts.select_rows(kept);
+        let outgoing = self.outgoing_mut(l);
+        *outgoing = outgoing.select_rows(kept);
+    }
+
+    /// The same function in which every unit of relu, and of leaky relu, has weights of norm 1 (its shift
+    /// is 1 or -1 where it has none).
+    #[must_use]
+    pub fn normalised(&self) -> Network {
+        let mut network = self.clone();
+        for (l, layer) in self.layers.iter().enumerate() {
+            if layer.activation.symmetry() != Symmetry::Scale {
+                continue;
+            }
+            for (i, (weights, shift)) in
+                network.layers[l].weights.clone().column_iter().zip(layer.shifts.iter()).enumerate()
+            {
+                let norm = if is_zero(weights) { shift.abs() } else { weights.norm() };
+                if norm.is_normal() {
+                    network.stretch(l, i, norm.recip());
+                }
+            }
+        }
+        network
     }
 
     /// One network for all that are equivalent to this one, up to rounding.
     ///
     /// Every unit has a key, the inner product of its weights and shift with the fixed vector
-    /// (cos 1, cos 2, ...). The sign of a first-layer unit makes its key positive, that of a
-    /// second-layer unit makes c_l positive (its key, if c_l = 0); then each layer is sorted by
-    /// increasing key.
+    /// (cos 1, cos 2, ...). Units of relu are [normalised](Self::normalised). The sign of a unit makes its
+    /// key positive, in the last layer the first of its output weights that is not 0; then each layer is
+    /// sorted by increasing key.
     ///
     /// No choice of sign can be continuous in the weights, and rounding could tip any that is on
     /// its edge. "The largest weight is positive" is on its edge for weights as plain as (1, -1).
@@ -72,36 +113,33 @@ impl Network {
     /// Weierstrass), so that weights which are simple numbers never are on the edge of this one.
     #[must_use]
     pub fn canonical(&self) -> Network {
-        let mut network = self.clone();
-        let (_, m0, m1) = self.dims();
-        for i in 0..m0 {
-            if network.first_key(i) < 0.0 {
-                network.flip_first(i);
+        let mut network = self.normalised();
+        let last = self.layers.len().saturating_sub(1);
+        for l in 0..self.layers.len() {
+            let units = network.layers[l].shifts.len();
+            let signed = network.layers[l].activation.symmetry() == Symmetry::Sign;
+            for i in (0..units).filter(|_| signed) {
+                let heard = network.c.row_iter().nth(i).filter(|_| l == last);
+                let first = heard.and_then(|row| row.iter().copied().find(|&c| c != 0.0));
+                if first.unwrap_or_else(|| network.key(l, i)) < 0.0 {
+                    network.flip(l, i);
+                }
             }
+            network.permute(l, &sorted(units, |i| network.key(l, i)));
         }
-        network.permute_first(&sorted(m0, |i| network.first_key(i)));
-        for l in 0..m1 {
-            let c = network.c[l];
-            if c < 0.0 || (c == 0.0 && network.second_key(l) < 0.0) {
-                network.flip_second(l);
-            }
-        }
-        network.permute_second(&sorted(m1, |l| network.second_key(l)));
         network
     }
 
-    fn first_key(&self, i: usize) -> f64 {
-        key(self.a.column(i), self.theta[i])
-    }
-
-    fn second_key(&self, l: usize) -> f64 {
-        key(self.b.column(l), self.tau[l])
+    fn key(&self, l: usize, i: usize) -> f64 {
+        let layer = &self.layers[l];
+        let values = layer.weights.column(i);
+        let values = values.iter().chain(std::iter::once(&layer.shifts[i]));
+        values.enumerate().map(|(k, value)| value * libm::cos(k as f64 + 1.0)).sum()
     }
 }
 
-fn key(weights: DVectorView<f64>, shift: f64) -> f64 {
-    let values = weights.iter().chain(std::iter::once(&shift));
-    values.enumerate().map(|(k, value)| value * libm::cos(k as f64 + 1.0)).sum()
+pub(super) fn is_zero(weights: DVectorView<f64>) -> bool {
+    weights.iter().all(|&w| w == 0.0)
 }
 
 /// The indices 0..n by increasing key.
@@ -119,7 +157,7 @@ fn assert_permutation(order: &[usize], n: usize) {
 
 #[cfg(test)]
 pub(crate) mod tests {
-    use nalgebra::{DMatrix, dmatrix, dvector};
+    use nalgebra::{dmatrix, dvector};
     use proptest::prelude::*;
     use rand::seq::SliceRandom;
     use rand::{RngExt, SeedableRng};
@@ -127,62 +165,92 @@ pub(crate) mod tests {
     use rand_distr::StandardNormal;
 
     use super::*;
-    use crate::network::Class;
+    use crate::network::{Class, Layer, Link};
 
-    /// Networks of every size up to 6-7-5, class and pair of activations.
+    /// Networks of up to 3 layers of 7 units, 6 inputs and 4 outputs, of every class, with any activations
+    /// and any link.
     pub(crate) fn networks() -> impl Strategy<Value = Network> {
-        let dims = (1usize..=6, 1usize..=7, 1usize..=5);
+        let widths = prop::collection::vec(1usize..=7, 2..=4);
+        let phi = prop::sample::select(&Activation::ALL[..]);
+        let activations = prop::collection::vec(phi, 3);
         let class = prop::sample::select(&Class::ALL[..]);
-        let phi = || prop::sample::select(&Activation::ALL[..]);
-        (dims, class, phi(), phi(), any::<u64>()).prop_map(|(dims, class, g, h, seed)| Network {
-            h,
-            ..Network::random(dims, class, g, seed).unwrap()
-        })
+        let link = prop::sample::select(&Link::ALL[..]);
+        (widths, 1usize..=4, class, activations, link, any::<u64>()).prop_map(
+            |(widths, outputs, class, activations, link, seed)| {
+                let drawn = Network::random(&widths, outputs, class, Activation::Tanh, seed);
+                let mut network = drawn.unwrap();
+                for (layer, phi) in network.layers.iter_mut().zip(activations) {
+                    layer.activation = phi;
+                }
+                if link.validate(outputs).is_ok() {
+                    network.link = link;
+                }
+                network
+            },
+        )
+    }
+
+    /// All parameters, tensor by tensor.
+    pub(crate) fn to_vector(network: &Network) -> DVector<f64> {
+        let values: Vec<f64> = network.tensors().iter().flat_map(|t| t.1.to_vec()).collect();
+        DVector::from_vec(values)
     }
 
     /// The network under a random element of the symmetry group.
     pub(crate) fn disguised(network: &Network, seed: u64) -> Network {
         let rng = &mut ChaCha8Rng::seed_from_u64(seed);
         let mut other = network.clone();
-        let (_, m0, m1) = other.dims();
-        (0..m0).filter(|_| rng.random()).for_each(|i| other.flip_first(i));
-        (0..m1).filter(|_| rng.random()).for_each(|l| other.flip_second(l));
-        let mut order: Vec<usize> = (0..m0).collect();
-        order.shuffle(rng);
-        other.permute_first(&order);
-        let mut order: Vec<usize> = (0..m1).collect();
-        order.shuffle(rng);
-        other.permute_second(&order);
+        for l in 0..other.layers.len() {
+            let units = other.layers[l].shifts.len();
+            let symmetry = other.layers[l].activation.symmetry();
+            for i in 0..units {
+                match symmetry {
+                    Symmetry::Sign if rng.random() => other.flip(l, i),
+                    Symmetry::Scale => other.stretch(l, i, rng.random_range(0.25..=4.0)),
+                    _ => (),
+                }
+            }
+            let mut order: Vec<usize> = (0..units).collect();
+            order.shuffle(rng);
+            other.permute(l, &order);
+        }
+        if other.link == Link::Softmax {
+            other.c0.add_scalar_mut(rng.random_range(-1.0..=1.0));
+            for mut row in other.c.row_iter_mut() {
+                row.add_scalar_mut(rng.random_range(-1.0..=1.0));
+            }
+        }
         other
     }
 
-    /// Largest difference of the outputs on a few Gaussian points.
+    /// Largest difference of the outputs, behind the link, on Gaussian points.
     pub(crate) fn output_difference(left: &Network, right: &Network) -> f64 {
         let rng = &mut ChaCha8Rng::seed_from_u64(0);
         let mut draw = |_, _| 3.0 * rng.sample::<f64, _>(StandardNormal);
-        let points = DMatrix::from_fn(left.dims().0, 50, &mut draw);
-        (left.values(&points) - right.values(&points)).amax()
+        let points = DMatrix::from_fn(left.input_dim(), 50, &mut draw);
+        let (left, right) = (left.outputs(&points), right.outputs(&points));
+        (&left - &right).amax() / left.amax().max(1.0)
     }
 
     #[test]
     fn the_sign_of_a_plain_weight_vector_is_not_left_to_rounding() {
+        let layer = |weights, shifts| Layer { weights, shifts, activation: Activation::Tanh };
         let network = Network {
-            a: dmatrix![1.0, 0.0, 1.0; -1.0, 1.0, 1.0],
-            theta: dvector![0.0, 0.0, 0.0],
-            b: dmatrix![1.0, 0.0; 0.0, 1.0; 0.0, 0.0],
-            tau: dvector![0.0, 0.0],
-            c: dvector![1.0, 1.0],
-            c0: 0.0,
-            g: Activation::Tanh,
-            h: Activation::Tanh,
+            layers: vec![
+                layer(dmatrix![1.0, 0.0, 1.0; -1.0, 1.0, 1.0], dvector![0.0, 0.0, 0.0]),
+                layer(dmatrix![1.0, 0.0; 0.0, 1.0; 0.0, 0.0], dvector![0.0, 0.0]),
+            ],
+            c: dmatrix![1.0; 1.0],
+            c0: dvector![0.0],
+            link: Link::None,
         };
         for seed in 0..64 {
             let mut other = disguised(&network, seed);
             let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-            other.a.iter_mut().chain(other.b.iter_mut()).for_each(|entry| {
-                *entry += rng.random_range(-1e-12..1e-12);
-            });
-            let difference = other.canonical().to_vector() - network.canonical().to_vector();
+            for layer in &mut other.layers {
+                layer.weights.apply(|entry| *entry += rng.random_range(-1e-12..1e-12));
+            }
+            let difference = to_vector(&other.canonical()) - to_vector(&network.canonical());
             assert!(difference.amax() < 1e-11);
         }
     }
@@ -190,8 +258,16 @@ pub(crate) mod tests {
     #[test]
     #[should_panic(expected = "not a permutation")]
     fn a_repeated_unit_is_no_permutation() {
-        let mut network = Network::random((2, 3, 1), Class::Paper, Activation::Tanh, 0).unwrap();
-        network.permute_first(&[0, 1, 1]);
+        let mut network =
+            Network::random(&[2, 3, 1], 1, Class::Paper, Activation::Tanh, 0).unwrap();
+        network.permute(0, &[0, 1, 1]);
+    }
+
+    #[test]
+    #[should_panic(expected = "no sign")]
+    fn relu_has_no_sign() {
+        let mut network = Network::random(&[2, 3], 1, Class::Paper, Activation::Relu, 0).unwrap();
+        network.flip(0, 1);
     }
 
     proptest! {
@@ -205,21 +281,27 @@ pub(crate) mod tests {
         fn equivalent_networks_have_one_canonical_form(
             network in networks(), seed in any::<u64>(),
         ) {
+            // What the outputs of a softmax share is left to the matching.
+            let network = Network { link: Link::None, ..network };
             let canonical = network.canonical();
             let other = disguised(&network, seed).canonical();
-            prop_assert!((canonical.to_vector() - other.to_vector()).amax() < 1e-12);
-            prop_assert!((canonical.canonical().to_vector() - canonical.to_vector()).amax() < 1e-12);
+            let size = to_vector(&canonical).amax();
+            prop_assert!((to_vector(&canonical) - to_vector(&other)).amax() < 1e-12 * size);
+            let again = to_vector(&canonical.canonical());
+            prop_assert!((again - to_vector(&canonical)).amax() < 1e-12 * size);
             prop_assert!(output_difference(&network, &canonical) < 1e-12);
         }
 
         #[test]
         fn a_sign_turned_twice_is_as_before(network in networks()) {
             let mut other = network.clone();
-            other.flip_first(0);
-            other.flip_first(0);
-            other.flip_second(0);
-            other.flip_second(0);
-            prop_assert!((network.to_vector() - other.to_vector()).amax() < 1e-14);
+            for l in 0..network.layers.len() {
+                if network.layers[l].activation.symmetry() == Symmetry::Sign {
+                    other.flip(l, 0);
+                    other.flip(l, 0);
+                }
+            }
+            prop_assert!((to_vector(&network) - to_vector(&other)).amax() < 1e-14);
         }
     }
 }

@@ -6,15 +6,39 @@ use super::error::{OracleError, counted};
 use super::hessian_stack::{HessianStack, HostStack};
 use crate::stencil::{self, GradientScheme, HessianScheme};
 
-/// A black box f: R^d -> R.
+/// A black box f: R^d -> R^K, most often with K = 1.
 ///
-/// Only [`values`](Oracle::values) must be given. An oracle that can do better than a stencil of
+/// Values and derivatives are numbers: those of the one output, or of a [mixture](Oracle::mix) of several. Only
+/// [`values`](Oracle::values) must be given, and where K > 1 [`output_dim`](Oracle::output_dim),
+/// [`outputs`](Oracle::outputs) and [`mix`](Oracle::mix). An oracle that can do better than a stencil of
 /// values (a network evaluated on a GPU, say) may override the others; it must answer with the same
 /// stencils, and they count as the same number of queries. One that stands before another oracle is a
 /// [`View`](super::View), one that is a closure an [`FnOracle`](super::FnOracle).
 pub trait Oracle: Send {
     /// d, the number of inputs.
     fn input_dim(&self) -> usize;
+
+    /// K, the number of outputs.
+    fn output_dim(&self) -> usize {
+        1
+    }
+
+    /// All outputs at the columns of `points` (d x n), in order: K x n. A point is one query, as many
+    /// outputs as it may have.
+    fn outputs(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        let values = counted(self.values(points)?, points)?;
+        Ok(DMatrix::from_vec(1, values.len(), values.data.into()))
+    }
+
+    /// From now on values and derivatives are those of sum_k w_k f_k, with the K `weights` w; until it is
+    /// said they are those of the first output. An only output is never mixed: the weight of a
+    /// black box with K = 1 has no effect.
+    ///
+    /// # Panics
+    /// May do so unless there is a weight for each output.
+    fn mix(&mut self, weights: &DVector<f64>) {
+        let _ = weights;
+    }
 
     /// Values at the columns of `points` (d x n), in order.
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError>;

@@ -5,8 +5,9 @@ use nalgebra::{DMatrix, DVector};
 use super::backend::{Backend, BackendRecord, Precision};
 use super::black_box::Oracle;
 use super::error::OracleError;
+use super::network::NetworkOracle;
 use crate::fused;
-use crate::network::{Activation, Network};
+use crate::network::{Activation, Network, TwoLayer};
 use crate::stencil::{self, HessianScheme};
 
 /// Relative error of a Hessian of the fused stack, in roundings over a step's share of a unit. *Measured* by the test below:
@@ -31,7 +32,9 @@ pub struct PrecisionRefused {
 /// or in f32 the fused stack ([`fused`](crate::fused)).
 #[derive(Debug)]
 pub struct CpuOracle {
-    network: Network,
+    network: NetworkOracle,
+    /// In f32 the mixture of the outputs as the fused stack takes it.
+    fused: Option<TwoLayer>,
     record: BackendRecord,
 }
 
@@ -39,26 +42,35 @@ impl CpuOracle {
     /// Puts a network on the CPU.
     ///
     /// # Errors
-    /// [`PrecisionRefused`]: pairs of f32, and f32 for a network with a layer of erf.
+    /// [`PrecisionRefused`]: pairs of f32, and f32 for anything but two hidden layers of tanh or sigmoid
+    /// without a link.
     pub fn new(
-        network: Network,
+        network: impl Into<Network>,
         requested: Backend,
         precision: Precision,
     ) -> Result<Self, PrecisionRefused> {
+        let network = NetworkOracle::new(network);
         let refuse = |reason| Err(PrecisionRefused { precision, reason });
-        let precision = match precision {
-            Precision::Auto | Precision::F64 => Precision::F64,
-            Precision::F32 if [network.g, network.h].contains(&Activation::Erf) => {
-                return refuse(
-                    "a layer of erf has no addition theorem, and differences of its values in f32 \
-                     are too noisy",
-                );
-            }
-            Precision::F32 => Precision::F32,
+        let (precision, fused) = match precision {
+            Precision::Auto | Precision::F64 => (Precision::F64, None),
+            Precision::F32 => match fused_form(&network) {
+                Some(two) if [two.g, two.h].contains(&Activation::Erf) => {
+                    return refuse(
+                        "a layer of erf has no addition theorem, and differences of its values in \
+                         f32 are too noisy",
+                    );
+                }
+                Some(two) => (Precision::F32, Some(two)),
+                None => {
+                    return refuse(
+                        "its stack is made for two hidden layers that saturate, without a link",
+                    );
+                }
+            },
             Precision::DoubleF32 => return refuse("it has 64-bit floats, which are better"),
         };
         let record = BackendRecord { requested, precision, ..BackendRecord::cpu() };
-        Ok(CpuOracle { network, record })
+        Ok(CpuOracle { network, fused, record })
     }
 
     /// What was asked for and what does the work.
@@ -67,13 +79,34 @@ impl CpuOracle {
     }
 }
 
+/// The mixture of the outputs, where it is a network that closed forms of stencils are made for.
+fn fused_form(network: &NetworkOracle) -> Option<TwoLayer> {
+    let two = TwoLayer::try_from(network.mixture()?).ok()?;
+    (two.g.saturates() && two.h.saturates()).then_some(two)
+}
+
 impl Oracle for CpuOracle {
     fn input_dim(&self) -> usize {
-        self.network.a.nrows()
+        self.network.input_dim()
+    }
+
+    fn output_dim(&self) -> usize {
+        self.network.output_dim()
+    }
+
+    fn outputs(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        self.network.outputs(points)
+    }
+
+    fn mix(&mut self, weights: &DVector<f64>) {
+        self.network.mix(weights);
+        if self.fused.is_some() {
+            self.fused = fused_form(&self.network);
+        }
     }
 
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        Ok(self.network.values(points))
+        self.network.values(points)
     }
 
     fn hessians(
@@ -83,23 +116,20 @@ impl Oracle for CpuOracle {
         scheme: HessianScheme,
         h: f64,
     ) -> Result<DMatrix<f64>, OracleError> {
-        if self.record.precision == Precision::F32 {
-            let network = &self.network;
+        if let Some(network) = &self.fused {
             let stack = fused::hessian_stack_f32(network, centres, directions, scheme, h);
             return Ok(stack.map(f64::from));
         }
-        stencil::hessians(&mut |x| Ok(self.network.values(x)), centres, directions, scheme, h)
+        stencil::hessians(&mut |x| self.network.values(x), centres, directions, scheme, h)
     }
 
     // A unit a sees a step along one of d directions as h |a| / sqrt d; the changes are rounded, and
     // what is left of them is a second difference.
     fn hessian_noise(&self, h: f64) -> Option<f64> {
-        if self.record.precision != Precision::F32 {
-            return None;
-        }
-        let (d, m0, _) = self.network.dims();
-        let halved = if self.network.g == Activation::Sigmoid { 0.5 } else { 1.0 };
-        let slope = halved * self.network.a.norm() / ((d * m0) as f64).sqrt();
+        let network = self.fused.as_ref()?;
+        let (d, m0, _) = network.dims();
+        let halved = if network.g == Activation::Sigmoid { 0.5 } else { 1.0 };
+        let slope = halved * network.a.norm() / ((d * m0) as f64).sqrt();
         Some(FUSED_ROUNDINGS * F32_ROUNDING / (h * slope))
     }
 }
@@ -115,7 +145,7 @@ mod tests {
     fn the_noise_of_the_cpus_f32_stack_is_as_stated() {
         for activation in [Activation::Tanh, Activation::Sigmoid] {
             for dims in [(8, 8, 3), (30, 30, 5), (64, 24, 8)] {
-                let network = Network::random(dims, Class::General, activation, 5).unwrap();
+                let network = TwoLayer::random(dims, Class::General, activation, 5).unwrap();
                 let (backend, precision) = (Backend::Cpu, Precision::F32);
                 let mut oracle = CpuOracle::new(network.clone(), backend, precision).unwrap();
                 let eye = DMatrix::identity(dims.0, dims.0);
@@ -149,10 +179,11 @@ mod tests {
 
     #[test]
     fn the_cpu_refuses_what_it_cannot_answer_well() {
-        let erf = Network::random((3, 4, 2), Class::General, Activation::Erf, 1).unwrap();
-        let tanh = Network::random((3, 4, 2), Class::General, Activation::Tanh, 1).unwrap();
-        let new =
-            |network: &Network, precision| CpuOracle::new(network.clone(), Backend::Cpu, precision);
+        let erf = TwoLayer::random((3, 4, 2), Class::General, Activation::Erf, 1).unwrap();
+        let tanh = TwoLayer::random((3, 4, 2), Class::General, Activation::Tanh, 1).unwrap();
+        let new = |network: &TwoLayer, precision| {
+            CpuOracle::new(network.clone(), Backend::Cpu, precision)
+        };
         assert!(new(&erf, Precision::F32).is_err());
         assert!(new(&tanh, Precision::DoubleF32).is_err());
         assert!(new(&erf, Precision::Auto).unwrap().hessian_noise(0.1).is_none());

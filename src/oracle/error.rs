@@ -7,6 +7,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::checkpoint::CheckpointError;
 use super::process::error::ProcessError;
+use crate::network::OffRange;
 use crate::stage::Stage;
 
 /// Why an oracle gave no answer. Fatal for the run, but for the [limits](OracleError::is_limit), which
@@ -27,9 +28,9 @@ pub enum OracleError {
         head: Vec<f64>,
     },
     /// The wrong number of answers.
-    #[error("the oracle answered {found} values for {asked} points")]
+    #[error("the oracle answered {found} values where {asked} are due")]
     Count {
-        /// Points asked.
+        /// Values asked for.
         asked: usize,
         /// Values received.
         found: usize,
@@ -61,6 +62,19 @@ pub enum OracleError {
         /// Radius of the domain.
         limit: f64,
     },
+    /// An answer that the [`Link`](crate::network::Link) supposed cannot have given.
+    #[error(
+        "the outputs cannot be undone: {off} at a point of norm {norm:.3e} (coordinates begin {head:?}); \
+         another link or another range may be right, or the values are rounded"
+    )]
+    Link {
+        /// The answer.
+        off: OffRange,
+        /// Euclidean norm of the point.
+        norm: f64,
+        /// Its first coordinates.
+        head: Vec<f64>,
+    },
     /// The process behind the oracle failed.
     #[error("the oracle process {0}")]
     Process(#[from] ProcessError),
@@ -91,6 +105,19 @@ pub(super) fn counted(
 ) -> Result<DVector<f64>, OracleError> {
     let (asked, found) = (points.ncols(), values.len());
     if asked == found { Ok(values) } else { Err(OracleError::Count { asked, found }) }
+}
+
+/// Refuses outputs of other numbers than `count` for each of the columns of `points`.
+pub(super) fn counted_outputs(
+    outputs: DMatrix<f64>,
+    count: usize,
+    points: &DMatrix<f64>,
+) -> Result<DMatrix<f64>, OracleError> {
+    let (asked, found) = (count * points.ncols(), outputs.len());
+    if asked == found && outputs.nrows() == count {
+        return Ok(outputs);
+    }
+    Err(OracleError::Count { asked, found })
 }
 
 /// Refuses answers, equally many for each column of `points`, that are not finite. A stencil over a

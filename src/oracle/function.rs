@@ -3,15 +3,17 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::black_box::Oracle;
-use super::error::{OracleError, counted};
+use super::error::{OracleError, counted_outputs};
 
-/// Values of f at the columns of a matrix.
-type Batch<'f> = dyn FnMut(&DMatrix<f64>) -> DVector<f64> + Send + 'f;
+/// Outputs of f at the columns of a matrix, a column each.
+type Batch<'f> = dyn FnMut(&DMatrix<f64>) -> DMatrix<f64> + Send + 'f;
 
 /// A black box from a closure that gives its values.
 pub struct FnOracle<'f> {
     inputs: usize,
     batch: Box<Batch<'f>>,
+    /// Of the outputs, in the values.
+    weights: DVector<f64>,
 }
 
 impl<'f> FnOracle<'f> {
@@ -32,8 +34,24 @@ impl<'f> FnOracle<'f> {
 
     /// f: R^d -> R with `inputs` = d, one value for each column of a d x n matrix: for functions that
     /// are quicker at many points at a time.
-    pub fn batch(inputs: usize, f: impl FnMut(&DMatrix<f64>) -> DVector<f64> + Send + 'f) -> Self {
-        FnOracle { inputs, batch: Box::new(f) }
+    pub fn batch(
+        inputs: usize,
+        mut f: impl FnMut(&DMatrix<f64>) -> DVector<f64> + Send + 'f,
+    ) -> Self {
+        FnOracle::outputs(inputs, 1, move |points| {
+            let values = f(points);
+            DMatrix::from_vec(1, values.len(), values.data.into())
+        })
+    }
+
+    /// f: R^d -> R^K with `inputs` = d and `outputs` = K, a K x n matrix for a d x n matrix of points.
+    pub fn outputs(
+        inputs: usize,
+        outputs: usize,
+        f: impl FnMut(&DMatrix<f64>) -> DMatrix<f64> + Send + 'f,
+    ) -> Self {
+        let weights = DVector::from_fn(outputs, |k, _| if k == 0 { 1.0 } else { 0.0 });
+        FnOracle { inputs, batch: Box::new(f), weights }
     }
 }
 
@@ -42,7 +60,26 @@ impl Oracle for FnOracle<'_> {
         self.inputs
     }
 
+    fn output_dim(&self) -> usize {
+        self.weights.len()
+    }
+
+    fn outputs(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        counted_outputs((self.batch)(points), self.weights.len(), points)
+    }
+
+    fn mix(&mut self, weights: &DVector<f64>) {
+        assert_eq!(weights.len(), self.weights.len(), "a weight for each output");
+        if weights.len() > 1 {
+            self.weights.copy_from(weights);
+        }
+    }
+
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        counted((self.batch)(points), points)
+        let outputs = counted_outputs((self.batch)(points), self.weights.len(), points)?;
+        Ok(match self.weights.len() {
+            1 => DVector::from_vec(outputs.data.into()),
+            _ => outputs.tr_mul(&self.weights),
+        })
     }
 }

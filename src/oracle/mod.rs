@@ -2,8 +2,8 @@
 //!
 //! * [`Oracle`], [`OracleError`]: what it is, and why it may give no answer.
 //! * [`Question`], [`View`]: all that it can be asked, and how one oracle stands before another.
-//! * [`NetworkOracle`], [`ShallowOracle`], [`CpuOracle`], [`FnOracle`], [`ProcessOracle`]: who answers.
-//! * [`Meter`], [`Recorded`], [`Domain`], [`Averaged`]: what stands before them.
+//! * [`NetworkOracle`], [`CpuOracle`], [`FnOracle`], [`ProcessOracle`]: who answers.
+//! * [`Meter`], [`Recorded`], [`Domain`], [`Averaged`], [`Linked`]: what stands before them.
 
 mod backend;
 mod black_box;
@@ -32,7 +32,7 @@ pub use deadline::Deadline;
 pub use error::OracleError;
 pub use function::FnOracle;
 pub use meter::{Found, Meter, Observer, Progress, Silent, StageUse};
-pub use network::{NetworkOracle, ShallowOracle};
+pub use network::NetworkOracle;
 pub use process::Leash;
 pub use process::error::{ProcessError, StderrTail};
 pub use process::protocol::ProcessFormat;
@@ -43,3 +43,4 @@ pub use recorded::{Recorded, Stencils};
 pub use view::View;
 pub use views::averaged::Averaged;
 pub use views::domain::Domain;
+pub use views::linked::Linked;

@@ -22,6 +22,8 @@ pub struct Question<'q> {
 pub enum Wanted<'q> {
     /// The value.
     Values,
+    /// All of so many outputs, see [`Oracle::outputs`].
+    Outputs(usize),
     /// Directional derivatives, see [`Oracle::gradients`].
     Gradients(&'q DMatrix<f64>, GradientScheme, f64),
     /// A Hessian in the coordinates of the directions, see [`Oracle::hessians`].
@@ -48,7 +50,7 @@ impl<'q> Question<'q> {
     /// The directions of derivatives.
     pub fn directions(self) -> Option<&'q DMatrix<f64>> {
         match self.wanted {
-            Wanted::Values => None,
+            Wanted::Values | Wanted::Outputs(_) => None,
             Wanted::Gradients(directions, ..)
             | Wanted::Hessians(directions, ..)
             | Wanted::Stack(directions, ..) => Some(directions),
@@ -64,10 +66,11 @@ impl<'q> Question<'q> {
     }
 
     /// The question at other points and along other directions, as many as here; there are none where
-    /// values are wanted.
+    /// values or outputs are wanted.
     pub fn along<'a>(self, points: &'a DMatrix<f64>, directions: &'a DMatrix<f64>) -> Question<'a> {
         let wanted = match self.wanted {
             Wanted::Values => Wanted::Values,
+            Wanted::Outputs(count) => Wanted::Outputs(count),
             Wanted::Gradients(_, scheme, h) => Wanted::Gradients(directions, scheme, h),
             Wanted::Hessians(_, scheme, h) => Wanted::Hessians(directions, scheme, h),
             Wanted::Stack(_, scheme, h) => Wanted::Stack(directions, scheme, h),
@@ -88,6 +91,7 @@ impl<'q> Question<'q> {
     pub fn rows(self) -> usize {
         let k = self.directions().map_or(1, DMatrix::ncols);
         match self.wanted {
+            Wanted::Outputs(count) => count,
             Wanted::Values | Wanted::Gradients(..) => k,
             Wanted::Hessians(..) | Wanted::Stack(..) => k * (k + 1) / 2,
         }
@@ -96,7 +100,7 @@ impl<'q> Question<'q> {
     /// Queries that it takes, one a node.
     pub fn queries(self) -> u64 {
         let each = match self.wanted {
-            Wanted::Values => 1,
+            Wanted::Values | Wanted::Outputs(_) => 1,
             Wanted::Gradients(directions, scheme, _) => scheme.queries(directions.ncols()),
             Wanted::Hessians(directions, scheme, _) | Wanted::Stack(directions, scheme, _) => {
                 scheme.queries(directions.ncols())
@@ -113,13 +117,15 @@ impl<'q> Question<'q> {
         let x = self.points;
         Ok(match self.wanted {
             Wanted::Values => Answer::of_values(oracle.values(x)?),
+            Wanted::Outputs(_) => Answer::Numbers(oracle.outputs(x)?),
             Wanted::Gradients(v, scheme, h) => Answer::Numbers(oracle.gradients(x, v, scheme, h)?),
             Wanted::Hessians(v, scheme, h) => Answer::Numbers(oracle.hessians(x, v, scheme, h)?),
             Wanted::Stack(v, scheme, h) => Answer::Stack(oracle.hessian_stack(x, v, scheme, h)?),
         })
     }
 
-    /// Answers it by differences of `values`, whatever is wanted.
+    /// Answers it by differences of `values`, whatever is wanted. Several outputs are no differences of one
+    /// value: a view answers that question itself.
     ///
     /// # Errors
     /// Those of `values`.
@@ -129,7 +135,7 @@ impl<'q> Question<'q> {
     ) -> Result<Answer, OracleError> {
         let x = self.points;
         Ok(match self.wanted {
-            Wanted::Values => Answer::of_values(values(x)?),
+            Wanted::Values | Wanted::Outputs(_) => Answer::of_values(values(x)?),
             Wanted::Gradients(v, scheme, h) => {
                 Answer::Numbers(stencil::gradients(values, x, v, scheme, h)?)
             }

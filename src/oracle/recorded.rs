@@ -43,12 +43,18 @@ pub struct Recorded<'a> {
     stencils: Stencils,
     /// Columns of the next slice, by kind of question.
     slices: [usize; KINDS],
+    /// What values are made of, where it was said and there are several outputs.
+    mixture: Option<DVector<f64>>,
 }
 
 impl<'a> Recorded<'a> {
     /// Wraps `inner`.
     pub fn new(inner: &'a mut dyn Oracle, checkpoint: Checkpoint, stencils: Stencils) -> Self {
-        Recorded { inner, checkpoint, stencils, slices: [1; KINDS] }
+        Recorded { inner, checkpoint, stencils, slices: [1; KINDS], mixture: None }
+    }
+
+    fn key(&self, question: Question<'_>) -> u64 {
+        key(question, self.mixture.as_ref())
     }
 
     /// One answer a point, in numbers: recorded ones first, then new ones.
@@ -64,7 +70,7 @@ impl<'a> Recorded<'a> {
                 let count = record.numbers.len() / rows;
                 let fits = count * rows == record.numbers.len() && (1..=left).contains(&count);
                 let some = || points.columns(done, count).into_owned();
-                if !fits || key(question.at(&some())) != record.key {
+                if !fits || self.key(question.at(&some())) != record.key {
                     return Err(self.checkpoint.diverged().into());
                 }
                 answers.extend(record.numbers);
@@ -82,7 +88,8 @@ impl<'a> Recorded<'a> {
                 return Err(OracleError::Count { asked: count, found: found.len() / rows });
             }
             finite(found.as_slice(), &part)?;
-            self.checkpoint.append(key(question.at(&part)), found.as_slice())?;
+            let key = self.key(question.at(&part));
+            self.checkpoint.append(key, found.as_slice())?;
             answers.extend(found.iter());
             done += count;
         }
@@ -91,7 +98,7 @@ impl<'a> Recorded<'a> {
 
     /// A stack where `inner` keeps it, and its norms in the record.
     fn stack(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
-        let key = key(question);
+        let key = self.key(question);
         let record = self.checkpoint.next()?;
         if record.as_ref().is_some_and(|record| record.key != key) {
             return Err(self.checkpoint.diverged().into());
@@ -116,7 +123,14 @@ impl View for Recorded<'_> {
         &*self.inner
     }
 
+    fn inner_mut(&mut self) -> &mut dyn Oracle {
+        self.inner
+    }
+
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
+        if matches!(question.wanted, Wanted::Outputs(_)) {
+            return Ok(Answer::Numbers(self.numbers(question)?));
+        }
         if self.stencils == Stencils::Values {
             return question.by_values(&mut |points| {
                 let values = self.numbers(Question::values(points))?;
@@ -131,12 +145,17 @@ impl View for Recorded<'_> {
         Ok(Answer::Numbers(self.numbers(question.in_numbers())?))
     }
 
+    fn mixed(&mut self, weights: &DVector<f64>) {
+        self.mixture = (self.inner.output_dim() > 1).then(|| weights.clone());
+        self.inner.mix(weights);
+    }
+
     fn differences(&self) -> bool {
         self.stencils == Stencils::Values
     }
 }
 
-const KINDS: usize = 4;
+const KINDS: usize = 5;
 
 /// The number of a kind of question, a part of its [`key`].
 fn kind(wanted: Wanted<'_>) -> usize {
@@ -145,11 +164,12 @@ fn kind(wanted: Wanted<'_>) -> usize {
         Wanted::Gradients(..) => 1,
         Wanted::Hessians(..) => 2,
         Wanted::Stack(..) => 3,
+        Wanted::Outputs(_) => 4,
     }
 }
 
-/// Hash of all that the answer depends on.
-fn key(question: Question<'_>) -> u64 {
+/// Hash of all that the answer depends on, the mixture of the outputs included where there are several.
+fn key(question: Question<'_>, mixture: Option<&DVector<f64>>) -> u64 {
     let mut hash = Hash::default();
     let matrix = |hash: &mut Hash, matrix: &DMatrix<f64>| {
         hash.words([matrix.nrows() as u64, matrix.ncols() as u64]);
@@ -158,6 +178,7 @@ fn key(question: Question<'_>) -> u64 {
     hash.words([kind(question.wanted) as u64]);
     match question.wanted {
         Wanted::Values => {}
+        Wanted::Outputs(count) => hash.words([count as u64]),
         Wanted::Gradients(directions, scheme, h) => {
             matrix(&mut hash, directions);
             hash.words([scheme as u64, h.to_bits()]);
@@ -168,6 +189,9 @@ fn key(question: Question<'_>) -> u64 {
         }
     }
     matrix(&mut hash, question.points);
+    if let Some(weights) = mixture {
+        hash.numbers(weights.as_slice());
+    }
     hash.end()
 }
 
@@ -179,7 +203,7 @@ mod tests {
 
     use super::*;
     use crate::draws;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
     use crate::oracle::checkpoint::CheckpointError;
     use crate::oracle::network::NetworkOracle;
     use crate::stencil::{GradientScheme, HessianScheme};
@@ -205,7 +229,7 @@ mod tests {
     }
 
     fn mortal(lives: usize) -> Mortal {
-        let network = Network::random((3, 4, 2), Class::General, Activation::Tanh, 1).unwrap();
+        let network = TwoLayer::random((3, 4, 2), Class::General, Activation::Tanh, 1).unwrap();
         Mortal { inner: NetworkOracle::new(network), lives, asked: 0 }
     }
 

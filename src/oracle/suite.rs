@@ -16,7 +16,7 @@ use super::error::OracleError;
 use super::function::FnOracle;
 use super::hessian_stack::{HessianStack, HostStack};
 use super::meter::{Meter, Observer, Progress, Silent};
-use super::network::{NetworkOracle, ShallowOracle};
+use super::network::NetworkOracle;
 use super::question::{Question, Wanted};
 use super::recorded::{Recorded, Stencils};
 use super::views::averaged::Averaged;
@@ -28,8 +28,8 @@ use crate::algebra::svec::smat;
 use crate::draws;
 #[cfg(feature = "gpu")]
 use crate::gpu::oracle::{ChosenOracle, GpuOracle};
-use crate::network::shallow::Shallow;
-use crate::network::{Activation, Class, Network};
+use crate::network::OneLayer;
+use crate::network::{Activation, Class, TwoLayer};
 use crate::stencil::{self, GradientScheme, HessianScheme};
 
 const GRADIENTS: [GradientScheme; 2] = [GradientScheme::Central2, GradientScheme::Central4];
@@ -46,8 +46,8 @@ const EXACT: f64 = 1e-10;
 /// Errors of single Hessians in the noise that an oracle states, which is that of a typical one.
 const WORST: f64 = 100.0;
 
-fn network() -> Network {
-    Network::random((4, 4, 2), Class::General, Activation::Tanh, 1).unwrap()
+fn network() -> TwoLayer {
+    TwoLayer::random((4, 4, 2), Class::General, Activation::Tanh, 1).unwrap()
 }
 
 /// `count` points of d coordinates, the same ones every time.
@@ -122,9 +122,9 @@ fn each_view(name: &str, inner: &mut dyn Oracle, visit: &mut Visit<'_>) {
 /// Everyone who answers, and every view over those with ways of their own.
 fn each_oracle(visit: &mut Visit<'_>) {
     let n = network();
-    let shallow = Shallow::random((4, 3), Class::General, Activation::Tanh, 2).unwrap();
+    let shallow = OneLayer::random((4, 3), Class::General, Activation::Tanh, 2).unwrap();
     let cpu = |precision| CpuOracle::new(network(), Backend::Cpu, precision).unwrap();
-    visit("shallow", &mut ShallowOracle::new(shallow));
+    visit("shallow", &mut NetworkOracle::new(shallow));
     visit("function", &mut FnOracle::new(4, |x| n.value(x)));
     visit("batches", &mut FnOracle::batch(4, |x| n.values(x)));
     visit("cpu f64", &mut cpu(Precision::F64));
@@ -153,7 +153,7 @@ fn each_back_end(visit: &mut Visit<'_>) {
 
 /// A network that counts how it was asked, may say that it keeps stacks, and may fail.
 struct Spy {
-    network: Network,
+    network: TwoLayer,
     keeps: bool,
     fails: bool,
     /// Points at which values were asked for.

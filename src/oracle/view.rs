@@ -16,6 +16,9 @@ pub trait View: Send {
     /// The oracle behind.
     fn inner(&self) -> &dyn Oracle;
 
+    /// The same, to be changed.
+    fn inner_mut(&mut self) -> &mut dyn Oracle;
+
     /// Answers a question, for a stack by a stack or by the numbers that it is made of.
     ///
     /// # Errors
@@ -25,6 +28,12 @@ pub trait View: Send {
     /// Number of inputs, that of the oracle behind unless the view changes it.
     fn inputs(&self) -> usize {
         self.inner().input_dim()
+    }
+
+    /// Is told that another mixture of the outputs is wanted from now on, see [`Oracle::mix`]: the oracle
+    /// behind mixes, unless the view does.
+    fn mixed(&mut self, weights: &DVector<f64>) {
+        self.inner_mut().mix(weights);
     }
 
     /// Are derivatives differences of values here, whatever the oracle behind can do? Stacks are then in
@@ -37,6 +46,19 @@ pub trait View: Send {
 impl<V: View> Oracle for V {
     fn input_dim(&self) -> usize {
         self.inputs()
+    }
+
+    fn output_dim(&self) -> usize {
+        self.inner().output_dim()
+    }
+
+    fn outputs(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        let wanted = Wanted::Outputs(self.inner().output_dim());
+        self.ask(Question { points, wanted })?.into_numbers(points.ncols())
+    }
+
+    fn mix(&mut self, weights: &DVector<f64>) {
+        self.mixed(weights);
     }
 
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
@@ -91,6 +113,10 @@ impl View for Box<dyn Oracle + '_> {
         &**self
     }
 
+    fn inner_mut(&mut self) -> &mut dyn Oracle {
+        &mut **self
+    }
+
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
         question.ask(&mut **self)
     }
@@ -99,6 +125,10 @@ impl View for Box<dyn Oracle + '_> {
 impl View for &mut (dyn Oracle + '_) {
     fn inner(&self) -> &dyn Oracle {
         &**self
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Oracle {
+        &mut **self
     }
 
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {

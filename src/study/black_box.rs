@@ -66,10 +66,10 @@ pub(super) fn fingerprint(point: DVectorView<'_, f64>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
 
     fn function() -> Deviant {
-        let network = Network::random((6, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
+        let network = TwoLayer::random((6, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
         Deviant::exact(network)
     }
 

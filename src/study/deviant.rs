@@ -7,12 +7,12 @@ use rand_distr::StandardNormal;
 use super::black_box::fingerprint;
 use super::deviation::Deviation;
 use crate::draws;
-use crate::network::Network;
+use crate::network::TwoLayer;
 
 /// A function of d inputs.
 #[derive(Clone, Debug)]
 pub struct Deviant {
-    network: Network,
+    network: TwoLayer,
     departure: Departure,
 }
 
@@ -20,7 +20,7 @@ pub struct Deviant {
 enum Departure {
     Nothing,
     Clip(f64),
-    Far { radius: f64, other: Box<Network> },
+    Far { radius: f64, other: Box<TwoLayer> },
     Rare { share: f64, seed: u64 },
     ThirdLayer { size: f64, weights: DMatrix<f64>, shifts: DVector<f64>, outputs: DVector<f64> },
     Sine { size: f64, frequency: DVector<f64> },
@@ -28,16 +28,16 @@ enum Departure {
 
 impl Deviant {
     /// A network and nothing else.
-    pub fn exact(network: Network) -> Deviant {
+    pub fn exact(network: TwoLayer) -> Deviant {
         Deviant { network, departure: Departure::Nothing }
     }
 
     /// The function whose network, if it has one, is `network` with a hidden unit where the deviation says
     /// so; shifts of what is new have standard deviation `shift_spread`. `other` answers far out.
     pub fn new(
-        mut network: Network,
+        mut network: TwoLayer,
         deviation: Deviation,
-        other: Network,
+        other: TwoLayer,
         shift_spread: f64,
         seed: u64,
     ) -> Deviant {
@@ -86,7 +86,7 @@ impl Deviant {
     }
 
     /// The network: all of f, or what f departs from.
-    pub fn network(&self) -> &Network {
+    pub fn network(&self) -> &TwoLayer {
         &self.network
     }
 
@@ -132,7 +132,7 @@ impl Deviant {
 
     /// The outputs of the second layer, m1 x n.
     fn second_layer(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        let Network { a, theta, b, tau, g, h, .. } = &self.network;
+        let TwoLayer { a, theta, b, tau, g, h, .. } = &self.network;
         let mut z = a.tr_mul(points);
         z.column_iter_mut().for_each(|mut z| z -= theta);
         z.apply(|z| *z = g.value(*z));
@@ -148,8 +148,8 @@ mod tests {
     use super::*;
     use crate::network::{Activation, Class};
 
-    fn network(seed: u64) -> Network {
-        Network::random((6, 5, 3), Class::Paper, Activation::Sigmoid, seed).unwrap()
+    fn network(seed: u64) -> TwoLayer {
+        TwoLayer::random((6, 5, 3), Class::Paper, Activation::Sigmoid, seed).unwrap()
     }
 
     fn deviant(deviation: Deviation) -> Deviant {

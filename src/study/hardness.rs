@@ -6,7 +6,7 @@ use std::str::FromStr;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Activation, Network};
+use crate::network::{Activation, TwoLayer};
 
 /// Norm of the b_l of an almost linear second layer.
 const ALMOST_LINEAR: f64 = 0.1;
@@ -123,7 +123,7 @@ impl Hardness {
     }
 
     /// The network so changed, of at least the [least dimensions](Self::least_dims).
-    pub fn applied(self, mut network: Network) -> Network {
+    pub fn applied(self, mut network: TwoLayer) -> TwoLayer {
         match self {
             Hardness::Plain => {}
             Hardness::AlmostLinear => {
@@ -203,13 +203,13 @@ fn turn(columns: &mut DMatrix<f64>) {
     columns.set_column(1, &((first * ANGLE.cos() + across * ANGLE.sin()) * second.norm()));
 }
 
-fn copy_first(network: &mut Network, sign: f64) {
+fn copy_first(network: &mut TwoLayer, sign: f64) {
     let a = network.a.column(0) * sign;
     network.a.set_column(1, &a);
     network.theta[1] = sign * network.theta[0];
 }
 
-fn copy_second(network: &mut Network, sign: f64) {
+fn copy_second(network: &mut TwoLayer, sign: f64) {
     let b = network.b.column(0) * sign;
     network.b.set_column(1, &b);
     network.tau[1] = sign * network.tau[0];
@@ -218,12 +218,12 @@ fn copy_second(network: &mut Network, sign: f64) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Class;
+    use crate::network::{Class, Network};
 
-    fn hard(hardness: Hardness) -> Network {
-        let plain = Network::random((7, 6, 4), Class::Paper, Activation::Tanh, 2).unwrap();
+    fn hard(hardness: Hardness) -> TwoLayer {
+        let plain = TwoLayer::random((7, 6, 4), Class::Paper, Activation::Tanh, 2).unwrap();
         let hard = hardness.applied(plain);
-        hard.validate().unwrap();
+        Network::from(&hard).validate().unwrap();
         hard
     }
 
@@ -254,8 +254,8 @@ mod tests {
                 Hardness::ZeroOutput | Hardness::TwinSecond | Hardness::MirroredSecond => (6, 3),
                 _ => (6, 4),
             };
-            let (_, m0, m1) = hard(hardness).minimal().unwrap().dims();
-            assert_eq!((m0, m1), widths, "{hardness:?}");
+            let minimal = Network::from(hard(hardness)).minimal().unwrap();
+            assert_eq!(minimal.widths(), [widths.0, widths.1], "{hardness:?}");
         }
     }
 
@@ -263,10 +263,10 @@ mod tests {
     fn every_kind_changes_the_network_where_its_dimensions_allow_it() {
         for hardness in Hardness::ALL {
             assert_eq!(hardness.name().parse(), Ok(hardness));
-            let plain = |dims| Network::random(dims, Class::Paper, Activation::Tanh, 2).unwrap();
+            let plain = |dims| TwoLayer::random(dims, Class::Paper, Activation::Tanh, 2).unwrap();
             let least = plain(hardness.least_dims());
             let hard = hardness.applied(least.clone());
-            hard.validate().unwrap();
+            Network::from(&hard).validate().unwrap();
             assert_eq!(hard == least, hardness == Hardness::Plain, "{hardness:?}");
         }
         assert!("soft".parse::<Hardness>().unwrap_err().contains("plain, almost-linear"));

@@ -5,7 +5,7 @@ use rand::RngExt;
 use super::cell::Cell;
 use super::deviant::Deviant;
 use crate::draws;
-use crate::network::{Ensemble, Network};
+use crate::network::{Ensemble, Network, TwoLayer};
 
 /// A function, and the network to be found in it.
 #[derive(Clone, Debug)]
@@ -13,7 +13,7 @@ pub struct Instance {
     /// What the black box computes.
     pub f: Deviant,
     /// The minimal network of the same values, but for what no network of two layers explains.
-    pub network: Network,
+    pub network: TwoLayer,
     /// The unit that the deviation hid in it, if it did.
     pub hidden: Option<Hidden>,
 }
@@ -24,7 +24,7 @@ pub struct Hidden {
     /// Its output weight, or the norm of its row of B.
     pub weight: f64,
     /// The minimal network without it.
-    pub without: Network,
+    pub without: TwoLayer,
 }
 
 impl Instance {
@@ -36,16 +36,19 @@ impl Instance {
         let drawn = |seed| {
             let ensemble = Ensemble { shift_spread: cell.std, condition: cell.condition };
             let dims = (cell.d, cell.m0, cell.m1);
-            Network::of_ensemble(dims, ensemble, cell.activation, seed)
+            TwoLayer::of_ensemble(dims, ensemble, cell.activation, seed)
                 .map_err(|error| error.to_string())
         };
         let network = cell.hardness.applied(drawn(seed)?);
         let other = drawn(draws::stream(seed, "another network", 0).random())?;
-        let without = network.minimal();
+        let smallest = |network: &TwoLayer| {
+            Network::from(network).minimal().and_then(|network| TwoLayer::try_from(&network).ok())
+        };
+        let without = smallest(&network);
         let hidden = cell.deviation.hidden_weight().zip(without);
         let hidden = hidden.map(|(weight, without)| Hidden { weight, without });
         let f = Deviant::new(network, cell.deviation, other, cell.std, seed);
-        let network = f.network().minimal().ok_or("the network is constant")?;
+        let network = smallest(f.network()).ok_or("the network is constant")?;
         Ok(Instance { f, network, hidden })
     }
 
@@ -82,7 +85,7 @@ mod tests {
     fn a_plain_cell_is_the_ensembles_network() {
         let cell = cell();
         let ensemble = Ensemble { shift_spread: cell.std, condition: None };
-        let plain = Network::of_ensemble((8, 8, 3), ensemble, cell.activation, 5).unwrap();
+        let plain = TwoLayer::of_ensemble((8, 8, 3), ensemble, cell.activation, 5).unwrap();
         assert_eq!(Instance::draw(&cell, 5).unwrap().network, plain);
     }
 }

@@ -174,12 +174,12 @@ mod tests {
     use crate::identify::evidence::Certified;
     use crate::identify::survey::landscape::Landscape;
     use crate::identify::{Evidence, FirstLayer, FitBy, Status};
-    use crate::network::{Activation, Ensemble, Network};
+    use crate::network::{Activation, Ensemble, TwoLayer};
     use crate::oracle::OracleError;
     use crate::study::cell::tests::cell;
     use crate::study::{Deviant, Deviation};
 
-    fn solved(network: Option<Network>, status: Status) -> Solution {
+    fn solved(network: Option<TwoLayer>, status: Status) -> Solution {
         Solution {
             status,
             reason: String::new(),
@@ -253,12 +253,12 @@ mod tests {
     fn another_network_called_identified_is_wrong() {
         let ensemble = Ensemble { shift_spread: 0.1, condition: None };
         let draw =
-            |dims, seed| Network::of_ensemble(dims, ensemble, Activation::Tanh, seed).unwrap();
+            |dims, seed| TwoLayer::of_ensemble(dims, ensemble, Activation::Tanh, seed).unwrap();
         let truth = draw((8, 8, 3), 1);
         let mut near = truth.clone();
         near.tau[1] += 1e-7;
         let instance = Instance { f: Deviant::exact(truth.clone()), network: truth, hidden: None };
-        let verdict = |found: &Network, status| {
+        let verdict = |found: &TwoLayer, status| {
             judged(&cell(), 1, &instance, &solved(Some(found.clone()), status))
         };
         let right = verdict(&near, Status::Identified);

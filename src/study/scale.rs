@@ -14,7 +14,7 @@ use super::plot::{Drawn, FONT, Figure, LINES, Panel, PlotError, picture};
 use super::record::Ending;
 use crate::files::write_atomically;
 use crate::identify::{FirstLayer, FitBy, IdentifyError, Settings, identify};
-use crate::network::{Activation, Class, Network, NetworkError};
+use crate::network::{Activation, Class, NetworkError, TwoLayer};
 use crate::oracle::{NetworkOracle, Observer};
 
 /// Units of the second layer: few beside the first, as in networks that are trained ...
@@ -115,7 +115,7 @@ pub fn measure(
     observer: &mut dyn Observer,
 ) -> Result<Measured, ScaleError> {
     let dims = (size, size, SECOND_LAYER.min(size / FIRST_OVER_SECOND));
-    let truth = Network::random(dims, Class::General, Activation::Tanh, SEED)?;
+    let truth = TwoLayer::random(dims, Class::General, Activation::Tanh, SEED)?;
     let (first_layer, fit) = route.ways();
     let settings = Settings {
         first_layer,

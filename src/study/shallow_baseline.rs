@@ -21,9 +21,9 @@ use crate::algebra::svec::smat;
 use crate::draws;
 use crate::identify::survey::step;
 use crate::network::Activation;
-use crate::network::shallow::Shallow;
+use crate::network::OneLayer;
 use crate::oracle::design::Design;
-use crate::oracle::{Oracle, OracleError, ShallowOracle};
+use crate::oracle::{NetworkOracle, Oracle, OracleError};
 use crate::stencil::HessianScheme;
 
 /// d = m.
@@ -101,7 +101,7 @@ pub fn cell(row: usize, column: usize, runs: usize, seed: u64) -> Result<Cell, O
         let since = Instant::now();
         let origin = DVector::zeros(SIZE);
         let points = Design::Sphere.points(rng, &origin, 1.0, f64::INFINITY, hessians);
-        let mut oracle = ShallowOracle::new(network.clone());
+        let mut oracle = NetworkOracle::new(network.clone());
         let lines = Design::Sphere.points(rng, &origin, 1.0, f64::INFINITY, hessians);
         let h = step::second_difference(&mut oracle, &points, &lines, 0.25)?.h;
         let (scheme, axes) = (HessianScheme::Richardson, DMatrix::identity(SIZE, SIZE));
@@ -148,7 +148,7 @@ fn search(stack: &DMatrix<f64>, rng: &mut impl rand::Rng) -> Option<DMatrix<f64>
     (best.len() == SIZE).then(|| DMatrix::from_columns(&best))
 }
 
-fn all_found(network: &Shallow, directions: &DMatrix<f64>) -> bool {
+fn all_found(network: &OneLayer, directions: &DMatrix<f64>) -> bool {
     network.a.column_iter().all(|a| {
         let cosines = directions.tr_mul(&(a / a.norm())).abs();
         cosines.max() >= LEAST_COSINE
@@ -156,7 +156,7 @@ fn all_found(network: &Shallow, directions: &DMatrix<f64>) -> bool {
 }
 
 /// A network of the experiment.
-fn instance(spread: f64, seed: u64, item: u64) -> Shallow {
+fn instance(spread: f64, seed: u64, item: u64) -> OneLayer {
     let rng = &mut draws::stream(seed, "baseline network", item);
     let mut orthogonal = || loop {
         // The left singular vectors of a Gaussian matrix are uniformly random.
@@ -171,7 +171,7 @@ fn instance(spread: f64, seed: u64, item: u64) -> Shallow {
             break sigma;
         }
     };
-    Shallow {
+    OneLayer {
         a: u * DMatrix::from_diagonal(&sigma) * v.transpose(),
         theta: draws::gaussian(rng, SIZE, 1).column(0) * 0.2,
         c: draws::unit_vector(rng, SIZE),

@@ -3,7 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::algebra::svec::svec_outer;
-use crate::network::Network;
+use crate::network::TwoLayer;
 use crate::oracle::{Found, Observer, Progress};
 
 /// |cos| above which two directions count as the same.
@@ -12,7 +12,7 @@ const SAME: f64 = 0.99;
 /// Watches a run with the truth at hand. The run learns nothing of it.
 #[derive(Debug)]
 pub struct Witness<'a> {
-    truth: &'a Network,
+    truth: &'a TwoLayer,
     /// Queries answered so far.
     pub queries: u64,
     /// Gap of the singular values at the subspace's dimension.
@@ -37,7 +37,7 @@ pub struct Directions {
 
 impl<'a> Witness<'a> {
     /// A witness who knows the network.
-    pub fn new(truth: &'a Network) -> Self {
+    pub fn new(truth: &'a TwoLayer) -> Self {
         Witness { truth, queries: 0, gap: None, projection: None, first_layer: None }
     }
 }
@@ -64,7 +64,7 @@ impl Observer for Witness<'_> {
     }
 }
 
-fn projection(truth: &Network, frame: &DMatrix<f64>, basis: &DMatrix<f64>) -> f64 {
+fn projection(truth: &TwoLayer, frame: &DMatrix<f64>, basis: &DMatrix<f64>) -> f64 {
     let mut outer = DVector::zeros(basis.nrows());
     truth
         .a
@@ -77,7 +77,7 @@ fn projection(truth: &Network, frame: &DMatrix<f64>, basis: &DMatrix<f64>) -> f6
 }
 
 impl Directions {
-    fn of(truth: &Network, found: &DMatrix<f64>, about: Option<&DVector<f64>>) -> Directions {
+    fn of(truth: &TwoLayer, found: &DMatrix<f64>, about: Option<&DVector<f64>>) -> Directions {
         let alike = |unit: &DVector<f64>, direction: &DVector<f64>| {
             unit.dot(direction).abs() > SAME * unit.norm() * direction.norm()
         };
@@ -98,7 +98,7 @@ impl Directions {
 }
 
 /// v_l = A G b_l at a point, without one at the origin.
-fn entangled(truth: &Network, at: Option<&DVector<f64>>) -> DMatrix<f64> {
+fn entangled(truth: &TwoLayer, at: Option<&DVector<f64>>) -> DMatrix<f64> {
     let z = at.map_or_else(|| -&truth.theta, |x| truth.a.tr_mul(x) - &truth.theta);
     &truth.a * DMatrix::from_diagonal(&z.map(|z| truth.g.slope(z))) * &truth.b
 }
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn directions_are_told_apart_up_to_sign_and_length() {
-        let truth = Network::random((9, 6, 2), Class::Paper, Activation::Tanh, 4).unwrap();
+        let truth = TwoLayer::random((9, 6, 2), Class::Paper, Activation::Tanh, 4).unwrap();
         let a = &truth.a;
         let at = draws::unit_vector(&mut draws::stream(1, "about", 0), 9) * 2.0;
         let v = entangled(&truth, Some(&at));
@@ -134,7 +134,7 @@ mod tests {
 
     #[test]
     fn a_subspace_without_a_unit_shows_in_the_projection() {
-        let truth = Network::random((7, 5, 2), Class::Paper, Activation::Tanh, 4).unwrap();
+        let truth = TwoLayer::random((7, 5, 2), Class::Paper, Activation::Tanh, 4).unwrap();
         let mut span = DMatrix::zeros(28, 5);
         for (a, mut out) in truth.a.column_iter().zip(span.column_iter_mut()) {
             let a: Vec<f64> = a.iter().copied().collect();

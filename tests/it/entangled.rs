@@ -5,7 +5,7 @@ use disentangle::draws;
 use disentangle::identify::{
     Descent, LocalSampling, Pipeline, Settings, Solution, Status, identify,
 };
-use disentangle::network::{Activation, Ensemble, Network};
+use disentangle::network::{Activation, Ensemble, TwoLayer};
 use disentangle::oracle::design::Design;
 use disentangle::oracle::{FnOracle, NetworkOracle, Silent};
 use nalgebra::{DMatrix, DVector};
@@ -24,9 +24,9 @@ fn watched<'f>(
     })
 }
 
-fn paper(dims: (usize, usize, usize), phi: Activation, std: f64, seed: u64) -> Network {
+fn paper(dims: (usize, usize, usize), phi: Activation, std: f64, seed: u64) -> TwoLayer {
     let ensemble = Ensemble { shift_spread: std, condition: None };
-    Network::of_ensemble(dims, ensemble, phi, seed).unwrap()
+    TwoLayer::of_ensemble(dims, ensemble, phi, seed).unwrap()
 }
 
 fn local(pipeline: Pipeline, phi: Activation, seed: u64) -> Settings {
@@ -39,7 +39,7 @@ fn local(pipeline: Pipeline, phi: Activation, seed: u64) -> Settings {
     }
 }
 
-fn assert_right(truth: &Network, solution: &Solution) {
+fn assert_right(truth: &TwoLayer, solution: &Solution) {
     assert_eq!(solution.status, Status::Identified, "{}", solution.reason);
     let error = truth.matching(solution.network.as_ref().unwrap()).parameter_error.unwrap();
     let bound = solution.parameter_error_bound.unwrap();
@@ -217,7 +217,7 @@ fn identified_of_condition(condition: f64, seeds: u64, settings: &Settings) -> V
     let ensemble = Ensemble { shift_spread: 0.05, condition: Some(condition) };
     let mut identified = Vec::new();
     for seed in 0..seeds {
-        let truth = Network::of_ensemble((8, 8, 1), ensemble, Activation::Tanh, seed).unwrap();
+        let truth = TwoLayer::of_ensemble((8, 8, 1), ensemble, Activation::Tanh, seed).unwrap();
         let settings = Settings { seed, ..settings.clone() };
         let solution =
             identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).unwrap();

@@ -33,14 +33,14 @@ fn complaint(bytes: &[u8]) -> String {
 #[test]
 fn trained_networks_load() {
     let files = [
-        ("digits-tanh-64-24-8.safetensors", (64, 24, 8), Activation::Tanh),
-        ("diabetes-tanh-10-10-5.safetensors", (10, 10, 5), Activation::Tanh),
-        ("wine-sigmoid-13-10-4.safetensors", (13, 10, 4), Activation::Sigmoid),
+        ("digits-tanh-64-24-8.safetensors", [64, 24, 8, 1], Activation::Tanh),
+        ("diabetes-tanh-10-10-5.safetensors", [10, 10, 5, 1], Activation::Tanh),
+        ("wine-sigmoid-13-10-4.safetensors", [13, 10, 4, 1], Activation::Sigmoid),
     ];
     for (name, dims, activation) in files {
         let network = Network::load(trained(name), None).unwrap();
         assert_eq!(network.dims(), dims);
-        assert_eq!((network.g, network.h), (activation, activation));
+        assert_eq!(network.activations(), [activation; 2]);
         assert_eq!(network.validate(), Ok(()));
 
         // Ours, written and read again, holds the same numbers.
@@ -81,7 +81,7 @@ fn a_file_of_something_else_says_what_is_wrong() {
     };
     assert!(edited("4.bias", "6.bias").contains("\"4.bias\" is missing"));
     assert!(edited("4.bias", "4.\\nas").contains("\"4.bias\" is missing"));
-    assert!(edited("\"tanh\"", "\"relu\"").contains("--activation"));
+    assert!(edited("\"tanh\"", "\"cosh\"").contains("--activation"));
     assert!(edited("\"activation\"", "\"activatiom\"").contains("--activation"));
     assert!(edited("[10,10]", "[5, 20]").contains("\"2.weight\" has shape [5, 10]"));
     assert!(edited("F64", "I64").contains("only F32 and F64"));

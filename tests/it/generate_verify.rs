@@ -6,7 +6,7 @@ use std::process::{Command as Process, Stdio};
 
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
-use disentangle::network::Network;
+use disentangle::network::{Link, Network};
 use tempfile::TempDir;
 
 fn program() -> Command {
@@ -48,7 +48,7 @@ fn a_seed_gives_identical_bytes() {
         let arguments = ["--dims", "20,20,4", "--class", class, "--seed", "7"];
         let (one, other) = (generated(&arguments), generated(&arguments));
         assert_eq!(fs::read(&one.1).unwrap(), fs::read(&other.1).unwrap());
-        assert_eq!(Network::load(&one.1, None).unwrap().dims(), (20, 20, 4));
+        assert_eq!(Network::load(&one.1, None).unwrap().dims(), [20, 20, 4, 1]);
     }
 }
 
@@ -63,10 +63,10 @@ fn a_network_is_itself() {
 fn order_and_signs_do_not_matter() {
     let (_folder, path) = general();
     let disguised = variant(&path, |network| {
-        network.permute_first(&[3, 1, 4, 0, 5, 8, 2, 6, 7]);
-        network.permute_second(&[2, 3, 1, 0]);
-        network.flip_first(2);
-        network.flip_second(1);
+        network.permute(0, &[3, 1, 4, 0, 5, 8, 2, 6, 7]);
+        network.permute(1, &[2, 3, 1, 0]);
+        network.flip(0, 2);
+        network.flip(1, 1);
     });
     let report = json(verify(&path, &disguised, &["--tol", "1e-12", "--json"]).code(0));
     assert_eq!(report["within_tolerance"], true);
@@ -80,7 +80,7 @@ fn order_and_signs_do_not_matter() {
 #[test]
 fn a_perturbed_network_is_within_some_tolerances() {
     let (_folder, path) = general();
-    let perturbed = variant(&path, |network| network.theta[4] += 1e-4);
+    let perturbed = variant(&path, |network| network.layers[0].shifts[4] += 1e-4);
     verify(&path, &perturbed, &["--tol", "1e-2"]).code(0);
     let report = json(verify(&path, &perturbed, &["--json"]).code(1));
     assert_eq!(report["within_tolerance"], false);
@@ -95,13 +95,14 @@ fn units_that_no_values_tell_do_not_count() {
     let (_folder, path) = general();
     let larger = variant(&path, |network| {
         // A tenth first-layer unit that nothing listens to, and the ninth split in two.
-        network.a = network.a.select_columns(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 0]);
-        network.theta = network.theta.select_rows(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 1]);
-        network.b = network.b.select_rows(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 2]);
-        network.b.row_mut(8).scale_mut(0.25);
-        network.b.row_mut(9).scale_mut(0.75);
-        network.b.row_mut(10).fill(0.0);
-        network.flip_first(9);
+        let [first, second] = network.layers.as_mut_slice() else { panic!("two layers") };
+        first.weights = first.weights.select_columns(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 0]);
+        first.shifts = first.shifts.select_rows(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 1]);
+        second.weights = second.weights.select_rows(&[0, 1, 2, 3, 4, 5, 6, 7, 8, 8, 2]);
+        second.weights.row_mut(8).scale_mut(0.25);
+        second.weights.row_mut(9).scale_mut(0.75);
+        second.weights.row_mut(10).fill(0.0);
+        network.flip(0, 9);
     });
     for (truth, recovered) in [(&path, &larger), (&larger, &path), (&larger, &larger)] {
         let report = json(verify(truth, recovered, &["--tol", "1e-12", "--json"]).code(0));
@@ -124,6 +125,62 @@ fn other_widths_are_other_networks() {
 }
 
 #[test]
+fn deep_networks_of_several_outputs_are_generated_and_told_apart() {
+    let arguments = [
+        "--dims",
+        "6,5,4,3",
+        "--outputs",
+        "3",
+        "--link",
+        "softmax",
+        "--activation",
+        "tanh,relu,silu",
+        "--seed",
+        "7",
+        "--class",
+        "general",
+    ];
+    let (_folder, path) = generated(&arguments);
+    let other = variant(&path, |network| {
+        network.permute(1, &[3, 1, 0, 2]);
+        network.stretch(1, 2, 3.0);
+        network.flip(0, 1);
+        network.c0.add_scalar_mut(0.5);
+    });
+    let output = verify(&path, &other, &["--tol", "1e-12"]).code(0).get_output().stdout.clone();
+    let output = String::from_utf8(output).unwrap();
+    assert!(output.contains("6-5-4-3 tanh, relu, silu, 3 outputs, softmax"), "{output}");
+    assert!(output.contains("  shift3") && output.contains("  W3"), "{output}");
+    let unlinked = variant(&path, |network| network.link = Link::None);
+    assert_eq!(json(verify(&path, &unlinked, &["--json"]).code(1))["links_match"], false);
+
+    let (_folder, path) =
+        generated(&["--dims", "3,2", "--link", "sigmoid", "--link-range", "1,5", "--seed", "1"]);
+    let link = Network::load(&path, None).unwrap().link;
+    assert_eq!(link, Link::Sigmoid { lo: 1.0, hi: 5.0 });
+}
+
+#[test]
+fn a_no_says_which_error_is_too_large() {
+    let (_folder, path) = general();
+    let said = |recovered: &Path, tolerance: &str| {
+        let output =
+            verify(&path, recovered, &["--tol", tolerance]).code(1).get_output().stdout.clone();
+        String::from_utf8(output).unwrap()
+    };
+    let unseen = variant(&path, |network| network.layers[0].shifts[4] += 1e-4);
+    assert!(
+        said(&unseen, "1e-6").contains("no, the parameter error and the output error are above it")
+    );
+    let found = json(verify(&path, &unseen, &["--json"]).code(1));
+    let (parameter, output) =
+        (found["parameter_error"].as_f64().unwrap(), found["output_error"].as_f64().unwrap());
+    let between = format!("{:e}", (parameter * output).sqrt());
+    let expected = if parameter > output { "the parameter error" } else { "the output error" };
+    assert!(said(&unseen, &between).contains(&format!("no, {expected} is above it")));
+}
+
+#[test]
 fn bad_usage_and_bad_files_exit_with_2() {
     let (folder, path) = general();
     let lost = folder.path().join("no-such-folder/net.safetensors");
@@ -131,8 +188,20 @@ fn bad_usage_and_bad_files_exit_with_2() {
         let arguments = ["generate", "--seed", "1", "--dims", dims, "--out"];
         program().args(arguments).arg(out).assert().code(2).stdout("");
     };
-    for dims in ["", "3,4", "3,4,5,6", "3,0,5", "-1,2,3", "a,b,c", "99999999999,99999999999,9"] {
+    for dims in ["", "3", "3,0,5", "-1,2,3", "a,b,c", "99999999999,99999999999,9"] {
         generate(dims, &path);
+    }
+    for more in [
+        &["--depth", "1"][..],
+        &["--activation", "tanh,erf,tanh"],
+        &["--outputs", "0"],
+        &["--link", "softmax"],
+        &["--link", "softmax", "--outputs", "2", "--link-range", "0,1"],
+        &["--link", "tanh", "--link-range", "2,1"],
+        &["--link-range", "0,1"],
+    ] {
+        let arguments = ["generate", "--seed", "1", "--dims", "3,4,5", "--out"];
+        program().args(arguments).arg(&path).args(more).assert().code(2).stdout("");
     }
     generate("3,4,5", &lost);
     generate("3,4,5", folder.path());

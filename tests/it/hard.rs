@@ -3,17 +3,17 @@
 
 use disentangle::network::Ensemble;
 use disentangle::{
-    Activation, Network, NetworkOracle, Settings, Silent, Solution, Status, identify,
+    Activation, NetworkOracle, Settings, Silent, Solution, Status, TwoLayer, identify,
 };
 use nalgebra::{DMatrix, DVector};
 
-fn run(truth: &Network, activation: Option<Activation>) -> Solution {
+fn run(truth: &TwoLayer, activation: Option<Activation>) -> Solution {
     let settings = Settings { seed: 5, activation, ..Settings::default() };
     identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).expect("never fails")
 }
 
 /// Identified without being told the activation, at the true widths, within 1e-6 and within its bound.
-fn assert_identified(truth: &Network, name: &str) {
+fn assert_identified(truth: &TwoLayer, name: &str) {
     let solution = run(truth, None);
     assert_eq!(solution.status, Status::Identified, "{name}: {}", solution.reason);
     let found = solution.network.expect("an identified network");
@@ -24,9 +24,9 @@ fn assert_identified(truth: &Network, name: &str) {
     assert!(error <= bound, "{name}: parameter error {error:e} beyond its bound {bound:e}");
 }
 
-fn network(dims: (usize, usize, usize), phi: Activation, seed: u64) -> Network {
+fn network(dims: (usize, usize, usize), phi: Activation, seed: u64) -> TwoLayer {
     let ensemble = Ensemble { shift_spread: 0.22, condition: None };
-    Network::of_ensemble(dims, ensemble, phi, seed).expect("valid sizes")
+    TwoLayer::of_ensemble(dims, ensemble, phi, seed).expect("valid sizes")
 }
 
 /// `count` factors from 1 to `ratio`, times `least`, evenly on a logarithmic scale, in some order.

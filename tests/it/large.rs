@@ -1,11 +1,11 @@
 //! The routes for large widths, at sizes that take a moment: lines, and the fit by blocks.
 
 use disentangle::identify::{FirstLayer, FitBy, Settings, Status, identify};
-use disentangle::network::{Activation, Class, Network};
+use disentangle::network::{Activation, Class, TwoLayer};
 use disentangle::oracle::{NetworkOracle, Silent};
 
 /// Identified within 1e-9 and within its bound, by lines and blocks alone.
-fn assert_identified(truth: &Network, activation: Option<Activation>) {
+fn assert_identified(truth: &TwoLayer, activation: Option<Activation>) {
     let settings = Settings {
         first_layer: FirstLayer::Lines,
         fit: FitBy::Blocks,
@@ -33,7 +33,7 @@ fn fewer_units_than_inputs_as_many_and_more() {
         ((10, 24, 3), Activation::Erf),
     ];
     for (dims, phi) in cases {
-        let truth = Network::random(dims, Class::General, phi, 5).expect("valid");
+        let truth = TwoLayer::random(dims, Class::General, phi, 5).expect("valid");
         assert_identified(&truth, Some(phi));
     }
 }
@@ -41,7 +41,7 @@ fn fewer_units_than_inputs_as_many_and_more() {
 #[test]
 fn activations_need_not_be_told() {
     let mut truth =
-        Network::random((12, 12, 3), Class::General, Activation::Tanh, 6).expect("valid");
+        TwoLayer::random((12, 12, 3), Class::General, Activation::Tanh, 6).expect("valid");
     truth.h = Activation::Erf;
     assert_identified(&truth, None);
 }

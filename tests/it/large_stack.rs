@@ -7,7 +7,7 @@ use std::fs;
 use std::time::Instant;
 
 use disentangle::fused::hessian_stack_f32;
-use disentangle::network::{Activation, Class, Network};
+use disentangle::network::{Activation, Class, TwoLayer};
 use disentangle::stencil::{self, HessianScheme};
 use nalgebra::DMatrix;
 
@@ -32,7 +32,7 @@ fn cpu_seconds() -> Option<f64> {
 #[test]
 #[ignore = "takes many seconds, a release build and all cores"]
 fn a_thousand_hessians_of_a_large_network_stay_below_a_gibibyte() {
-    let network = Network::random(DIMS, Class::Paper, Activation::Tanh, 0).unwrap();
+    let network = TwoLayer::random(DIMS, Class::Paper, Activation::Tanh, 0).unwrap();
     let centres = DMatrix::from_fn(DIMS.0, HESSIANS, |i, j| ((i * 31 + j * 17) as f64).sin());
     let identity = DMatrix::identity(DIMS.0, DIMS.0);
     let schemes = [HessianScheme::Central, HessianScheme::Polarised];

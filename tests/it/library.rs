@@ -6,7 +6,7 @@ use disentangle::identify::{
     IdentifyError, LocalSampling, Pipeline, Settings, Status, identify, shallow,
 };
 use disentangle::oracle::{Deadline, Oracle, OracleError, Silent};
-use disentangle::{FnOracle, Network};
+use disentangle::{FnOracle, TwoLayer};
 use nalgebra::{DMatrix, DVector};
 
 /// As one hidden layer (`None`) or by a pipeline; the status, unless it is an error.
@@ -98,7 +98,7 @@ fn odd_black_boxes() {
 
 /// Answers one value too many, or too few, to more points than it may be asked at once.
 struct Miscounting {
-    network: Network,
+    network: TwoLayer,
     most: usize,
     found: usize,
 }
@@ -118,7 +118,7 @@ impl Oracle for Miscounting {
 #[test]
 fn a_wrong_number_of_values_is_an_error_wherever_it_is_noticed() {
     let network =
-        Network::random((3, 3, 1), disentangle::Class::Paper, disentangle::Activation::Tanh, 1);
+        TwoLayer::random((3, 3, 1), disentangle::Class::Paper, disentangle::Activation::Tanh, 1);
     let network = network.unwrap();
     for way in ways() {
         for most in [0, 10, 100] {

@@ -6,7 +6,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use disentangle::identify::Status;
-use disentangle::network::{Activation, Class, Network};
+use disentangle::network::{Activation, Class, Network, TwoLayer};
 use disentangle::report::Report;
 use serde_json::{Value, json};
 
@@ -129,7 +129,8 @@ fn names_in_files_break_no_line() {
 
 #[test]
 fn every_cut_of_a_network_file_is_refused() {
-    let network = Network::random((2, 2, 1), Class::General, Activation::Tanh, 1).unwrap();
+    let network = TwoLayer::random((2, 2, 1), Class::General, Activation::Tanh, 1).unwrap();
+    let network = Network::from(network);
     let bytes = network.to_bytes().unwrap();
     for length in 0..bytes.len() {
         assert!(Network::from_bytes(&bytes[..length], None).is_err(), "{length}");
@@ -263,8 +264,8 @@ fn hostile_records_are_refused_or_counted() {
 #[test]
 fn every_cut_of_a_report_is_refused() {
     let folder = tempfile::tempdir().unwrap();
-    let network = Network::random((3, 3, 1), Class::General, Activation::Tanh, 1).unwrap();
-    network.save(folder.path().join("net.safetensors")).unwrap();
+    let network = TwoLayer::random((3, 3, 1), Class::General, Activation::Tanh, 1).unwrap();
+    Network::from(network).save(folder.path().join("net.safetensors")).unwrap();
     let arguments =
         ["identify", "--network", "net.safetensors", "--quiet", "--report", "report.json"];
     run(folder.path(), &arguments);
@@ -290,8 +291,8 @@ fn every_cut_of_a_report_is_refused() {
 #[test]
 fn hostile_checkpoints_are_refused_or_cut() {
     let folder = tempfile::tempdir().unwrap();
-    let network = Network::random((3, 3, 1), Class::General, Activation::Tanh, 1).unwrap();
-    network.save(folder.path().join("net.safetensors")).unwrap();
+    let network = TwoLayer::random((3, 3, 1), Class::General, Activation::Tanh, 1).unwrap();
+    Network::from(network).save(folder.path().join("net.safetensors")).unwrap();
     let arguments = [
         "identify",
         "--network",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use disentangle::draws;
 use disentangle::identify::{IdentifyError, Settings, Solution, Status, identify};
-use disentangle::network::{Activation, Class, Network};
+use disentangle::network::{Activation, Class, TwoLayer};
 use disentangle::oracle::{FnOracle, OracleError, Silent};
 use nalgebra::{DMatrix, DVectorView};
 
@@ -127,7 +127,7 @@ fn sine_units() {
 /// Within the box of its inputs such a black box is a network, which is found; it is none beyond.
 #[test]
 fn inputs_clipped_to_a_box() {
-    let truth = Network::random((5, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
+    let truth = TwoLayer::random((5, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
     let network = truth.clone();
     let clipped = move |x: DVectorView<f64>| {
         let inside: Vec<f64> = x.iter().map(|x| x.clamp(-30.0, 30.0)).collect();

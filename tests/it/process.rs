@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use disentangle::network::{Activation, Network};
+use disentangle::network::{Activation, Network, TwoLayer};
 use disentangle::oracle::process::serve;
 use disentangle::oracle::{
     Deadline, Meter, NetworkOracle, Oracle, OracleError, ProcessError, ProcessFormat,
@@ -415,9 +415,9 @@ while chunk := os.read(0, 3000):
     assert_same_bits(&values, &points.row(9).transpose());
 }
 
-fn network() -> Network {
+fn network() -> TwoLayer {
     let wave = |n: usize| (0..n).map(|k| (1.3 * k as f64 + 0.2).cos());
-    Network {
+    TwoLayer {
         a: DMatrix::from_iterator(6, 9, wave(54)),
         theta: DVector::from_iterator(9, wave(9)),
         b: DMatrix::from_iterator(9, 4, wave(36)),
@@ -446,7 +446,7 @@ fn both_formats_agree_with_the_network_to_the_last_bit() {
         let server = thread::spawn(move || {
             let input = fs::File::open(to).expect("a pipe");
             let output = fs::File::options().write(true).open(from).expect("a pipe");
-            serve(&network(), input, output, format)
+            serve(&network().into(), input, output, format)
         });
         let mut oracle = spawn(ProcessSettings { format, ..settings(&command, 6) });
         for n in [1, 17, 50_000, 3] {
@@ -494,7 +494,7 @@ fn nothing_is_left_running_after_drop() {
 fn derivatives_of_a_served_network_are_differences_of_its_values() {
     let folder = tempfile::tempdir().expect("a folder");
     let file = folder.path().join("network.safetensors");
-    network().save(&file).expect("a file");
+    Network::from(network()).save(&file).expect("a file");
     let program = assert_cmd::cargo::cargo_bin!("disentangle");
     for (name, format) in [("text", ProcessFormat::Text), ("binary", ProcessFormat::Binary)] {
         let (program, file) = (program.display(), file.display());

@@ -3,14 +3,14 @@
 use std::collections::HashMap;
 use std::path::Path;
 
-use disentangle::network::{Activation, Network};
+use disentangle::network::{Activation, TwoLayer};
 use disentangle::oracle::{Oracle, ProcessFormat, ProcessOracle, ProcessSettings};
 use nalgebra::{DMatrix, DVector};
 use safetensors::tensor::{Dtype, TensorView};
 
-fn network(activation: Activation) -> Network {
+fn network(activation: Activation) -> TwoLayer {
     let wave = |n: usize| (0..n).map(|k| (1.1 * k as f64 + 0.4).sin());
-    Network {
+    TwoLayer {
         a: DMatrix::from_iterator(4, 6, wave(24)),
         theta: DVector::from_iterator(6, wave(6)),
         b: DMatrix::from_iterator(6, 3, wave(18)),
@@ -23,7 +23,7 @@ fn network(activation: Activation) -> Network {
 }
 
 /// Torch's layout: a weight's rows are units, and a bias is a shift with the other sign.
-fn write(network: &Network, path: &Path) {
+fn write(network: &TwoLayer, path: &Path) {
     let (d, m0, m1) = network.dims();
     let bytes = |values: &[f64]| values.iter().flat_map(|v| v.to_le_bytes()).collect::<Vec<u8>>();
     // Column-major d x m0 is row-major m0 x d.

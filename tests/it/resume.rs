@@ -7,8 +7,8 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use disentangle::identify::Status;
-use disentangle::network::shallow::Shallow;
-use disentangle::network::{Activation, Class, Network};
+use disentangle::network::OneLayer;
+use disentangle::network::{Activation, Class, Network, TwoLayer};
 use disentangle::report::Report;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -44,14 +44,14 @@ impl Desk {
 
     /// A small network with two hidden layers behind such a process.
     fn small(more: &[&str]) -> Self {
-        Desk::process(|path| two_layers((4, 3, 1)).save(path).unwrap(), 4, more)
+        Desk::process(|path| Network::from(two_layers((4, 3, 1))).save(path).unwrap(), 4, more)
     }
 
     /// Runs ask a network file.
-    fn file(network: &Network, more: &[&str]) -> Self {
+    fn file(network: &TwoLayer, more: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("truth.safetensors");
-        network.save(&path).unwrap();
+        Network::from(network).save(&path).unwrap();
         Desk::new(folder, &[&["--network", path.to_str().unwrap()], more].concat())
     }
 
@@ -133,8 +133,8 @@ fn log(checkpoint: &str) -> String {
     format!("{checkpoint}/queries.log")
 }
 
-fn two_layers(dims: (usize, usize, usize)) -> Network {
-    Network::random(dims, Class::General, Activation::Tanh, 7).unwrap()
+fn two_layers(dims: (usize, usize, usize)) -> TwoLayer {
+    TwoLayer::random(dims, Class::General, Activation::Tanh, 7).unwrap()
 }
 
 /// One line on stderr that begins so.
@@ -184,8 +184,11 @@ fn a_run_survives_twenty_kills() {
 
 #[test]
 fn one_hidden_layer_survives_kills() {
-    let truth = Shallow::random((3, 2), Class::General, Activation::Tanh, 1).unwrap();
-    survive(&Desk::process(|path| truth.save(path).unwrap(), 3, &["--depth", "1"]), 2);
+    let truth = OneLayer::random((3, 2), Class::General, Activation::Tanh, 1).unwrap();
+    survive(
+        &Desk::process(|path| Network::from(&truth).save(path).unwrap(), 3, &["--depth", "1"]),
+        2,
+    );
 }
 
 #[test]
@@ -208,7 +211,7 @@ fn a_network_file_survives_kills() {
 #[test]
 fn every_pipeline_goes_on() {
     // What they find matters elsewhere: here it is that they find the same.
-    let truth = Network::random((8, 8, 2), Class::Paper, Activation::Tanh, 7).unwrap();
+    let truth = TwoLayer::random((8, 8, 2), Class::Paper, Activation::Tanh, 7).unwrap();
     for pipeline in ["wide", "entangled", "published"] {
         let more =
             ["--backend", "cpu", "--pipeline", pipeline, "--attempts", "1", "--widths", "8,2"];
@@ -259,7 +262,7 @@ fn another_run_is_refused_in_one_line() {
         assert!(line.contains(expected), "{line}");
     }
     // Another network of the same name.
-    two_layers((4, 3, 2)).save(desk.path("truth.safetensors")).unwrap();
+    Network::from(two_layers((4, 3, 2))).save(desk.path("truth.safetensors")).unwrap();
     let refused = desk.run("c", &["--resume"]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(line(&refused, "error: ").contains("oracle is \"network "));
@@ -392,7 +395,8 @@ fn a_run_goes_on_after_its_time_was_over() {
 
 #[test]
 fn two_runs_do_not_share_a_checkpoint() {
-    let desk = Desk::process(|path| two_layers((4, 3, 1)).save(path).unwrap(), 4, &[]);
+    let desk =
+        Desk::process(|path| Network::from(two_layers((4, 3, 1))).save(path).unwrap(), 4, &[]);
     let mut child = desk.command("c", &[]).spawn().unwrap();
     let start = Instant::now();
     while desk.length(&log("c")) == 0 {

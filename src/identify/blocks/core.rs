@@ -4,9 +4,9 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
+use crate::network::OneLayer;
 use crate::network::model::Model;
-use crate::network::shallow::Shallow;
-use crate::network::{Activation, Network};
+use crate::network::{Activation, TwoLayer};
 
 /// f where the units that are not `free` are saturated. A point is x, then the outputs of all units of the first layer
 /// by their sides, 0 for the free ones: (d + m0) coordinates.
@@ -21,18 +21,18 @@ pub struct Core {
     /// The activation of the first layer.
     pub g: Activation,
     /// The second layer, of all m0 units.
-    pub second: Shallow,
+    pub second: OneLayer,
 }
 
 impl Core {
     /// Of `network`.
-    pub fn new(network: &Network, free: Vec<usize>) -> Self {
-        let Network { a, theta, b, tau, c, c0, g, h } = network;
+    pub fn new(network: &TwoLayer, free: Vec<usize>) -> Self {
+        let TwoLayer { a, theta, b, tau, c, c0, g, h } = network;
         Core {
             a: a.select_columns(&free),
             theta: theta.select_rows(&free),
             g: *g,
-            second: Shallow { a: b.clone(), theta: tau.clone(), c: c.clone(), c0: *c0, phi: *h },
+            second: OneLayer { a: b.clone(), theta: tau.clone(), c: c.clone(), c0: *c0, phi: *h },
             free,
         }
     }
@@ -95,7 +95,7 @@ impl Model for Core {
         if t == 0 {
             return of_second;
         }
-        let Shallow { a: b, theta: tau, .. } = &self.second;
+        let OneLayer { a: b, theta: tau, .. } = &self.second;
         let u = b.transpose() * &outputs;
         let count = self.parameter_count();
         let mut jt = DMatrix::zeros(count, points.ncols());
@@ -128,7 +128,7 @@ mod tests {
 
     #[test]
     fn the_core_is_the_network_where_the_others_are_saturated() {
-        let network = Network::random((4, 5, 2), Class::General, Activation::Tanh, 1).unwrap();
+        let network = TwoLayer::random((4, 5, 2), Class::General, Activation::Tanh, 1).unwrap();
         let core = Core::new(&network, vec![1, 3]);
         let x = draws::gaussian(&mut draws::stream(1, "core", 0), 4, 6);
         let mut points = x.clone().insert_rows(4, 5, 0.0);

@@ -28,17 +28,17 @@ use crate::identify::tolerances::MOST_DENSE;
 use crate::identify::verdict::certify::Support;
 use crate::identify::verdict::tolerances::MOST_MISFIT;
 use crate::identify::verdict::uncertainty::Uncertainty;
-use crate::network::Network;
+use crate::network::OneLayer;
+use crate::network::TwoLayer;
 use crate::network::model::Model;
-use crate::network::shallow::Shallow;
 use crate::stage::Stage;
 
 /// A network fitted by blocks, and what supports it.
 pub struct Blocks {
     /// The network.
-    pub network: Network,
+    pub network: TwoLayer,
     /// What its rows say of it.
-    pub support: Support<Network>,
+    pub support: Support<TwoLayer>,
 }
 
 /// The second layer, and what is known of it.
@@ -54,7 +54,7 @@ struct Second {
 ///
 /// # Errors
 /// A failure where the rows cannot be placed or do not determine the parameters.
-pub fn fit(cx: &mut Context<'_>, start: &Network, growth: usize) -> Result<Blocks, Halt> {
+pub fn fit(cx: &mut Context<'_>, start: &TwoLayer, growth: usize) -> Result<Blocks, Halt> {
     let mut best = pass(cx, start, (growth, 0))?;
     for round in 1..BLOCK_ROUNDS {
         if best.support.sigma <= MOST_MISFIT * best.support.expected {
@@ -73,7 +73,7 @@ pub fn fit(cx: &mut Context<'_>, start: &Network, growth: usize) -> Result<Block
 /// The second layer, then all units once. `(growth, round)` vary the rows.
 fn pass(
     cx: &mut Context<'_>,
-    start: &Network,
+    start: &TwoLayer,
     (growth, round): (usize, u64),
 ) -> Result<Blocks, Halt> {
     let second = second_layer(cx, start, (growth, round))?;
@@ -96,8 +96,8 @@ fn pass(
             first.add(fitted, errors);
         }
     }
-    let Shallow { a: b, theta: tau, c, c0, phi: h } = second.core.second.clone();
-    let network = Network { b, tau, c, c0, h, ..first.network() };
+    let OneLayer { a: b, theta: tau, c, c0, phi: h } = second.core.second.clone();
+    let network = TwoLayer { b, tau, c, c0, h, ..first.network() };
     let (second_rows, unit_rows) = (second.sample.values.len(), first.rows());
     let (unit_sigma, farthest) = (first.sigma(), first.farthest());
     let seen = BlocksFitted { second_rows, second_sigma, unit_rows, unit_sigma, farthest };
@@ -122,7 +122,7 @@ fn failure(reason: impl Into<String>) -> Halt {
 /// determine it.
 fn second_layer(
     cx: &mut Context<'_>,
-    start: &Network,
+    start: &TwoLayer,
     (growth, round): (usize, u64),
 ) -> Result<Second, Halt> {
     let m0 = start.a.ncols();
@@ -179,7 +179,7 @@ fn second_layer(
 /// Points (d x n) at which all units but those that are `free` are saturated, and the same as a [`Core`] takes them. One in
 /// two has a free unit in its transition, far out or near the origin, by turns.
 fn rows_of_core(
-    network: &Network,
+    network: &TwoLayer,
     free: &[usize],
     count: usize,
     rng: &mut impl Rng,
@@ -236,7 +236,7 @@ fn together(outputs: &DMatrix<f64>) -> Vec<usize> {
 }
 
 /// Outputs of the first layer at the `sides` of its units, 0 for those between.
-fn outputs(network: &Network, sides: &DMatrix<f64>) -> DMatrix<f64> {
+fn outputs(network: &TwoLayer, sides: &DMatrix<f64>) -> DMatrix<f64> {
     let (low, high) = network.g.limits();
     sides.map(|side| match side {
         0.0 => 0.0,
@@ -253,7 +253,7 @@ fn stream(growth: usize, round: u64) -> u64 {
 /// Places, asks and fits some units.
 fn batch(
     cx: &mut Context<'_>,
-    (start, outer, saturator): (&Network, Outer<'_>, &Saturator),
+    (start, outer, saturator): (&TwoLayer, Outer<'_>, &Saturator),
     units: &[usize],
     (growth, round): (usize, u64),
     scale: &UnitErrors<'_>,
@@ -300,7 +300,7 @@ fn batch(
 /// which hold its shift. Of more places those are kept at which f depends most on the unit.
 fn place(
     saturator: &Saturator,
-    (network, outer): (&Network, Outer<'_>),
+    (network, outer): (&TwoLayer, Outer<'_>),
     unit: usize,
     (growth, land): (usize, &Landscape),
     rng: &mut impl Rng,
@@ -333,12 +333,12 @@ fn place(
 /// The `count` places at which f changes most with the argument of `unit`.
 fn strongest(
     places: &Places,
-    network: &Network,
+    network: &TwoLayer,
     outer: Outer<'_>,
     unit: usize,
     count: usize,
 ) -> Places {
-    let Shallow { a: b, theta: tau, .. } = outer.second;
+    let OneLayer { a: b, theta: tau, .. } = outer.second;
     let u = b.transpose() * outputs(network, &places.sides);
     let slope = |k: usize| {
         let arguments = u.column(k).into_iter().zip(tau.iter()).map(|(u, tau)| u - tau);
@@ -363,7 +363,7 @@ mod tests {
     use crate::oracle::NetworkOracle;
 
     /// `truth` with errors of 1e-9 in the directions and of 1e-3 in all else.
-    fn nearly(truth: &Network, seed: u64) -> Network {
+    fn nearly(truth: &TwoLayer, seed: u64) -> TwoLayer {
         let rng = &mut draws::stream(seed, "nearly", 0);
         let mut off = |rows, columns, by: f64| draws::gaussian(rng, rows, columns) * by;
         let (d, m0, m1) = truth.dims();
@@ -384,8 +384,8 @@ mod tests {
     }
 
     /// The error of the fit of a random network, and its support.
-    fn fitted(dims: (usize, usize, usize), phi: Activation, seed: u64) -> (f64, Support<Network>) {
-        let truth = Network::random(dims, Class::General, phi, seed).unwrap();
+    fn fitted(dims: (usize, usize, usize), phi: Activation, seed: u64) -> (f64, Support<TwoLayer>) {
+        let truth = TwoLayer::random(dims, Class::General, phi, seed).unwrap();
         let truth = truth.with_activations(Activation::Tanh, Activation::Tanh).unwrap_or(truth);
         let mut f = NetworkOracle::new(truth.clone());
         let land = probe(&mut f, seed).unwrap();
@@ -415,7 +415,7 @@ mod tests {
 
     #[test]
     fn units_of_nearly_one_direction_are_fitted_with_the_second_layer() {
-        let mut truth = Network::random((10, 12, 3), Class::General, Activation::Tanh, 7).unwrap();
+        let mut truth = TwoLayer::random((10, 12, 3), Class::General, Activation::Tanh, 7).unwrap();
         let twin = truth.a.column(0) + truth.a.column(1) * 0.02;
         truth.a.set_column(4, &twin);
         truth.theta[4] = truth.theta[0] + 0.5;
@@ -432,7 +432,7 @@ mod tests {
     #[test]
     fn a_second_layer_that_saturated_patterns_do_not_determine_is_refused() {
         // Two units have four patterns, for five unknowns and more.
-        let truth = Network::random((5, 2, 2), Class::General, Activation::Tanh, 1).unwrap();
+        let truth = TwoLayer::random((5, 2, 2), Class::General, Activation::Tanh, 1).unwrap();
         let mut f = NetworkOracle::new(truth.clone());
         let land = probe(&mut f, 1).unwrap();
         match in_context(&mut f, &land, (1, 0), |cx| fit(cx, &nearly(&truth, 1), 1)).0 {

@@ -15,8 +15,8 @@ use crate::identify::verdict::tolerances::{
     PARAMETER_ROUNDING, SIGMA_DEVIATIONS, VISIBLE_CHANGE,
 };
 use crate::identify::verdict::uncertainty::{Uncertainty, relative};
-use crate::network::Network;
-use crate::network::shallow::Shallow;
+use crate::network::OneLayer;
+use crate::network::TwoLayer;
 
 /// A change of (a_i, theta_i).
 type Change = (DVector<f64>, f64);
@@ -119,8 +119,8 @@ impl UnitErrors<'_> {
     }
 
     /// The second layer a visible way to either side, along the draw `layer`.
-    fn around(&self, fit: &Shallow, layer: &Shallow) -> (Shallow, Shallow) {
-        let to = |by: f64| Shallow {
+    fn around(&self, fit: &OneLayer, layer: &OneLayer) -> (OneLayer, OneLayer) {
+        let to = |by: f64| OneLayer {
             a: &fit.a + (&layer.a - &fit.a) * by,
             theta: &fit.theta + (&layer.theta - &fit.theta) * by,
             c: &fit.c + (&layer.c - &fit.c) * by,
@@ -136,9 +136,9 @@ impl UnitErrors<'_> {
         rows: &Rows,
         outer: Outer<'_>,
         fitted: &Fitted,
-        (ahead, behind): &(Shallow, Shallow),
+        (ahead, behind): &(OneLayer, OneLayer),
     ) -> DVector<f64> {
-        let at = |second: &Shallow| {
+        let at = |second: &OneLayer| {
             let outer = Outer { second, ..outer };
             rows.residual(outer, &rows.inputs(second), &fitted.a, fitted.theta)
         };
@@ -151,7 +151,7 @@ impl UnitErrors<'_> {
         rows: &Rows,
         outer: Outer<'_>,
         fitted: &Fitted,
-        (ahead, change): (&Shallow, &Change),
+        (ahead, change): (&OneLayer, &Change),
         straight: &DVector<f64>,
     ) -> DVector<f64> {
         let by = self.longer();
@@ -164,13 +164,13 @@ impl UnitErrors<'_> {
 
 /// The first layer, put together from its units.
 pub struct FirstLayer {
-    network: Network,
+    network: TwoLayer,
     errors: Vec<Errors>,
 }
 
 impl FirstLayer {
     /// Of a network like `start`, with the free units of `core`.
-    pub fn new(start: &Network, core: &Core) -> Self {
+    pub fn new(start: &TwoLayer, core: &Core) -> Self {
         let mut network = start.clone();
         for (k, &unit) in core.free.iter().enumerate() {
             network.a.set_column(unit, &core.a.column(k));
@@ -187,7 +187,7 @@ impl FirstLayer {
     }
 
     /// With the second layer that it began with.
-    pub fn network(&self) -> Network {
+    pub fn network(&self) -> TwoLayer {
         self.network.clone()
     }
 
@@ -236,11 +236,11 @@ impl FirstLayer {
     /// Of the whole `network`, fitted to `count` values. `sigma` is what the errors were computed for.
     pub fn uncertainty(
         &self,
-        network: &Network,
+        network: &TwoLayer,
         second: &Uncertainty<Core>,
         sigma: f64,
         count: usize,
-    ) -> Option<Uncertainty<Network>> {
+    ) -> Option<Uncertainty<TwoLayer>> {
         let grown = self.sigma() / sigma;
         let parameters = self.errors.len() * (network.a.nrows() + 1);
         if parameters == 0 {
@@ -294,7 +294,7 @@ impl FirstLayer {
     }
 
     /// The largest error of a parameter of the first layer, relative to the largest entry of its tensor, at least 1.
-    fn largest(&self, network: &Network, of: impl Fn(&Errors, usize, f64) -> f64) -> f64 {
+    fn largest(&self, network: &TwoLayer, of: impl Fn(&Errors, usize, f64) -> f64) -> f64 {
         let (d, m0, _) = network.dims();
         let mut a = DMatrix::zeros(d, m0);
         let mut theta = DVector::zeros(m0);
@@ -310,10 +310,15 @@ impl FirstLayer {
     }
 
     /// Networks that the values cannot tell apart.
-    fn plausible(&self, network: &Network, second: &Uncertainty<Core>, grown: f64) -> Vec<Network> {
+    fn plausible(
+        &self,
+        network: &TwoLayer,
+        second: &Uncertainty<Core>,
+        grown: f64,
+    ) -> Vec<TwoLayer> {
         let of = |(k, core): (usize, &Core)| {
-            let Shallow { a: b, theta: tau, c, c0, phi: h } = core.second.clone();
-            let mut drawn = Network { b, tau, c, c0, h, ..network.clone() };
+            let OneLayer { a: b, theta: tau, c, c0, phi: h } = core.second.clone();
+            let mut drawn = TwoLayer { b, tau, c, c0, h, ..network.clone() };
             for (k, &unit) in core.free.iter().enumerate() {
                 drawn.a.set_column(unit, &core.a.column(k));
                 drawn.theta[unit] = core.theta[k];

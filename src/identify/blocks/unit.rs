@@ -9,13 +9,13 @@ use super::tolerances::{UNIT_CHORD, UNIT_HALVINGS, UNIT_SLOW, UNIT_STEPS};
 use crate::algebra::linalg::{InverseFactor, product};
 use crate::identify::fit::refine::Equilibrated;
 use crate::network::Activation;
-use crate::network::shallow::Shallow;
+use crate::network::OneLayer;
 
 /// The second layer, and the activation of the first.
 #[derive(Clone, Copy)]
 pub struct Outer<'n> {
     /// Its weights are `a`, m0 x m1, and its inputs the outputs of the first layer.
-    pub second: &'n Shallow,
+    pub second: &'n OneLayer,
     /// The activation of the first layer.
     pub g: Activation,
 }
@@ -59,7 +59,7 @@ pub struct Lens {
 
 impl Rows {
     /// Inputs of the second layer without the unit, m1 x n.
-    pub fn inputs(&self, second: &Shallow) -> DMatrix<f64> {
+    pub fn inputs(&self, second: &OneLayer) -> DMatrix<f64> {
         let mut u = product(&second.a.transpose(), &self.outputs);
         u.column_iter_mut().for_each(|mut u| u -= &second.theta);
         u
@@ -82,7 +82,7 @@ impl Rows {
         let row = outer.second.a.row(self.unit).transpose();
         DVector::from_fn(z.len(), |k, _| {
             let y = outer.g.value(z[k]);
-            let Shallow { c, c0, phi, .. } = outer.second;
+            let OneLayer { c, c0, phi, .. } = outer.second;
             let terms = inputs.column(k);
             let units = terms.iter().zip(row.iter()).zip(c.iter());
             let f = c0 + units.map(|((u, b), c)| c * phi.value(u + b * y)).sum::<f64>();

@@ -200,7 +200,7 @@ pub fn by_saturation(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Activation, Ensemble, Network};
+    use crate::network::{Activation, Ensemble, TwoLayer};
     use crate::oracle::NetworkOracle;
 
     #[test]
@@ -222,7 +222,7 @@ mod tests {
     #[test]
     fn far_out_only_first_layer_directions_align() {
         let ensemble = Ensemble { shift_spread: 0.05, condition: None };
-        let network = Network::of_ensemble((9, 9, 3), ensemble, Activation::Tanh, 4).unwrap();
+        let network = TwoLayer::of_ensemble((9, 9, 3), ensemble, Activation::Tanh, 4).unwrap();
         let entangled = &network.a * &network.b;
         let mut directions = network.a.clone().resize_horizontally(12, 0.0);
         for l in 0..3 {

@@ -218,18 +218,18 @@ mod tests {
     use crate::identify::context::in_context;
     use crate::identify::evidence::Evidence;
     use crate::identify::survey::landscape::Landscape;
-    use crate::network::{Activation, Ensemble, Network};
+    use crate::network::{Activation, Ensemble, TwoLayer};
     use crate::oracle::NetworkOracle;
     use nalgebra::DVector;
 
     const RADIUS: f64 = 3.0;
 
-    fn network(dims: (usize, usize, usize), shift_spread: f64, seed: u64) -> Network {
+    fn network(dims: (usize, usize, usize), shift_spread: f64, seed: u64) -> TwoLayer {
         let ensemble = Ensemble { shift_spread, condition: None };
-        Network::of_ensemble(dims, ensemble, Activation::Tanh, seed).unwrap()
+        TwoLayer::of_ensemble(dims, ensemble, Activation::Tanh, seed).unwrap()
     }
 
-    fn run(truth: &Network, m1: usize, attempt: u64) -> (Result<Vec<Directions>, Halt>, Evidence) {
+    fn run(truth: &TwoLayer, m1: usize, attempt: u64) -> (Result<Vec<Directions>, Halt>, Evidence) {
         let mut f = NetworkOracle::new(truth.clone());
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 };
         in_context(&mut f, &land, (1, attempt), |cx| {
@@ -299,7 +299,7 @@ mod tests {
 
     #[test]
     fn too_few_cubes_and_none_say_why() {
-        let failure = |truth: &Network, m1| match run(truth, m1, 0).0 {
+        let failure = |truth: &TwoLayer, m1| match run(truth, m1, 0).0 {
             Err(Halt::Failed(failure)) => failure.to_string(),
             Err(Halt::Oracle(error)) => panic!("{error}"),
             Ok(found) => panic!("residual {:e}", found[0].residual),

@@ -1,10 +1,10 @@
 //! A fit in the coordinates of a ball, and how good it can become.
 
-use crate::network::Network;
+use crate::network::TwoLayer;
 
 /// A network in the coordinates y, and its root mean square residual.
 pub struct Fitted {
-    pub network: Network,
+    pub network: TwoLayer,
     pub rms: f64,
 }
 

@@ -21,7 +21,7 @@ use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::{Ascended, Gaps, WhitenedBy};
 use crate::identify::failure::{Failure, Halt};
-use crate::network::Network;
+use crate::network::TwoLayer;
 use crate::oracle::Oracle;
 use crate::oracle::design::Design;
 use crate::stage::Stage;
@@ -59,7 +59,7 @@ fn span(
     plan: Plan,
     most: usize,
     step: JetStep,
-    estimate: Option<&Network>,
+    estimate: Option<&TwoLayer>,
     rng: &mut impl rand::Rng,
 ) -> Result<(usize, Subspace), Halt> {
     let d = f.input_dim();
@@ -84,7 +84,7 @@ fn span(
 }
 
 /// The entangled vectors v_l(x) = A G(x) b_l of a network and their weights c_l h''(u_l) in the Hessian.
-fn entangled(network: &Network, x: &DVector<f64>) -> (DMatrix<f64>, DVector<f64>) {
+fn entangled(network: &TwoLayer, x: &DVector<f64>) -> (DMatrix<f64>, DVector<f64>) {
     let z = network.a.tr_mul(x) - &network.theta;
     let u = network.b.tr_mul(&z.map(|z| network.g.value(z))) - &network.tau;
     let slopes = DMatrix::from_diagonal(&z.map(|z| network.g.slope(z)));
@@ -132,7 +132,7 @@ pub fn search_directions(
     plan: Plan,
     m1: usize,
     step: JetStep,
-    estimate: Option<&Network>,
+    estimate: Option<&TwoLayer>,
 ) -> Result<Search, Halt> {
     let d = cx.f.input_dim();
     let rank = d + m1;
@@ -220,7 +220,7 @@ mod tests {
     #[test]
     fn held_still_every_direction_comes_out() {
         let ensemble = Ensemble { shift_spread: 0.22, condition: None };
-        let truth = Network::of_ensemble((10, 10, 2), ensemble, Activation::Tanh, 1).unwrap();
+        let truth = TwoLayer::of_ensemble((10, 10, 2), ensemble, Activation::Tanh, 1).unwrap();
         let step = JetStep { h: 1e-2, error: 0.0 };
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 };
         let plan = Plan {
@@ -230,7 +230,7 @@ mod tests {
             count: None,
             ascent: Ascent::Spectral,
         };
-        let search = |estimate: Option<&Network>| {
+        let search = |estimate: Option<&TwoLayer>| {
             let mut f = NetworkOracle::new(truth.clone());
             in_context(&mut f, &land, (1, 0), |cx| search_directions(cx, plan, 2, step, estimate)).0
         };
@@ -254,7 +254,7 @@ mod tests {
             }
             m
         };
-        let estimate = Network { a: turned(&truth.a), b: turned(&truth.b), ..truth.clone() };
+        let estimate = TwoLayer { a: turned(&truth.a), b: turned(&truth.b), ..truth.clone() };
         let better = search(Some(&estimate)).unwrap();
         assert!(off(&better)[5] < 0.5 * 0.01f64.powi(2) / 2.0, "{:?}", off(&better));
     }

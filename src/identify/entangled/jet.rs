@@ -141,12 +141,12 @@ pub fn measure(f: &mut dyn Oracle, point: &DVector<f64>, step: JetStep) -> Resul
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
     use crate::oracle::NetworkOracle;
 
     #[test]
     fn the_jet_is_that_of_the_network() {
-        let network = Network::random((6, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
+        let network = TwoLayer::random((6, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
         let mut f = NetworkOracle::new(network.clone());
         let step = choose_step(&mut f, 3.0, 1).unwrap();
         assert!(step.error < 1e-5, "{step:?}");

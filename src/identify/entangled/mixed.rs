@@ -57,10 +57,10 @@ mod tests {
     use super::*;
     use crate::draws;
     use crate::identify::entangled::scales::Weights;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
 
     /// The mixed terms of `network` at `point` (length d).
-    fn mixed_terms(network: &Network, point: &DVector<f64>) -> Cubic {
+    fn mixed_terms(network: &TwoLayer, point: &DVector<f64>) -> Cubic {
         let z = network.a.transpose() * point - &network.theta;
         let u = network.b.transpose() * z.map(|z| network.g.value(z)) - &network.tau;
         let slopes = z.map(|z| network.g.slope(z));
@@ -75,7 +75,7 @@ mod tests {
 
     #[test]
     fn without_the_mixed_terms_only_cubes_are_left() {
-        let network = Network::random((5, 5, 2), Class::General, Activation::Tanh, 3).unwrap();
+        let network = TwoLayer::random((5, 5, 2), Class::General, Activation::Tanh, 3).unwrap();
         let x = draws::unit_vector(&mut draws::stream(1, "mixed", 0), 5) * 0.3;
         let h = 1e-5;
         let slices: Vec<DMatrix<f64>> = (0..5)
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn directions_and_weights_tell_the_mixed_terms() {
-        let network = Network::random((5, 5, 2), Class::General, Activation::Tanh, 4).unwrap();
+        let network = TwoLayer::random((5, 5, 2), Class::General, Activation::Tanh, 4).unwrap();
         let x = draws::unit_vector(&mut draws::stream(1, "mixed", 1), 5) * 0.3;
         let z = network.a.transpose() * &x - &network.theta;
         let u = network.b.transpose() * z.map(f64::tanh) - &network.tau;

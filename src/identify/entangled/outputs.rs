@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use crate::network::Network;
+use crate::network::TwoLayer;
 
 /// Outputs of the units at n points.
 pub struct Outputs {
@@ -18,7 +18,7 @@ pub struct Outputs {
 
 impl Outputs {
     /// At the columns of `points`.
-    pub fn new(network: &Network, points: &DMatrix<f64>) -> Outputs {
+    pub fn new(network: &TwoLayer, points: &DMatrix<f64>) -> Outputs {
         let mut arguments = network.a.tr_mul(points);
         arguments.column_iter_mut().for_each(|mut z| z -= &network.theta);
         let first = arguments.map(|z| network.g.value(z));

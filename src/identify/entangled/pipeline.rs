@@ -30,7 +30,7 @@ use crate::identify::survey::reduce::{Sampling, range};
 use crate::identify::verdict::outcome::{Outcome, first_identified};
 use crate::identify::verdict::solution::Status;
 use crate::identify::verdict::tolerances::HELD_OUT_POINTS;
-use crate::network::{Activation, Network};
+use crate::network::{Activation, TwoLayer};
 use crate::oracle::views::centred::shift;
 use crate::oracle::{Found, Oracle, OracleError};
 use crate::stage::Stage;
@@ -73,10 +73,10 @@ impl Ball {
     }
 
     /// The network of x from that of y.
-    fn network(&self, network: Network) -> Network {
+    fn network(&self, network: TwoLayer) -> TwoLayer {
         let a = &self.q * &network.a;
         let theta = &network.theta + a.transpose() * &self.centre;
-        Network { a, theta, ..network }
+        TwoLayer { a, theta, ..network }
     }
 }
 
@@ -267,7 +267,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
         let (points, values) = (ball.inputs(&sample.points), sample.values.clone());
         let fit = Fit { network, sample: Sample { points, values }, rms };
         let seed = self.settings.seed;
-        let draw = |f: &mut dyn Oracle, _: &Network, count, _| {
+        let draw = |f: &mut dyn Oracle, _: &TwoLayer, count, _| {
             let rng = &mut draws::stream(seed, "entangled all inputs", attempt);
             let points = shift(shells(rng, ball.centre.len(), ball.radius, count), &ball.centre);
             let values = f.values(&points)?;
@@ -421,7 +421,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
         &mut self,
         ball: &Ball,
         m1: usize,
-        estimate: Option<&Network>,
+        estimate: Option<&TwoLayer>,
         attempt: u64,
     ) -> Result<Layers, Halt> {
         let plan = self.hessians_plan(ball);
@@ -455,7 +455,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
     ) -> Result<Fitted, Halt> {
         self.run.meter.enter(Stage::Scales);
         let descent = self.settings.local.descent.unwrap_or_default();
-        let mut best: Option<(Network, f64, &Layers)> = None;
+        let mut best: Option<(TwoLayer, f64, &Layers)> = None;
         for layers in partitions {
             let Ok((start, silent_units)) = layers.network(phi) else { continue };
             let (fitted, to) = layers.fit(&start, sample, descent)?;

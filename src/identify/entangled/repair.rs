@@ -16,7 +16,7 @@ use crate::identify::evidence::Repaired;
 use crate::identify::failure::Halt;
 use crate::identify::fit::refine;
 use crate::identify::fit::sample::Sample;
-use crate::network::Network;
+use crate::network::TwoLayer;
 
 /// What is exchanged at once; the next if this is of no use, then the first again.
 const EXCHANGES: [&[Layer]; 5] = {
@@ -53,7 +53,7 @@ pub fn repair(
 fn exchanged(
     cx: &mut Context<'_>,
     sample: &Sample,
-    mut network: Network,
+    mut network: TwoLayer,
     layers: &[Layer],
     floor: Floor,
     rng: &mut impl Rng,
@@ -95,7 +95,7 @@ mod tests {
 
     #[test]
     fn wrong_units_are_exchanged() {
-        let truth = Network::random((6, 6, 2), Class::General, Activation::Tanh, 5).unwrap();
+        let truth = TwoLayer::random((6, 6, 2), Class::General, Activation::Tanh, 5).unwrap();
         let points = draws::gaussian(&mut draws::stream(2, "repair", 0), 6, 300);
         let sample = Sample { values: truth.values(&points), points };
         let floor = Floor { least: 1e-15, enough: 1e-13 };

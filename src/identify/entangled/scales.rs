@@ -24,7 +24,7 @@ use crate::algebra::linalg::{dual, gram, median, rms};
 use crate::identify::failure::Failure;
 use crate::identify::fit::sample::Sample;
 use crate::identify::settings::Descent;
-use crate::network::{Activation, Network};
+use crate::network::{Activation, TwoLayer};
 use crate::stage::Stage;
 
 /// Steps at most.
@@ -73,6 +73,8 @@ fn unit(phi: Activation, second: f64, third: Option<f64>) -> Option<(f64, f64)> 
         (Some(third), Activation::Sigmoid) => 3.0 * second * second - 2.0 * third,
         // erf''/erf' = -2z, erf'''/erf' = 4z^2 - 2.
         (Some(third), Activation::Erf) => 0.5 * (second * second - third),
+        // The others are not looked for.
+        (Some(_), _) => return None,
     };
     if !(square > 0.0 && square.is_finite()) {
         return None;
@@ -82,6 +84,7 @@ fn unit(phi: Activation, second: f64, third: Option<f64>) -> Option<(f64, f64)> 
         Activation::Tanh => (-0.5 * second / scale).atanh(),
         Activation::Sigmoid => 2.0 * (-second / scale).atanh(),
         Activation::Erf => -0.5 * second / scale,
+        _ => return None,
     };
     argument.is_finite().then_some((scale, argument))
 }
@@ -105,7 +108,7 @@ fn units(phi: Activation, weights: &Weights) -> (DVector<f64>, DVector<f64>, usi
 
 impl Layers {
     /// The network that the weights give, and how many units they left open.
-    pub fn network(&self, phi: Activation) -> Result<(Network, usize), Failure> {
+    pub fn network(&self, phi: Activation) -> Result<(TwoLayer, usize), Failure> {
         let (alpha, z, silent_first) = units(phi, &self.first_weights);
         let (nu, u, silent_second) = units(phi, &self.entangled_weights);
         let mut c = self.entangled_weights.first.component_div(&nu);
@@ -117,7 +120,7 @@ impl Layers {
         let tau = b.transpose() * &y - &u;
         let c0 = self.value - c.dot(&u.map(|u| phi.value(u)));
         let a = &self.first * DMatrix::from_diagonal(&alpha);
-        Ok((Network { a, theta, b, tau, c, c0, g: phi, h: phi }, silent_first + silent_second))
+        Ok((TwoLayer { a, theta, b, tau, c, c0, g: phi, h: phi }, silent_first + silent_second))
     }
 
     /// B but for the scales: the entangled directions in terms of the first layer's.
@@ -132,10 +135,10 @@ impl Layers {
     /// mean square residual.
     pub fn fit(
         &self,
-        start: &Network,
+        start: &TwoLayer,
         sample: &Sample,
         descent: Descent,
-    ) -> Result<(Network, f64), Failure> {
+    ) -> Result<(TwoLayer, f64), Failure> {
         let held = Held {
             directions: &self.first,
             rows: self.unscaled()?,
@@ -206,7 +209,7 @@ struct Held<'a> {
 }
 
 impl Held<'_> {
-    fn scalars(&self, network: &Network) -> DVector<f64> {
+    fn scalars(&self, network: &TwoLayer) -> DVector<f64> {
         let (d, m1) = self.rows.shape();
         let mut s = DVector::zeros(2 * d + 3 * m1 + 1);
         for i in 0..d {
@@ -236,13 +239,13 @@ impl Held<'_> {
         sloped(&self.rows, &s.rows(0, self.places.len()).into_owned(), &self.arguments(s), self.phi)
     }
 
-    fn network(&self, s: &DVector<f64>) -> Network {
+    fn network(&self, s: &DVector<f64>) -> TwoLayer {
         let (d, m1) = self.rows.shape();
         let mut b = self.sloped(s);
         for (l, mut column) in b.column_iter_mut().enumerate() {
             column *= s[2 * d + l];
         }
-        Network {
+        TwoLayer {
             a: DMatrix::from_fn(d, d, |i, j| self.directions[(i, j)] * s[j]),
             theta: s.rows(d, d).into_owned(),
             b,
@@ -296,7 +299,7 @@ mod tests {
     use crate::network::Class;
 
     /// The layers of a network at a point, from its weights.
-    fn layers(network: &Network, point: &DVector<f64>) -> Layers {
+    fn layers(network: &TwoLayer, point: &DVector<f64>) -> Layers {
         let z = network.a.transpose() * point - &network.theta;
         let y = z.map(|z| network.g.value(z));
         let u = network.b.transpose() * &y - &network.tau;
@@ -333,7 +336,7 @@ mod tests {
     #[test]
     fn exact_weights_give_the_network() {
         for phi in [Activation::Tanh, Activation::Sigmoid, Activation::Erf] {
-            let truth = Network::random((6, 6, 3), Class::General, phi, 2).unwrap();
+            let truth = TwoLayer::random((6, 6, 3), Class::General, phi, 2).unwrap();
             let point = draws::unit_vector(&mut draws::stream(1, "scales", 0), 6);
             let (found, silent) = layers(&truth, &point).network(phi).unwrap();
             assert_eq!(silent, 0);
@@ -345,7 +348,7 @@ mod tests {
     #[test]
     fn derivatives_by_the_scalars_are_those_of_differences() {
         for phi in [Activation::Tanh, Activation::Sigmoid, Activation::Erf] {
-            let truth = Network::random((6, 6, 2), Class::General, phi, 5).unwrap();
+            let truth = TwoLayer::random((6, 6, 2), Class::General, phi, 5).unwrap();
             let point = draws::unit_vector(&mut draws::stream(1, "scales", 0), 6);
             let layers = layers(&truth, &point);
             let held = Held {
@@ -375,7 +378,7 @@ mod tests {
 
     #[test]
     fn scalars_are_fitted_from_a_rough_start() {
-        let truth = Network::random((6, 6, 2), Class::Paper, Activation::Tanh, 5).unwrap();
+        let truth = TwoLayer::random((6, 6, 2), Class::Paper, Activation::Tanh, 5).unwrap();
         let point = DVector::zeros(6);
         let mut layers = layers(&truth, &point);
         layers.first_weights.third = None;
@@ -383,7 +386,7 @@ mod tests {
         let (start, _) = layers.network(Activation::Tanh).unwrap();
         let points = draws::gaussian(&mut draws::stream(2, "scales", 0), 6, 300);
         let sample = Sample { values: truth.values(&points), points };
-        let rms = |n: &Network| sample.residual(n).norm() / 300f64.sqrt();
+        let rms = |n: &TwoLayer| sample.residual(n).norm() / 300f64.sqrt();
         let (found, at) = layers.fit(&start, &sample, Descent::GaussNewton).unwrap();
         assert!(at < 1e-6 && truth.matching(&found).parameter_error.unwrap() < 1e-4, "{at}");
         let (_, slower) = layers.fit(&start, &sample, Descent::Gradient).unwrap();

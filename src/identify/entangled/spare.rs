@@ -9,7 +9,7 @@ use crate::algebra::linalg::{least_squares, median, rms};
 use crate::draws;
 use crate::identify::fit::refine::Equilibrated;
 use crate::identify::fit::sample::Sample;
-use crate::network::Network;
+use crate::network::TwoLayer;
 
 /// Where a unit is added or taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -41,10 +41,10 @@ struct Unit {
 /// what changes of all other parameters explain (to first order). `None` if nothing can be said.
 pub fn grown(
     sample: &Sample,
-    network: &Network,
+    network: &TwoLayer,
     layer: Layer,
     rng: &mut impl Rng,
-) -> Option<Network> {
+) -> Option<TwoLayer> {
     let residual = sample.residual(network);
     let jacobian = Equilibrated::new(network.jacobian_transposed(&sample.points))?;
     let tangent = jacobian.damped(TANGENT_DAMPING)?;
@@ -98,7 +98,7 @@ pub fn grown(
 }
 
 /// `network` with `unit` as the last one of `layer`.
-fn with(network: &Network, layer: Layer, unit: &Unit) -> Network {
+fn with(network: &TwoLayer, layer: Layer, unit: &Unit) -> TwoLayer {
     let mut more = network.clone();
     let (_, m0, m1) = network.dims();
     match layer {
@@ -122,7 +122,7 @@ fn with(network: &Network, layer: Layer, unit: &Unit) -> Network {
 /// `network` with one unit less in `layer`, in all ways: what the unit is on average goes into the shifts of the next
 /// layer, and its outgoing weights to the unit most parallel to it, or to none. The way with the smallest
 /// residual first.
-pub fn shrunk(sample: &Sample, network: &Network, layer: Layer) -> Vec<Network> {
+pub fn shrunk(sample: &Sample, network: &TwoLayer, layer: Layer) -> Vec<TwoLayer> {
     let outputs = Outputs::new(network, &sample.points);
     let (incoming, outputs) = match layer {
         Layer::First => (&network.a, outputs.first),
@@ -134,7 +134,7 @@ pub fn shrunk(sample: &Sample, network: &Network, layer: Layer) -> Vec<Network> 
         let inner = incoming.column(i).dot(&incoming.column(j));
         inner / (lengths[i] * lengths[j]).max(f64::MIN_POSITIVE)
     };
-    let mut ways: Vec<(f64, Network)> = Vec::new();
+    let mut ways: Vec<(f64, TwoLayer)> = Vec::new();
     let units = incoming.ncols();
     for i in 0..units {
         let twin = (0..units)
@@ -180,8 +180,8 @@ mod tests {
     use super::*;
     use crate::network::{Activation, Class};
 
-    fn truth() -> (Network, Sample) {
-        let truth = Network::random((6, 6, 3), Class::General, Activation::Tanh, 6).unwrap();
+    fn truth() -> (TwoLayer, Sample) {
+        let truth = TwoLayer::random((6, 6, 3), Class::General, Activation::Tanh, 6).unwrap();
         let points = draws::gaussian(&mut draws::stream(2, "spare", 0), 6, 300);
         let sample = Sample { values: truth.values(&points), points };
         (truth, sample)

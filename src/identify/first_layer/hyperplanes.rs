@@ -243,11 +243,11 @@ pub(crate) mod tests {
     use super::*;
     use crate::identify::context::in_context;
     use crate::identify::survey::landscape::Landscape;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
 
     /// A network whose values have normal errors.
     pub struct Noisy {
-        pub network: Network,
+        pub network: TwoLayer,
         pub sigma: f64,
         pub rng: ChaCha8Rng,
     }
@@ -263,7 +263,7 @@ pub(crate) mod tests {
     }
 
     pub fn noisy(seed: u64, sigma: f64) -> (Noisy, Landscape) {
-        let network = Network::random((6, 6, 2), Class::Paper, Activation::Tanh, seed).unwrap();
+        let network = TwoLayer::random((6, 6, 2), Class::Paper, Activation::Tanh, seed).unwrap();
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: sigma, noise_growth: 0.0 };
         (Noisy { network, sigma, rng: draws::stream(seed, "errors", 0) }, land)
     }
@@ -288,7 +288,7 @@ pub(crate) mod tests {
     /// Values rounded so coarsely that gradients vanish: whatever is found, no point is asked that is not finite.
     #[test]
     fn rounded_values_make_no_directions_of_nothing() {
-        struct Rounded(Network);
+        struct Rounded(TwoLayer);
         impl Oracle for Rounded {
             fn input_dim(&self) -> usize {
                 self.0.a.nrows()

@@ -393,7 +393,7 @@ mod tests {
     use super::*;
     use crate::identify::context::in_context;
     use crate::identify::survey::probe::probe;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
     use crate::oracle::NetworkOracle;
 
     #[test]
@@ -403,7 +403,7 @@ mod tests {
             ((12, 12, 3), Activation::Erf),
             ((8, 20, 3), Activation::Sigmoid),
         ] {
-            let truth = Network::random(dims, Class::General, phi, 2).unwrap();
+            let truth = TwoLayer::random(dims, Class::General, phi, 2).unwrap();
             let mut f = NetworkOracle::new(truth.clone());
             let land = probe(&mut f, 2).unwrap();
             let (units, evidence) =
@@ -427,7 +427,7 @@ mod tests {
 
     #[test]
     fn one_input_has_no_lines_across() {
-        let truth = Network::random((1, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
+        let truth = TwoLayer::random((1, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };
         let mut f = NetworkOracle::new(truth);
         assert!(in_context(&mut f, &land, (1, 0), |cx| find_units(cx, 8.0)).0.is_err());

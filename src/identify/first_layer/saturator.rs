@@ -10,7 +10,7 @@ use super::unit::Unit;
 use crate::algebra::linalg::{Cholesky, product};
 use crate::draws;
 use crate::identify::survey::line::half_width;
-use crate::network::Network;
+use crate::network::TwoLayer;
 
 /// Places points by the hyperplanes of all units and how wide their transitions are.
 pub struct Saturator {
@@ -45,8 +45,8 @@ pub struct Wanted {
 
 impl Saturator {
     /// For the first layer of `network`.
-    pub fn of_network(network: &Network) -> Self {
-        let Network { a, theta, g, .. } = network;
+    pub fn of_network(network: &TwoLayer) -> Self {
+        let TwoLayer { a, theta, g, .. } = network;
         let levels = DVector::repeat(theta.len(), SATURATED * half_width(*g));
         Saturator { normals: a.clone(), rows: a.transpose(), shifts: theta.clone(), levels }
     }
@@ -244,7 +244,7 @@ mod tests {
     #[test]
     fn one_unit_is_active_and_all_others_saturated() {
         for (dims, seed) in [((6, 4, 1), 1), ((6, 6, 1), 2), ((6, 15, 1), 3)] {
-            let network = Network::random(dims, Class::General, Activation::Tanh, seed).unwrap();
+            let network = TwoLayer::random(dims, Class::General, Activation::Tanh, seed).unwrap();
             let saturator = Saturator::of_network(&network);
             let rng = &mut draws::stream(seed, "saturator", 0);
             let wanted = Wanted { held: Some(2), span: 0.9, pushed: FAR_PUSHED };
@@ -273,7 +273,7 @@ mod tests {
 
     #[test]
     fn parallel_units_too_near_each_other_cannot_be_told_apart() {
-        let mut network = Network::random((4, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
+        let mut network = TwoLayer::random((4, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
         let twin = network.a.column(0).into_owned();
         network.a.set_column(1, &twin);
         network.theta[1] = network.theta[0];

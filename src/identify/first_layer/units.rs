@@ -438,14 +438,15 @@ pub fn unexplained(
 #[cfg(test)]
 pub(crate) mod tests {
     use super::*;
-    use crate::network::{Activation, Network};
+    use crate::network::{Activation, TwoLayer};
 
     /// The units of a network's first layer as they are.
-    pub(crate) fn units_of(network: &Network) -> Vec<Unit> {
+    pub(crate) fn units_of(network: &TwoLayer) -> Vec<Unit> {
         let transition = match network.g {
             Activation::Tanh => 2.3,
             Activation::Sigmoid => 4.6,
             Activation::Erf => 1.65,
+            other => panic!("{other} has no transition"),
         };
         let unit = |(a, &theta): (nalgebra::DVectorView<f64>, &f64)| Unit {
             direction: a.normalize(),

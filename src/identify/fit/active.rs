@@ -11,7 +11,7 @@ use super::tolerances::{ACTIVE_ARGUMENT, FIT_SCALES};
 use crate::draws;
 use crate::identify::failure::Halt;
 use crate::identify::survey::landscape::Landscape;
-use crate::network::Network;
+use crate::network::TwoLayer;
 use crate::oracle::Oracle;
 
 /// `count` fresh points and their values: N(0, s^2 I) with s through [`FIT_SCALES`], every second of them moved
@@ -19,7 +19,7 @@ use crate::oracle::Oracle;
 pub fn sample(
     f: &mut dyn Oracle,
     land: &Landscape,
-    network: &Network,
+    network: &TwoLayer,
     count: usize,
     seed: u64,
     stage: &str,
@@ -29,7 +29,7 @@ pub fn sample(
     Ok(Sample { points, values })
 }
 
-fn points(network: &Network, scale: f64, count: usize, rng: &mut impl Rng) -> DMatrix<f64> {
+fn points(network: &TwoLayer, scale: f64, count: usize, rng: &mut impl Rng) -> DMatrix<f64> {
     let (d, m0, _) = network.dims();
     let mut points = draws::gaussian(rng, d, count);
     for (k, mut x) in points.column_iter_mut().enumerate() {
@@ -56,7 +56,7 @@ mod tests {
 
     #[test]
     fn every_unit_is_active_somewhere() {
-        let mut network = Network::random((5, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
+        let mut network = TwoLayer::random((5, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
         network.a.column_mut(1).scale_mut(1e4);
         network.a.column_mut(4).scale_mut(1e-4);
         let points = points(&network, 1.0, 400, &mut draws::stream(1, "active", 0));

@@ -232,11 +232,11 @@ impl Equilibrated {
 mod tests {
     use super::*;
     use crate::draws;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
 
     #[test]
     fn a_saturated_unit_does_not_stop_the_fit() {
-        let truth = Network::random((6, 6, 2), Class::General, Activation::Tanh, 5).unwrap();
+        let truth = TwoLayer::random((6, 6, 2), Class::General, Activation::Tanh, 5).unwrap();
         let points = draws::gaussian(&mut draws::stream(2, "refine", 0), 6, 300);
         let sample = Sample { values: truth.values(&points), points };
         // All other units are right but for their scales; this one's slope is 1e-30 and less everywhere.

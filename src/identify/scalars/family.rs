@@ -6,12 +6,13 @@ use crate::identify::failure::{Failure, Halt};
 use crate::network::Activation;
 use crate::stage::Stage;
 
-/// The activations to try where `asked` is known or not. Sigmoid is tanh in other parameters:
+/// The activations to try where `asked` is known or not: none for one that does not saturate. Sigmoid is tanh in other parameters:
 /// sigma(z) = (1 + tanh(z/2)) / 2.
 pub fn families(asked: Option<Activation>) -> &'static [Activation] {
     match asked {
         Some(Activation::Tanh | Activation::Sigmoid) => &[Activation::Tanh],
         Some(Activation::Erf) => &[Activation::Erf],
+        Some(_) => &[],
         None => &[Activation::Tanh, Activation::Erf],
     }
 }

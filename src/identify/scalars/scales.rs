@@ -20,7 +20,7 @@ use crate::identify::first_layer::unit::Unit;
 use crate::identify::second_layer::peel::Peel;
 use crate::identify::second_layer::rows::SecondLayer;
 use crate::identify::survey::line::values_along;
-use crate::network::{Activation, Network};
+use crate::network::{Activation, TwoLayer};
 use crate::stage::Stage;
 
 /// f along lines on which only one first-layer unit changes, with the second layer known as `second`.
@@ -90,7 +90,7 @@ pub fn read(
 /// A first network in the coordinates of the units' directions.
 pub struct Assembled {
     /// The network.
-    pub network: Network,
+    pub network: TwoLayer,
     /// Root mean square misfits of the units' lines: their geometric mean over the units, so that those
     /// that show their activation decide.
     pub misfit: f64,
@@ -160,7 +160,7 @@ pub fn assemble(
             }
         }
     }
-    let network = Network { a, theta, b, tau, c: second.c.clone(), c0: second.c0, g, h };
+    let network = TwoLayer { a, theta, b, tau, c: second.c.clone(), c0: second.c0, g, h };
     let worst = misfits.iter().copied().fold(0.0, f64::max);
     let logs: f64 = misfits.iter().map(|misfit| misfit.max(f64::MIN_POSITIVE).ln()).sum();
     Ok(Assembled { network, misfit: (logs / misfits.len() as f64).exp(), worst, bundles })
@@ -234,13 +234,13 @@ mod tests {
         Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 }
     }
 
-    fn network(dims: (usize, usize, usize), seed: u64) -> Network {
-        Network::random(dims, Class::General, Activation::Tanh, seed).unwrap()
+    fn network(dims: (usize, usize, usize), seed: u64) -> TwoLayer {
+        TwoLayer::random(dims, Class::General, Activation::Tanh, seed).unwrap()
     }
 
     /// What the peel and the second layer would be without an error, for `units` of which unit i is unit i of
     /// the `truth` and those of the truth beyond their number have the direction of the last one.
-    fn exact(truth: &Network, units: &[Unit]) -> (Peel, SecondLayer) {
+    fn exact(truth: &TwoLayer, units: &[Unit]) -> (Peel, SecondLayer) {
         let m0 = units.len();
         let rng = &mut draws::stream(1, "exact", 0);
         let placer = Placer::new(units, &land());
@@ -280,7 +280,7 @@ mod tests {
         (peel, SecondLayer { beta, b_free, free, offset, u, c, c0, affinity: 0.0, misfit: 0.0 })
     }
 
-    fn assembled(truth: &Network, units: &[Unit], g: Activation) -> Assembled {
+    fn assembled(truth: &TwoLayer, units: &[Unit], g: Activation) -> Assembled {
         let (peel, second) = exact(truth, units);
         let mut f = NetworkOracle::new(truth.clone());
         let readings =

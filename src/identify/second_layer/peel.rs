@@ -316,11 +316,11 @@ mod tests {
     use crate::identify::first_layer::units::tests::units_of;
     use crate::identify::second_layer::rows::second_layer;
     use crate::identify::survey::landscape::Landscape;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
     use crate::oracle::{Meter, NetworkOracle, Silent};
 
     /// What a peel of the true units finds, and the queries that it asks.
-    fn peeled(truth: &Network, land: &Landscape, thrifty: bool) -> (Peel, serde_json::Value, u64) {
+    fn peeled(truth: &TwoLayer, land: &Landscape, thrifty: bool) -> (Peel, serde_json::Value, u64) {
         let (units, mut f) = (units_of(truth), NetworkOracle::new(truth.clone()));
         let mut silent = Silent;
         let mut meter = Meter::new(&mut f, &mut silent, u64::MAX);
@@ -336,7 +336,7 @@ mod tests {
     #[test]
     fn accurate_values_need_few_queries() {
         for (dims, most) in [((64, 64, 16), 17_000), ((64, 24, 8), 7_000), ((10, 24, 4), 5_000)] {
-            let truth = Network::random(dims, Class::General, Activation::Tanh, 1).unwrap();
+            let truth = TwoLayer::random(dims, Class::General, Activation::Tanh, 1).unwrap();
             let (peel, seen, asked) = peeled(&truth, &land(1e-16), true);
             assert_eq!(seen["m1"], dims.2, "{seen}");
             assert!(asked < most, "{dims:?}: {asked} queries");
@@ -351,7 +351,7 @@ mod tests {
 
     #[test]
     fn inaccurate_values_are_asked_more_often() {
-        let truth = Network::random((24, 24, 4), Class::Paper, Activation::Tanh, 1).unwrap();
+        let truth = TwoLayer::random((24, 24, 4), Class::Paper, Activation::Tanh, 1).unwrap();
         let held = |noise| peeled(&truth, &land(noise), true).1["held"].as_u64().unwrap();
         assert_eq!((held(1e-16), held(1e-9)), (8, 12));
     }

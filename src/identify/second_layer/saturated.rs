@@ -24,9 +24,9 @@ use crate::identify::first_layer::unit::Unit;
 use crate::identify::fit::refine::refine;
 use crate::identify::fit::sample::Sample;
 use crate::identify::survey::line::half_width;
+use crate::network::OneLayer;
 use crate::network::model::Model;
-use crate::network::shallow::Shallow;
-use crate::network::{Activation, Network};
+use crate::network::{Activation, TwoLayer};
 use crate::oracle::Deadline;
 use crate::stage::Stage;
 
@@ -37,7 +37,7 @@ pub fn assemble(
     units: &[Unit],
     (g, h): (Activation, Activation),
     values_each: usize,
-) -> Result<Network, Halt> {
+) -> Result<TwoLayer, Halt> {
     let Context { f, land, seed, attempt, deadline, evidence } = cx;
     let (land, seed, attempt, deadline) = (*land, *seed, *attempt, *deadline);
     let (d, m0) = (f.input_dim(), units.len());
@@ -71,7 +71,7 @@ pub fn assemble(
             points: signs.columns(0, used).into_owned(),
             values: values.rows(0, used).into_owned(),
         };
-        let mut best: Option<(f64, Shallow)> = None;
+        let mut best: Option<(f64, OneLayer)> = None;
         let span = quadratic.as_ref().and_then(|terms| row_space(terms, m1));
         for k in 0..SATURATED_STARTS {
             let span = span.as_ref().filter(|_| k % 2 == 0);
@@ -104,15 +104,15 @@ pub fn assemble(
 /// The fit without the units that it does not need: fewer may have missed the values by bad starts alone.
 fn pruned(
     sample: &Sample,
-    mut fit: Shallow,
+    mut fit: OneLayer,
     accuracy: f64,
     deadline: Option<Deadline>,
-) -> Result<Shallow, Halt> {
+) -> Result<OneLayer, Halt> {
     let mut unit = 0;
     while unit < fit.c.len() && fit.c.len() > 1 {
-        let Shallow { a, theta, c, .. } = fit.clone();
+        let OneLayer { a, theta, c, .. } = fit.clone();
         let (a, theta, c) = (a.remove_column(unit), theta.remove_row(unit), c.remove_row(unit));
-        let fewer = Shallow { a, theta, c, ..fit.clone() };
+        let fewer = OneLayer { a, theta, c, ..fit.clone() };
         let (fewer, _) = refine(sample, fewer, accuracy, deadline)?;
         if sample.sigma(&fewer) <= SATURATED_REACHED * accuracy {
             (fit, unit) = (fewer, 0);
@@ -171,7 +171,7 @@ fn start(
     span: Option<&DMatrix<f64>>,
     phi: Activation,
     rng: &mut impl rand::Rng,
-) -> Option<Shallow> {
+) -> Option<OneLayer> {
     let m0 = sample.points.nrows();
     let norm =
         SATURATED_NORMS.start * (SATURATED_NORMS.end / SATURATED_NORMS.start).powf(rng.random());
@@ -180,16 +180,16 @@ fn start(
         None => draws::gaussian(rng, m0, m1) * (norm / (m0 as f64).sqrt()),
     };
     let theta = draws::gaussian(rng, m1, 1).column(0) * SATURATED_SHIFTS;
-    let blank = Shallow { a, theta, c: DVector::from_element(m1, 1.0), c0: 0.0, phi };
+    let blank = OneLayer { a, theta, c: DVector::from_element(m1, 1.0), c0: 0.0, phi };
     // The derivatives with respect to c and c0 are the last m1 + 1 rows of the Jacobian.
     let jt = blank.jacobian_transposed(&sample.points);
     let linear = jt.rows(jt.nrows() - m1 - 1, m1 + 1).transpose();
     let (weights, _) = least_squares(&linear, &sample.values, LEAST_SINGULAR)?;
-    Some(Shallow { c: weights.rows(0, m1).into_owned(), c0: weights[m1], ..blank })
+    Some(OneLayer { c: weights.rows(0, m1).into_owned(), c0: weights[m1], ..blank })
 }
 
 /// Slopes by the widths of the transitions, shifts by their middles.
-fn network(d: usize, units: &[Unit], g: Activation, second: Shallow) -> Network {
+fn network(d: usize, units: &[Unit], g: Activation, second: OneLayer) -> TwoLayer {
     let half = half_width(g);
     let mut a = DMatrix::zeros(d, units.len());
     for (unit, mut column) in units.iter().zip(a.column_iter_mut()) {
@@ -199,8 +199,8 @@ fn network(d: usize, units: &[Unit], g: Activation, second: Shallow) -> Network 
         units.len(),
         units.iter().map(|unit| half / unit.half_width * unit.centre),
     );
-    let Shallow { a: b, theta: tau, c, c0, phi: h } = second;
-    Network { a, theta, b, tau, c, c0, g, h }
+    let OneLayer { a: b, theta: tau, c, c0, phi: h } = second;
+    TwoLayer { a, theta, b, tau, c, c0, g, h }
 }
 
 fn failure(reason: impl Into<String>) -> Halt {
@@ -244,8 +244,8 @@ mod tests {
     #[test]
     fn units_that_are_not_needed_go() {
         let (f, _) = noisy(1, 0.0);
-        let Network { b, tau, c, c0, h, .. } = f.network;
-        let exact = Shallow { a: b, theta: tau, c, c0, phi: h };
+        let TwoLayer { b, tau, c, c0, h, .. } = f.network;
+        let exact = OneLayer { a: b, theta: tau, c, c0, phi: h };
         let signs = draws::gaussian(&mut draws::stream(1, "test", 0), 6, 200).map(f64::signum);
         let sample = Sample { values: exact.values(&signs), points: signs };
         // A third unit of small weight, as a fit of too many has them.

@@ -320,19 +320,19 @@ mod tests {
     use crate::identify::first_layer::units::tests::units_of;
     use crate::identify::second_layer::rows::second_layer;
     use crate::identify::survey::landscape::Landscape;
-    use crate::network::{Activation, Ensemble, Network};
+    use crate::network::{Activation, Ensemble, TwoLayer};
     use crate::oracle::NetworkOracle;
 
     fn land() -> Landscape {
         Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 }
     }
 
-    fn network(dims: (usize, usize, usize), seed: u64) -> Network {
+    fn network(dims: (usize, usize, usize), seed: u64) -> TwoLayer {
         let ensemble = Ensemble { shift_spread: 0.22, condition: None };
-        Network::of_ensemble(dims, ensemble, Activation::Tanh, seed).unwrap()
+        TwoLayer::of_ensemble(dims, ensemble, Activation::Tanh, seed).unwrap()
     }
 
-    fn run(truth: &Network, attempt: u64) -> (Result<Peel, Halt>, Evidence) {
+    fn run(truth: &TwoLayer, attempt: u64) -> (Result<Peel, Halt>, Evidence) {
         let (units, mut f) = (units_of(truth), NetworkOracle::new(truth.clone()));
         in_context(&mut f, &land(), (1, attempt), |cx| whole(cx, &units, Ascent::Spectral))
     }

@@ -17,21 +17,21 @@ use crate::identify::fit::sample::{self, Sample};
 use crate::identify::fit::tolerances::FIT_FLOOR;
 use crate::identify::run::{Fit, Ground, Place, Run, in_domain};
 use crate::identify::scalars::family::families;
-use crate::identify::settings::Settings;
+use crate::identify::settings::{Settings, one_output};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::probe;
 use crate::identify::verdict::outcome::{Outcome, first_identified};
 use crate::identify::verdict::solution::Solution;
 use crate::identify::verdict::tolerances::{HELD_OUT_POINTS, HELD_OUT_SCALES};
 use crate::network::Activation;
+use crate::network::OneLayer;
 use crate::network::model::Model;
-use crate::network::shallow::Shallow;
 use crate::oracle::views::centred::Region;
 use crate::oracle::{Observer, Oracle};
 use crate::stage::Stage;
 
 /// What a run on one hidden layer found; the width m stands for both widths.
-pub type ShallowSolution = Solution<Shallow, usize>;
+pub type ShallowSolution = Solution<OneLayer, usize>;
 
 /// Identifies the network with one hidden layer behind `oracle` from values alone. Of the settings,
 /// `width` is the width that is known, if any.
@@ -46,13 +46,14 @@ pub fn identify(
 ) -> Result<ShallowSolution, IdentifyError> {
     let d = oracle.input_dim();
     settings.validate(d, 1)?;
+    one_output(oracle)?;
     let solution = in_domain(oracle, settings, |oracle| {
         let region = Region {
             centre: settings.local.centre(d),
             radius: settings.domain_radius.unwrap_or(f64::INFINITY),
         };
         let mut run = Run::new(oracle, observer, settings, Stage::SHALLOW);
-        let result = OneLayer { run: &mut run, region }.attempts();
+        let result = Route { run: &mut run, region }.attempts();
         let outcome = run.settle(result)?;
         Ok(run.solution(outcome, |network| network.dims().1))
     })?;
@@ -60,13 +61,13 @@ pub fn identify(
 }
 
 /// The pipeline on a run.
-struct OneLayer<'r, 'a> {
+struct Route<'r, 'a> {
     run: &'r mut Run<'a, usize>,
     region: Region,
 }
 
-impl OneLayer<'_, '_> {
-    fn attempts(&mut self) -> Result<Outcome<Shallow>, Halt> {
+impl Route<'_, '_> {
+    fn attempts(&mut self) -> Result<Outcome<OneLayer>, Halt> {
         let Settings { seed, attempts, .. } = self.run.settings;
         self.run.meter.enter(Stage::Probe);
         let Region { centre, radius } = &self.region;
@@ -86,12 +87,12 @@ impl OneLayer<'_, '_> {
         self.run.hold_out(inner.gaussian(rng, &scales, HELD_OUT_POINTS));
         let region = &self.region;
         self.run.attempts(0..attempts, |run, attempt| {
-            OneLayer { run, region: region.clone() }.attempt(&land, attempt)
+            Route { run, region: region.clone() }.attempt(&land, attempt)
         })
     }
 
     /// Stack and directions, then the rest by activation.
-    fn attempt(&mut self, land: &Landscape, attempt: u64) -> Result<Outcome<Shallow>, Halt> {
+    fn attempt(&mut self, land: &Landscape, attempt: u64) -> Result<Outcome<OneLayer>, Halt> {
         let Settings { width, activation, .. } = self.run.settings;
         let ascent = self.run.settings.ascent();
         let local = self.run.settings.local.clone();
@@ -116,11 +117,11 @@ impl OneLayer<'_, '_> {
     }
 
     /// A network of the right shape, for counting.
-    fn blank(&self, directions: &DMatrix<f64>) -> Shallow {
+    fn blank(&self, directions: &DMatrix<f64>) -> OneLayer {
         let m = directions.ncols();
         let zeros = DVector::zeros(m);
         let (theta, c) = (zeros.clone(), zeros);
-        Shallow { a: directions.clone(), theta, c, c0: 0.0, phi: Activation::Tanh }
+        OneLayer { a: directions.clone(), theta, c, c0: 0.0, phi: Activation::Tanh }
     }
 
     /// Fresh points all over the region, and their values.
@@ -141,10 +142,10 @@ impl OneLayer<'_, '_> {
         coefficients: &DMatrix<f64>,
         sample: &Sample,
         phi: Activation,
-    ) -> Result<Shallow, Halt> {
+    ) -> Result<OneLayer, Halt> {
         let m = directions.ncols();
         let places = directions.transpose() * &stack.points;
-        let mut start = Shallow { phi, ..self.blank(directions) };
+        let mut start = OneLayer { phi, ..self.blank(directions) };
         let mut worst = 0.0f64;
         for i in 0..m {
             let t: Vec<f64> = places.row(i).iter().copied().collect();
@@ -174,9 +175,9 @@ impl OneLayer<'_, '_> {
     fn finish(
         &mut self,
         land: &Landscape,
-        start: Shallow,
+        start: OneLayer,
         sample: &Sample,
-    ) -> Result<Outcome<Shallow>, Halt> {
+    ) -> Result<Outcome<OneLayer>, Halt> {
         self.run.meter.enter(Stage::Refine);
         let floor = FIT_FLOOR * land.noise_near;
         let (mut network, rms) = self.run.refined(sample, start, floor, |seen| &mut seen.refine)?;
@@ -209,18 +210,18 @@ mod tests {
     use crate::identify::verdict::remedy::Remedy;
     use crate::identify::verdict::solution::Status;
     use crate::network::Class;
-    use crate::oracle::ShallowOracle;
+    use crate::oracle::NetworkOracle;
     use crate::oracle::Silent;
 
-    fn truth((d, m): (usize, usize), phi: Activation, seed: u64) -> Shallow {
-        Shallow::random((d, m), Class::General, phi, seed).unwrap()
+    fn truth((d, m): (usize, usize), phi: Activation, seed: u64) -> OneLayer {
+        OneLayer::random((d, m), Class::General, phi, seed).unwrap()
     }
 
-    fn run(truth: &Shallow, settings: &Settings) -> ShallowSolution {
-        identify(&mut ShallowOracle::new(truth.clone()), settings, &mut Silent).unwrap()
+    fn run(truth: &OneLayer, settings: &Settings) -> ShallowSolution {
+        identify(&mut NetworkOracle::new(truth.clone()), settings, &mut Silent).unwrap()
     }
 
-    fn assert_right(truth: &Shallow, solution: &ShallowSolution) {
+    fn assert_right(truth: &OneLayer, solution: &ShallowSolution) {
         assert_eq!(solution.status, Status::Identified, "{}", solution.reason);
         assert_eq!(solution.widths, Some(truth.dims().1));
         let error = truth.matching(solution.network.as_ref().unwrap()).parameter_error.unwrap();
@@ -302,7 +303,7 @@ mod tests {
         let centre = Some(DVector::zeros(3));
         let local = crate::identify::LocalSampling { centre, ..Default::default() };
         let settings = Settings { local, ..Settings::default() };
-        let mut network = ShallowOracle::new(truth((4, 3), Activation::Tanh, 2));
+        let mut network = NetworkOracle::new(truth((4, 3), Activation::Tanh, 2));
         let result = identify(&mut network, &settings, &mut Silent);
         assert!(matches!(result, Err(IdentifyError::Settings(_))));
     }

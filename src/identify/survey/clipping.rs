@@ -65,10 +65,10 @@ mod tests {
     use super::*;
     use crate::identify::context::in_context;
     use crate::identify::survey::landscape::Landscape;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
     use crate::oracle::{Oracle, OracleError};
 
-    struct Clipped(Network, f64);
+    struct Clipped(TwoLayer, f64);
 
     impl Oracle for Clipped {
         fn input_dim(&self) -> usize {
@@ -83,7 +83,8 @@ mod tests {
     fn a_box_is_seen_and_saturation_is_not_taken_for_one() {
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 0.0 };
         for seed in 0..3 {
-            let network = Network::random((5, 5, 2), Class::Paper, Activation::Tanh, seed).unwrap();
+            let network =
+                TwoLayer::random((5, 5, 2), Class::Paper, Activation::Tanh, seed).unwrap();
             let look = |size: f64| {
                 let mut f = Clipped(network.clone(), size);
                 in_context(&mut f, &land, (seed, 0), edge).0.unwrap()

@@ -45,14 +45,14 @@ mod tests {
     use super::*;
     use crate::identify::context::in_context;
     use crate::identify::survey::landscape::Landscape;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
     use crate::oracle::NetworkOracle;
 
     #[test]
     fn one_flat_unit_moves_the_end_out() {
-        let mut network = Network::random((6, 6, 2), Class::Paper, Activation::Tanh, 1).unwrap();
+        let mut network = TwoLayer::random((6, 6, 2), Class::Paper, Activation::Tanh, 1).unwrap();
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };
-        let end = |network: &Network| {
+        let end = |network: &TwoLayer| {
             in_context(&mut NetworkOracle::new(network.clone()), &land, (1, 0), far).0.unwrap()
         };
         let before = end(&network);

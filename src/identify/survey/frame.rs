@@ -87,13 +87,13 @@ fn stretches(gradients: &DMatrix<f64>, noise: f64) -> DVector<f64> {
 mod tests {
     use super::*;
     use crate::identify::context::in_context;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
     use crate::oracle::NetworkOracle;
 
     #[test]
     fn inputs_of_uneven_influence_are_stretched() {
-        let mut network = Network::random((6, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
-        let see = |network: &Network| {
+        let mut network = TwoLayer::random((6, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
+        let see = |network: &TwoLayer| {
             let mut f = NetworkOracle::new(network.clone());
             let land = probe::probe(&mut f, 1).unwrap();
             in_context(&mut f, &land, (1, 0), |cx| frame(cx, 6)).0.unwrap()

@@ -126,12 +126,14 @@ fn zoom(
     Ok(Zoomed::Nothing)
 }
 
-/// z at which 99 % of a transition from -1 to 1 is over.
+/// z at which 99 % of a transition from one level to the other is over.
 pub fn half_width(phi: Activation) -> f64 {
     match phi {
         Activation::Tanh => 2.298,
         Activation::Sigmoid => 4.595,
         Activation::Erf => 1.645,
+        // There is no other level.
+        _ => f64::INFINITY,
     }
 }
 

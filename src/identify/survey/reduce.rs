@@ -247,14 +247,14 @@ mod tests {
     use super::*;
     use crate::identify::context::in_context;
     use crate::identify::evidence::Evidence;
-    use crate::network::{Activation, Class, Network};
+    use crate::network::{Activation, Class, TwoLayer};
     use crate::oracle::{Meter, NetworkOracle, Silent};
 
     fn land() -> Landscape {
         Landscape { scale: 2.0, spread: 1.0, noise_near: 1e-15, noise_growth: 1e-15 }
     }
 
-    fn reduced(network: &Network, most: usize) -> (DMatrix<f64>, Evidence, u64) {
+    fn reduced(network: &TwoLayer, most: usize) -> (DMatrix<f64>, Evidence, u64) {
         let (mut f, mut silent) = (NetworkOracle::new(network.clone()), Silent);
         let f = &mut Meter::new(&mut f, &mut silent, u64::MAX);
         let (land, d) = (land(), network.a.nrows());
@@ -268,7 +268,7 @@ mod tests {
 
     #[test]
     fn the_rank_times_the_inputs_are_asked() {
-        let network = Network::random((300, 6, 3), Class::Paper, Activation::Tanh, 1).unwrap();
+        let network = TwoLayer::random((300, 6, 3), Class::Paper, Activation::Tanh, 1).unwrap();
         let (basis, evidence, asked) = reduced(&network, 300);
         assert_eq!(basis.ncols(), 6, "{evidence:?}");
         assert!(asked < 2 * 12 * 300 + 500, "{asked}");
@@ -282,14 +282,14 @@ mod tests {
 
     #[test]
     fn a_full_range_is_seen_by_one_gradient_an_input() {
-        let network = Network::random((20, 30, 3), Class::Paper, Activation::Tanh, 1).unwrap();
+        let network = TwoLayer::random((20, 30, 3), Class::Paper, Activation::Tanh, 1).unwrap();
         let (basis, _, asked) = reduced(&network, 20);
         assert_eq!((basis, asked), (DMatrix::identity(20, 20), 2 * 20 * 20));
     }
 
     #[test]
     fn a_steep_unit_is_not_lost() {
-        let mut network = Network::random((8, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
+        let mut network = TwoLayer::random((8, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
         network.a.column_mut(2).scale_mut(1e4);
         network.theta[2] = 2e4;
         let (basis, evidence, _) = reduced(&network, 8);

@@ -84,12 +84,12 @@ fn steadiest(rows: &[DVector<f64>], largest: f64) -> Step {
 mod tests {
     use super::*;
     use crate::draws;
-    use crate::network::{Activation, Network};
+    use crate::network::{Activation, TwoLayer};
     use crate::oracle::NetworkOracle;
 
     #[test]
     fn the_chosen_step_is_accurate() {
-        let network = Network {
+        let network = TwoLayer {
             a: DMatrix::identity(2, 2),
             theta: DVector::from_vec(vec![0.1, -0.2]),
             b: DMatrix::from_vec(2, 1, vec![1.0, 0.5]),

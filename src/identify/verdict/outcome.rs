@@ -6,12 +6,12 @@ use super::tolerances::MOST_BOUND;
 use crate::identify::evidence::Evidence;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::{Solution, Status};
-use crate::network::Network;
+use crate::network::TwoLayer;
 use crate::oracle::{OracleError, StageUse};
 use crate::stage::Stage;
 
 /// What came of one way through the stages.
-pub struct Outcome<N = Network> {
+pub struct Outcome<N = TwoLayer> {
     pub status: Status,
     pub reason: String,
     /// What may help, unless it is identified.

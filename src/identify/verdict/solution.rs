@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::remedy::Remedy;
 use crate::identify::evidence::Evidence;
-use crate::network::Network;
+use crate::network::TwoLayer;
 use crate::oracle::StageUse;
 
 /// How a run ended.
@@ -21,7 +21,7 @@ pub enum Status {
 
 /// The result of a run. A network that cannot be identified is a result, not an error.
 #[derive(Clone, Debug)]
-pub struct Solution<N = Network, W = (usize, usize)> {
+pub struct Solution<N = TwoLayer, W = (usize, usize)> {
     /// How it ended.
     pub status: Status,
     /// Why, in a sentence.

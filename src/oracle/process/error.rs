@@ -11,6 +11,9 @@ pub enum ProcessError {
     /// Points of dimension zero.
     #[error("needs points of at least one coordinate")]
     NoInputs,
+    /// Answers of no numbers.
+    #[error("needs answers of at least one number")]
+    NoOutputs,
     /// There is no shell, or no room for another process.
     #[error("`{command}` cannot be started: {source}")]
     Start {
@@ -62,20 +65,54 @@ pub enum ProcessError {
         /// The last it said.
         stderr: StderrTail,
     },
+    /// It wrote another number of values at a point than the outputs that it is said to have.
+    #[error(
+        "answered {found} values at point {point} of a batch, where {due} {} due: --output-dim {found}?{stderr}",
+        if *due == 1 { "is" } else { "are" }
+    )]
+    Outputs {
+        /// Values written.
+        found: usize,
+        /// Values that a point has.
+        due: usize,
+        /// The point's place in the batch, from 1.
+        point: usize,
+        /// The last it said.
+        stderr: StderrTail,
+    },
     /// It wrote a mebibyte without an end of line.
     #[error("wrote a line of more than 1 MiB where a number is due; each answer is a line")]
     Endless,
     /// A binary response of the wrong length.
-    #[error("answered a frame of {asked} points with one of {found} values; is it binary?")]
+    #[error("answered a frame of {asked} points with one of {found}; {}", frame_hint(*asked, *found, *outputs))]
     Frame {
         /// Points asked.
         asked: usize,
-        /// Values announced.
+        /// Points announced.
         found: usize,
+        /// Values that a point has.
+        outputs: usize,
     },
     /// It answered points that nobody has asked.
-    #[error("answered more than it was asked: {0}; one value a point, and nothing else on stdout")]
+    #[error(
+        "answered more than it was asked: {0}; a point has as many values as --output-dim says, and nothing \
+         else may be on stdout"
+    )]
     Excess(String),
+}
+
+/// What may be wrong with a frame: its length counts points, not values.
+fn frame_hint(asked: usize, found: usize, outputs: usize) -> String {
+    let each = found.checked_div(asked).unwrap_or(0);
+    if each < 2 || each * asked != found {
+        return "is it binary?".to_owned();
+    }
+    if each == outputs {
+        return "it begins with the number of points, not of values".to_owned();
+    }
+    format!(
+        "{each} values where {outputs} is due: --output-dim {each}? It begins with the number of points"
+    )
 }
 
 /// The last lines a process wrote on stderr, perhaps none.

@@ -31,6 +31,8 @@ pub struct ProcessSettings {
     pub command: String,
     /// d, the number of inputs, at least 1.
     pub input_dim: usize,
+    /// K, the number of outputs, at least 1. [`new`](Self::new): 1.
+    pub output_dim: usize,
     /// How numbers are written on the pipes. [`new`](Self::new): text.
     pub format: ProcessFormat,
     /// Longest silence while answers are due. [`new`](Self::new): 60 s.
@@ -48,6 +50,7 @@ impl ProcessSettings {
         ProcessSettings {
             command: command.into(),
             input_dim,
+            output_dim: 1,
             format: ProcessFormat::default(),
             timeout: Duration::from_secs(60),
             restarts: 2,
@@ -71,6 +74,8 @@ pub struct ProcessOracle {
     running: Option<Session>,
     starts: usize,
     leash: Leash,
+    /// Of the outputs, in the values.
+    weights: DVector<f64>,
 }
 
 /// A running child and what is under way to and from it.
@@ -95,8 +100,12 @@ impl ProcessOracle {
         if settings.input_dim == 0 {
             return Err(ProcessError::NoInputs.into());
         }
-        let mut oracle =
-            ProcessOracle { settings, running: None, starts: 0, leash: Leash::default() };
+        if settings.output_dim == 0 {
+            return Err(ProcessError::NoOutputs.into());
+        }
+        let weights = DVector::from_fn(settings.output_dim, |k, _| if k == 0 { 1.0 } else { 0.0 });
+        let leash = Leash::default();
+        let mut oracle = ProcessOracle { settings, running: None, starts: 0, leash, weights };
         oracle.running = Some(oracle.start()?);
         Ok(oracle)
     }
@@ -111,12 +120,15 @@ impl ProcessOracle {
         let child = Running::start(command, &self.leash)
             .map_err(|source| ProcessError::Start { command: command.clone(), source })?;
         self.starts += 1;
-        Ok(Session { child, decoder: Decoder::new(self.settings.format), in_flight: 0 })
+        let decoder = Decoder::new(self.settings.format, self.settings.output_dim);
+        Ok(Session { child, decoder, in_flight: 0 })
     }
 
+    /// K numbers a point.
     fn answer(&mut self, points: &[f64]) -> Result<Vec<f64>, OracleError> {
+        let outputs = self.settings.output_dim;
         let asked = points.len() / self.settings.input_dim;
-        let mut values = Vec::with_capacity(asked);
+        let mut values = Vec::with_capacity(asked * outputs);
         loop {
             let mut session = match self.running.take() {
                 Some(session) => session,
@@ -126,7 +138,9 @@ impl ProcessOracle {
                 self.running = Some(session);
                 return Ok(values);
             };
-            let answered = values.len();
+            let answered = values.len() / outputs;
+            // A point that was answered in part is asked again.
+            values.truncate(answered * outputs);
             let error = match over {
                 Over::Ended => self.ended(session, answered, asked),
                 Over::Silent => ProcessError::TimeOut {
@@ -144,9 +158,15 @@ impl ProcessOracle {
                     point: answered + 1,
                     stderr: StderrTail(session.child.abort()),
                 },
+                Over::Malformed(Malformed::Outputs(found)) => ProcessError::Outputs {
+                    found,
+                    due: outputs,
+                    point: answered + 1,
+                    stderr: StderrTail(session.child.abort()),
+                },
                 Over::Malformed(Malformed::Endless) => ProcessError::Endless,
                 Over::Malformed(Malformed::Frame { asked, found }) => {
-                    ProcessError::Frame { asked, found }
+                    ProcessError::Frame { asked, found, outputs }
                 }
                 Over::Malformed(Malformed::Excess(found)) => ProcessError::Excess(found),
             };
@@ -177,15 +197,15 @@ impl Session {
         settings: &ProcessSettings,
         values: &mut Vec<f64>,
     ) -> Result<(), Over> {
-        let d = settings.input_dim;
-        let asked = points.len() / d;
+        let (d, outputs) = (settings.input_dim, settings.output_dim);
+        let due = points.len() / d * outputs;
         // Events from before the batch first: output would be taken for an answer afterwards.
         while let Some(event) = self.child.event(Instant::now()) {
             self.receive(event, values)?;
         }
-        let mut requests = points[d * values.len()..].chunks(d * points_per_request(d));
+        let mut requests = points[d * (values.len() / outputs)..].chunks(d * points_per_request(d));
         let mut deadline = Instant::now() + settings.timeout;
-        while values.len() < asked {
+        while values.len() < due {
             while self.in_flight < IN_FLIGHT
                 && let Some(request) = requests.next()
             {
@@ -225,11 +245,32 @@ impl Oracle for ProcessOracle {
         self.settings.input_dim
     }
 
+    fn output_dim(&self) -> usize {
+        self.settings.output_dim
+    }
+
+    /// # Panics
+    /// If `points` does not have d rows.
+    fn outputs(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        let (d, outputs) = (self.settings.input_dim, self.settings.output_dim);
+        assert_eq!(points.nrows(), d, "points need {d} coordinates");
+        Ok(DMatrix::from_vec(outputs, points.ncols(), self.answer(points.as_slice())?))
+    }
+
+    fn mix(&mut self, weights: &DVector<f64>) {
+        assert_eq!(weights.len(), self.weights.len(), "a weight for each output");
+        if weights.len() > 1 {
+            self.weights.copy_from(weights);
+        }
+    }
+
     /// # Panics
     /// If `points` does not have d rows.
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        let d = self.settings.input_dim;
-        assert_eq!(points.nrows(), d, "points need {d} coordinates");
-        Ok(DVector::from_vec(self.answer(points.as_slice())?))
+        let outputs = self.outputs(points)?;
+        Ok(match self.settings.output_dim {
+            1 => DVector::from_vec(outputs.data.into()),
+            _ => outputs.tr_mul(&self.weights),
+        })
     }
 }

@@ -7,8 +7,8 @@
 //!
 //! # Text
 //!
-//! A point is one line: its d coordinates, separated by single spaces, ended by `\n`. A value is one
-//! line. Numbers are decimal, with as many digits as it takes to read back the same f64
+//! A point is one line: its d coordinates, separated by single spaces, ended by `\n`. So is an answer: a
+//! value, or the K outputs separated by spaces. Numbers are decimal, with as many digits as it takes to read back the same f64
 //! (`-1.5`, `6.02e23`, `1e-7`); `nan`, `inf` and `infinity` with or without a sign and in either
 //! case are numbers, too. White space around a number is ignored, `\r\n` ends a line as well. No
 //! line of the server may be longer than 1 MiB.
@@ -27,7 +27,7 @@
 //!
 //! ```text
 //! request   u32 n (points)   u32 d (coordinates a point)   n * d * f64, point after point
-//! response  u32 n                                          n * f64
+//! response  u32 n                                          n * K * f64, point after point
 //! ```
 //!
 //! The client sends at most 1 MiB of coordinates a frame, or one point if that alone is longer.
@@ -59,19 +59,7 @@ pub(super) fn points_per_request(d: usize) -> usize {
 /// A request for the values at `points`, `d` coordinates each.
 pub(super) fn encode_points(format: ProcessFormat, points: &[f64], d: usize) -> Vec<u8> {
     match format {
-        ProcessFormat::Text => {
-            let mut out = Vec::with_capacity(20 * points.len());
-            for point in points.chunks(d) {
-                for &coordinate in point {
-                    push_text(coordinate, &mut out);
-                    out.push(b' ');
-                }
-                if let Some(last) = out.last_mut() {
-                    *last = b'\n';
-                }
-            }
-            out
-        }
+        ProcessFormat::Text => encode_lines(points, d),
         ProcessFormat::Binary => {
             let mut out = Vec::with_capacity(8 + 8 * points.len());
             // Both fit: a request holds at most `FRAME` bytes, or one point.
@@ -83,20 +71,28 @@ pub(super) fn encode_points(format: ProcessFormat, points: &[f64], d: usize) -> 
     }
 }
 
-/// The answer to one request.
-pub(super) fn encode_values(format: ProcessFormat, values: &[f64]) -> Vec<u8> {
-    match format {
-        ProcessFormat::Text => {
-            let mut out = Vec::with_capacity(20 * values.len());
-            for &value in values {
-                push_text(value, &mut out);
-                out.push(b'\n');
-            }
-            out
+/// Lines of so many numbers each.
+fn encode_lines(numbers: &[f64], each: usize) -> Vec<u8> {
+    let mut out = Vec::with_capacity(20 * numbers.len());
+    for line in numbers.chunks(each) {
+        for &number in line {
+            push_text(number, &mut out);
+            out.push(b' ');
         }
+        if let Some(last) = out.last_mut() {
+            *last = b'\n';
+        }
+    }
+    out
+}
+
+/// The answer to one request, `outputs` values a point.
+pub(super) fn encode_values(format: ProcessFormat, values: &[f64], outputs: usize) -> Vec<u8> {
+    match format {
+        ProcessFormat::Text => encode_lines(values, outputs),
         ProcessFormat::Binary => {
             let mut out = Vec::with_capacity(4 + 8 * values.len());
-            out.extend((values.len() as u32).to_le_bytes());
+            out.extend(((values.len() / outputs) as u32).to_le_bytes());
             push_binary(values, &mut out);
             out
         }
@@ -136,13 +132,15 @@ pub(super) fn excerpt(bytes: &[u8]) -> String {
 pub enum Malformed {
     /// This is not a number.
     Number(String),
+    /// An answer of so many numbers.
+    Outputs(usize),
     /// No end of line for a mebibyte.
     Endless,
     /// A response of the wrong length.
     Frame {
         /// Points that it answers.
         asked: usize,
-        /// Values that it says it holds.
+        /// Points that it says it answers.
         found: usize,
     },
     /// More than was asked for; it begins so.
@@ -153,7 +151,9 @@ pub enum Malformed {
 #[derive(Debug)]
 pub struct Decoder {
     format: ProcessFormat,
-    /// Points of the requests not fully answered, in order.
+    /// Values of an answer.
+    outputs: usize,
+    /// Values due to the requests not fully answered, in order.
     requests: VecDeque<usize>,
     /// Whether the header of the first request's response was read (binary only).
     inside: bool,
@@ -162,14 +162,14 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Nothing is expected yet.
-    pub fn new(format: ProcessFormat) -> Self {
-        Decoder { format, requests: VecDeque::new(), inside: false, rest: Vec::new() }
+    /// Nothing is expected yet; a point has `outputs` values.
+    pub fn new(format: ProcessFormat, outputs: usize) -> Self {
+        Decoder { format, outputs, requests: VecDeque::new(), inside: false, rest: Vec::new() }
     }
 
-    /// A request for `points` values was sent.
+    /// A request for `points` answers was sent.
     pub fn expect(&mut self, points: usize) {
-        self.requests.push_back(points);
+        self.requests.push_back(points * self.outputs);
     }
 
     /// Reads on; whole values are appended to `values`. Memory for no more than `bytes` and an
@@ -190,7 +190,7 @@ impl Decoder {
             };
             let before = values.len();
             let whole = match self.format {
-                ProcessFormat::Text => decode_line(&mut rest, values)?,
+                ProcessFormat::Text => decode_line(&mut rest, self.outputs, values)?,
                 ProcessFormat::Binary => self.decode_frame(wanted, &mut rest, values)?,
             };
             self.answered(values.len() - before);
@@ -224,8 +224,9 @@ impl Decoder {
         if !self.inside {
             let Some((&header, body)) = rest.split_first_chunk() else { return Ok(false) };
             let found = u32::from_le_bytes(header) as usize;
-            if found != wanted {
-                return Err(Malformed::Frame { asked: wanted, found });
+            let asked = wanted / self.outputs;
+            if found != asked {
+                return Err(Malformed::Frame { asked, found });
             }
             self.inside = true;
             *rest = body;
@@ -238,13 +239,32 @@ impl Decoder {
     }
 }
 
-/// One value if a whole line is there; false if not.
-fn decode_line(rest: &mut &[u8], values: &mut Vec<f64>) -> Result<bool, Malformed> {
+/// One answer if a whole line is there; false if not.
+fn decode_line(rest: &mut &[u8], outputs: usize, values: &mut Vec<f64>) -> Result<bool, Malformed> {
     let Some(end) = rest.iter().position(|&b| b == b'\n') else {
         return if rest.len() > LONGEST_LINE { Err(Malformed::Endless) } else { Ok(false) };
     };
     let (line, tail) = rest.split_at(end);
-    values.push(parse_text(line).ok_or_else(|| Malformed::Number(excerpt(line)))?);
+    let before = values.len();
+    for word in line.split(u8::is_ascii_whitespace).filter(|word| !word.is_empty()) {
+        match parse_text(word) {
+            Some(value) => values.push(value),
+            None => {
+                values.truncate(before);
+                return Err(Malformed::Number(excerpt(line)));
+            }
+        }
+    }
+    let found = values.len() - before;
+    if found != outputs {
+        values.truncate(before);
+        let nothing = found == 0;
+        return Err(if nothing {
+            Malformed::Number(excerpt(line))
+        } else {
+            Malformed::Outputs(found)
+        });
+    }
     *rest = &tail[1..];
     Ok(true)
 }
@@ -256,7 +276,7 @@ mod tests {
     use super::*;
 
     fn decoded(format: ProcessFormat, bytes: &[u8], points: usize, piece: usize) -> Vec<f64> {
-        let mut decoder = Decoder::new(format);
+        let mut decoder = Decoder::new(format, 1);
         let mut values = Vec::new();
         decoder.expect(points);
         for piece in bytes.chunks(piece) {
@@ -281,7 +301,7 @@ mod tests {
             piece in 1usize..40,
         ) {
             for format in [ProcessFormat::Text, ProcessFormat::Binary] {
-                let bytes = encode_values(format, &values);
+                let bytes = encode_values(format, &values, 1);
                 let back = decoded(format, &bytes, values.len(), piece);
                 prop_assert_eq!(bits(&back), bits(&values));
             }
@@ -309,7 +329,7 @@ mod tests {
     fn extreme_values_round_trip() {
         let values = [0.0, -0.0, f64::MIN_POSITIVE, 5e-324, f64::MAX, f64::MIN, 1e23, 0.1];
         for format in [ProcessFormat::Text, ProcessFormat::Binary] {
-            let bytes = encode_values(format, &values);
+            let bytes = encode_values(format, &values, 1);
             assert_eq!(bits(&decoded(format, &bytes, values.len(), 3)), bits(&values));
         }
     }
@@ -326,7 +346,7 @@ mod tests {
     #[test]
     fn broken_answers_are_named() {
         let decode = |format, bytes: &[u8]| {
-            let mut decoder = Decoder::new(format);
+            let mut decoder = Decoder::new(format, 1);
             decoder.expect(2);
             decoder.decode(bytes, &mut Vec::new())
         };
@@ -334,12 +354,37 @@ mod tests {
         assert_eq!(text(b"1\n2\n3\n"), Err(Malformed::Excess("`3`".into())));
         assert_eq!(text(b"np.float64(1.0)\n"), Err(Malformed::Number("`np.float64(1.0)`".into())));
         assert_eq!(text(b"\n"), Err(Malformed::Number("``".into())));
+        assert_eq!(text(b"1 2 3\n"), Err(Malformed::Outputs(3)));
+        assert_eq!(text(b"1 x\n"), Err(Malformed::Number("`1 x`".into())));
         assert_eq!(text(&vec![b'1'; LONGEST_LINE + 1]), Err(Malformed::Endless));
         let binary = |bytes: &[u8]| decode(ProcessFormat::Binary, bytes);
         assert_eq!(binary(&[3, 0, 0, 0]), Err(Malformed::Frame { asked: 2, found: 3 }));
-        let mut frame = encode_values(ProcessFormat::Binary, &[1.0, 2.0]);
+        let mut frame = encode_values(ProcessFormat::Binary, &[1.0, 2.0], 1);
         frame.push(7);
         assert_eq!(binary(&frame), Err(Malformed::Excess("1 bytes".into())));
+    }
+
+    #[test]
+    fn several_outputs_come_together() {
+        let values = [1.5, -2.0, 1e-300, 4.0, f64::MAX, 0.1];
+        for format in [ProcessFormat::Text, ProcessFormat::Binary] {
+            let bytes = encode_values(format, &values, 3);
+            for piece in 1..30 {
+                let mut decoder = Decoder::new(format, 3);
+                let mut found = Vec::new();
+                decoder.expect(2);
+                for piece in bytes.chunks(piece) {
+                    decoder.decode(piece, &mut found).expect("well-formed");
+                }
+                assert_eq!(found, values, "{format:?}");
+            }
+        }
+        assert_eq!(encode_values(ProcessFormat::Text, &[1.0, 2.0], 2), b"1.0 2.0\n");
+        let mut decoder = Decoder::new(ProcessFormat::Text, 2);
+        decoder.expect(2);
+        let mut found = Vec::new();
+        assert_eq!(decoder.decode(b"1 2\n3\n", &mut found), Err(Malformed::Outputs(1)));
+        assert_eq!(found, [1.0, 2.0]);
     }
 
     #[test]

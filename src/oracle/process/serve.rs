@@ -7,7 +7,7 @@ use nalgebra::DMatrix;
 use super::protocol::{
     ProcessFormat, encode_values, excerpt, parse_binary, parse_text, points_per_request,
 };
-use crate::network::model::Model;
+use crate::network::Network;
 
 /// Read at once.
 const CHUNK: usize = 1 << 16;
@@ -36,10 +36,10 @@ pub enum ServeError {
     Io(#[from] io::Error),
 }
 
-/// Answers the points on `input` with the network's values on `output` until the input ends, by the
+/// Answers the points on `input` with the network's outputs, behind its link, on `output` until the input ends, by the
 /// [`protocol`](super::protocol).
 ///
-/// The values are those of [`Model::values`] to the last bit. All that has come in is answered
+/// They are those of [`Network::outputs`] to the last bit. All that has come in is answered
 /// together, and the output flushed, before more is waited for. That nobody reads the output any
 /// more is no error.
 ///
@@ -47,7 +47,7 @@ pub enum ServeError {
 /// [`ServeError::Line`] or [`ServeError::Frame`] at input that is not points of the network's
 /// dimension; what came before is answered first.
 pub fn serve(
-    network: &impl Model,
+    network: &Network,
     input: impl Read,
     output: impl Write,
     format: ProcessFormat,
@@ -63,11 +63,11 @@ pub fn serve(
 }
 
 fn serve_text(
-    network: &impl Model,
+    network: &Network,
     mut input: impl Read,
     mut output: impl Write,
 ) -> Result<(), ServeError> {
-    let d = network.inputs();
+    let d = network.input_dim();
     let longest = (1 << 20) + 64 * d;
     let mut chunk = vec![0; CHUNK];
     let mut pending = Vec::new();
@@ -97,7 +97,7 @@ fn serve_text(
             Some(ServeError::Line { line, reason })
         });
         let values = values(network, points);
-        output.write_all(&encode_values(ProcessFormat::Text, &values))?;
+        output.write_all(&encode_values(ProcessFormat::Text, &values, network.output_dim()))?;
         output.flush()?;
         if let Some(error) = malformed {
             return Err(error);
@@ -127,11 +127,11 @@ fn read_point(text: &[u8], d: usize, points: &mut Vec<f64>) -> Result<(), String
 }
 
 fn serve_binary(
-    network: &impl Model,
+    network: &Network,
     mut input: impl Read,
     mut output: impl Write,
 ) -> Result<(), ServeError> {
-    let d = network.inputs();
+    let d = network.input_dim();
     for frame in 1.. {
         let malformed = |reason| ServeError::Frame { frame, reason };
         let mut header = Vec::new();
@@ -148,26 +148,28 @@ fn serve_binary(
         }
         // In pieces, so that a header that promises too much takes no memory.
         let mut answers = Vec::new();
-        while answers.len() < n {
-            let points = points_per_request(d).min(n - answers.len());
+        let mut answered = 0;
+        while answered < n {
+            let points = points_per_request(d).min(n - answered);
             let mut bytes = Vec::new();
             let found = read_full(&mut input, 8 * d * points, &mut bytes)?;
             if found < 8 * d * points {
-                let whole = answers.len() + found / (8 * d);
+                let whole = answered + found / (8 * d);
                 return Err(malformed(format!("ends after {whole} of {n} points")));
             }
             answers.extend(values(network, parse_binary(&bytes).collect()));
+            answered += points;
         }
-        output.write_all(&encode_values(ProcessFormat::Binary, &answers))?;
+        output.write_all(&encode_values(ProcessFormat::Binary, &answers, network.output_dim()))?;
         output.flush()?;
     }
     Ok(())
 }
 
-fn values(network: &impl Model, points: Vec<f64>) -> Vec<f64> {
-    let d = network.inputs();
+fn values(network: &Network, points: Vec<f64>) -> Vec<f64> {
+    let d = network.input_dim();
     let points = DMatrix::from_vec(d, points.len() / d, points);
-    network.values(&points).as_slice().to_vec()
+    network.outputs(&points).data.into()
 }
 
 /// At least one byte, unless the input has ended.
@@ -190,12 +192,12 @@ mod tests {
     use nalgebra::DVector;
 
     use super::*;
-    use crate::network::{Activation, Network};
+    use crate::network::{Activation, TwoLayer};
     use crate::oracle::process::protocol::encode_points;
 
     fn network() -> Network {
         let wave = |n: usize| (0..n).map(|k| (1.7 * k as f64 + 0.3).sin());
-        Network {
+        let two = TwoLayer {
             a: DMatrix::from_iterator(3, 5, wave(15)),
             theta: DVector::from_iterator(5, wave(5)),
             b: DMatrix::from_iterator(5, 2, wave(10)),
@@ -204,7 +206,8 @@ mod tests {
             c0: 0.25,
             g: Activation::Tanh,
             h: Activation::Sigmoid,
-        }
+        };
+        two.into()
     }
 
     fn points(n: usize) -> Vec<f64> {
@@ -238,7 +241,7 @@ mod tests {
         let points = points(2000);
         for format in [ProcessFormat::Text, ProcessFormat::Binary] {
             let input = encode_points(format, &points, 3);
-            let expected = encode_values(format, &truth(&points));
+            let expected = encode_values(format, &truth(&points), 1);
             for step in [1, 7, 1000, 1 << 20] {
                 let mut output = Vec::new();
                 serve(&network(), Drip(&input, step), &mut output, format).expect("served");
@@ -252,7 +255,7 @@ mod tests {
         let (output, served) = answer(ProcessFormat::Text, b"1 2 3\r\n 4\t5  6");
         served.expect("served");
         let expected = truth(&[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
-        assert_eq!(output, encode_values(ProcessFormat::Text, &expected));
+        assert_eq!(output, encode_values(ProcessFormat::Text, &expected, 1));
     }
 
     #[test]
@@ -266,7 +269,7 @@ mod tests {
             let input = format!("1 2 3\n{line}\n1 2 3\n");
             let (output, served) = answer(ProcessFormat::Text, input.as_bytes());
             assert_eq!(served.expect_err("malformed").to_string(), reason);
-            assert_eq!(output, encode_values(ProcessFormat::Text, &truth(&[1.0, 2.0, 3.0])));
+            assert_eq!(output, encode_values(ProcessFormat::Text, &truth(&[1.0, 2.0, 3.0]), 1));
         }
     }
 

@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::draws;
 use crate::oracle::black_box::Oracle;
 use crate::oracle::error::OracleError;
-use crate::oracle::question::{Answer, Question};
+use crate::oracle::question::{Answer, Question, Wanted};
 use crate::oracle::view::View;
 
 /// An oracle whose values are means of values of another one.
@@ -26,17 +26,19 @@ impl<'a> Averaged<'a> {
         Averaged { inner, repeats: repeats.max(1), apart, rng }
     }
 
-    fn means(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
+    /// Of values, or of outputs.
+    fn means(&mut self, question: Question<'_>) -> Result<DMatrix<f64>, OracleError> {
+        let points = question.points;
         if self.repeats == 1 {
-            return self.inner.values(points);
+            return question.ask(self.inner)?.into_numbers(points.ncols());
         }
-        let mut sum = DVector::zeros(points.ncols());
+        let mut sum = DMatrix::zeros(question.rows(), points.ncols());
         for _ in 0..self.repeats {
             let mut near = points.clone();
             for mut x in near.column_iter_mut() {
                 x.axpy(self.apart, &draws::unit_vector(&mut self.rng, points.nrows()), 1.0);
             }
-            sum += self.inner.values(&near)?;
+            sum += question.at(&near).ask(self.inner)?.into_numbers(points.ncols())?;
         }
         Ok(sum / self.repeats as f64)
     }
@@ -47,8 +49,18 @@ impl View for Averaged<'_> {
         &*self.inner
     }
 
+    fn inner_mut(&mut self) -> &mut dyn Oracle {
+        self.inner
+    }
+
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
-        question.by_values(&mut |points| self.means(points))
+        if matches!(question.wanted, Wanted::Outputs(_)) {
+            return Ok(Answer::Numbers(self.means(question)?));
+        }
+        question.by_values(&mut |points| {
+            let means = self.means(Question::values(points))?;
+            Ok(DVector::from_vec(means.data.into()))
+        })
     }
 
     fn differences(&self) -> bool {

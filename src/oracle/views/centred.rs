@@ -27,6 +27,10 @@ impl View for Centred<'_> {
         &*self.inner
     }
 
+    fn inner_mut(&mut self) -> &mut dyn Oracle {
+        self.inner
+    }
+
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
         let points = shift(question.points.clone(), self.centre);
         question.at(&points).ask(self.inner)

@@ -85,11 +85,15 @@ impl View for Domain<'_> {
         &*self.inner
     }
 
+    fn inner_mut(&mut self) -> &mut dyn Oracle {
+        self.inner
+    }
+
     // What a stack computes again later are the nodes admitted here.
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
         let centres = question.points;
         match question.wanted {
-            Wanted::Values => self.admit_points(centres)?,
+            Wanted::Values | Wanted::Outputs(_) => self.admit_points(centres)?,
             Wanted::Gradients(directions, scheme, h) => {
                 self.admit_stencils(centres, &scheme.offsets(directions, h))?;
             }

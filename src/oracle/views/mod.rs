@@ -1,6 +1,7 @@
-//! Black boxes seen through another: on a subspace, about a centre, within a domain, averaged.
+//! Black boxes seen through another: on a subspace, about a centre, within a domain, averaged, without the link.
 
 pub(crate) mod averaged;
 pub(crate) mod centred;
 pub(crate) mod domain;
+pub(crate) mod linked;
 pub(crate) mod restricted;

@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::oracle::black_box::Oracle;
 use crate::oracle::error::OracleError;
-use crate::oracle::question::{Answer, Question};
+use crate::oracle::question::{Answer, Question, Wanted};
 use crate::oracle::view::View;
 
 /// A black box seen on a subspace: y -> f(Q y).
@@ -33,12 +33,16 @@ impl View for Restricted<'_> {
         &*self.inner
     }
 
+    fn inner_mut(&mut self) -> &mut dyn Oracle {
+        self.inner
+    }
+
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
         let points = self.basis * question.points;
         let directions = question.directions().map(|directions| self.basis * directions);
         let directions = directions.unwrap_or_else(|| DMatrix::zeros(points.nrows(), 0));
         let question = question.along(&points, &directions);
-        if self.by_values {
+        if self.by_values && !matches!(question.wanted, Wanted::Outputs(_)) {
             return question.by_values(&mut |x| self.inner.values(x));
         }
         question.ask(self.inner)

@@ -1,16 +1,14 @@
-//! The network with one hidden layer, f(x) = c0 + sum_i c_i phi(a_i . x - theta_i).
+//! The network of one hidden layer and one output, f(x) = c0 + sum_i c_i phi(a_i . x - theta_i), as the
+//! identification works on it.
 
 use nalgebra::{DMatrix, DVector};
-use rand::{RngExt, SeedableRng};
-use rand_chacha::ChaCha8Rng;
-use rand_distr::StandardNormal;
 
-use crate::network::model::Model;
-use crate::network::{Activation, Class, Network, NetworkError};
+use super::model::Model;
+use super::{Activation, Class, Layer, Link, Matching, Network, NetworkError};
 
 /// The parameters of a network with one hidden layer and one output.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Shallow {
+pub struct OneLayer {
     /// d x m, columns a_i.
     pub a: DMatrix<f64>,
     /// Shifts, subtracted, length m.
@@ -23,60 +21,66 @@ pub struct Shallow {
     pub phi: Activation,
 }
 
-impl Shallow {
-    /// A random network of dimensions (d, m): the first layer is drawn as that of
-    /// [`Network::random`], output weights and offset as its `c` and `c0`, but |c_i| uniform in
-    /// [0.5, 2] in either class: with c = 1 the signs would be told.
+impl From<&OneLayer> for Network {
+    fn from(from: &OneLayer) -> Network {
+        let layer =
+            Layer { weights: from.a.clone(), shifts: from.theta.clone(), activation: from.phi };
+        Network {
+            layers: vec![layer],
+            c: DMatrix::from_column_slice(from.c.len(), 1, from.c.as_slice()),
+            c0: DVector::from_element(1, from.c0),
+            link: Link::None,
+        }
+    }
+}
+
+impl From<OneLayer> for Network {
+    fn from(from: OneLayer) -> Network {
+        Network::from(&from)
+    }
+}
+
+impl TryFrom<&Network> for OneLayer {
+    type Error = NetworkError;
+
+    /// [`NetworkError::Kind`] unless it has one hidden layer, one output and no link.
+    fn try_from(network: &Network) -> Result<OneLayer, NetworkError> {
+        match (network.layers.as_slice(), network.output_dim(), network.link) {
+            ([layer], 1, Link::None) => Ok(OneLayer {
+                a: layer.weights.clone(),
+                theta: layer.shifts.clone(),
+                c: network.c.column(0).into_owned(),
+                c0: network.c0[0],
+                phi: layer.activation,
+            }),
+            _ => Err(NetworkError::Kind { hidden: 1, found: network.to_string() }),
+        }
+    }
+}
+
+impl OneLayer {
+    /// [`Network::random`] of dimensions (d, m) and one output.
     ///
     /// # Errors
-    /// As [`Network::random`].
+    /// As there.
     pub fn random(
         (d, m): (usize, usize),
         class: Class,
         phi: Activation,
         seed: u64,
-    ) -> Result<Shallow, NetworkError> {
-        let first = Network::random((d, m, 1), class, phi, seed)?;
-        let rng = &mut ChaCha8Rng::seed_from_u64(seed);
-        // A stream of its own: the first layer came from stream 0.
-        rng.set_stream(1);
-        let c = DVector::from_fn(m, |_, _| {
-            let magnitude = rng.random_range(0.5..=2.0);
-            if rng.random() { magnitude } else { -magnitude }
-        });
-        let c0 = match class {
-            Class::Paper => 0.0,
-            Class::General => rng.sample(StandardNormal),
-        };
-        Ok(Shallow { a: first.a, theta: first.theta, c, c0, phi })
+    ) -> Result<OneLayer, NetworkError> {
+        (&Network::random(&[d, m], 1, class, phi, seed)?).try_into()
+    }
+
+    /// [`Network::matching`] with this network as the truth.
+    #[must_use]
+    pub fn matching(&self, other: &OneLayer) -> Matching {
+        Network::from(self).matching(&other.into())
     }
 
     /// (d, m).
     pub fn dims(&self) -> (usize, usize) {
         self.a.shape()
-    }
-
-    /// Checks shapes and finiteness.
-    ///
-    /// # Errors
-    /// The first thing that is wrong.
-    pub fn validate(&self) -> Result<(), NetworkError> {
-        let (d, m) = self.dims();
-        if d == 0 || m == 0 {
-            return Err(NetworkError::Empty(d, m, 1));
-        }
-        for (tensor, vector) in [("theta", &self.theta), ("c", &self.c)] {
-            if vector.len() != m {
-                let (found, expected) = (vec![vector.len()], vec![m]);
-                return Err(NetworkError::Shape { tensor, found, expected });
-            }
-        }
-        for (name, values) in self.tensors() {
-            if values.iter().any(|v| !v.is_finite()) {
-                return Err(NetworkError::NotFinite(name));
-            }
-        }
-        Ok(())
     }
 
     /// A^T x - theta at the columns of `points`: m x n. Sums run in a fixed order, so that a value
@@ -93,44 +97,19 @@ impl Shallow {
 
     /// The derivative of the value with respect to input `i`, where the units' arguments a . x - theta are `arguments`.
     pub(crate) fn slope_along(&self, i: usize, arguments: impl Iterator<Item = f64>) -> f64 {
-        let Shallow { a, c, phi, .. } = self;
+        let OneLayer { a, c, phi, .. } = self;
         let units = a.row(i).into_iter().zip(c.iter()).zip(arguments);
         units.map(|((a, c), argument)| a * c * phi.slope(argument)).sum()
     }
 
-    /// Turns the sign of unit `i`: (a_i, theta_i, c_i) -> -, and for the sigmoid c0 -> c0 + (old c_i).
-    pub(crate) fn flip(&mut self, i: usize) {
-        if self.phi == Activation::Sigmoid {
-            self.c0 += self.c[i];
-        }
-        self.a.column_mut(i).neg_mut();
-        self.theta[i] = -self.theta[i];
-        self.c[i] = -self.c[i];
-    }
-
-    /// The same function with the activation `phi`; `None` if it cannot be rewritten so: only tanh and
-    /// sigmoid are each other's rewriting, sigma(z) = (1 + tanh(z/2)) / 2.
+    /// [`Network::with_activations`].
     #[must_use]
-    pub fn with_activation(&self, phi: Activation) -> Option<Shallow> {
-        let Shallow { a, theta, c, c0, .. } = self;
-        match (self.phi, phi) {
-            (from, to) if from == to => Some(self.clone()),
-            (Activation::Sigmoid, Activation::Tanh) => Some(Shallow {
-                a: a * 0.5,
-                theta: theta * 0.5,
-                c: c * 0.5,
-                c0: c0 + 0.5 * c.sum(),
-                phi,
-            }),
-            (Activation::Tanh, Activation::Sigmoid) => {
-                Some(Shallow { a: a * 2.0, theta: theta * 2.0, c: c * 2.0, c0: c0 - c.sum(), phi })
-            }
-            _ => None,
-        }
+    pub fn with_activation(&self, phi: Activation) -> Option<OneLayer> {
+        OneLayer::try_from(&Network::from(self).with_activations(&[phi])?).ok()
     }
 }
 
-impl Model for Shallow {
+impl Model for OneLayer {
     const DEPTH: usize = 1;
 
     fn inputs(&self) -> usize {
@@ -163,7 +142,7 @@ impl Model for Shallow {
         let (a, rest) = parameters.as_slice().split_at(d * m);
         let (theta, rest) = rest.split_at(m);
         let (c, c0) = rest.split_at(m);
-        Shallow {
+        OneLayer {
             a: DMatrix::from_column_slice(d, m, a),
             theta: DVector::from_column_slice(theta),
             c: DVector::from_column_slice(c),
@@ -215,7 +194,7 @@ mod tests {
     #[test]
     fn the_jacobian_is_that_of_the_values() {
         for phi in Activation::ALL {
-            let network = Shallow::random((4, 3), Class::General, phi, 2).unwrap();
+            let network = OneLayer::random((4, 3), Class::General, phi, 2).unwrap();
             let points = draws::gaussian(&mut draws::stream(1, "test", 0), 4, 5);
             let jt = network.jacobian_transposed(&points);
             let parameters = network.to_vector();
@@ -227,25 +206,6 @@ mod tests {
                 };
                 let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
                 assert!((jt.row(j).transpose() - difference).amax() < 1e-8, "{phi} {j}");
-            }
-        }
-    }
-
-    #[test]
-    fn rewritings_leave_the_function_as_it_is() {
-        let points = draws::gaussian(&mut draws::stream(1, "test", 1), 4, 50);
-        for phi in Activation::ALL {
-            let network = Shallow::random((4, 3), Class::General, phi, 3).unwrap();
-            let mut flipped = network.clone();
-            flipped.flip(1);
-            assert!((flipped.values(&points) - network.values(&points)).amax() < 1e-14);
-            for to in Activation::ALL {
-                match network.with_activation(to) {
-                    Some(other) => {
-                        assert!((other.values(&points) - network.values(&points)).amax() < 1e-13);
-                    }
-                    None => assert!((phi == Activation::Erf) != (to == Activation::Erf)),
-                }
             }
         }
     }

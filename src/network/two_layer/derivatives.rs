@@ -6,7 +6,7 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
-use super::Network;
+use super::TwoLayer;
 
 /// Everything that the derivatives at one point share.
 struct Forward {
@@ -19,7 +19,7 @@ struct Forward {
     p: DVector<f64>,
 }
 
-impl Network {
+impl TwoLayer {
     fn forward_at(&self, x: &DVector<f64>) -> Forward {
         let z = self.a.transpose() * x - &self.theta;
         let y = z.map(|z| self.g.value(z));

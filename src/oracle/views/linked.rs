@@ -1,0 +1,121 @@
+//! A black box without the nonlinearity that its outputs went through.
+
+use nalgebra::{DMatrix, DVector};
+
+use crate::network::Link;
+use crate::oracle::black_box::Oracle;
+use crate::oracle::error::{OracleError, counted_outputs, finite};
+use crate::oracle::question::{Answer, Question, Wanted};
+use crate::oracle::view::View;
+
+/// Undoes a [`Link`] at every output of the oracle behind. Values are mixtures of what this leaves, and
+/// derivatives differences of values.
+///
+/// # Errors
+/// [`OracleError::Link`] at an answer that the link cannot have given, or that is on the edge of its range.
+pub struct Linked<'a> {
+    inner: &'a mut dyn Oracle,
+    link: Link,
+    /// Of the outputs, in the values.
+    weights: DVector<f64>,
+}
+
+impl<'a> Linked<'a> {
+    /// Undoes `link`.
+    pub fn new(inner: &'a mut dyn Oracle, link: Link) -> Self {
+        let first = |k, _| if k == 0 { 1.0 } else { 0.0 };
+        let weights = DVector::from_fn(inner.output_dim(), first);
+        Linked { inner, link, weights }
+    }
+
+    fn undone(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        let answers = counted_outputs(self.inner.outputs(points)?, self.weights.len(), points)?;
+        finite(answers.as_slice(), points)?;
+        self.link.undo(&answers).map_err(|off| {
+            let point = points.column(off.column);
+            let head = point.iter().take(4).copied().collect();
+            OracleError::Link { off, norm: point.norm(), head }
+        })
+    }
+}
+
+impl View for Linked<'_> {
+    fn inner(&self) -> &dyn Oracle {
+        &*self.inner
+    }
+
+    fn inner_mut(&mut self) -> &mut dyn Oracle {
+        self.inner
+    }
+
+    fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
+        if matches!(question.wanted, Wanted::Outputs(_)) {
+            return Ok(Answer::Numbers(self.undone(question.points)?));
+        }
+        question.by_values(&mut |points| Ok(self.undone(points)?.tr_mul(&self.weights)))
+    }
+
+    // The mixture is of what is undone: the oracle behind is asked for its outputs alone.
+    fn mixed(&mut self, weights: &DVector<f64>) {
+        assert_eq!(weights.len(), self.weights.len(), "a weight for each output");
+        if weights.len() > 1 {
+            self.weights.copy_from(weights);
+        }
+    }
+
+    fn differences(&self) -> bool {
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws;
+    use crate::network::{Activation, Class, Network};
+    use crate::oracle::function::FnOracle;
+    use crate::oracle::network::NetworkOracle;
+
+    fn network(outputs: usize, link: Link) -> Network {
+        let drawn = Network::random(&[4, 6, 3], outputs, Class::General, Activation::Tanh, 1);
+        Network { link, ..drawn.unwrap() }
+    }
+
+    #[test]
+    fn the_network_behind_the_link_is_seen() {
+        let points = draws::gaussian(&mut draws::stream(1, "linked", 0), 4, 30);
+        let weights = DVector::from_vec(vec![0.3, -1.0, 0.5]);
+        let ranged = Link::SIGMOID.with_range(-2.0, 40.0).unwrap();
+        for link in [Link::None, Link::SIGMOID, Link::TANH, Link::Softmax, ranged] {
+            let network = network(3, link);
+            let mut logits = network.logits(&points);
+            if link == Link::Softmax {
+                logits.column_iter_mut().for_each(|mut z| {
+                    let mean = z.mean();
+                    z.add_scalar_mut(-mean);
+                });
+            }
+            let mut inner = NetworkOracle::new(network);
+            let mut linked = Linked::new(&mut inner, link);
+            assert!((linked.outputs(&points).unwrap() - &logits).amax() < 1e-10, "{link}");
+            let first = linked.values(&points).unwrap() - logits.row(0).transpose();
+            assert!(first.amax() < 1e-10, "{link}");
+            linked.mix(&weights);
+            let mixed = linked.values(&points).unwrap() - logits.tr_mul(&weights);
+            assert!(mixed.amax() < 1e-10, "{link}");
+        }
+    }
+
+    #[test]
+    fn answers_that_no_link_gives_are_errors_with_their_point() {
+        let points = DMatrix::from_column_slice(1, 3, &[0.5, 2.0, -1.0]);
+        let mut identity = FnOracle::new(1, |x| x[0]);
+        let error = Linked::new(&mut identity, Link::SIGMOID).values(&points).unwrap_err();
+        let OracleError::Link { off, norm, .. } = &error else { panic!("{error}") };
+        assert_eq!((off.value, off.column, *norm), (2.0, 1, 2.0));
+        assert!(error.to_string().contains("cannot be undone"), "{error}");
+        let mut broken = FnOracle::new(1, |_| f64::NAN);
+        let error = Linked::new(&mut broken, Link::SIGMOID).values(&points).unwrap_err();
+        assert!(matches!(error, OracleError::NotFinite { .. }), "{error}");
+    }
+}
