@@ -42,6 +42,8 @@ pub enum Stage {
     Repair,
     /// Fresh values and the bound.
     Certify,
+    /// Several outputs: their mixture, and each of them.
+    Outputs,
     /// Whether the inputs are clipped.
     Clipping,
 }
@@ -101,6 +103,7 @@ impl Stage {
             Stage::Refine => "refine",
             Stage::Repair => "repair",
             Stage::Certify => "certify",
+            Stage::Outputs => "outputs",
             Stage::Clipping => "clipping",
         }
     }

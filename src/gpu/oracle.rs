@@ -347,6 +347,6 @@ mod tests {
         let settings = identify::Settings::default();
         let solution = identify::identify(&mut oracle, &settings, &mut Silent).unwrap();
         assert_eq!(solution.status, identify::Status::Identified, "{}", solution.reason);
-        assert_eq!(solution.widths, Some((10, 5)));
+        assert_eq!(solution.widths, Some(vec![10, 5]));
     }
 }

@@ -52,6 +52,9 @@ pub struct Evidence {
     /// The step of third derivatives.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub jet_step: Vec<StepChosen>,
+    /// Several outputs, each by itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub outputs: Vec<OutputsFitted>,
     /// The second layer from saturated patterns.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub peel: Vec<Peeled>,
@@ -469,6 +472,29 @@ pub struct FitEnded {
     pub to: f64,
     /// Values fitted.
     pub points: usize,
+}
+
+/// The weights of several outputs; of all of them the worst.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct OutputsFitted {
+    /// How many there are.
+    pub outputs: usize,
+    /// Points that the weights were fitted to.
+    pub points: usize,
+    /// Condition number of what the hidden units put out there.
+    pub condition: f64,
+    /// Standard deviation of a value by the residuals.
+    pub sigma: f64,
+    /// The same by differences of values.
+    pub accuracy: f64,
+    /// Held-out points at which an output deviates.
+    pub deviating: usize,
+    /// The largest ratio of a held-out residual to the standard deviation expected of it.
+    pub excess: f64,
+    /// The largest root mean square of that ratio over points of similar distance.
+    pub mean_excess: f64,
+    /// Bound on the error of weights and offsets, relative to the largest of each, at least 1.
+    pub error_bound: f64,
 }
 
 /// Units exchanged where a fit stopped.

@@ -30,7 +30,7 @@ pub use failure::Failure;
 pub use settings::{
     Descent, FirstLayer, FitBy, LocalSampling, Pipeline, Settings, SettingsError, UnknownPipeline,
 };
-pub use shallow::{ShallowSolution, identify as identify_shallow};
+pub use shallow::{identify as identify_shallow};
 pub use verdict::remedy::Remedy;
 pub use verdict::solution::{Solution, Status};
 
@@ -49,18 +49,18 @@ pub fn identify(
     observer: &mut dyn Observer,
 ) -> Result<Solution, IdentifyError> {
     settings.validate(oracle.input_dim(), 2)?;
-    settings::one_output(oracle)?;
     let solution = run::in_domain(oracle, settings, |oracle| {
         let stages = match settings.pipeline {
             Pipeline::Wide => Stage::WIDE,
             Pipeline::Entangled | Pipeline::Published => Stage::ENTANGLED,
         };
         let mut run = run::Run::new(oracle, observer, settings, stages);
-        let outcome = match settings.pipeline {
-            Pipeline::Wide => wide::identify(&mut run),
-            Pipeline::Entangled | Pipeline::Published => entangled::identify(&mut run),
+        let outcome = match (run.mix(), settings.pipeline) {
+            (Err(halt), _) => run.settle(Err(halt)),
+            (Ok(()), Pipeline::Wide) => wide::identify(&mut run),
+            (Ok(()), _) => entangled::identify(&mut run),
         }?;
-        Ok(run.solution(outcome, |network| (network.a.ncols(), network.b.ncols())))
+        run.solution(outcome)
     })?;
     Ok(solution)
 }

@@ -1,33 +1,41 @@
 //! A run: what all pipelines share, and how all of them end.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
+use rand::Rng;
 
 use super::context::{Context, Coordinates};
 use super::evidence::{DomainUsed, Evidence, FitEnded};
 use super::failure::{Failure, Halt};
-use super::fit::refine;
+use super::fit::{active, refine};
 use super::fit::sample::{self, Sample};
 use super::fit::tolerances::{FIT_FLOOR, UNEXPLAINED_SHARE};
 use super::settings::Settings;
 use super::survey::landscape::Landscape;
 use super::verdict::certify::{self, Certificate, HeldOut, Support};
 use super::verdict::outcome::{Outcome, first_identified};
+use super::verdict::outputs::{self, Answers};
+use super::verdict::tolerances::{INSIDE, MIXED_EXPONENTS, MIXED_POINTS};
 use super::verdict::solution::Solution;
+use crate::draws;
+use crate::network::Network;
 use crate::network::model::Model;
+use crate::oracle::design::Design;
 use crate::oracle::{Domain, Meter, Observer, Oracle, OracleError};
 use crate::stage::Stage;
 
-/// A run of one pipeline; W are its widths.
-pub(crate) struct Run<'a, W> {
+/// A run of one pipeline.
+pub(crate) struct Run<'a> {
     pub meter: Meter<'a>,
     pub settings: Settings,
     pub evidence: Evidence,
     /// Measured accuracy of values near the origin, once it is known.
     pub accuracy: Option<f64>,
     /// As far as they were found.
-    pub widths: Option<W>,
+    pub widths: Option<Vec<usize>>,
     /// The points of the certificate: the same for all attempts and rounds.
     held_out: Option<HeldOut>,
+    /// Of the outputs, in the values that are asked.
+    mixture: DVector<f64>,
 }
 
 /// Where a stage works.
@@ -81,7 +89,7 @@ pub(crate) enum Purpose {
     More(usize),
 }
 
-impl<'a, W> Run<'a, W> {
+impl<'a> Run<'a> {
     pub fn new(
         oracle: &'a mut dyn Oracle,
         observer: &'a mut dyn Observer,
@@ -96,6 +104,7 @@ impl<'a, W> Run<'a, W> {
             accuracy: None,
             widths: None,
             held_out: None,
+            mixture: DVector::from_element(1, 1.0),
         }
     }
 
@@ -160,7 +169,7 @@ impl<'a, W> Run<'a, W> {
 
     /// The points (d x n) at which all networks of this run are tested.
     pub fn hold_out(&mut self, points: DMatrix<f64>) {
-        self.held_out = Some(HeldOut::new(points));
+        self.held_out = Some(HeldOut::new(points, self.mixture.clone()));
     }
 
     /// The end of every run: all inputs, the certificate, more values where they would bring the bound to the
@@ -185,7 +194,7 @@ impl<'a, W> Run<'a, W> {
             sample = draw(&mut self.meter, &network, count, Purpose::AllInputs)?;
             network = self.refined(&sample, network, floor, |seen| &mut seen.refine_all_inputs)?.0;
         }
-        let mut certificate = self.certified(land, &network, &sample)?;
+        let (mut certificate, mut plausible) = self.certified(land, &network, &sample)?;
         for round in 0..fresh.as_ref().map_or(0, |fresh| fresh.rounds) {
             let (Some(Fresh { draw, .. }), Some(count)) =
                 (&fresh, self.more_points(&certificate, &sample, &network))
@@ -195,21 +204,23 @@ impl<'a, W> Run<'a, W> {
             self.meter.enter(Stage::Refine);
             sample = sample.with(draw(&mut self.meter, &network, count, Purpose::More(round))?);
             network = self.refined(&sample, network, floor, |seen| &mut seen.refine_more)?.0;
-            certificate = self.certified(land, &network, &sample)?;
+            (certificate, plausible) = self.certified(land, &network, &sample)?;
         }
-        Ok(Outcome::judge(network, certificate, self.settings.tolerance, accepted))
+        let outcome = Outcome::judge(network, certificate, self.settings.tolerance, accepted);
+        Ok(Outcome { plausible, ..outcome })
     }
 
-    /// The certificate of `network`, fitted to `sample`.
+    /// The certificate of `network`, fitted to `sample`, and networks that this cannot tell from it.
     fn certified<N: Model>(
         &mut self,
         land: &Landscape,
         network: &N,
         sample: &Sample,
-    ) -> Result<Certificate, Halt> {
+    ) -> Result<(Certificate, Vec<N>), Halt> {
         self.meter.enter(Stage::Certify);
         let support = Support::of_sample(network, sample, land, self.settings.seed);
-        self.supported(land, network, &support)
+        let certificate = self.supported(land, network, &support)?;
+        Ok((certificate, support.plausible()))
     }
 
     /// The certificate of `network` by what supports it.
@@ -251,15 +262,82 @@ impl<'a, W> Run<'a, W> {
         sample::more_points(sample.values.len(), lacks, spent, most)
     }
 
-    /// What the caller of `identify` is given; `widths_of` tells those of a network.
-    pub fn solution<N>(
+    /// What the caller of `identify` is given.
+    ///
+    /// # Errors
+    /// Of the oracle, where it has several outputs and is asked for each of them.
+    pub fn solution<N: Model + Into<Network>>(
         mut self,
         outcome: Outcome<N>,
-        widths_of: impl FnOnce(&N) -> W,
-    ) -> Solution<N, W> {
-        let widths = outcome.network.as_ref().map(widths_of).or(self.widths);
+    ) -> Result<Solution, OracleError> {
+        let outcome = match self.meter.output_dim() {
+            1 => outcome.map(Into::into),
+            _ => {
+                let apart = self.apart(outcome.map(Into::into));
+                self.settle(apart)?
+            }
+        };
+        let widths = outcome.network.as_ref().map(Network::widths).or(self.widths);
         let (queries, stages) = (self.meter.total(), self.meter.stages());
-        outcome.into_solution(widths, self.accuracy, queries, stages, self.evidence)
+        Ok(outcome.into_solution((N::DEPTH, widths), self.accuracy, queries, stages, self.evidence))
+    }
+
+    /// Of several outputs, from now on values are those of a mixture of all.
+    pub fn mix(&mut self) -> Result<(), Halt> {
+        let d = self.meter.input_dim();
+        if self.meter.output_dim() == 1 {
+            return Ok(());
+        }
+        self.meter.enter(Stage::Outputs);
+        let seed = self.settings.seed;
+        let rng = &mut draws::stream(seed, "mixture points", 0);
+        let points = match self.settings.domain_radius {
+            Some(_) => self.inside(MIXED_EXPONENTS.len() * MIXED_POINTS, rng),
+            None => {
+                let count = MIXED_EXPONENTS.len() * MIXED_POINTS;
+                let mut points = draws::gaussian(rng, d, count);
+                for (k, mut x) in points.column_iter_mut().enumerate() {
+                    x *= 2f64.powi(MIXED_EXPONENTS[k % MIXED_EXPONENTS.len()]);
+                }
+                points
+            }
+        };
+        let answers = self.meter.outputs(&points)?;
+        self.mixture = outputs::mixture(&answers, seed);
+        self.meter.mix(&self.mixture);
+        Ok(())
+    }
+
+    /// Points all over the domain, or over a ball about its centre of radius 1 if there is none.
+    fn inside(&self, count: usize, rng: &mut impl Rng) -> DMatrix<f64> {
+        let centre = self.settings.local.centre(self.meter.input_dim());
+        let radius = self.settings.domain_radius.unwrap_or(1.0) * INSIDE;
+        Design::Ball.points(rng, &centre, radius, radius, count)
+    }
+
+    /// The outcome for every output from that for their mixture.
+    fn apart(&mut self, mixed: Outcome<Network>) -> Result<Outcome<Network>, Halt> {
+        let Some(land) = self.evidence.probe.last().cloned() else { return Ok(mixed) };
+        let Some(network) = &mixed.network else { return Ok(mixed) };
+        self.meter.enter(Stage::Outputs);
+        let count = outputs::points_for(network);
+        let rng = &mut draws::stream(self.settings.seed, "outputs", 0);
+        let points = match self.settings.domain_radius {
+            Some(_) => self.inside(count, rng),
+            None => {
+                let first = &network.layers[0];
+                active::points((&first.weights, &first.shifts), land.scale, count, rng)
+            }
+        };
+        let Some(mut held_out) = self.held_out.take() else { return Ok(mixed) };
+        let tolerance = self.settings.tolerance;
+        let place = Place { coordinates: Coordinates::INPUTS, land: &land, attempt: 0 };
+        self.work(place, |cx| {
+            let fitted = Answers { answers: cx.f.outputs(&points)?, points };
+            let answers = held_out.answers(cx.f)?;
+            let held_out = Answers { answers, points: held_out.points().clone() };
+            outputs::apart(cx, mixed, (&fitted, &held_out), tolerance)
+        })
     }
 
     /// Failures and the limits of a run are results; what is left is a broken oracle.
@@ -269,11 +347,11 @@ impl<'a, W> Run<'a, W> {
 }
 
 /// Runs `pipeline` on the part of `oracle` that may be asked.
-pub(crate) fn in_domain<N, W>(
+pub(crate) fn in_domain(
     oracle: &mut dyn Oracle,
     settings: &Settings,
-    pipeline: impl FnOnce(&mut dyn Oracle) -> Result<Solution<N, W>, OracleError>,
-) -> Result<Solution<N, W>, OracleError> {
+    pipeline: impl FnOnce(&mut dyn Oracle) -> Result<Solution, OracleError>,
+) -> Result<Solution, OracleError> {
     let Some(radius) = settings.domain_radius else { return pipeline(oracle) };
     let centre = settings.local.centre(oracle.input_dim());
     let mut domain = Domain::new(oracle, centre, radius);
@@ -296,7 +374,7 @@ mod tests {
         let sample = Sample { values: network.values(&points), points };
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };
         let (mut f, mut silent) = (NetworkOracle::new(network.clone()), Silent);
-        let mut run: Run<'_, (usize, usize)> =
+        let mut run: Run<'_> =
             Run::new(&mut f, &mut silent, &Settings::default(), Stage::WIDE);
         let fit = Fit { network, sample, rms: 0.0 };
         let ground = Ground { land: &land, land_of_fit: &land, fresh: None };

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::algebra::rank_one::Ascent;
 use crate::network::{Activation, TwoLayer};
 use crate::oracle::design::Design;
-use crate::oracle::{Deadline, Oracle};
+use crate::oracle::Deadline;
 
 /// A way from values to a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -265,9 +265,6 @@ pub enum SettingsError {
     /// An activation that is not identified.
     #[error("networks of {known} are identified, not of {0}", known = Activation::SATURATING.map(Activation::name).join(", "))]
     Activation(Activation),
-    /// A black box of several outputs.
-    #[error("the black box has {0} outputs: networks of one output are identified")]
-    Outputs(usize),
     /// A number of hidden layers that is not identified.
     #[error("{0} hidden layers: networks of 1 or 2 are identified")]
     Depth(usize),
@@ -413,14 +410,6 @@ impl Settings {
             }
             None => Ok(()),
         }
-    }
-}
-
-/// Refuses a black box of several outputs.
-pub(crate) fn one_output(oracle: &dyn Oracle) -> Result<(), SettingsError> {
-    match oracle.output_dim() {
-        1 => Ok(()),
-        outputs => Err(SettingsError::Outputs(outputs)),
     }
 }
 

@@ -45,7 +45,7 @@ use crate::stage::Stage;
 
 /// The wide pipeline on a run.
 pub(crate) struct Wide<'r, 'a> {
-    run: &'r mut Run<'a, (usize, usize)>,
+    run: &'r mut Run<'a>,
     /// What is known of f over the inputs, once it was probed.
     frame: Frame,
     /// The distance from which on f is constant between hyperplanes.
@@ -81,7 +81,7 @@ enum Way {
 
 /// Runs the pipeline: probe and reduce once, then attempts until one is certified; then within the box to which
 /// the inputs are clipped, if they are.
-pub(crate) fn identify(run: &mut Run<'_, (usize, usize)>) -> Result<Outcome, OracleError> {
+pub(crate) fn identify(run: &mut Run<'_>) -> Result<Outcome, OracleError> {
     let mut inputs_box = None;
     let result = Wide::survey(run).and_then(|mut wide| wide.attempts(&mut inputs_box));
     let outcome = run.settle(result)?;
@@ -94,7 +94,7 @@ pub(crate) fn identify(run: &mut Run<'_, (usize, usize)>) -> Result<Outcome, Ora
 /// The black box within the box to which it clips its inputs, by the pipeline that stays near a point;
 /// `outside` is what came of the wide one.
 fn within(
-    run: &mut Run<'_, (usize, usize)>,
+    run: &mut Run<'_>,
     inputs: &InputBox,
     outside: Outcome,
 ) -> Result<Outcome, OracleError> {
@@ -126,7 +126,7 @@ fn within(
 
 impl<'r, 'a> Wide<'r, 'a> {
     /// Probe and reduce.
-    fn survey(run: &'r mut Run<'a, (usize, usize)>) -> Result<Self, Halt> {
+    fn survey(run: &'r mut Run<'a>) -> Result<Self, Halt> {
         let seed = run.settings.seed;
         run.meter.enter(Stage::Probe);
         let land = probe::probe(&mut run.meter, seed)?;
@@ -191,7 +191,7 @@ impl<'r, 'a> Wide<'r, 'a> {
 
 /// One attempt.
 struct Attempt<'w, 'a> {
-    run: &'w mut Run<'a, (usize, usize)>,
+    run: &'w mut Run<'a>,
     frame: &'w Frame,
     far: f64,
     attempt: u64,
@@ -253,7 +253,7 @@ impl Attempt<'_, '_> {
         let far = self.far;
         let place = Place { attempt: LINE_TURNS * self.attempt + turn, ..place(self.frame, 0) };
         let units = self.run.stage(Stage::Lines, place, |cx| lines::find_units(cx, far))?;
-        self.run.widths = Some((units.len(), 0));
+        self.run.widths = Some(vec![units.len(), 0]);
         if units.is_empty() { Err(no_units().into()) } else { Ok(units) }
     }
 
@@ -273,7 +273,7 @@ impl Attempt<'_, '_> {
         let mut units = self
             .run
             .stage(Stage::Units, place, |cx| units::find_units(cx, far, &mut stack, ascent))?;
-        self.run.widths = Some((units.len(), 0));
+        self.run.widths = Some(vec![units.len(), 0]);
         if units.is_empty() {
             return Err(no_units().into());
         }
@@ -287,7 +287,7 @@ impl Attempt<'_, '_> {
         let repeats = (land.noise_near / (NOISE_OF_MEANS * land.spread)).powi(2);
         let repeats = (repeats.ceil() as usize).clamp(1, MOST_REPEATS);
         let units = self.averaged(Stage::Hyperplanes, repeats, hyperplanes::find_units)?;
-        self.run.widths = Some((units.len(), 0));
+        self.run.widths = Some(vec![units.len(), 0]);
         if units.is_empty() {
             return Err(no_units().into());
         }
@@ -348,7 +348,7 @@ impl Attempt<'_, '_> {
             }
             Way::Whole => self.run.stage(Stage::Peel, place, |cx| whole::whole(cx, units, ascent)),
         }?;
-        self.run.widths = Some((units.len(), peel.layer.beta.ncols()));
+        self.run.widths = Some(vec![units.len(), peel.layer.beta.ncols()]);
 
         // What is seen of each layer orders the activations, and drops those that surely are not.
         let (first, second) = self.run.settings.activations();
@@ -411,9 +411,13 @@ impl Attempt<'_, '_> {
             match more.filter(|_| rounds < MOST_ROUNDS) {
                 Some(more) => (network, growth, rounds) = (found, more, rounds + 1),
                 None => {
-                    let found = self.run.settings.as_asked(found);
-                    let tolerance = self.run.settings.tolerance;
-                    return Ok(Outcome::judge(found, certificate, tolerance, accepted));
+                    let settings = &self.run.settings;
+                    let plausible = support.plausible();
+                    let plausible = plausible.into_iter().map(|n| settings.as_asked(n)).collect();
+                    let found = settings.as_asked(found);
+                    let judged =
+                        Outcome::judge(found, certificate, settings.tolerance, accepted);
+                    return Ok(Outcome { plausible, ..judged });
                 }
             }
         }

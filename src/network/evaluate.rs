@@ -112,21 +112,31 @@ impl Network {
     #[must_use]
     pub fn logits(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
         let offsets = -&self.c0;
-        let mut steps: Vec<Step<'_>> = self
-            .layers
-            .iter()
-            .map(|layer| Step {
-                weights: layer.weights.as_slice(),
-                shifts: layer.shifts.as_slice(),
-                activation: Some(layer.activation),
-            })
-            .collect();
+        let mut steps = self.hidden_steps();
         steps.push(Step {
             weights: self.c.as_slice(),
             shifts: offsets.as_slice(),
             activation: None,
         });
         forward(&steps, points)
+    }
+
+    /// What the last hidden layer puts out at the columns of `points` (d x n): its units x n.
+    ///
+    /// # Panics
+    /// If `points` does not have d rows.
+    #[must_use]
+    pub fn hidden(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        forward(&self.hidden_steps(), points)
+    }
+
+    fn hidden_steps(&self) -> Vec<Step<'_>> {
+        let steps = self.layers.iter().map(|layer| Step {
+            weights: layer.weights.as_slice(),
+            shifts: layer.shifts.as_slice(),
+            activation: Some(layer.activation),
+        });
+        steps.collect()
     }
 
     /// The first output at the columns of `points` (d x n), the only one of a network that has one.

@@ -74,8 +74,8 @@ impl OneLayer {
 
     /// [`Network::matching`] with this network as the truth.
     #[must_use]
-    pub fn matching(&self, other: &OneLayer) -> Matching {
-        Network::from(self).matching(&other.into())
+    pub fn matching(&self, other: &(impl Clone + Into<Network>)) -> Matching {
+        Network::from(self).matching(&other.clone().into())
     }
 
     /// (d, m).

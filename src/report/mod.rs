@@ -9,8 +9,7 @@ use serde_json::Value;
 
 use crate::files::{read_regular, write_atomically};
 use crate::identify::{Settings, Solution, Status};
-use crate::network::Activation;
-use crate::network::model::Model;
+use crate::network::{Activation, Network};
 use crate::oracle::BackendRecord;
 
 /// The value of [`Report::schema`] in this version. It changes when a field is taken away or changes
@@ -133,18 +132,18 @@ pub enum ReportError {
 impl Report {
     /// The report of a run of [`identify`](crate::identify::identify), or of that on
     /// [one hidden layer](crate::identify::shallow::identify), with these settings on this back end.
-    pub fn new<N: Model, W: Copy + Into<Widths>>(
-        solution: &Solution<N, W>,
+    pub fn new(
+        solution: &Solution,
         settings: &Settings,
         backend: BackendRecord,
         arguments: Vec<String>,
     ) -> Report {
-        let activations = solution.network.as_ref().map(Model::activations);
+        let activations = solution.network.as_ref().map(Network::activations);
         // A layer of width zero is one that was not found.
-        let widths = solution.widths.map(|widths| widths.into().0).filter(|w| !w.contains(&0));
-        let expected = match N::DEPTH {
-            1 => settings.width.map(Widths::from),
-            _ => settings.widths.map(Widths::from),
+        let widths = solution.widths.clone().filter(|widths| !widths.contains(&0));
+        let expected = match solution.depth {
+            1 => settings.width.map(|m| vec![m]),
+            _ => settings.widths.map(|(m0, m1)| vec![m0, m1]),
         };
         Report {
             schema: SCHEMA.to_owned(),
@@ -154,7 +153,7 @@ impl Report {
             status: solution.status,
             reason: solution.reason.clone(),
             remedy: solution.remedy.map(|remedy| remedy.text().to_owned()),
-            depth: N::DEPTH,
+            depth: solution.depth,
             widths,
             idle_inputs: idle_inputs(solution),
             activation: activations.as_ref().map(|layers| layers[0]).or(settings.activation),
@@ -182,7 +181,7 @@ impl Report {
             tolerances: Tolerances {
                 parameter_error_bound: settings.tolerance,
                 max_queries: settings.max_queries,
-                widths: expected.map(|widths| widths.0),
+                widths: expected,
             },
             evidence: solution.evidence.as_json(),
         }
@@ -220,26 +219,11 @@ impl Report {
 }
 
 /// The inputs whose weights are 0 within the error bound, if the network is identified.
-fn idle_inputs<N: Model, W>(solution: &Solution<N, W>) -> Option<Vec<usize>> {
+fn idle_inputs(solution: &Solution) -> Option<Vec<usize>> {
     let identified = solution.status == Status::Identified;
-    let weights = solution.network.as_ref().filter(|_| identified)?.first_layer();
+    let weights = &solution.network.as_ref().filter(|_| identified)?.layers.first()?.weights;
     let most = solution.parameter_error_bound? * weights.amax().max(1.0);
     Some((0..weights.nrows()).filter(|&k| weights.row(k).amax() <= most).collect())
-}
-
-/// Units by layer.
-pub struct Widths(Vec<usize>);
-
-impl From<(usize, usize)> for Widths {
-    fn from((m0, m1): (usize, usize)) -> Self {
-        Widths(vec![m0, m1])
-    }
-}
-
-impl From<usize> for Widths {
-    fn from(m: usize) -> Self {
-        Widths(vec![m])
-    }
 }
 
 /// What reports of versions that knew no other depth are of.

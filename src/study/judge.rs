@@ -5,7 +5,7 @@ use super::instance::Instance;
 use crate::draws;
 use crate::identify::verdict::tolerances::{HELD_OUT_POINTS, HELD_OUT_SCALES};
 use crate::identify::{Solution, Status};
-use crate::network::TwoLayer;
+use crate::network::Network;
 
 /// Parameter error beyond which an identified network is a wrong one. No bound that comes with such a
 /// verdict is larger.
@@ -72,7 +72,7 @@ pub fn judge(cell: &Cell, seed: u64, instance: &Instance, solution: &Solution) -
 }
 
 /// See [`Judgement::parameter_error`].
-fn parameter_error(instance: &Instance, found: &TwoLayer, bound: Option<f64>) -> Option<f64> {
+fn parameter_error(instance: &Instance, found: &Network, bound: Option<f64>) -> Option<f64> {
     let whole = instance.network.matching(found).parameter_error;
     whole.or_else(|| {
         let hidden = instance.hidden.as_ref()?;
@@ -89,13 +89,13 @@ fn dependent_bound(solution: &Solution) -> Option<f64> {
 /// See [`Judgement::unexplained`]. `None` if the solution does not say where it was certified.
 fn unexplained(
     instance: &Instance,
-    found: &TwoLayer,
+    found: &Network,
     solution: &Solution,
     seed: u64,
 ) -> Option<f64> {
     let scale = solution.evidence.probe.first()?.scale;
     let residual = solution.residual?;
-    let d = found.a.nrows();
+    let d = found.input_dim();
     let rng = &mut draws::stream(seed, "judge", 0);
     let mut points = draws::gaussian(rng, d, TIMES * HELD_OUT_POINTS);
     for (k, mut x) in points.column_iter_mut().enumerate() {

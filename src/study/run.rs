@@ -116,6 +116,7 @@ fn judged(cell: &Cell, seed: u64, instance: &Instance, solution: &Solution) -> R
     let judgement = judge(cell, seed, instance, solution);
     let parameter_error = judgement.parameter_error;
     let bound = solution.parameter_error_bound;
+    let width = |layer: usize| solution.widths.as_ref().and_then(|w| w.get(layer)).copied();
     Record {
         status: solution.status.into(),
         reason: solution.reason.clone(),
@@ -125,9 +126,9 @@ fn judged(cell: &Cell, seed: u64, instance: &Instance, solution: &Solution) -> R
         bound_violated: parameter_error.zip(bound).map(|(error, bound)| error > bound),
         residual: finite(solution.residual),
         unexplained: judgement.unexplained,
-        m0_found: solution.widths.map(|widths| widths.0),
+        m0_found: width(0),
         // A second layer of width zero is one that was not found.
-        m1_found: solution.widths.map(|widths| widths.1).filter(|&m1| m1 > 0),
+        m1_found: width(1).filter(|&m1| m1 > 0),
         ..blank(cell, seed, String::new())
     }
 }
@@ -184,7 +185,8 @@ mod tests {
             status,
             reason: String::new(),
             remedy: None,
-            network,
+            network: network.map(Into::into),
+            depth: 2,
             widths: None,
             residual: Some(1e-13),
             parameter_error_bound: Some(1e-9),

@@ -95,7 +95,7 @@ fn widths_and_activation_need_not_be_told() {
     let solution =
         identify(&mut NetworkOracle::new(truth.clone()), &settings, &mut Silent).unwrap();
     assert_right(&truth, &solution);
-    assert_eq!(solution.widths, Some((9, 2)));
+    assert_eq!(solution.widths, Some(vec![9, 2]));
 }
 
 #[test]

@@ -99,8 +99,10 @@ proptest! {
         let moved = identify(&mut oracle, &settings(phi), &mut Silent).unwrap();
         prop_assert_eq!(moved.status, Status::Identified, "{}", moved.reason);
         prop_assert_eq!(plain.widths, moved.widths);
-        let (plain, moved) =
-            (plain.network.expect("a network"), oracle.back(moved.network.expect("a network")));
+        let two_layers = |found: Option<Network>| {
+            TwoLayer::try_from(&found.expect("a network")).expect("of two layers")
+        };
+        let (plain, moved) = (two_layers(plain.network), oracle.back(two_layers(moved.network)));
         let matching = plain.matching(&moved);
         prop_assert!(matching.within(1e-8), "{:?}", matching.tensor_errors);
         prop_assert!(truth.matching(&moved).within(1e-8));

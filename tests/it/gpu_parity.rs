@@ -932,7 +932,7 @@ fn trained_networks_are_identified_with_values_in_double_f32() {
         identify::identify(&mut oracle, &identify::Settings::default(), &mut Silent).unwrap();
     println!("{:?}, accuracy {:?}", solution.status, solution.oracle_accuracy);
     assert_eq!(solution.status, identify::Status::Identified, "{}", solution.reason);
-    assert_eq!(solution.widths, Some((10, 5)));
+    assert_eq!(solution.widths, Some(vec![10, 5]));
     assert_eq!(oracle.record().precision, Precision::DoubleF32);
 }
 
@@ -951,7 +951,7 @@ fn trained_networks_are_identified_on_the_gpu() {
         let solution = identify::identify(&mut oracle, &settings, &mut Silent).unwrap();
         println!("{name}: {:?}, {}, {:?}", solution.status, solution.reason, oracle.record());
         assert_eq!(solution.status, identify::Status::Identified, "{name}: {}", solution.reason);
-        assert_eq!(solution.widths, Some((dims[1], dims[2])), "{name}");
+        assert_eq!(solution.widths, Some(vec![dims[1], dims[2]]), "{name}");
         assert!(oracle.record().adapter.is_some());
         assert_eq!(oracle.record().executed, Backend::Gpu);
     }

@@ -22,7 +22,7 @@ fn run(truth: &TwoLayer, settings: &Settings) -> Solution {
 fn assert_right(truth: &TwoLayer, solution: &Solution, name: &str) {
     assert_eq!(solution.status, Status::Identified, "{name}: {}", solution.reason);
     let found = solution.network.as_ref().expect("an identified network");
-    assert_eq!(found.dims(), truth.dims(), "{name}");
+    assert_eq!(found.dims(), Network::from(truth).dims(), "{name}");
     let matching = truth.matching(found);
     let error = matching.parameter_error.expect("equal widths");
     let bound = solution.parameter_error_bound.expect("an identified network has a bound");
@@ -70,7 +70,8 @@ fn each_layers_activation_shows_without_being_told() {
         assert_right(&truth, &solution, &name);
         let found = solution.network.expect("an identified network");
         let family = |phi: Activation| phi == Activation::Erf;
-        assert_eq!((family(found.g), family(found.h)), (family(g), family(h)), "{name}");
+        let families: Vec<bool> = found.activations().into_iter().map(family).collect();
+        assert_eq!(families, [family(g), family(h)], "{name}");
         // Another activation would have fitted either layer far worse.
         let evidence = solution.evidence.as_json();
         let seen = evidence["activation"].as_array().and_then(|tried| tried.last()).expect("seen");
@@ -84,7 +85,7 @@ fn each_layers_activation_shows_without_being_told() {
         let solution = run(&truth, &told);
         assert_right(&truth, &solution, &name);
         let found = solution.network.expect("an identified network");
-        assert_eq!((found.g, found.h), (g, h));
+        assert_eq!(found.activations(), [g, h]);
     }
 }
 
@@ -171,7 +172,8 @@ fn the_activation_is_found_if_it_is_not_told() {
     let erf = TwoLayer::random((8, 6, 2), Class::General, Activation::Erf, 4).expect("valid");
     let solution = run(&erf, &untold);
     assert_right(&erf, &solution, "erf");
-    assert_eq!(solution.network.map(|n| n.g), Some(Activation::Erf));
+    let found = solution.network.expect("an identified network");
+    assert_eq!(found.activations(), [Activation::Erf; 2]);
     // A sigmoid network is a tanh network in other parameters, and is reported as one.
     let sigmoid =
         TwoLayer::random((8, 6, 2), Class::General, Activation::Sigmoid, 4).expect("valid");

@@ -3,12 +3,6 @@
 //! *Derived*: the formula is beside it. *Statistical*: the rate of false alarms is. *Search effort*: any value
 //! works, and the comment says what a larger one costs. *Tuned*: none of these, found by trial.
 
-// Statistical.
-
-/// Factor on a standard deviation that is estimated by 32 draws: the sum of 32 squares of normal variables falls under a
-/// quarter of its mean once in 10^6 times.
-pub(crate) const DRAWN_DEVIATION: f64 = 2.0;
-
 // Search effort.
 
 /// Rows of the second layer for each of its unknowns, numerator and denominator.

@@ -7,11 +7,10 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::core::Core;
-use super::tolerances::DRAWN_DEVIATION;
 use super::unit::{Fitted, Outer, Rows};
 use crate::draws;
 use crate::identify::verdict::tolerances::{
-    BOUND_EXCEEDED, CURVED_DRAWS, CURVED_SAFETY, EVEN_ROUNDING, MOST_CURVATURE, MOST_KURTOSIS,
+    BOUND_EXCEEDED, CURVED_DRAWS, CURVED_SAFETY, DRAWN_DEVIATION, EVEN_ROUNDING, MOST_CURVATURE, MOST_KURTOSIS,
     PARAMETER_ROUNDING, SIGMA_DEVIATIONS, VISIBLE_CHANGE,
 };
 use crate::identify::verdict::uncertainty::{Uncertainty, relative};

@@ -86,7 +86,7 @@ pub(crate) fn natural_radius(scale: f64, d: usize) -> f64 {
 }
 
 /// Runs the pipeline that the settings name.
-pub(crate) fn identify(run: &mut Run<'_, (usize, usize)>) -> Result<Outcome, OracleError> {
+pub(crate) fn identify(run: &mut Run<'_>) -> Result<Outcome, OracleError> {
     let settings = run.settings.clone();
     let result = Entangled::new(run, settings).identify();
     run.settle(result)
@@ -94,13 +94,13 @@ pub(crate) fn identify(run: &mut Run<'_, (usize, usize)>) -> Result<Outcome, Ora
 
 /// A pipeline near a point, on a run.
 pub(crate) struct Entangled<'r, 'a> {
-    run: &'r mut Run<'a, (usize, usize)>,
+    run: &'r mut Run<'a>,
     settings: Settings,
 }
 
 impl<'r, 'a> Entangled<'r, 'a> {
     /// `settings` need not be the run's: the wide pipeline comes here within a box.
-    pub fn new(run: &'r mut Run<'a, (usize, usize)>, settings: Settings) -> Self {
+    pub fn new(run: &'r mut Run<'a>, settings: Settings) -> Self {
         Entangled { run, settings }
     }
 
@@ -219,7 +219,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
 
     /// All stages with a given m1.
     fn try_width(&mut self, ball: &Ball, m1: usize, attempt: u64) -> Result<Outcome, Halt> {
-        self.run.widths = Some((ball.q.ncols(), m1));
+        self.run.widths = Some(vec![ball.q.ncols(), m1]);
         let found = match self.settings.pipeline {
             Pipeline::Published => vec![vec![self.by_hessians(ball, m1, None, attempt)?]],
             Pipeline::Entangled | Pipeline::Wide => self.by_jets(ball, m1, attempt)?,

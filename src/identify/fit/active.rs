@@ -3,7 +3,7 @@
 //! Of random points few are in the transition of a steep unit, and few are far enough out for that of a
 //! flat one; such units would hardly show.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 
 use super::sample::Sample;
@@ -24,13 +24,20 @@ pub fn sample(
     seed: u64,
     stage: &str,
 ) -> Result<Sample, Halt> {
-    let points = points(network, land.scale, count, &mut draws::stream(seed, stage, 0));
+    let first = (&network.a, &network.theta);
+    let points = points(first, land.scale, count, &mut draws::stream(seed, stage, 0));
     let values = f.values(&points)?;
     Ok(Sample { points, values })
 }
 
-fn points(network: &TwoLayer, scale: f64, count: usize, rng: &mut impl Rng) -> DMatrix<f64> {
-    let (d, m0, _) = network.dims();
+/// Such points for units with these weights (d x m0) and shifts.
+pub fn points(
+    (a, theta): (&DMatrix<f64>, &DVector<f64>),
+    scale: f64,
+    count: usize,
+    rng: &mut impl Rng,
+) -> DMatrix<f64> {
+    let (d, m0) = a.shape();
     let mut points = draws::gaussian(rng, d, count);
     for (k, mut x) in points.column_iter_mut().enumerate() {
         // The scale changes after every pair of points, so that both kinds have all scales.
@@ -39,8 +46,8 @@ fn points(network: &TwoLayer, scale: f64, count: usize, rng: &mut impl Rng) -> D
             continue;
         }
         let i = k / 2 / FIT_SCALES.len() % m0;
-        let a = network.a.column(i);
-        let z = a.dot(&x) - network.theta[i];
+        let a = a.column(i);
+        let z = a.dot(&x) - theta[i];
         let change = (rng.random_range(-ACTIVE_ARGUMENT..ACTIVE_ARGUMENT) - z) / a.norm_squared();
         if change.is_finite() {
             x.axpy(change, &a, 1.0);
@@ -59,7 +66,8 @@ mod tests {
         let mut network = TwoLayer::random((5, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
         network.a.column_mut(1).scale_mut(1e4);
         network.a.column_mut(4).scale_mut(1e-4);
-        let points = points(&network, 1.0, 400, &mut draws::stream(1, "active", 0));
+        let first = (&network.a, &network.theta);
+        let points = points(first, 1.0, 400, &mut draws::stream(1, "active", 0));
         for i in 0..6 {
             let z = points.tr_mul(&network.a.column(i)).add_scalar(-network.theta[i]);
             let active =

@@ -18,4 +18,4 @@ pub mod profile;
 mod stack;
 mod tolerances;
 
-pub use pipeline::{ShallowSolution, identify};
+pub use pipeline::identify;

@@ -17,7 +17,7 @@ use crate::identify::fit::sample::{self, Sample};
 use crate::identify::fit::tolerances::FIT_FLOOR;
 use crate::identify::run::{Fit, Ground, Place, Run, in_domain};
 use crate::identify::scalars::family::families;
-use crate::identify::settings::{Settings, one_output};
+use crate::identify::settings::Settings;
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::probe;
 use crate::identify::verdict::outcome::{Outcome, first_identified};
@@ -30,9 +30,6 @@ use crate::oracle::views::centred::Region;
 use crate::oracle::{Observer, Oracle};
 use crate::stage::Stage;
 
-/// What a run on one hidden layer found; the width m stands for both widths.
-pub type ShallowSolution = Solution<OneLayer, usize>;
-
 /// Identifies the network with one hidden layer behind `oracle` from values alone. Of the settings,
 /// `width` is the width that is known, if any.
 ///
@@ -43,26 +40,26 @@ pub fn identify(
     oracle: &mut dyn Oracle,
     settings: &Settings,
     observer: &mut dyn Observer,
-) -> Result<ShallowSolution, IdentifyError> {
+) -> Result<Solution, IdentifyError> {
     let d = oracle.input_dim();
     settings.validate(d, 1)?;
-    one_output(oracle)?;
     let solution = in_domain(oracle, settings, |oracle| {
         let region = Region {
             centre: settings.local.centre(d),
             radius: settings.domain_radius.unwrap_or(f64::INFINITY),
         };
         let mut run = Run::new(oracle, observer, settings, Stage::SHALLOW);
-        let result = Route { run: &mut run, region }.attempts();
+        let result =
+            run.mix().and_then(|()| Route { run: &mut run, region }.attempts());
         let outcome = run.settle(result)?;
-        Ok(run.solution(outcome, |network| network.dims().1))
+        run.solution(outcome)
     })?;
     Ok(solution)
 }
 
 /// The pipeline on a run.
 struct Route<'r, 'a> {
-    run: &'r mut Run<'a, usize>,
+    run: &'r mut Run<'a>,
     region: Region,
 }
 
@@ -101,7 +98,7 @@ impl Route<'_, '_> {
         let (radius, design) = (local.radius, local.design.unwrap_or_default());
         let plan = Plan { region, radius, design, width };
         let stack = self.run.stage(Stage::Stack, place, |cx| local_stack(cx, &plan))?;
-        self.run.widths = Some(stack.basis.ncols());
+        self.run.widths = Some(vec![stack.basis.ncols()]);
         let directions = self
             .run
             .stage(Stage::Directions, place, |cx| directions::directions(cx, &stack, ascent))?;
@@ -217,13 +214,13 @@ mod tests {
         OneLayer::random((d, m), Class::General, phi, seed).unwrap()
     }
 
-    fn run(truth: &OneLayer, settings: &Settings) -> ShallowSolution {
+    fn run(truth: &OneLayer, settings: &Settings) -> Solution {
         identify(&mut NetworkOracle::new(truth.clone()), settings, &mut Silent).unwrap()
     }
 
-    fn assert_right(truth: &OneLayer, solution: &ShallowSolution) {
+    fn assert_right(truth: &OneLayer, solution: &Solution) {
         assert_eq!(solution.status, Status::Identified, "{}", solution.reason);
-        assert_eq!(solution.widths, Some(truth.dims().1));
+        assert_eq!(solution.widths, Some(vec![truth.dims().1]));
         let error = truth.matching(solution.network.as_ref().unwrap()).parameter_error.unwrap();
         let bound = solution.parameter_error_bound.unwrap();
         assert!(error <= bound && error < 1e-9, "error {error:e}, bound {bound:e}");

@@ -11,7 +11,7 @@ use super::tolerances::{
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
-use crate::oracle::Oracle;
+use crate::oracle::{Oracle, OracleError};
 use crate::oracle::design::Design;
 use crate::stage::Stage;
 
@@ -130,17 +130,8 @@ fn noise(
     origins: &DMatrix<f64>,
     unit: f64,
 ) -> Result<f64, Halt> {
-    let tables = difference_tables(f, rng, origins, unit)?;
-    for levels in &tables.levels {
-        let rms = |order: usize| {
-            (levels.iter().map(|line| line[order]).sum::<f64>() / NOISE_LINES as f64).sqrt()
-        };
-        let (largest, smallest) = extremes(&[rms(0), rms(1), rms(2)]);
-        if smallest > 0.0 && largest < NOISE_AGREEMENT * smallest {
-            return Ok(largest.max(tables.floor));
-        }
-    }
-    Ok(tables.floor)
+    let mut values = |x: &DMatrix<f64>| Ok(DMatrix::from_rows(&[f.values(x)?.transpose()]));
+    Ok(difference_tables(&mut values, rng, origins, unit)?[0].noise())
 }
 
 /// Noise of the values at each of the columns of `origins` by itself, less certain than that over many
@@ -152,16 +143,20 @@ pub fn noise_here(
     unit: f64,
     rng: &mut impl rand::Rng,
 ) -> Result<Vec<f64>, Halt> {
-    let tables = difference_tables(f, rng, origins, unit)?;
-    let of_line = |line: usize| {
-        let mut levels: Vec<f64> =
-            tables.levels.iter().map(|step| extremes(&step[line]).0.sqrt()).collect();
-        levels.sort_by(f64::total_cmp);
-        levels.get(1).copied()
-    };
-    Ok((0..origins.ncols())
-        .map(|line| of_line(line).filter(|n| n.is_finite()).unwrap_or(0.0).max(tables.floor))
-        .collect())
+    let mut values = |x: &DMatrix<f64>| Ok(DMatrix::from_rows(&[f.values(x)?.transpose()]));
+    let tables = difference_tables(&mut values, rng, origins, unit)?;
+    Ok(tables[0].noise_by_line())
+}
+
+/// The noise of every output around the columns of `origins` together, and at each of them by itself: K of both.
+pub fn noise_of_outputs(
+    f: &mut dyn Oracle,
+    origins: &DMatrix<f64>,
+    unit: f64,
+    rng: &mut impl rand::Rng,
+) -> Result<(Vec<f64>, Vec<Vec<f64>>), Halt> {
+    let tables = difference_tables(&mut |x| f.outputs(x), rng, origins, unit)?;
+    Ok(tables.iter().map(|table| (table.noise(), table.noise_by_line())).unzip())
 }
 
 fn extremes(levels: &[f64; 3]) -> (f64, f64) {
@@ -169,7 +164,7 @@ fn extremes(levels: &[f64; 3]) -> (f64, f64) {
     (largest, levels.iter().copied().fold(f64::INFINITY, f64::min))
 }
 
-/// Difference tables on short lines.
+/// Difference tables of one output on short lines.
 struct Tables {
     /// By step, from the largest, and line: mean squares of the 4th, 5th and 6th differences.
     levels: Vec<Vec<[f64; 3]>>,
@@ -177,28 +172,64 @@ struct Tables {
     floor: f64,
 }
 
+impl Tables {
+    /// See [`noise`].
+    fn noise(&self) -> f64 {
+        for levels in &self.levels {
+            let sum = |order: usize| levels.iter().map(|line| line[order]).sum::<f64>();
+            let rms = |order: usize| (sum(order) / levels.len() as f64).sqrt();
+            let (largest, smallest) = extremes(&[rms(0), rms(1), rms(2)]);
+            if smallest > 0.0 && largest < NOISE_AGREEMENT * smallest {
+                return largest.max(self.floor);
+            }
+        }
+        self.floor
+    }
+
+    /// See [`noise_here`].
+    fn noise_by_line(&self) -> Vec<f64> {
+        let of_line = |line: usize| {
+            let mut levels: Vec<f64> =
+                self.levels.iter().map(|step| extremes(&step[line]).0.sqrt()).collect();
+            levels.sort_by(f64::total_cmp);
+            levels.get(1).copied()
+        };
+        (0..self.levels.first().map_or(0, Vec::len))
+            .map(|line| of_line(line).filter(|n| n.is_finite()).unwrap_or(0.0).max(self.floor))
+            .collect()
+    }
+}
+
+/// Numbers at the columns of a matrix, a row an output.
+type Outputs<'f> = dyn FnMut(&DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> + 'f;
+
 /// Difference tables (Hamming; More and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33,
-/// 2011): on a fine enough line the k-th differences of a smooth function vanish and those of the
+/// 2011), one an output: on a fine enough line the k-th differences of a smooth function vanish and those of the
 /// noise do not. The step is right where differences of orders 4, 5 and 6 give the same level.
 fn difference_tables(
-    f: &mut dyn Oracle,
+    f: &mut Outputs<'_>,
     rng: &mut impl rand::Rng,
     origins: &DMatrix<f64>,
     unit: f64,
-) -> Result<Tables, Halt> {
+) -> Result<Vec<Tables>, Halt> {
     let (d, lines) = origins.shape();
     let directions: Vec<DVector<f64>> = (0..lines).map(|_| draws::unit_vector(rng, d)).collect();
-    let mut tables = Tables { levels: Vec::new(), floor: 0.0 };
+    let mut tables: Vec<Tables> = Vec::new();
     for step in NOISE_STEPS.map(|h| h * unit) {
         let mut points = DMatrix::zeros(d, lines * NOISE_TABLE);
         for (k, mut point) in points.column_iter_mut().enumerate() {
             point.copy_from(&origins.column(k / NOISE_TABLE));
             point.axpy((k % NOISE_TABLE + 1) as f64 * step, &directions[k / NOISE_TABLE], 1.0);
         }
-        let values = f.values(&points)?;
-        tables.floor = tables.floor.max(0.5 * f64::EPSILON * values.amax());
-        let of_line = |line: &[f64]| NOISE_ORDERS.map(|order| difference_level(line, order));
-        tables.levels.push(values.as_slice().chunks_exact(NOISE_TABLE).map(of_line).collect());
+        let outputs = f(&points)?;
+        tables.resize_with(outputs.nrows(), || Tables { levels: Vec::new(), floor: 0.0 });
+        for (table, values) in tables.iter_mut().zip(outputs.row_iter()) {
+            let values: Vec<f64> = values.iter().copied().collect();
+            let largest = values.iter().fold(0.0f64, |most, v| most.max(v.abs()));
+            table.floor = table.floor.max(0.5 * f64::EPSILON * largest);
+            let of_line = |line: &[f64]| NOISE_ORDERS.map(|order| difference_level(line, order));
+            table.levels.push(values.chunks_exact(NOISE_TABLE).map(of_line).collect());
+        }
     }
     Ok(tables)
 }

@@ -89,22 +89,34 @@ fn poisson_upper(seen: usize) -> f64 {
 pub struct HeldOut {
     /// d x n.
     points: DMatrix<f64>,
-    values: Option<DVector<f64>>,
+    /// Of the outputs, in the values.
+    weights: DVector<f64>,
+    answers: Option<DMatrix<f64>>,
 }
 
 impl HeldOut {
-    /// Nothing is asked yet.
-    pub fn new(points: DMatrix<f64>) -> Self {
-        HeldOut { points, values: None }
+    /// Nothing is asked yet. Values are those of the mixture of the outputs with these `weights`.
+    pub fn new(points: DMatrix<f64>, weights: DVector<f64>) -> Self {
+        HeldOut { points, weights, answers: None }
+    }
+
+    /// d x n.
+    pub fn points(&self) -> &DMatrix<f64> {
+        &self.points
+    }
+
+    /// What all outputs are there, K x n.
+    pub fn answers(&mut self, f: &mut dyn Oracle) -> Result<DMatrix<f64>, OracleError> {
+        if let Some(answers) = &self.answers {
+            return Ok(answers.clone());
+        }
+        let answers = f.outputs(&self.points)?;
+        self.answers = Some(answers.clone());
+        Ok(answers)
     }
 
     fn values(&mut self, f: &mut dyn Oracle) -> Result<DVector<f64>, OracleError> {
-        if let Some(values) = &self.values {
-            return Ok(values.clone());
-        }
-        let values = f.values(&self.points)?;
-        self.values = Some(values.clone());
-        Ok(values)
+        Ok(self.answers(f)?.tr_mul(&self.weights))
     }
 }
 
@@ -134,6 +146,11 @@ pub struct Support<M> {
 }
 
 impl<M: Model> Support<M> {
+    /// Networks that the values cannot tell from the one fitted to them.
+    pub fn plausible(self) -> Vec<M> {
+        self.uncertainty.map_or(Vec::new(), |uncertainty| uncertainty.plausible)
+    }
+
     /// Of `network`, fitted to `sample` all at once.
     pub fn of_sample(network: &M, sample: &Sample, land: &Landscape, seed: u64) -> Self {
         let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
@@ -247,7 +264,7 @@ fn accuracy<M>(
 }
 
 /// Root mean squares of the ratios over groups of points of similar distance, nearest first, and the largest distance.
-fn means_by_distance(points: &DMatrix<f64>, ratios: &[f64]) -> (Vec<f64>, Option<f64>) {
+pub fn means_by_distance(points: &DMatrix<f64>, ratios: &[f64]) -> (Vec<f64>, Option<f64>) {
     let mut by_distance: Vec<(f64, f64)> =
         points.column_iter().map(|x| x.norm()).zip(ratios.iter().copied()).collect();
     by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));

@@ -2,6 +2,7 @@
 
 pub(crate) mod certify;
 pub(crate) mod outcome;
+pub(crate) mod outputs;
 pub mod remedy;
 pub mod solution;
 pub(crate) mod tolerances;

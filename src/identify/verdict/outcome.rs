@@ -6,7 +6,7 @@ use super::tolerances::MOST_BOUND;
 use crate::identify::evidence::Evidence;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::{Solution, Status};
-use crate::network::TwoLayer;
+use crate::network::{Network, TwoLayer};
 use crate::oracle::{OracleError, StageUse};
 use crate::stage::Stage;
 
@@ -18,6 +18,8 @@ pub struct Outcome<N = TwoLayer> {
     pub remedy: Option<Remedy>,
     pub network: Option<N>,
     pub certificate: Option<Certificate>,
+    /// Networks that the values cannot tell from it.
+    pub plausible: Vec<N>,
 }
 
 impl<N> Outcome<N> {
@@ -29,6 +31,7 @@ impl<N> Outcome<N> {
             remedy: Some(Remedy::of_stage(failure.stage)),
             network: None,
             certificate: None,
+            plausible: Vec::new(),
         }
     }
 
@@ -55,7 +58,21 @@ impl<N> Outcome<N> {
         } else {
             (Status::Identified, "held-out residual at the oracle's accuracy".to_owned(), None)
         };
-        Outcome { status, reason, remedy, network: Some(network), certificate: Some(certificate) }
+        Outcome {
+            status,
+            reason,
+            remedy,
+            network: Some(network),
+            certificate: Some(certificate),
+            plausible: Vec::new(),
+        }
+    }
+
+    /// The same of the network that `of` makes of this one.
+    pub fn map<M>(self, of: impl Fn(N) -> M) -> Outcome<M> {
+        let Outcome { status, reason, remedy, network, certificate, plausible } = self;
+        let plausible = plausible.into_iter().map(&of).collect();
+        Outcome { status, reason, remedy, network: network.map(&of), certificate, plausible }
     }
 
     /// Would another way through the stages end here too? An identified network, and one that agrees
@@ -98,16 +115,18 @@ impl<N> Outcome<N> {
             Err(Halt::Oracle(error)) => Err(error),
         }
     }
+}
 
+impl Outcome<Network> {
     /// With what the run counted and saw.
-    pub fn into_solution<W>(
+    pub fn into_solution(
         self,
-        widths: Option<W>,
+        (depth, widths): (usize, Option<Vec<usize>>),
         oracle_accuracy: Option<f64>,
         queries: u64,
         stages: Vec<StageUse>,
         evidence: Evidence,
-    ) -> Solution<N, W> {
+    ) -> Solution {
         let certificate = self.certificate.as_ref();
         Solution {
             status: self.status,
@@ -119,6 +138,7 @@ impl<N> Outcome<N> {
                 .filter(|c| c.at_accuracy())
                 .map(|c| c.error_bound)
                 .filter(|&bound| bound <= MOST_BOUND),
+            depth,
             widths,
             network: self.network,
             oracle_accuracy,
@@ -202,7 +222,7 @@ mod tests {
 
     fn approximate() -> Outcome<u8> {
         let (status, reason) = (Status::Approximate, "nearly".to_owned());
-        Outcome { status, reason, remedy: None, network: Some(7), certificate: None }
+        Outcome { status, reason, remedy: None, network: Some(7), certificate: None, plausible: Vec::new() }
     }
 
     fn limits() -> [OracleError; 3] {

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::remedy::Remedy;
 use crate::identify::evidence::Evidence;
-use crate::network::TwoLayer;
+use crate::network::Network;
 use crate::oracle::StageUse;
 
 /// How a run ended.
@@ -21,7 +21,7 @@ pub enum Status {
 
 /// The result of a run. A network that cannot be identified is a result, not an error.
 #[derive(Clone, Debug)]
-pub struct Solution<N = TwoLayer, W = (usize, usize)> {
+pub struct Solution {
     /// How it ended.
     pub status: Status,
     /// Why, in a sentence.
@@ -29,9 +29,11 @@ pub struct Solution<N = TwoLayer, W = (usize, usize)> {
     /// What may help, unless it is identified.
     pub remedy: Option<Remedy>,
     /// The network, if there is one.
-    pub network: Option<N>,
-    /// (m0, m1), as far as they were found; for one hidden layer m.
-    pub widths: Option<W>,
+    pub network: Option<Network>,
+    /// Hidden layers that were looked for.
+    pub depth: usize,
+    /// Units by layer, as far as they were found; a layer of 0 is one that was not.
+    pub widths: Option<Vec<usize>>,
     /// Largest residual on held-out points.
     pub residual: Option<f64>,
     /// Bound on the parameter error, relative to each tensor's largest entry (at least 1).

@@ -19,6 +19,8 @@ pub(crate) const PARAMETER_ROUNDING: f64 = 2.0;
 /// Width, in units of sqrt(1 + n), of the bracket above a count n that holds its Poisson limit at 95 %: that is below
 /// n + 3 sqrt(1 + n) for every n.
 pub(crate) const POISSON_BRACKET: f64 = 5.0;
+/// Share of the radius of a domain within which points all over it lie: the rest is for short lines from there.
+pub(crate) const INSIDE: f64 = 0.9;
 /// Bisections of the bracket of a Poisson limit: 2^-60 of it is below the rounding of its ends.
 pub(crate) const POISSON_BISECTIONS: usize = 60;
 
@@ -52,6 +54,9 @@ pub(crate) const SIGMA_DEVIATIONS: f64 = 3.0;
 /// Networks drawn from the covariance of the fit. The variances of predictions by 32 of them have a standard deviation
 /// of sqrt(2 / 32) = 25 %. More are slower.
 pub(crate) const PLAUSIBLE_DRAWS: usize = 32;
+/// Factor on a standard deviation that is estimated by 32 draws: the sum of 32 squares of normal variables falls under a
+/// quarter of its mean once in 10^6 times.
+pub(crate) const DRAWN_DEVIATION: f64 = 2.0;
 /// Draws of which the second-order part of the fit is computed. More are slower.
 pub(crate) const CURVED_DRAWS: usize = 8;
 /// Factor on the largest second-order part of the draws. Where that of a parameter is the square of one normal variable,
@@ -66,6 +71,16 @@ pub(crate) const MOST_KURTOSIS: f64 = 4.0;
 
 /// Scales of the held-out points, in natural scales: also where nothing was fitted.
 pub(crate) const HELD_OUT_SCALES: [f64; 7] = [0.25, 1.0, 2.0, 8.0, 32.0, 256.0, 2048.0];
+/// The part of an output in the mixture is between this and 1, in its standard deviations: none is hardly seen.
+pub(crate) const MIXED_SHARE: f64 = 0.3;
+/// Points at each scale by which the outputs are weighed in their mixture.
+pub(crate) const MIXED_POINTS: usize = 8;
+/// Scales of these points, powers of two.
+pub(crate) const MIXED_EXPONENTS: [i32; 8] = [-8, -5, -2, 0, 2, 4, 7, 10];
+/// Points for each output weight, beside the hidden layers: more average errors.
+pub(crate) const OUTPUT_POINTS: usize = 3;
+/// Points for the output weights, beside those.
+pub(crate) const OUTPUT_SPARE_POINTS: usize = 24;
 /// Groups of held-out points by distance from the origin, as many as scales.
 pub(crate) const DISTANCE_GROUPS: usize = 7;
 /// Points that stand out, at which the noise is measured anew, at most. More cost queries; those left out are judged by

@@ -102,8 +102,8 @@ impl TwoLayer {
 
     /// [`Network::matching`] with this network as the truth.
     #[must_use]
-    pub fn matching(&self, other: &TwoLayer) -> Matching {
-        Network::from(self).matching(&other.into())
+    pub fn matching(&self, other: &(impl Clone + Into<Network>)) -> Matching {
+        Network::from(self).matching(&other.clone().into())
     }
 
     /// [`Network::with_activations`].

@@ -1,0 +1,285 @@
+//! Several outputs. A random mixture of them is one function with all their hidden units, and is identified as such; the
+//! weights of every output then are a linear least squares on what the last hidden layer puts out, and every output is
+//! tested on the held-out points by itself.
+
+use nalgebra::{DMatrix, DVector, RowDVector};
+
+use super::certify::Certificate;
+use super::outcome::Outcome;
+use super::tolerances::{
+    BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, MIXED_SHARE, MOST_SUSPECTS, OUTPUT_POINTS,
+    OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, SUSPECT_SHARE,
+};
+use super::uncertainty::relative;
+use crate::algebra::linalg::{dual, product};
+use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::OutputsFitted;
+use crate::identify::failure::{Failure, Halt};
+use crate::identify::survey::landscape::Landscape;
+use crate::identify::survey::probe::noise_of_outputs;
+use crate::identify::verdict::certify::means_by_distance;
+use crate::network::Network;
+use crate::stage::Stage;
+
+/// Weights of a mixture in which all outputs have about the same part, from their answers (K x n).
+pub fn mixture(answers: &DMatrix<f64>, seed: u64) -> DVector<f64> {
+    let rng = &mut draws::stream(seed, "mixture", 0);
+    let drawn = draws::gaussian(rng, answers.nrows(), 1);
+    let weight = |(k, drawn): (usize, &f64)| {
+        let spread = answers.row(k).variance().sqrt();
+        // Away from 0, or an output would hardly be seen.
+        let size = MIXED_SHARE + (1.0 - MIXED_SHARE) * drawn.abs().min(1.0);
+        if spread > 0.0 { size.copysign(*drawn) / spread } else { 0.0 }
+    };
+    let weights = DVector::from_iterator(drawn.len(), drawn.iter().enumerate().map(weight));
+    // All constant: whoever asks for the mixture is to see it.
+    if weights.amax() > 0.0 { weights } else { DVector::repeat(answers.nrows(), 1.0) }
+}
+
+/// How many points the weights of the outputs are fitted to.
+pub fn points_for(network: &Network) -> usize {
+    OUTPUT_POINTS * (network.c.nrows() + 1) + OUTPUT_SPARE_POINTS
+}
+
+/// Points (d x n) and the answers of all outputs there (K x n).
+pub struct Answers {
+    pub points: DMatrix<f64>,
+    pub answers: DMatrix<f64>,
+}
+
+/// The network of all outputs from that of their mixture.
+pub fn apart(
+    cx: &mut Context<'_>,
+    mixed: Outcome<Network>,
+    (fitted, held_out): (&Answers, &Answers),
+    tolerance: f64,
+) -> Result<Outcome<Network>, Halt> {
+    let Some(mixture) = &mixed.network else { return Ok(mixed) };
+    let hidden = with_ones(mixture.hidden(&fitted.points));
+    // Columns are units: D^T M = 1.
+    let (dual, condition) = dual(&hidden.transpose()).ok_or_else(|| {
+        Failure::new(Stage::Outputs, "the hidden units do not determine the weights of the outputs")
+    })?;
+    let weights = product(&fitted.answers, &dual);
+    let network = with_outputs(mixture, &weights);
+    let drawn: Vec<DMatrix<f64>> =
+        mixed.plausible.iter().map(|drawn| shifted(drawn, fitted, &dual, &weights)).collect();
+    let (sigma, accuracy) = errors(cx, (fitted, &hidden), &weights)?;
+    let held = Held { network: &network, plausible: &mixed.plausible, drawn: &drawn, weights: &weights };
+    let seen = held.out(cx, held_out, (&sigma, &accuracy))?;
+    let bound = bound(&weights, (&dual, &sigma), &drawn, fitted.points.ncols());
+    // Of the worst output in every respect.
+    let worst = (0..sigma.len())
+        .max_by(|&i, &j| (sigma[i] / accuracy[i]).total_cmp(&(sigma[j] / accuracy[j])))
+        .unwrap_or(0);
+    let of_mixture = mixed.certificate.clone();
+    let certificate = of_mixture.map(|of_mixture| Certificate {
+        residual: seen.residual,
+        deviating: seen.deviating.max(of_mixture.deviating),
+        excess: seen.excess.max(of_mixture.excess),
+        mean_excess: seen.mean_excess.max(of_mixture.mean_excess),
+        sigma: sigma[worst],
+        accuracy: accuracy[worst],
+        error_bound: of_mixture.error_bound.max(bound),
+        held_out: of_mixture.held_out,
+    });
+    cx.evidence.outputs.push(OutputsFitted {
+        outputs: sigma.len(),
+        points: fitted.points.ncols(),
+        condition,
+        sigma: sigma.iter().copied().fold(0.0, f64::max),
+        accuracy: accuracy.iter().copied().fold(0.0, f64::max),
+        deviating: seen.deviating,
+        excess: seen.excess,
+        mean_excess: seen.mean_excess,
+        error_bound: bound,
+    });
+    Ok(judged(mixed, network, certificate, tolerance))
+}
+
+/// What is said of all outputs, where `mixed` was said of their mixture.
+fn judged(
+    mixed: Outcome<Network>,
+    network: Network,
+    certificate: Option<Certificate>,
+    tolerance: f64,
+) -> Outcome<Network> {
+    use crate::identify::Status;
+    match certificate {
+        Some(certificate) if mixed.status == Status::Identified => {
+            Outcome::judge(network, certificate, tolerance, true)
+        }
+        certificate => Outcome { network: Some(network), certificate, ..mixed },
+    }
+}
+
+/// With a row of ones: what the offsets are the weights of.
+fn with_ones(hidden: DMatrix<f64>) -> DMatrix<f64> {
+    let rows = hidden.nrows();
+    hidden.insert_row(rows, 1.0)
+}
+
+/// The network with the output weights and offsets of `weights`, K x (m + 1).
+fn with_outputs(mixture: &Network, weights: &DMatrix<f64>) -> Network {
+    let m = weights.ncols() - 1;
+    let c = weights.columns(0, m).transpose();
+    Network { c, c0: weights.column(m).into_owned(), ..mixture.clone() }
+}
+
+/// What the weights are off by where the hidden layers are those of a network `drawn` from what the values leave open:
+/// to first order, with the dual basis of the fit.
+fn shifted(
+    drawn: &Network,
+    fitted: &Answers,
+    dual: &DMatrix<f64>,
+    weights: &DMatrix<f64>,
+) -> DMatrix<f64> {
+    let there = with_ones(drawn.hidden(&fitted.points));
+    let left = &fitted.answers - product(weights, &there);
+    product(&left, dual)
+}
+
+/// Standard deviation of a value of every output, by the residuals and by differences of values.
+fn errors(
+    cx: &mut Context<'_>,
+    (fitted, hidden): (&Answers, &DMatrix<f64>),
+    weights: &DMatrix<f64>,
+) -> Result<(Vec<f64>, Vec<f64>), Halt> {
+    let residuals = product(weights, hidden) - &fitted.answers;
+    let freedom = (hidden.ncols() - hidden.nrows()).max(1) as f64;
+    let rng = &mut draws::stream(cx.seed, "outputs accuracy", 0);
+    let some = fitted.points.columns(0, fitted.points.ncols().min(MOST_SUSPECTS)).into_owned();
+    let (noise, by_line) = noise_of_outputs(cx.f, &some, cx.land.scale, rng)?;
+    let mut sigma = Vec::new();
+    let mut accuracy = Vec::new();
+    for (k, (residual, noise)) in residuals.row_iter().zip(noise).enumerate() {
+        let largest = fitted.answers.row(k).amax();
+        // Where lines are long in values that vary, each for itself shows the noise there.
+        let square = by_line[k].iter().map(|n| n * n).sum::<f64>() / by_line[k].len().max(1) as f64;
+        sigma.push(residual.norm() / freedom.sqrt());
+        accuracy.push(noise.max(square.sqrt()).max(f64::EPSILON * largest));
+    }
+    Ok((sigma, accuracy))
+}
+
+/// Bound on the errors of weights and offsets, relative to the largest entry of each, at least 1.
+fn bound(
+    weights: &DMatrix<f64>,
+    (dual, sigma): (&DMatrix<f64>, &[f64]),
+    drawn: &[DMatrix<f64>],
+    count: usize,
+) -> f64 {
+    let (outputs, terms) = weights.shape();
+    let freedom = count.saturating_sub(terms).max(1) as f64;
+    // P(|z| > q) <= exp(-q^2 / 2), for all weights at once; sigma itself is uncertain.
+    let quantile = (2.0 * (weights.len() as f64 / BOUND_EXCEEDED).ln()).sqrt()
+        * (1.0 + SIGMA_DEVIATIONS / (2.0 * freedom).sqrt());
+    let errors = DMatrix::from_fn(outputs, terms, |k, j| {
+        let own = sigma[k].powi(2) * dual.column(j).norm_squared();
+        let by_hidden: f64 = drawn.iter().map(|shift| shift[(k, j)].powi(2)).sum();
+        let by_hidden = by_hidden / drawn.len().max(1) as f64;
+        quantile * (own + DRAWN_DEVIATION.powi(2) * by_hidden).sqrt()
+            + PARAMETER_ROUNDING * f64::EPSILON * weights[(k, j)].abs()
+    });
+    let m = terms - 1;
+    let of = |matrix: &DMatrix<f64>, from: usize, n: usize| matrix.columns(from, n).into_owned();
+    let c = relative(of(weights, 0, m).as_slice(), of(&errors, 0, m).as_slice());
+    c.max(relative(of(weights, m, 1).as_slice(), of(&errors, m, 1).as_slice()))
+}
+
+/// The network of all outputs, and what is open in it.
+struct Held<'a> {
+    network: &'a Network,
+    plausible: &'a [Network],
+    drawn: &'a [DMatrix<f64>],
+    weights: &'a DMatrix<f64>,
+}
+
+/// Of all outputs the worst.
+struct Seen {
+    residual: f64,
+    deviating: usize,
+    excess: f64,
+    mean_excess: f64,
+}
+
+impl Held<'_> {
+    /// The held-out points, output by output.
+    fn out(
+        &self,
+        cx: &mut Context<'_>,
+        held_out: &Answers,
+        (sigma, accuracy): (&[f64], &[f64]),
+    ) -> Result<Seen, Halt> {
+        let Answers { points, answers } = held_out;
+        let residuals = self.network.logits(points) - answers;
+        let open = self.open(points);
+        let mut ratios = DMatrix::zeros(residuals.nrows(), residuals.ncols());
+        for k in 0..residuals.nrows() {
+            let spread = answers.row(k).variance().sqrt();
+            for j in 0..points.ncols() {
+                let noise = sigma[k].max(accuracy[k]) + growth(cx.land, spread) * points.column(j).norm();
+                ratios[(k, j)] = residuals[(k, j)].abs() / (noise * noise + open[(k, j)]).sqrt();
+            }
+        }
+        self.suspects(cx, points, &residuals, (&open, &mut ratios))?;
+        let mut seen =
+            Seen { residual: residuals.amax(), deviating: 0, excess: 0.0, mean_excess: 0.0 };
+        for ratios in ratios.row_iter() {
+            let ratios: Vec<f64> = ratios.iter().copied().collect();
+            let beyond = ratios.iter().filter(|&&ratio| ratio.is_nan() || ratio > DEVIATES).count();
+            seen.deviating = seen.deviating.max(beyond);
+            seen.excess = ratios.iter().copied().fold(seen.excess, f64::max);
+            let (means, _) = means_by_distance(points, &ratios);
+            seen.mean_excess = means.into_iter().fold(seen.mean_excess, f64::max);
+        }
+        Ok(seen)
+    }
+
+    /// Variances of the outputs by what the values leave open in the network, K x n.
+    fn open(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        let outputs = self.network.logits(points);
+        let mut variance = DMatrix::zeros(outputs.nrows(), outputs.ncols());
+        for (plausible, shift) in self.plausible.iter().zip(self.drawn) {
+            let there = with_ones(plausible.hidden(points));
+            let change = product(&(self.weights + shift), &there) - &outputs;
+            variance += change.map(|c| c * c / self.plausible.len() as f64);
+        }
+        variance
+    }
+
+    /// Far out a steep unit amplifies the rounding of x: the noise is measured anew beside points that stand out.
+    fn suspects(
+        &self,
+        cx: &mut Context<'_>,
+        points: &DMatrix<f64>,
+        residuals: &DMatrix<f64>,
+        (open, ratios): (&DMatrix<f64>, &mut DMatrix<f64>),
+    ) -> Result<(), Halt> {
+        let worst: RowDVector<f64> =
+            RowDVector::from_iterator(ratios.ncols(), ratios.column_iter().map(|r| r.max()));
+        let mut suspects: Vec<usize> =
+            (0..worst.len()).filter(|&j| worst[j] > SUSPECT_SHARE * DEVIATES).collect();
+        suspects.sort_by(|&i, &j| worst[j].total_cmp(&worst[i]));
+        suspects.truncate(MOST_SUSPECTS);
+        if suspects.is_empty() {
+            return Ok(());
+        }
+        let rng = &mut draws::stream(cx.seed, "outputs suspects", 0);
+        let beside = points.select_columns(&suspects);
+        let (_, noise) = noise_of_outputs(cx.f, &beside, cx.land.scale, rng)?;
+        for (k, noise) in noise.iter().enumerate() {
+            for (&j, &here) in suspects.iter().zip(noise) {
+                let there = residuals[(k, j)].abs() / (here * here + open[(k, j)]).sqrt();
+                ratios[(k, j)] = ratios[(k, j)].min(there);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// What the accuracy of an output of this spread loses per unit of |x|, by what that of the mixture does.
+fn growth(land: &Landscape, spread: f64) -> f64 {
+    land.noise_growth * spread / land.spread
+}
