@@ -368,7 +368,7 @@ impl Identify {
     /// The network of a file as a black box: two hidden layers may be on a GPU.
     fn source(&self, network: Network) -> Result<Source, Box<dyn Error>> {
         if network.layers.len() != 2 {
-            return Ok(Source::Plain(NetworkOracle::new(network)));
+            return Ok(Source::Plain(Box::new(NetworkOracle::new(network))));
         }
         let BackendOptions { backend, adapter, precision, gpu_memory } = &self.backend;
         let mut oracle = ChosenOracle::new(network, *backend, adapter.as_deref(), *precision)?;
@@ -424,7 +424,7 @@ struct BlackBox {
 /// Who answers.
 enum Source {
     Network(ChosenOracle),
-    Plain(NetworkOracle),
+    Plain(Box<NetworkOracle>),
     Process(Box<ProcessOracle>),
 }
 
@@ -432,7 +432,7 @@ impl BlackBox {
     fn oracle(&mut self) -> &mut dyn Oracle {
         match &mut self.source {
             Source::Network(oracle) => oracle,
-            Source::Plain(oracle) => oracle,
+            Source::Plain(oracle) => oracle.as_mut(),
             Source::Process(oracle) => oracle.as_mut(),
         }
     }

@@ -187,7 +187,10 @@ fn container(tensors: &[(String, Vec<usize>, &[f64])], metadata: &[(String, Stri
 fn hidden_layers(file: &SafeTensors) -> Result<usize, FormatError> {
     let mut present = file.names();
     present.sort_unstable();
-    let number = |name: &&str| name.strip_suffix(".weight")?.parse::<usize>().ok();
+    let number = |name: &&str| match name.split_once('.') {
+        Some((number, "weight" | "bias")) => number.parse::<usize>().ok(),
+        _ => None,
+    };
     let hidden = present.iter().filter_map(number).max().map_or(1, |last| (last / 2).max(1));
     // The first name that is missing comes before a file's worth of them.
     let expected: Vec<String> = (0..=hidden.min(present.len())).flat_map(names).collect();

@@ -129,15 +129,10 @@ impl Network {
         best.1
     }
 
-    /// Brings layer `l` of `other` to the order and the signs of this network's, where units are told by the
-    /// columns of `units`; true if that changed it. This network is centred, so that a sign is a plain
+    /// Brings layer `l` of `other` to the order and the signs of this network's, where units are told by
+    /// `units`; true if that changed it. This network is centred, so that a sign is a plain
     /// sign, and so is what `units` is given.
-    fn pair(
-        &self,
-        other: &mut Network,
-        l: usize,
-        units: impl Fn(&Network) -> DMatrix<f64>,
-    ) -> bool {
+    fn pair(&self, other: &mut Network, l: usize, units: impl Fn(&Network) -> Units) -> bool {
         let signed = other.layers[l].activation.symmetry() == Symmetry::Sign;
         let pairing = Pairing::of(&units(self), &units(&other.centred()), signed);
         let changed = !pairing.flipped.is_empty() || !pairing.order.is_sorted();
@@ -146,24 +141,21 @@ impl Network {
         changed
     }
 
-    /// A column a unit of layer `l`: what is known of it, each tensor by its largest entry.
-    fn units(&self, l: usize, known: Known) -> DMatrix<f64> {
+    /// What is known of the units of layer `l`.
+    fn units(&self, l: usize, known: Known) -> Units {
         let layer = &self.layers[l];
         let shifts = DMatrix::from_row_slice(1, layer.shifts.len(), layer.shifts.as_slice());
-        let (incoming, outgoing) = (layer.weights.clone(), self.outgoing(l).transpose());
-        let blocks = match known {
-            Known::All => [incoming, shifts, outgoing],
-            Known::Incoming => [incoming, shifts, sizes(&outgoing)],
-            Known::Outgoing => [sizes(&incoming), shifts.abs(), outgoing],
-        };
-        let rows = blocks.iter().map(DMatrix::nrows).sum();
-        let mut stacked = DMatrix::zeros(rows, layer.shifts.len());
-        let mut start = 0;
-        for block in blocks {
-            stacked.rows_mut(start, block.nrows()).copy_from(&block);
-            start += block.nrows();
+        let (incoming, outgoing) = (&layer.weights, self.outgoing(l).transpose());
+        let none = DMatrix::zeros(0, layer.shifts.len());
+        match known {
+            Known::All => Units { signed: stacked(&[incoming, &shifts, &outgoing]), sizes: none },
+            Known::Incoming => {
+                Units { signed: stacked(&[incoming, &shifts]), sizes: sizes(&outgoing) }
+            }
+            Known::Outgoing => {
+                Units { signed: outgoing, sizes: stacked(&[&sizes(incoming), &shifts.abs()]) }
+            }
         }
-        stacked
     }
 
     /// For each tensor its name and max |difference| / max(1, max |entry of the truth|).
@@ -216,6 +208,34 @@ impl Beginning {
     }
 }
 
+/// What tells the units of a layer apart, a column a unit.
+struct Units {
+    /// What the sign of a unit turns over.
+    signed: DMatrix<f64>,
+    /// What it does not.
+    sizes: DMatrix<f64>,
+}
+
+impl Units {
+    /// The size of everything that is known of each.
+    fn norms(&self) -> Vec<f64> {
+        let columns = self.signed.column_iter().zip(self.sizes.column_iter());
+        columns.map(|(signed, sizes)| signed.norm().hypot(sizes.norm())).collect()
+    }
+}
+
+/// Matrices of as many columns, one below the other.
+fn stacked(blocks: &[&DMatrix<f64>]) -> DMatrix<f64> {
+    let rows = blocks.iter().map(|block| block.nrows()).sum();
+    let mut stacked = DMatrix::zeros(rows, blocks.first().map_or(0, |block| block.ncols()));
+    let mut start = 0;
+    for block in blocks {
+        stacked.rows_mut(start, block.nrows()).copy_from(block);
+        start += block.nrows();
+    }
+    stacked
+}
+
 /// The sizes of each column's entries in increasing order, which neither order nor signs of the neighbours
 /// change.
 fn sizes(columns: &DMatrix<f64>) -> DMatrix<f64> {
@@ -236,21 +256,22 @@ struct Pairing {
 }
 
 impl Pairing {
-    /// Pairs the columns of two matrices of one shape, up to sign if `signed`.
-    fn of(truth: &DMatrix<f64>, other: &DMatrix<f64>, signed: bool) -> Pairing {
-        let n = truth.ncols();
-        let norms = |matrix: &DMatrix<f64>| -> Vec<f64> {
-            matrix.column_iter().map(|column| column.norm()).collect()
-        };
-        let (size, other_size) = (norms(truth), norms(other));
+    /// Pairs the units of two layers, up to sign if `signed`.
+    fn of(truth: &Units, other: &Units, signed: bool) -> Pairing {
+        let n = truth.signed.ncols();
+        let (size, other_size) = (truth.norms(), other.norms());
         // Of the differences themselves and not by inner products, whose rounding would hide differences
         // below 1e-8; and not squared, so that small ones count among the prices of the assignment.
+        let square = |one: &DMatrix<f64>, two: &DMatrix<f64>, i: usize, j: usize, sign: f64| {
+            let (one, two) = (one.column(i), two.column(j));
+            one.iter().zip(&two).map(|(t, o)| (t - sign * o).powi(2)).sum::<f64>()
+        };
         let distances = DMatrix::from_fn(n, n, |i, j| {
-            let (one, two) = (truth.column(i), other.column(j));
-            let (minus, plus) = one.iter().zip(&two).fold((0.0, 0.0), |(minus, plus), (t, o)| {
-                (minus + (t - o) * (t - o), plus + (t + o) * (t + o))
-            });
-            if signed && plus < minus { (plus, true) } else { (minus, false) }
+            let by_sign = |sign| square(&truth.signed, &other.signed, i, j, sign);
+            let (plain, turned) =
+                (by_sign(1.0), if signed { by_sign(-1.0) } else { f64::INFINITY });
+            let sizes = square(&truth.sizes, &other.sizes, i, j, 1.0);
+            (plain.min(turned) + sizes, turned < plain)
         });
         let costs = DMatrix::from_fn(n, n, |i, j| {
             // Relative, so that no large unit drowns the small ones.

@@ -22,6 +22,7 @@ use super::recorded::{Recorded, Stencils};
 use super::views::averaged::Averaged;
 use super::views::centred::Centred;
 use super::views::domain::Domain;
+use super::views::linked::Linked;
 use super::views::restricted::Restricted;
 use crate::algebra::linalg::thin_svd;
 use crate::algebra::svec::smat;
@@ -29,7 +30,7 @@ use crate::draws;
 #[cfg(feature = "gpu")]
 use crate::gpu::oracle::{ChosenOracle, GpuOracle};
 use crate::network::OneLayer;
-use crate::network::{Activation, Class, TwoLayer};
+use crate::network::{Activation, Class, Link, Network, TwoLayer};
 use crate::stencil::{self, GradientScheme, HessianScheme};
 
 const GRADIENTS: [GradientScheme; 2] = [GradientScheme::Central2, GradientScheme::Central4];
@@ -48,6 +49,11 @@ const WORST: f64 = 100.0;
 
 fn network() -> TwoLayer {
     TwoLayer::random((4, 4, 2), Class::General, Activation::Tanh, 1).unwrap()
+}
+
+/// The same layers with three outputs.
+fn several() -> Network {
+    Network::random(&[4, 4, 2], 3, Class::General, Activation::Tanh, 1).unwrap()
 }
 
 /// `count` points of d coordinates, the same ones every time.
@@ -95,6 +101,7 @@ fn each_view(name: &str, inner: &mut dyn Oracle, visit: &mut Visit<'_>) {
     visit("by values", &mut Restricted::by_values(inner, &q));
     visit("centred", &mut Centred::new(inner, &centre));
     visit("domain", &mut Domain::new(inner, centre.clone(), 100.0));
+    visit("linked", &mut Linked::new(inner, Link::None));
     visit("meter", &mut Meter::new(inner, &mut Silent, u64::MAX));
     for repeats in [1, 3] {
         // Apart by nothing, so that a mean is the value.
@@ -135,6 +142,17 @@ fn each_oracle(visit: &mut Visit<'_>) {
     visit("cpu f32", &mut single);
     each_view("cpu f32", &mut single, visit);
     each_view("spy", &mut Spy::new(true), visit);
+    let mut plain = NetworkOracle::new(several());
+    visit("outputs", &mut plain);
+    each_view("outputs", &mut plain, visit);
+    let linked = Network { link: Link::Softmax, ..several() };
+    visit("softmax", &mut NetworkOracle::new(linked.clone()));
+    let mut linked = NetworkOracle::new(linked);
+    visit("without softmax", &mut Linked::new(&mut linked, Link::Softmax));
+    let n = several();
+    visit("function of outputs", &mut FnOracle::outputs(4, 3, |x| n.outputs(x)));
+    let mut single = CpuOracle::new(several(), Backend::Cpu, Precision::F32).unwrap();
+    each_view("outputs cpu f32", &mut single, visit);
     #[cfg(feature = "gpu")]
     each_back_end(visit);
 }
@@ -146,6 +164,8 @@ fn each_back_end(visit: &mut Visit<'_>) {
     visit("chosen cpu", &mut chosen.unwrap());
     if let Some(mut gpu) = gpu() {
         visit("gpu", &mut gpu);
+        let mut outputs = GpuOracle::on(gpu.gpu(), several(), Precision::F32).unwrap();
+        each_view("outputs gpu", &mut outputs, visit);
         each_view("gpu", &mut gpu, visit);
         visit("chosen gpu", &mut ChosenOracle::Gpu(Box::new(gpu)));
     }
@@ -232,7 +252,7 @@ fn questions<'q>(
     directions: &'q DMatrix<f64>,
     h: f64,
 ) -> Vec<Question<'q>> {
-    let mut wanted = vec![Wanted::Values];
+    let mut wanted = vec![Wanted::Values, Wanted::Outputs(1)];
     wanted.extend(GRADIENTS.map(|scheme| Wanted::Gradients(directions, scheme, h)));
     wanted.extend(HESSIANS.map(|scheme| Wanted::Hessians(directions, scheme, h)));
     wanted.extend(HESSIANS.map(|scheme| Wanted::Stack(directions, scheme, h)));
@@ -270,6 +290,46 @@ fn derivatives_agree_with_differences_of_values() {
             assert!(error <= tolerance * largest(&plain), "{name} {scheme:?}: {error:e}");
         }
     });
+}
+
+#[test]
+fn values_and_derivatives_are_of_the_mixture_asked_for() {
+    each_oracle(&mut |name, oracle| {
+        let (d, k) = (oracle.input_dim(), oracle.output_dim());
+        let (centres, directions) = (points(d, 6), points(d, 2));
+        let outputs = oracle.outputs(&centres).unwrap();
+        assert_eq!(outputs.shape(), (k, 6), "{name}");
+        assert_eq!(oracle.outputs(&points(d, 0)).unwrap().shape(), (k, 0), "{name}");
+        let first = DVector::from_fn(k, |i, _| if i == 0 { 1.0 } else { 0.0 });
+        let weights = DVector::from_fn(k, |i, _| 1.0 - 1.7 * i as f64);
+        for weights in [&weights, &first] {
+            oracle.mix(weights);
+            let off = oracle.values(&centres).unwrap() - outputs.tr_mul(weights);
+            assert!(off.amax() <= 1e-12 * outputs.amax(), "{name}: {:e}", off.amax());
+            let scheme = HessianScheme::Polarised;
+            let found = oracle.hessians(&centres, &directions, scheme, STEP).unwrap();
+            let tolerance = tolerance(oracle);
+            let values = &mut |x: &DMatrix<f64>| oracle.values(x);
+            let plain = stencil::hessians(values, &centres, &directions, scheme, STEP).unwrap();
+            let error = largest(&(found - &plain));
+            assert!(error <= tolerance * largest(&plain), "{name}: {error:e}");
+        }
+    });
+}
+
+#[test]
+fn a_log_of_one_mixture_is_none_of_another() {
+    let centres = points(4, 5);
+    let record = folder();
+    let ask = |weights: &[f64]| {
+        let mut oracle = NetworkOracle::new(several());
+        let mut recorded = Recorded::new(&mut oracle, log(&record), Stencils::Values);
+        recorded.mix(&DVector::from_column_slice(weights));
+        recorded.values(&centres)
+    };
+    let values = ask(&[1.0, 2.0, 3.0]).unwrap();
+    assert_eq!(ask(&[1.0, 2.0, 3.0]).unwrap(), values);
+    assert!(matches!(ask(&[1.0, 2.0, 4.0]), Err(OracleError::Checkpoint(_))));
 }
 
 #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use assert_cmd::Command;
 use assert_cmd::assert::Assert;
 use disentangle::identify::Status;
-use disentangle::network::{Activation, Class, Network, TwoLayer};
+use disentangle::network::{Activation, Class, Link, Network, TwoLayer};
 use disentangle::report::Report;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -365,4 +365,43 @@ fn a_back_end_that_cannot_serve_is_an_error() {
     refused(&["--backend", "gpu", "--adapter", "no such adapter"]);
     refused(&["--backend", "cpu", "--precision", "double-f32"]);
     refused(&["--gpu-memory", "0"]);
+}
+
+#[test]
+fn a_link_is_taken_off_the_values() {
+    let desk = Desk::new();
+    let truth = desk.path("truth.safetensors");
+    let drawn = Network::random(&[5, 4, 2], 1, Class::Paper, Activation::Tanh, 3).unwrap();
+    let link = Link::SIGMOID.with_range(1.0, 5.0).unwrap();
+    Network { link, ..drawn }.save(&truth).unwrap();
+    // The file says it; without it another function is seen.
+    desk.identify_file(&truth, &[]).code(0);
+    let load = |path: &Path| Network::load(path, None).unwrap();
+    let found = load(&desk.path("found.safetensors"));
+    assert_eq!(found.link, link);
+    let matching = load(&truth).matching(&found);
+    assert!(matching.within(1e-6), "{:?}", matching.parameter_error);
+    desk.identify_file(&truth, &["--link", "none", "--attempts", "1"]).code(1);
+    // The wrong range: some values are outside of it.
+    let refused = desk.identify_file(&truth, &["--link", "sigmoid"]).code(2);
+    let stderr = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert!(stderr.contains("the outputs cannot be undone"), "{stderr}");
+}
+
+#[test]
+fn what_is_not_identified_is_refused_by_name() {
+    let desk = Desk::new();
+    let truth = desk.path("truth.safetensors");
+    let refused = |widths: &[usize], outputs, phi, options: &[&str]| {
+        let drawn = Network::random(widths, outputs, Class::General, phi, 1);
+        drawn.unwrap().save(&truth).unwrap();
+        let run = desk.identify_file(&truth, options).code(2);
+        String::from_utf8(run.get_output().stderr.clone()).unwrap()
+    };
+    let several = refused(&[4, 3, 2], 3, Activation::Tanh, &[]);
+    assert!(several.contains("3 outputs: networks of one output"), "{several}");
+    for (widths, options) in [(&[4, 3, 2][..], &[][..]), (&[4, 3], &["--depth", "1"])] {
+        let relu = refused(widths, 1, Activation::Relu, options);
+        assert!(relu.contains("tanh, sigmoid, erf are identified, not of relu"), "{relu}");
+    }
 }

@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use disentangle::network::{Activation, Network, TwoLayer};
+use disentangle::network::{Activation, Class, Link, Network, TwoLayer};
 use disentangle::oracle::process::serve;
 use disentangle::oracle::{
     Deadline, Meter, NetworkOracle, Oracle, OracleError, ProcessError, ProcessFormat,
@@ -517,4 +517,49 @@ fn derivatives_of_a_served_network_are_differences_of_its_values() {
             assert_eq!(both[0], both[1]);
         }
     }
+}
+
+#[test]
+fn a_served_network_of_several_outputs_answers_behind_its_link() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("network.safetensors");
+    let drawn = Network::random(&[3, 5, 4, 2], 3, Class::General, Activation::Gelu, 1);
+    let network = Network { link: Link::Softmax, ..drawn.expect("valid") };
+    network.save(&file).expect("a file");
+    let program = assert_cmd::cargo::cargo_bin!("disentangle");
+    for (name, format) in [("text", ProcessFormat::Text), ("binary", ProcessFormat::Binary)] {
+        let command =
+            format!("'{}' serve --network '{}' --format {name}", program.display(), file.display());
+        let settings = ProcessSettings { format, output_dim: 3, ..settings(&command, 3) };
+        let mut oracle = spawn(settings);
+        let points = points(3, 1000);
+        let outputs = oracle.outputs(&points).expect("outputs");
+        assert_eq!(outputs, network.outputs(&points), "{name}");
+        assert_same_bits(&oracle.values(&points).expect("values"), &outputs.row(0).transpose());
+        let weights = DVector::from_vec(vec![1.0, -2.0, 0.5]);
+        oracle.mix(&weights);
+        assert_same_bits(&oracle.values(&points).expect("values"), &outputs.tr_mul(&weights));
+    }
+}
+
+#[test]
+fn another_number_of_outputs_is_named() {
+    let three = failure("while read x; do echo 1 2 3; done");
+    assert!(matches!(three, ProcessError::Outputs { found: 3, due: 1, point: 1, .. }), "{three:?}");
+    assert!(
+        three
+            .to_string()
+            .contains("3 values at point 1 of a batch, where 1 is due: --output-dim 3")
+    );
+    let asked = |command: &str, output_dim| {
+        let settings = ProcessSettings { output_dim, ..settings(command, 1) };
+        error(&mut spawn(settings), &points(1, 3))
+    };
+    let one = asked("while read x; do echo 1; done", 2);
+    assert!(one.to_string().contains("1 values at point 1 of a batch, where 2 are due"), "{one}");
+    // In binary the count is of points.
+    let frame = ProcessError::Frame { asked: 3, found: 6, outputs: 1 };
+    assert!(frame.to_string().contains("--output-dim 2"), "{frame}");
+    let none = ProcessOracle::spawn(ProcessSettings { output_dim: 0, ..settings("cat", 1) });
+    assert!(none.is_err());
 }
