@@ -107,7 +107,9 @@ impl<'a, W> Run<'a, W> {
         work: impl FnOnce(&mut Context<'_>) -> Result<T, Halt>,
     ) -> Result<T, Halt> {
         self.meter.enter(stage);
-        self.work(place, work)
+        let result = self.work(place, work);
+        self.meter.seen(self.evidence.as_json());
+        result
     }
 
     /// Work within the stage under way.
