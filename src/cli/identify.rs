@@ -227,35 +227,35 @@ impl Identify {
             Ending::Late => {
                 leash.kill();
                 let limit = settings.deadline.map(|deadline| deadline.error().to_string());
-                let solution: Solution<N, W> = Solution {
-                    status: Status::NotIdentified,
-                    reason: format!("{}: {}", tally.stage(), limit.unwrap_or_default()),
-                    remedy: Some(Remedy::MoreTime),
-                    network: None,
-                    widths: None,
-                    residual: None,
-                    parameter_error_bound: None,
-                    oracle_accuracy: None,
-                    queries: 0,
-                    stages: Vec::new(),
-                    evidence: Evidence::default(),
-                };
+                let reason = format!("{}: {}", tally.stage(), limit.unwrap_or_default());
+                let solution = unfinished::<N, W>(reason);
                 let mut report = report(&solution, settings, backend);
                 tally.fill(&mut report);
                 self.publish(&solution, &report, link)
             }
             Ending::Interrupted => {
                 leash.kill();
-                super::warn(&match &self.long.checkpoint {
-                    Some(folder) => format!(
-                        "interrupted; the same command goes on from the checkpoint in {}",
-                        folder.display()
-                    ),
-                    None => "interrupted; without --checkpoint its answers are lost".to_owned(),
-                });
-                Ok(ExitCode::from(INTERRUPTED))
+                let reason = format!("{}: interrupted", tally.stage());
+                let mut report = report(&unfinished::<N, W>(reason), settings, backend);
+                tally.fill(&mut report);
+                self.interrupted(&report)
             }
         }
+    }
+
+    /// Writes the report of a run that was told to end, and says how it may go on.
+    fn interrupted(&self, report: &Report) -> Outcome {
+        if let Some(path) = &self.report {
+            report.save(path)?;
+        }
+        super::warn(&match &self.long.checkpoint {
+            Some(folder) => format!(
+                "interrupted; the same command goes on from the checkpoint in {}",
+                folder.display()
+            ),
+            None => "interrupted; without --checkpoint its answers are lost".to_owned(),
+        });
+        Ok(ExitCode::from(INTERRUPTED))
     }
 
     /// Writes the files and prints the table.
@@ -382,6 +382,23 @@ impl Identify {
 /// The pipeline for one depth or the other.
 type Identification<N, W> =
     fn(&mut dyn Oracle, &Settings, &mut dyn Observer) -> Result<Solution<N, W>, IdentifyError>;
+
+/// What there is of a run that was left alone.
+fn unfinished<N, W>(reason: String) -> Solution<N, W> {
+    Solution {
+        status: Status::NotIdentified,
+        reason,
+        remedy: Some(Remedy::MoreTime),
+        network: None,
+        widths: None,
+        residual: None,
+        parameter_error_bound: None,
+        oracle_accuracy: None,
+        queries: 0,
+        stages: Vec::new(),
+        evidence: Evidence::default(),
+    }
+}
 
 /// The report, whose remedy names options.
 fn report<N: Model, W: Copy + Into<Widths>>(

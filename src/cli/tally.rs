@@ -6,6 +6,7 @@ use std::time::Instant;
 use disentangle::oracle::{Found, Observer, Progress};
 use disentangle::report::{ByStage, Report};
 use disentangle::stage::Stage;
+use serde_json::Value;
 
 /// An observer that counts, shared between the run and whoever waits for it.
 #[derive(Clone)]
@@ -17,6 +18,7 @@ struct Seen {
     queries: ByStage<u64>,
     seconds: ByStage<f64>,
     stage: Option<Stage>,
+    evidence: Option<Value>,
     since: Instant,
 }
 
@@ -28,6 +30,7 @@ impl Tally {
             queries: ByStage { total: 0, by_stage: Default::default() },
             seconds: ByStage { total: 0.0, by_stage: Default::default() },
             stage: None,
+            evidence: None,
             since: Instant::now(),
         })))
     }
@@ -42,12 +45,15 @@ impl Tally {
         self.seen().stage.unwrap_or(Stage::Start)
     }
 
-    /// Writes what was counted into the report of a run that did not come to its end.
+    /// Writes what was counted and seen into the report of a run that did not come to its end.
     pub fn fill(&self, report: &mut Report) {
         let mut seen = self.seen();
         seen.settle();
         report.queries = seen.queries.clone();
         report.seconds = seen.seconds.clone();
+        if let Some(evidence) = &seen.evidence {
+            report.evidence = evidence.clone();
+        }
     }
 
     fn seen(&self) -> MutexGuard<'_, Seen> {
@@ -89,6 +95,10 @@ impl Observer for Tally {
         if let Some(display) = &mut seen.display {
             display.queries(progress);
         }
+    }
+
+    fn evidence(&mut self, evidence: Value) {
+        self.seen().evidence = Some(evidence);
     }
 
     fn note(&mut self, text: &str) {

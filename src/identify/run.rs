@@ -116,7 +116,9 @@ impl<'a> Run<'a> {
         work: impl FnOnce(&mut Context<'_>) -> Result<T, Halt>,
     ) -> Result<T, Halt> {
         self.meter.enter(stage);
-        self.work(place, work)
+        let result = self.work(place, work);
+        self.meter.seen(self.evidence.as_json());
+        result
     }
 
     /// Work within the stage under way.

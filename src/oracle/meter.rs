@@ -61,6 +61,8 @@ pub trait Observer: Send {
     fn note(&mut self, text: &str);
     /// A part of the network, as far as the run can tell; a later one takes the place of an earlier.
     fn found(&mut self, _: Found<'_>) {}
+    /// What was seen by all stages that have ended, as the report has it.
+    fn evidence(&mut self, _: serde_json::Value) {}
 }
 
 /// An observer that says nothing.
@@ -158,6 +160,11 @@ impl<'a> Meter<'a> {
     /// Shows the observer what was found.
     pub fn found(&mut self, found: Found<'_>) {
         self.observer.found(found);
+    }
+
+    /// Shows the observer what was seen so far, so that it is known of a run that has to be left alone.
+    pub fn seen(&mut self, evidence: serde_json::Value) {
+        self.observer.evidence(evidence);
     }
 
     /// Queries answered so far.

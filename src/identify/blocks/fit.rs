@@ -1,5 +1,7 @@
 //! The fit: the second layer, then the first unit by unit, a few of them in memory at a time.
 
+use std::collections::HashSet;
+
 use nalgebra::{DMatrix, DVector};
 use rand::Rng;
 use rayon::prelude::*;
@@ -17,7 +19,7 @@ use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::BlocksFitted;
 use crate::identify::failure::{Failure, Halt};
-use crate::identify::first_layer::saturator::{Places, Saturator, Wanted};
+use crate::identify::first_layer::saturator::{Places, Saturator, Wanted, near_pushed};
 use crate::identify::first_layer::tolerances::FAR_PUSHED;
 use crate::identify::fit::refine::refine;
 use crate::identify::fit::sample::Sample;
@@ -144,7 +146,7 @@ fn second_layer(
             free = together;
             continue;
         }
-        let sample = Sample { values: cx.f.values(&points)?, points: inputs };
+        let sample = distinct(Sample { values: cx.f.values(&points)?, points: inputs }, m0);
         let far_off = rms(&sample.residual(&core)) > FAR_OFF * cx.land.spread;
         if far_off && unknown > MOST_DENSE {
             // Many steps of a large fit, to nowhere.
@@ -176,6 +178,21 @@ fn second_layer(
     }
 }
 
+/// Without rows that repeat others to the last bit: where a few units have few patterns of sides, a value that is
+/// rounded, and no less a value for its being asked again, would be taken for several with errors of their own. The
+/// last `m0` coordinates of a point are its sides.
+fn distinct(sample: Sample, m0: usize) -> Sample {
+    let Sample { points, values } = sample;
+    let mut seen = HashSet::new();
+    let of = |k: usize| {
+        let sides = points.rows(points.nrows() - m0, m0);
+        let bits = sides.column(k).iter().map(|y| y.to_bits()).collect::<Vec<_>>();
+        (bits, values[k].to_bits())
+    };
+    let kept: Vec<usize> = (0..values.len()).filter(|&k| seen.insert(of(k))).collect();
+    Sample { points: points.select_columns(&kept), values: values.select_rows(&kept) }
+}
+
 /// Points (d x n) at which all units but those that are `free` are saturated, and the same as a [`Core`] takes them. One in
 /// two has a free unit in its transition, far out or near the origin, by turns.
 fn rows_of_core(
@@ -198,15 +215,16 @@ fn rows_of_core(
         sides.columns_mut(at, n).copy_from(&places.sides);
     };
     let between = if free.is_empty() { 0 } else { count / 2 };
-    let none = Wanted { held: None, span: 0.0, pushed: FAR_PUSHED };
+    let none = Wanted { held: &[], span: 0.0, pushed: FAR_PUSHED };
     add(whole
         .places(none, count - between, rng)
         .or_else(|| partly.places(none, count - between, rng))?);
     let span = FREE_SPAN * half_width(network.g);
     for (k, &unit) in free.iter().enumerate() {
         let share = between * (k + 1) / free.len() - between * k / free.len();
-        for (pushed, share) in [(FAR_PUSHED, share / 2), (d.min(m0) / 3, share - share / 2)] {
-            let wanted = Wanted { held: Some(unit), span, pushed: pushed.max(FAR_PUSHED) };
+        for (pushed, share) in [(FAR_PUSHED, share / 2), (near_pushed(d, m0), share - share / 2)] {
+            let held = &[(unit, 0.0)];
+            let wanted = Wanted { held, span, pushed: pushed.max(FAR_PUSHED) };
             let far = Wanted { pushed: FAR_PUSHED, ..wanted };
             add(partly.places(wanted, share, rng).or_else(|| partly.places(far, share, rng))?);
         }
@@ -309,7 +327,7 @@ fn place(
     let span = ROW_SPAN * half_width(network.g);
     let near = growth * UNIT_NEAR_ROWS;
     let far = growth * (UNIT_ROWS.0 * (d + 1) / UNIT_ROWS.1 + UNIT_SPARE_ROWS - UNIT_NEAR_ROWS);
-    let held = Some(unit);
+    let held = &[(unit, 0.0)];
     let wanted = Wanted { held, span, pushed: FAR_PUSHED };
     let spread = saturator.places(wanted, far * ROW_CHOICE.0 / ROW_CHOICE.1, rng)?;
     let mut chosen = strongest(&spread, network, outer, unit, far);
@@ -360,7 +378,7 @@ mod tests {
     use crate::identify::context::in_context;
     use crate::identify::survey::probe::probe;
     use crate::network::{Activation, Class};
-    use crate::oracle::NetworkOracle;
+    use crate::oracle::{FnOracle, NetworkOracle};
 
     /// `truth` with errors of 1e-9 in the directions and of 1e-3 in all else.
     fn nearly(truth: &TwoLayer, seed: u64) -> TwoLayer {
@@ -427,6 +445,25 @@ mod tests {
         let error = truth.matching(&network).parameter_error.unwrap();
         let bound = support.uncertainty.unwrap().bound;
         assert!(error < bound && bound < 1e-6, "{error:e} {bound:e}");
+    }
+
+    #[test]
+    fn rounded_values_that_repeat_are_no_better_known() {
+        // Nine times the rows are three times as many as there are patterns of sides.
+        for seed in 0..4 {
+            let dims = (8, 8, 2);
+            let truth = Network::random(dims, Class::Paper, Activation::Tanh, seed).unwrap();
+            let inner = truth.clone();
+            let mut f = FnOracle::batch(8, move |x| inner.values(x).map(|v| f64::from(v as f32)));
+            let land = probe(&mut f, seed).unwrap();
+            let start = nearly(&truth, seed);
+            let (blocks, evidence) = in_context(&mut f, &land, (seed, 0), |cx| fit(cx, &start, 9));
+            let Blocks { network, support } = blocks.unwrap();
+            assert!(evidence.blocks[0].second_rows <= 256);
+            let error = truth.matching(&network).parameter_error.unwrap();
+            let bound = support.uncertainty.unwrap().bound;
+            assert!(error < bound && bound < 1e-3, "seed {seed}: {error:e} {bound:e}");
+        }
     }
 
     #[test]

@@ -313,7 +313,7 @@ impl Search<'_> {
             .par_iter()
             .map(|&k| {
                 let rng = &mut draws::stream(seed, "near", k as u64);
-                saturator.near(Some(k), NEAR_TRIALS, rng)
+                saturator.near(&[(k, 0.0)], NEAR_TRIALS, rng)
             })
             .collect();
         let worst = open.iter().map(|&k| units[k].error).fold(0.0, f64::max);

@@ -3,8 +3,10 @@
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 
+use super::saturator::Saturator;
 use super::tolerances::{
-    DUAL_CONDITION, FARTHEST_PLACE, PLACE_DRAWS, SATURATED, SATURATION_JITTER, SATURATION_MARGIN,
+    DUAL_CONDITION, FARTHEST_PLACE, MOST_CHOSEN, PLACE_DRAWS, PLACE_STRAYS, SATURATED,
+    SATURATION_JITTER, SATURATION_MARGIN,
 };
 use super::unit::Unit;
 use crate::algebra::linalg::dual;
@@ -28,6 +30,8 @@ pub struct Placer {
     half_widths: Vec<f64>,
     /// Dual basis of all directions, where m0 <= d and they are independent.
     all_dual: Option<DMatrix<f64>>,
+    /// Where they are so many, and so dependent, that points placed by that basis are too far out.
+    nearby: Option<Saturator>,
     farthest: f64,
 }
 
@@ -38,11 +42,18 @@ impl Placer {
         let directions = DMatrix::from_columns(&columns);
         let all_dual =
             dual(&directions).filter(|(_, condition)| *condition < DUAL_CONDITION).map(|(d, _)| d);
+        let astray =
+            |dual: &DMatrix<f64>| units.len() > MOST_CHOSEN && strays(units, dual) > PLACE_STRAYS;
+        let (all_dual, nearby) = match all_dual {
+            Some(dual) if astray(&dual) => (None, Some(Saturator::of_units(units, land.scale))),
+            dual => (dual, None),
+        };
         Placer {
             directions,
             centres: units.iter().map(|u| u.centre).collect(),
             half_widths: units.iter().map(|u| u.half_width).collect(),
             all_dual,
+            nearby,
             farthest: FARTHEST_PLACE * land.scale,
         }
     }
@@ -76,7 +87,7 @@ impl Placer {
     ) -> Option<Placement> {
         match &self.all_dual {
             Some(dual) => Some(self.by_dual(dual, held, targets, signs, rng)),
-            None => self.by_search(held, targets, None, rng),
+            None => self.elsewhere(held, targets, None, rng),
         }
     }
 
@@ -92,7 +103,7 @@ impl Placer {
         match &self.all_dual {
             // No other unit moves.
             Some(dual) => Some(self.by_dual(dual, held, targets, None, rng)),
-            None => self.by_search(held, targets, Some(line), rng),
+            None => self.elsewhere(held, targets, Some(line), rng),
         }
     }
 
@@ -141,13 +152,47 @@ impl Placer {
         Placement { point: dual * levels, signs: sides }
     }
 
+    /// On sides as they come.
+    fn elsewhere(
+        &self,
+        held: &[usize],
+        targets: &[f64],
+        line: Option<(&DVector<f64>, f64)>,
+        rng: &mut impl Rng,
+    ) -> Option<Placement> {
+        // What the line takes of the margin.
+        let moved = line.map(|(along, reach)| self.directions.tr_mul(along).abs() * reach);
+        let moved = moved.unwrap_or_else(|| DVector::zeros(self.centres.len()));
+        match &self.nearby {
+            Some(saturator) => self.by_pushes(saturator, held, targets, &moved, rng),
+            None => self.by_search(held, targets, &moved, rng),
+        }
+    }
+
+    /// Many units, about as many as dimensions: a random place where most are saturated, and the shortest way from
+    /// there to one where all are.
+    fn by_pushes(
+        &self,
+        saturator: &Saturator,
+        held: &[usize],
+        targets: &[f64],
+        moved: &DVector<f64>,
+        rng: &mut impl Rng,
+    ) -> Option<Placement> {
+        let at = |(&i, target): (&usize, &f64)| (i, target - self.centres[i]);
+        let at: Vec<(usize, f64)> = held.iter().zip(targets).map(at).collect();
+        let places = saturator.clone().beyond(moved).near(&at, 1, rng)?;
+        let point = places.points.column(0).into_owned();
+        Some(Placement { point, signs: places.sides.column(0).iter().copied().collect() })
+    }
+
     /// More units than dimensions: go far in a direction orthogonal to the held units, the best of
     /// many random ones.
     fn by_search(
         &self,
         held: &[usize],
         targets: &[f64],
-        line: Option<(&DVector<f64>, f64)>,
+        moved: &DVector<f64>,
         rng: &mut impl Rng,
     ) -> Option<Placement> {
         let d = self.directions.nrows();
@@ -162,9 +207,6 @@ impl Placer {
         };
         let basis = fixed.qr().q();
         let at_base = self.directions.tr_mul(&base);
-        // What the line takes of the margin.
-        let moved = line.map(|(along, reach)| self.directions.tr_mul(along).abs() * reach);
-        let moved = moved.unwrap_or_else(|| DVector::zeros(self.centres.len()));
         let mut best: Option<(f64, DVector<f64>)> = None;
         for _ in 0..PLACE_DRAWS[rng.random_range(0..PLACE_DRAWS.len())] {
             let w = orthogonal(draws::unit_vector(rng, d), &basis);
@@ -189,6 +231,14 @@ impl Placer {
             .collect();
         Some(Placement { point, signs })
     }
+}
+
+/// How far a unit held strays from its place where all others are saturated by the `dual` basis, in half widths, at
+/// most: by the errors of the angles times the distance.
+fn strays(units: &[Unit], dual: &DMatrix<f64>) -> f64 {
+    let levels = units.iter().map(|unit| SATURATION_MARGIN * SATURATED * unit.half_width);
+    let square: f64 = dual.column_iter().zip(levels).map(|(v, l)| v.norm_squared() * l * l).sum();
+    square.sqrt() * units.iter().map(|unit| unit.error / unit.half_width).fold(0.0, f64::max)
 }
 
 /// What of a vector is orthogonal to the orthonormal columns of `basis`, of length 1; twice, as the first time leaves

@@ -1,4 +1,6 @@
-//! Points at which one unit of the first layer, or none, is in its transition and all others are saturated.
+//! Points at which some units of the first layer are held in their transitions and all others are saturated.
+
+use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
@@ -7,17 +9,18 @@ use super::tolerances::{
     ALONE, FAR_PUSHED, NEAR_PUSHED, PLACE_ROUNDS, PUSH_MARGIN, PUSH_ROUNDS, SATURATED,
 };
 use super::unit::Unit;
-use crate::algebra::linalg::{Cholesky, product};
+use crate::algebra::linalg::{Cholesky, product, tr_product};
 use crate::draws;
 use crate::identify::survey::line::half_width;
 use crate::network::TwoLayer;
 
 /// Places points by the hyperplanes of all units and how wide their transitions are.
+#[derive(Clone)]
 pub struct Saturator {
     /// Columns a_j, d x m0.
-    normals: DMatrix<f64>,
+    normals: Arc<DMatrix<f64>>,
     /// The same transposed.
-    rows: DMatrix<f64>,
+    rows: Arc<DMatrix<f64>>,
     /// theta_j: the argument of unit j is z_j = a_j . x - theta_j.
     shifts: DVector<f64>,
     /// |z_j| from which on unit j is saturated.
@@ -28,16 +31,16 @@ pub struct Saturator {
 pub struct Places {
     /// d x n.
     pub points: DMatrix<f64>,
-    /// m0 x n: +1 or -1, and 0 for the unit held.
+    /// m0 x n: +1 or -1, and 0 for the units held.
     pub sides: DMatrix<f64>,
 }
 
 /// What a place must be.
 #[derive(Clone, Copy)]
-pub struct Wanted {
-    /// The unit held in its transition, if any.
-    pub held: Option<usize>,
-    /// It is within this of z = 0.
+pub struct Wanted<'w> {
+    /// Units held in their transitions, and their arguments z.
+    pub held: &'w [(usize, f64)],
+    /// These may be off by as much.
     pub span: f64,
     /// About so many units may have to be pushed to saturation: the more, the nearer the place.
     pub pushed: usize,
@@ -48,7 +51,8 @@ impl Saturator {
     pub fn of_network(network: &TwoLayer) -> Self {
         let TwoLayer { a, theta, g, .. } = network;
         let levels = DVector::repeat(theta.len(), SATURATED * half_width(*g));
-        Saturator { normals: a.clone(), rows: a.transpose(), shifts: theta.clone(), levels }
+        let rows = Arc::new(a.transpose());
+        Saturator { normals: Arc::new(a.clone()), rows, shifts: theta.clone(), levels }
     }
 
     /// For `units`, at least one, whose arguments are distances from their hyperplanes. Their middles are uncertain by
@@ -59,7 +63,8 @@ impl Saturator {
         let levels = units.iter().map(|unit| SATURATED * unit.half_width + lever * unit.error);
         let levels = DVector::from_iterator(units.len(), levels);
         let shifts = DVector::from_iterator(units.len(), units.iter().map(|unit| unit.centre));
-        Saturator { rows: normals.transpose(), normals, shifts, levels }
+        let rows = Arc::new(normals.transpose());
+        Saturator { normals: Arc::new(normals), rows, shifts, levels }
     }
 
     /// The same where `units` need not be saturated.
@@ -68,8 +73,14 @@ impl Saturator {
         self
     }
 
+    /// The same where units are farther from their hyperplanes by `more` (length m0).
+    pub fn beyond(mut self, more: &DVector<f64>) -> Self {
+        self.levels += more;
+        self
+    }
+
     /// `count` random places; `None` where they are out of reach.
-    pub fn places(&self, wanted: Wanted, count: usize, rng: &mut impl Rng) -> Option<Places> {
+    pub fn places(&self, wanted: Wanted<'_>, count: usize, rng: &mut impl Rng) -> Option<Places> {
         let (d, m0) = self.normals.shape();
         let mut points = DMatrix::zeros(d, count);
         let mut sides = DMatrix::zeros(m0, count);
@@ -84,19 +95,17 @@ impl Saturator {
                 }
             }
             if found == count {
-                if let Some(i) = wanted.held {
-                    sides.row_mut(i).fill(0.0);
-                }
+                wanted.held.iter().for_each(|&(i, _)| sides.row_mut(i).fill(0.0));
                 return Some(Places { points, sides });
             }
         }
         None
     }
 
-    /// `count` places with the unit `held` in its middle, as near to the origin as they are easily had.
-    pub fn near(&self, held: Option<usize>, count: usize, rng: &mut impl Rng) -> Option<Places> {
+    /// `count` places with the units `held` at their arguments, as near to the origin as they are easily had.
+    pub fn near(&self, held: &[(usize, f64)], count: usize, rng: &mut impl Rng) -> Option<Places> {
         let (d, m0) = self.normals.shape();
-        let mut pushed = (NEAR_PUSHED * d.min(m0) as f64) as usize;
+        let mut pushed = near_pushed(d, m0);
         loop {
             let wanted = Wanted { held, span: 0.0, pushed: pushed.max(FAR_PUSHED) };
             match self.places(wanted, count, rng) {
@@ -108,49 +117,34 @@ impl Saturator {
 
     /// Are all units but `held` so far from their hyperplanes at `x` that they do not turn a gradient there?
     pub fn is_alone(&self, held: usize, x: &DVector<f64>) -> bool {
-        let z = &self.rows * x - &self.shifts;
+        let z = &*self.rows * x - &self.shifts;
         let away = |(j, z): (usize, &f64)| j == held || z.abs() >= ALONE * self.levels[j];
         z.iter().enumerate().all(away)
     }
 
-    fn saturated(&self, z: &nalgebra::DVectorView<'_, f64>, held: Option<usize>) -> bool {
-        z.iter().enumerate().all(|(j, z)| Some(j) == held || z.abs() >= self.levels[j])
+    fn saturated(&self, z: &nalgebra::DVectorView<'_, f64>, held: &[(usize, f64)]) -> bool {
+        z.iter().enumerate().all(|(j, z)| z.abs() >= self.levels[j] || is_held(held, j))
     }
 
     /// Random points (d x n) with the units pushed, and their arguments z (m0 x n).
     fn drawn(
         &self,
-        wanted: Wanted,
+        wanted: Wanted<'_>,
         count: usize,
         rng: &mut impl Rng,
     ) -> Option<(DMatrix<f64>, DMatrix<f64>)> {
-        let (a, theta) = (&self.normals, &self.shifts);
-        let mut x = draws::gaussian(rng, a.nrows(), count);
-        let mut base = DMatrix::zeros(a.nrows(), count);
-        if let Some(i) = wanted.held {
-            let a = a.column(i);
-            let square = a.norm_squared();
-            for (mut w, mut base) in x.column_iter_mut().zip(base.column_iter_mut()) {
-                let along = a.dot(&w) / square;
-                w.axpy(-along, &a, 1.0);
-                let z = if wanted.span > 0.0 {
-                    rng.random_range(-wanted.span..wanted.span)
-                } else {
-                    0.0
-                };
-                base.axpy((theta[i] + z) / square, &a, 0.0);
-            }
-        }
+        let mut x = draws::gaussian(rng, self.normals.nrows(), count);
+        let base = self.held(wanted, &mut x, rng)?;
         let speeds = product(&self.rows, &x);
         let at_base = match wanted.held {
-            Some(_) => product(&self.rows, &base),
-            None => DMatrix::zeros(theta.len(), count),
+            [] => DMatrix::zeros(self.shifts.len(), count),
+            _ => product(&self.rows, &base),
         };
-        let mut z = DMatrix::zeros(theta.len(), count);
+        let mut z = DMatrix::zeros(self.shifts.len(), count);
         for (k, mut z) in z.column_iter_mut().enumerate() {
-            let (speeds, at_base) = (speeds.column(k), at_base.column(k) - theta);
+            let (speeds, at_base) = (speeds.column(k), at_base.column(k) - &self.shifts);
             // Now and then none: a flat unit is passed from far out only.
-            let pushed = if wanted.held.is_none() {
+            let pushed = if wanted.held.is_empty() {
                 rng.random_range(0..=wanted.pushed)
             } else {
                 wanted.pushed
@@ -166,18 +160,46 @@ impl Saturator {
         Some((x, z))
     }
 
+    /// Turns the `directions` (d x n) so that the units held do not move along them. Returns the points (d x n) nearest
+    /// to the origin at which these have their arguments.
+    fn held(
+        &self,
+        wanted: Wanted<'_>,
+        directions: &mut DMatrix<f64>,
+        rng: &mut impl Rng,
+    ) -> Option<DMatrix<f64>> {
+        let Wanted { held, span, .. } = wanted;
+        let (d, count) = directions.shape();
+        if held.is_empty() {
+            return Some(DMatrix::zeros(d, count));
+        }
+        let units: Vec<usize> = held.iter().map(|&(i, _)| i).collect();
+        let a = self.normals.select_columns(&units);
+        let gram = Cholesky::new(&tr_product(&a, &a))?;
+        // Twice, as the first time leaves the rounding of what it takes away.
+        for _ in 0..2 {
+            let along = gram.solve_columns(&tr_product(&a, directions));
+            *directions -= product(&a, &along);
+        }
+        let levels = DMatrix::from_fn(held.len(), count, |i, _| {
+            let off = if span > 0.0 { rng.random_range(-span..span) } else { 0.0 };
+            self.shifts[held[i].0] + held[i].1 + off
+        });
+        Some(product(&a, &gram.solve_columns(&levels)))
+    }
+
     /// How far to go so that all units but `wanted.pushed` are saturated.
     fn distance(
         &self,
         speeds: &DVector<f64>,
         at_base: &DVector<f64>,
-        wanted: Wanted,
+        wanted: Wanted<'_>,
     ) -> Option<f64> {
         let needed = |j: usize| {
             let behind = self.levels[j] - at_base[j] * speeds[j].signum();
             (behind / speeds[j].abs()).max(0.0)
         };
-        let others = (0..speeds.len()).filter(|&j| Some(j) != wanted.held);
+        let others = (0..speeds.len()).filter(|&j| !is_held(wanted.held, j));
         let mut needed: Vec<f64> = others.map(needed).collect();
         needed.sort_by(|a, b| b.total_cmp(a));
         match needed.get(wanted.pushed.min(needed.len().saturating_sub(1))) {
@@ -188,23 +210,22 @@ impl Saturator {
     }
 
     /// Moves every point by as little as saturates the units that are not, on their sides.
-    fn push(&self, x: &mut DMatrix<f64>, z: &mut DMatrix<f64>, held: Option<usize>) {
-        let mut pushed: Vec<Vec<usize>> = vec![held.into_iter().collect(); x.ncols()];
+    fn push(&self, x: &mut DMatrix<f64>, z: &mut DMatrix<f64>, held: &[(usize, f64)]) {
+        let units: Vec<usize> = held.iter().map(|&(i, _)| i).collect();
+        let mut pushed: Vec<Vec<usize>> = vec![units; x.ncols()];
         for _ in 0..PUSH_ROUNDS {
             let mut moves: Vec<(usize, DVector<f64>)> = Vec::new();
             for (k, pushed) in pushed.iter_mut().enumerate() {
-                let low = |&j: &usize| Some(j) != held && z[(j, k)].abs() < self.levels[j];
+                let low = |&j: &usize| z[(j, k)].abs() < self.levels[j] && !is_held(held, j);
                 let low: Vec<usize> = (0..z.nrows()).filter(low).collect();
                 if low.is_empty() {
                     continue;
                 }
                 pushed.extend(low.into_iter().filter(|j| !pushed.contains(j)).collect::<Vec<_>>());
-                let target = |&j: &usize| match held {
-                    Some(i) if i == j => 0.0,
-                    _ => {
-                        let z = z[(j, k)];
-                        z.signum() * (PUSH_MARGIN * self.levels[j] - z.abs()).max(0.0)
-                    }
+                let target = |&j: &usize| {
+                    let z = z[(j, k)];
+                    let missing = (PUSH_MARGIN * self.levels[j] - z.abs()).max(0.0);
+                    if is_held(held, j) { 0.0 } else { z.signum() * missing }
                 };
                 if let Some(step) = self.step(pushed, pushed.iter().map(target).collect()) {
                     moves.push((k, step));
@@ -229,11 +250,20 @@ impl Saturator {
             return None;
         }
         let a = self.normals.select_columns(units);
-        let gram = product(&a.transpose(), &a);
+        let gram = tr_product(&a, &a);
         let coefficients = Cholesky::new(&gram)?.solve(&DVector::from_vec(changes));
         let step = a * coefficients;
         step.iter().all(|s| s.is_finite()).then_some(step)
     }
+}
+
+/// Units that a near place may push, of m0 in d dimensions.
+pub fn near_pushed(d: usize, m0: usize) -> usize {
+    (NEAR_PUSHED * d.min(m0) as f64) as usize
+}
+
+fn is_held(held: &[(usize, f64)], unit: usize) -> bool {
+    held.iter().any(|&(i, _)| i == unit)
 }
 
 #[cfg(test)]
@@ -247,10 +277,10 @@ mod tests {
             let network = TwoLayer::random(dims, Class::General, Activation::Tanh, seed).unwrap();
             let saturator = Saturator::of_network(&network);
             let rng = &mut draws::stream(seed, "saturator", 0);
-            let wanted = Wanted { held: Some(2), span: 0.9, pushed: FAR_PUSHED };
+            let wanted = Wanted { held: &[(2, 0.0)], span: 0.9, pushed: FAR_PUSHED };
             let far = saturator.places(wanted, 40, rng).unwrap();
-            let near = saturator.near(Some(2), 4, rng).unwrap();
-            let none = Wanted { held: None, span: 0.0, pushed: FAR_PUSHED };
+            let near = saturator.near(&[(2, 0.0)], 4, rng).unwrap();
+            let none = Wanted { held: &[], span: 0.0, pushed: FAR_PUSHED };
             let none = saturator.places(none, 10, rng).unwrap();
             for (places, held) in [(&far, Some(2)), (&near, Some(2)), (&none, None)] {
                 for (x, sides) in places.points.column_iter().zip(places.sides.column_iter()) {
@@ -279,6 +309,6 @@ mod tests {
         network.theta[1] = network.theta[0];
         let saturator = Saturator::of_network(&network);
         let rng = &mut draws::stream(1, "saturator", 0);
-        assert!(saturator.near(Some(0), 1, rng).is_none());
+        assert!(saturator.near(&[(0, 0.0)], 1, rng).is_none());
     }
 }

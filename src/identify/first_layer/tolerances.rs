@@ -138,6 +138,9 @@ pub(crate) const TURN_REACH: f64 = 3.0;
 /// Random directions tried for a placement, one of these numbers: the best of many is near, but would be
 /// the same few again and again.
 pub(crate) const PLACE_DRAWS: [usize; 4] = [3, 6, 12, 24];
+/// Up to so many units the sides on which they are saturated are chosen, however far out that is: fewer have too few
+/// patterns by chance.
+pub(crate) const MOST_CHOSEN: usize = 48;
 /// Saturated units differ in their levels by up to this many times the saturation: points then differ in all
 /// directions.
 pub(crate) const SATURATION_JITTER: f64 = 0.3;
@@ -191,6 +194,9 @@ pub(crate) const SIGHTED_SLACK: f64 = 1e-7;
 /// Units are placed at this many times the saturation: with 9 half widths for 8.3, a half width measured 23 % too
 /// short still saturates.
 pub(crate) const SATURATION_MARGIN: f64 = 1.2;
+/// Units held may stray from their places by this many half widths before their sides are left to chance, nearer by:
+/// the rank of gradients shows down to a hundred times it.
+pub(crate) const PLACE_STRAYS: f64 = 1e-3;
 /// Condition number of the directions up to which their dual basis is used.
 pub(crate) const DUAL_CONDITION: f64 = 1e6;
 /// Farthest placement, in natural scales: a point there is rounded by 1e-9 of one.

@@ -7,9 +7,11 @@ use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
 use super::tolerances::{
-    PEEL_CHOICES, PEEL_FEW_FREE, PEEL_LEAST_PATTERNS, PEEL_LEVEL_SPAN, PEEL_LEVELS_OF_TWO,
-    PEEL_LISTED, PEEL_PATTERNS_HELD, PEEL_REDRAWS, PEEL_SPARE_LEVELS, PeelEffort,
+    HELD_ERROR, PEEL_CHOICES, PEEL_FEW_FREE, PEEL_LEAST_PATTERNS, PEEL_LEVEL_SPAN,
+    PEEL_LEVELS_OF_TWO, PEEL_LISTED, PEEL_PATTERNS_HELD, PEEL_REDRAWS, PEEL_SPARE_LEVELS,
+    PeelEffort,
 };
+use crate::algebra::linalg::median;
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::unit::Unit;
 
@@ -58,7 +60,7 @@ impl Split {
 /// Units whose directions are best conditioned together, begun at random: each next one is the most
 /// independent of those chosen.
 pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
-    let mut rest: Vec<usize> = (0..units.len()).collect();
+    let mut rest = accurate(units, size);
     let mut residual: Vec<DVector<f64>> = units.iter().map(|u| u.direction.clone()).collect();
     let mut chosen = Vec::new();
     while chosen.len() < size {
@@ -75,6 +77,14 @@ pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     }
     chosen.sort_unstable();
     chosen
+}
+
+/// The units whose directions are known about as well as those of most, and `size` at least.
+fn accurate(units: &[Unit], size: usize) -> Vec<usize> {
+    let astray: Vec<f64> = units.iter().map(|unit| unit.error / unit.half_width).collect();
+    let most = median(&astray).map_or(f64::INFINITY, |median| HELD_ERROR * median);
+    let kept: Vec<usize> = (0..units.len()).filter(|&i| astray[i] <= most).collect();
+    if kept.len() < size { (0..units.len()).collect() } else { kept }
 }
 
 /// Levels of `free` units T: saturated at +-1, or part-way, so many half widths from the middle. Few

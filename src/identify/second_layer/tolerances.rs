@@ -67,6 +67,9 @@ pub(crate) const SATURATED_REACHED: f64 = 1.5;
 
 /// Draws of a placement whose pattern of signs is new.
 pub(crate) const PEEL_REDRAWS: usize = 8;
+/// Units are held whose angle errors are up to this many times the median: what they stray is an error of all that is
+/// measured along them.
+pub(crate) const HELD_ERROR: f64 = 10.0;
 /// Most independent units among which the next one held is drawn, so that attempts differ.
 pub(crate) const PEEL_CHOICES: usize = 3;
 /// Levels of a single unit T between its ends, more than there are units held.
