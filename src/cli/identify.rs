@@ -18,13 +18,12 @@ use disentangle::identify::{
     Evidence, FirstLayer, FitBy, IdentifyError, Pipeline, Remedy, Settings, Solution, Status,
     identify,
 };
-use disentangle::network::model::Model;
 use disentangle::network::{Link, Network, UnknownActivation};
 use disentangle::oracle::{
     Checkpoint, Deadline, Leash, Linked, NetworkOracle, Observer, Oracle, ProcessFormat,
     ProcessOracle, ProcessSettings, Recorded, Stencils, fingerprint,
 };
-use disentangle::report::{Report, Widths};
+use disentangle::report::Report;
 use indicatif::HumanBytes;
 
 use super::attend::{Ending, attend};
@@ -186,16 +185,12 @@ impl Identify {
     }
 
     /// Runs `identify` on a thread of its own and sees it to its end.
-    fn attend<N, W>(
+    fn attend(
         &self,
         mut black_box: BlackBox,
         settings: &Settings,
-        identify: Identification<N, W>,
-    ) -> Outcome
-    where
-        N: Model + Into<Network> + Send + 'static,
-        W: Copy + Into<Widths> + Send + 'static,
-    {
+        identify: Identification,
+    ) -> Outcome {
         let input_dim = black_box.oracle().input_dim();
         settings.validate(input_dim, usize::from(self.depth))?;
         let oracle = self.describe_oracle(&black_box)?;
@@ -228,7 +223,7 @@ impl Identify {
                 leash.kill();
                 let limit = settings.deadline.map(|deadline| deadline.error().to_string());
                 let reason = format!("{}: {}", tally.stage(), limit.unwrap_or_default());
-                let solution = unfinished::<N, W>(reason);
+                let solution = self.unfinished(reason);
                 let mut report = report(&solution, settings, backend);
                 tally.fill(&mut report);
                 self.publish(&solution, &report, link)
@@ -236,10 +231,28 @@ impl Identify {
             Ending::Interrupted => {
                 leash.kill();
                 let reason = format!("{}: interrupted", tally.stage());
-                let mut report = report(&unfinished::<N, W>(reason), settings, backend);
+                let mut report = report(&self.unfinished(reason), settings, backend);
                 tally.fill(&mut report);
                 self.interrupted(&report)
             }
+        }
+    }
+
+    /// What there is of a run that was left alone.
+    fn unfinished(&self, reason: String) -> Solution {
+        Solution {
+            status: Status::NotIdentified,
+            reason,
+            remedy: Some(Remedy::MoreTime),
+            network: None,
+            depth: usize::from(self.depth),
+            widths: None,
+            residual: None,
+            parameter_error_bound: None,
+            oracle_accuracy: None,
+            queries: 0,
+            stages: Vec::new(),
+            evidence: Evidence::default(),
         }
     }
 
@@ -259,16 +272,11 @@ impl Identify {
     }
 
     /// Writes the files and prints the table.
-    fn publish<N: Model + Into<Network>, W>(
-        &self,
-        solution: &Solution<N, W>,
-        report: &Report,
-        link: Link,
-    ) -> Outcome {
+    fn publish(&self, solution: &Solution, report: &Report, link: Link) -> Outcome {
         let network = solution.network.as_ref();
         match (&self.out, network.filter(|_| solution.status != Status::NotIdentified)) {
             (Some(path), Some(network)) => {
-                Network { link, ..network.clone().into() }.save(path)?;
+                Network { link, ..network.clone() }.save(path)?;
             }
             (Some(path), None) => super::warn(&format!(
                 "there is no network to write: {} is left as it was",
@@ -380,32 +388,11 @@ impl Identify {
 }
 
 /// The pipeline for one depth or the other.
-type Identification<N, W> =
-    fn(&mut dyn Oracle, &Settings, &mut dyn Observer) -> Result<Solution<N, W>, IdentifyError>;
-
-/// What there is of a run that was left alone.
-fn unfinished<N, W>(reason: String) -> Solution<N, W> {
-    Solution {
-        status: Status::NotIdentified,
-        reason,
-        remedy: Some(Remedy::MoreTime),
-        network: None,
-        widths: None,
-        residual: None,
-        parameter_error_bound: None,
-        oracle_accuracy: None,
-        queries: 0,
-        stages: Vec::new(),
-        evidence: Evidence::default(),
-    }
-}
+type Identification =
+    fn(&mut dyn Oracle, &Settings, &mut dyn Observer) -> Result<Solution, IdentifyError>;
 
 /// The report, whose remedy names options.
-fn report<N: Model, W: Copy + Into<Widths>>(
-    solution: &Solution<N, W>,
-    settings: &Settings,
-    backend: BackendRecord,
-) -> Report {
+fn report(solution: &Solution, settings: &Settings, backend: BackendRecord) -> Report {
     let remedy = solution.remedy.map(|remedy| in_options(remedy).to_owned());
     Report { remedy, ..Report::new(solution, settings, backend, arguments()) }
 }

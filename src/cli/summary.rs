@@ -4,14 +4,13 @@ use std::fmt::{Display, Write};
 
 use disentangle::identify::{Evidence, Solution, Status};
 use disentangle::network::Activation;
-use disentangle::network::model::Model;
 use disentangle::report::Report;
 use indicatif::HumanCount;
 
 use super::remedy::in_options;
 
 /// A run in a few lines: the verdict, then queries and time by stage.
-pub fn table<N: Model, W>(solution: &Solution<N, W>, report: &Report) -> String {
+pub fn table(solution: &Solution, report: &Report) -> String {
     let mut table = String::new();
     let mut row = |name: &str, value: &dyn Display| {
         // Writing to a string cannot fail.

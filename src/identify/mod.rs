@@ -30,7 +30,7 @@ pub use failure::Failure;
 pub use settings::{
     Descent, FirstLayer, FitBy, LocalSampling, Pipeline, Settings, SettingsError, UnknownPipeline,
 };
-pub use shallow::{identify as identify_shallow};
+pub use shallow::identify as identify_shallow;
 pub use verdict::remedy::Remedy;
 pub use verdict::solution::{Solution, Status};
 

@@ -6,16 +6,16 @@ use rand::Rng;
 use super::context::{Context, Coordinates};
 use super::evidence::{DomainUsed, Evidence, FitEnded};
 use super::failure::{Failure, Halt};
-use super::fit::{active, refine};
 use super::fit::sample::{self, Sample};
 use super::fit::tolerances::{FIT_FLOOR, UNEXPLAINED_SHARE};
+use super::fit::{active, refine};
 use super::settings::Settings;
 use super::survey::landscape::Landscape;
 use super::verdict::certify::{self, Certificate, HeldOut, Support};
 use super::verdict::outcome::{Outcome, first_identified};
 use super::verdict::outputs::{self, Answers};
-use super::verdict::tolerances::{INSIDE, MIXED_EXPONENTS, MIXED_POINTS};
 use super::verdict::solution::Solution;
+use super::verdict::tolerances::{INSIDE, MIXED_EXPONENTS, MIXED_POINTS};
 use crate::draws;
 use crate::network::Network;
 use crate::network::model::Model;
@@ -376,8 +376,7 @@ mod tests {
         let sample = Sample { values: network.values(&points), points };
         let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };
         let (mut f, mut silent) = (NetworkOracle::new(network.clone()), Silent);
-        let mut run: Run<'_> =
-            Run::new(&mut f, &mut silent, &Settings::default(), Stage::WIDE);
+        let mut run: Run<'_> = Run::new(&mut f, &mut silent, &Settings::default(), Stage::WIDE);
         let fit = Fit { network, sample, rms: 0.0 };
         let ground = Ground { land: &land, land_of_fit: &land, fresh: None };
         match run.conclude(fit, ground, true) {

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::algebra::rank_one::Ascent;
 use crate::network::{Activation, TwoLayer};
-use crate::oracle::design::Design;
 use crate::oracle::Deadline;
+use crate::oracle::design::Design;
 
 /// A way from values to a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

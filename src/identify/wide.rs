@@ -93,11 +93,7 @@ pub(crate) fn identify(run: &mut Run<'_>) -> Result<Outcome, OracleError> {
 
 /// The black box within the box to which it clips its inputs, by the pipeline that stays near a point;
 /// `outside` is what came of the wide one.
-fn within(
-    run: &mut Run<'_>,
-    inputs: &InputBox,
-    outside: Outcome,
-) -> Result<Outcome, OracleError> {
+fn within(run: &mut Run<'_>, inputs: &InputBox, outside: Outcome) -> Result<Outcome, OracleError> {
     let InputBox { input, edge, scale } = inputs;
     let natural = entangled::natural_radius(*scale, run.meter.input_dim());
     let radius = (WITHIN_BOX * edge).min(natural);
@@ -415,8 +411,7 @@ impl Attempt<'_, '_> {
                     let plausible = support.plausible();
                     let plausible = plausible.into_iter().map(|n| settings.as_asked(n)).collect();
                     let found = settings.as_asked(found);
-                    let judged =
-                        Outcome::judge(found, certificate, settings.tolerance, accepted);
+                    let judged = Outcome::judge(found, certificate, settings.tolerance, accepted);
                     return Ok(Outcome { plausible, ..judged });
                 }
             }

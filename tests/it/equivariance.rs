@@ -3,7 +3,9 @@
 
 use disentangle::draws;
 use disentangle::oracle::{Oracle, OracleError};
-use disentangle::{Activation, Class, NetworkOracle, Settings, Silent, Status, TwoLayer, identify};
+use disentangle::{
+    Activation, Class, Network, NetworkOracle, Settings, Silent, Status, TwoLayer, identify,
+};
 use nalgebra::{DMatrix, DVector};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;

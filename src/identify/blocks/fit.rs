@@ -452,7 +452,7 @@ mod tests {
         // Nine times the rows are three times as many as there are patterns of sides.
         for seed in 0..4 {
             let dims = (8, 8, 2);
-            let truth = Network::random(dims, Class::Paper, Activation::Tanh, seed).unwrap();
+            let truth = TwoLayer::random(dims, Class::Paper, Activation::Tanh, seed).unwrap();
             let inner = truth.clone();
             let mut f = FnOracle::batch(8, move |x| inner.values(x).map(|v| f64::from(v as f32)));
             let land = probe(&mut f, seed).unwrap();

@@ -10,8 +10,8 @@ use super::core::Core;
 use super::unit::{Fitted, Outer, Rows};
 use crate::draws;
 use crate::identify::verdict::tolerances::{
-    BOUND_EXCEEDED, CURVED_DRAWS, CURVED_SAFETY, DRAWN_DEVIATION, EVEN_ROUNDING, MOST_CURVATURE, MOST_KURTOSIS,
-    PARAMETER_ROUNDING, SIGMA_DEVIATIONS, VISIBLE_CHANGE,
+    BOUND_EXCEEDED, CURVED_DRAWS, CURVED_SAFETY, DRAWN_DEVIATION, EVEN_ROUNDING, MOST_CURVATURE,
+    MOST_KURTOSIS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, VISIBLE_CHANGE,
 };
 use crate::identify::verdict::uncertainty::{Uncertainty, relative};
 use crate::network::OneLayer;

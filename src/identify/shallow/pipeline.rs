@@ -49,8 +49,7 @@ pub fn identify(
             radius: settings.domain_radius.unwrap_or(f64::INFINITY),
         };
         let mut run = Run::new(oracle, observer, settings, Stage::SHALLOW);
-        let result =
-            run.mix().and_then(|()| Route { run: &mut run, region }.attempts());
+        let result = run.mix().and_then(|()| Route { run: &mut run, region }.attempts());
         let outcome = run.settle(result)?;
         run.solution(outcome)
     })?;

@@ -11,8 +11,8 @@ use super::tolerances::{
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
-use crate::oracle::{Oracle, OracleError};
 use crate::oracle::design::Design;
+use crate::oracle::{Oracle, OracleError};
 use crate::stage::Stage;
 
 /// Measures the [`Landscape`]; fails on a black box that is constant, unbounded or mere noise.

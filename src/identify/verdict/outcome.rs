@@ -222,7 +222,14 @@ mod tests {
 
     fn approximate() -> Outcome<u8> {
         let (status, reason) = (Status::Approximate, "nearly".to_owned());
-        Outcome { status, reason, remedy: None, network: Some(7), certificate: None, plausible: Vec::new() }
+        Outcome {
+            status,
+            reason,
+            remedy: None,
+            network: Some(7),
+            certificate: None,
+            plausible: Vec::new(),
+        }
     }
 
     fn limits() -> [OracleError; 3] {

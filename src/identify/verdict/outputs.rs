@@ -66,7 +66,8 @@ pub fn apart(
     let drawn: Vec<DMatrix<f64>> =
         mixed.plausible.iter().map(|drawn| shifted(drawn, fitted, &dual, &weights)).collect();
     let (sigma, accuracy) = errors(cx, (fitted, &hidden), &weights)?;
-    let held = Held { network: &network, plausible: &mixed.plausible, drawn: &drawn, weights: &weights };
+    let held =
+        Held { network: &network, plausible: &mixed.plausible, drawn: &drawn, weights: &weights };
     let seen = held.out(cx, held_out, (&sigma, &accuracy))?;
     let bound = bound(&weights, (&dual, &sigma), &drawn, fitted.points.ncols());
     // Of the worst output in every respect.
@@ -219,7 +220,8 @@ impl Held<'_> {
         for k in 0..residuals.nrows() {
             let spread = answers.row(k).variance().sqrt();
             for j in 0..points.ncols() {
-                let noise = sigma[k].max(accuracy[k]) + growth(cx.land, spread) * points.column(j).norm();
+                let noise =
+                    sigma[k].max(accuracy[k]) + growth(cx.land, spread) * points.column(j).norm();
                 ratios[(k, j)] = residuals[(k, j)].abs() / (noise * noise + open[(k, j)]).sqrt();
             }
         }

@@ -79,11 +79,9 @@ impl Remedy {
             Stage::Peel | Stage::Saturated | Stage::Scales => Remedy::SecondLayer,
             Stage::Directions | Stage::Attribution => Remedy::OtherCentre,
             Stage::Profiles => Remedy::ToldWidth,
-            Stage::Refine
-            | Stage::Repair
-            | Stage::Certify
-            | Stage::Outputs
-            | Stage::Clipping => Remedy::MoreAttempts,
+            Stage::Refine | Stage::Repair | Stage::Certify | Stage::Outputs | Stage::Clipping => {
+                Remedy::MoreAttempts
+            }
         }
     }
 
