@@ -28,6 +28,7 @@ impl NetworkOracle {
     }
 
     /// The network with all its outputs.
+    #[cfg(feature = "gpu")]
     pub(crate) fn network(&self) -> &Network {
         &self.network
     }
