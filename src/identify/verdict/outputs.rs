@@ -7,8 +7,8 @@ use nalgebra::{DMatrix, DVector, RowDVector};
 use super::certify::Certificate;
 use super::outcome::Outcome;
 use super::tolerances::{
-    BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, MIXED_SHARE, MOST_SUSPECTS, OUTPUT_POINTS,
-    OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, SUSPECT_SHARE,
+    BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, MIXED_SHARE, MOST_SUSPECTS, OUTPUT_NOISE_LINES,
+    OUTPUT_POINTS, OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, SUSPECT_SHARE,
 };
 use super::uncertainty::relative;
 use crate::algebra::linalg::{dual, product};
@@ -65,14 +65,16 @@ pub fn apart(
     let network = with_outputs(mixture, &weights);
     let drawn: Vec<DMatrix<f64>> =
         mixed.plausible.iter().map(|drawn| shifted(drawn, fitted, &dual, &weights)).collect();
-    let (sigma, accuracy) = errors(cx, (fitted, &hidden), &weights)?;
-    let held =
-        Held { network: &network, plausible: &mixed.plausible, drawn: &drawn, weights: &weights };
-    let seen = held.out(cx, held_out, (&sigma, &accuracy))?;
+    let accuracy = accuracies(cx, fitted)?;
+    let sigma = sigmas(&(product(&weights, &hidden) - &fitted.answers), weights.ncols());
+    let all =
+        All { network: &network, plausible: &mixed.plausible, drawn: &drawn, weights: &weights };
+    let expected = all.expected(cx.land, fitted, &accuracy);
+    let seen = all.held_out(cx, held_out, (&sigma, &accuracy))?;
     let bound = bound(&weights, (&dual, &sigma), &drawn, fitted.points.ncols());
     // Of the worst output in every respect.
     let worst = (0..sigma.len())
-        .max_by(|&i, &j| (sigma[i] / accuracy[i]).total_cmp(&(sigma[j] / accuracy[j])))
+        .max_by(|&i, &j| (sigma[i] / expected[i]).total_cmp(&(sigma[j] / expected[j])))
         .unwrap_or(0);
     let of_mixture = mixed.certificate.clone();
     let certificate = of_mixture.map(|of_mixture| Certificate {
@@ -81,7 +83,7 @@ pub fn apart(
         excess: seen.excess.max(of_mixture.excess),
         mean_excess: seen.mean_excess.max(of_mixture.mean_excess),
         sigma: sigma[worst],
-        accuracy: accuracy[worst],
+        accuracy: expected[worst],
         error_bound: of_mixture.error_bound.max(bound),
         held_out: of_mixture.held_out,
     });
@@ -90,7 +92,7 @@ pub fn apart(
         points: fitted.points.ncols(),
         condition,
         sigma: sigma.iter().copied().fold(0.0, f64::max),
-        accuracy: accuracy.iter().copied().fold(0.0, f64::max),
+        accuracy: expected.iter().copied().fold(0.0, f64::max),
         deviating: seen.deviating,
         excess: seen.excess,
         mean_excess: seen.mean_excess,
@@ -141,27 +143,20 @@ fn shifted(
     product(&left, dual)
 }
 
-/// Standard deviation of a value of every output, by the residuals and by differences of values.
-fn errors(
-    cx: &mut Context<'_>,
-    (fitted, hidden): (&Answers, &DMatrix<f64>),
-    weights: &DMatrix<f64>,
-) -> Result<(Vec<f64>, Vec<f64>), Halt> {
-    let residuals = product(weights, hidden) - &fitted.answers;
-    let freedom = (hidden.ncols() - hidden.nrows()).max(1) as f64;
+/// Standard deviation of a value of every output near the origin, by differences of values.
+fn accuracies(cx: &mut Context<'_>, fitted: &Answers) -> Result<Vec<f64>, Halt> {
     let rng = &mut draws::stream(cx.seed, "outputs accuracy", 0);
-    let some = fitted.points.columns(0, fitted.points.ncols().min(MOST_SUSPECTS)).into_owned();
-    let (noise, by_line) = noise_of_outputs(cx.f, &some, cx.land.scale, rng)?;
-    let mut sigma = Vec::new();
-    let mut accuracy = Vec::new();
-    for (k, (residual, noise)) in residuals.row_iter().zip(noise).enumerate() {
-        let largest = fitted.answers.row(k).amax();
-        // Where lines are long in values that vary, each for itself shows the noise there.
-        let square = by_line[k].iter().map(|n| n * n).sum::<f64>() / by_line[k].len().max(1) as f64;
-        sigma.push(residual.norm() / freedom.sqrt());
-        accuracy.push(noise.max(square.sqrt()).max(f64::EPSILON * largest));
-    }
-    Ok((sigma, accuracy))
+    let count = fitted.points.ncols().min(OUTPUT_NOISE_LINES);
+    let some = fitted.points.columns(0, count).into_owned();
+    let (noise, _) = noise_of_outputs(cx.f, &some, cx.land.scale, rng)?;
+    let rounded = fitted.answers.row_iter().map(|row| f64::EPSILON * row.amax());
+    Ok(noise.into_iter().zip(rounded).map(|(noise, rounded)| noise.max(rounded)).collect())
+}
+
+/// The same by the residuals of the weights (K x N).
+fn sigmas(residuals: &DMatrix<f64>, terms: usize) -> Vec<f64> {
+    let freedom = residuals.ncols().saturating_sub(terms).max(1) as f64;
+    residuals.row_iter().map(|row| row.norm() / freedom.sqrt()).collect()
 }
 
 /// Bound on the errors of weights and offsets, relative to the largest entry of each, at least 1.
@@ -190,7 +185,7 @@ fn bound(
 }
 
 /// The network of all outputs, and what is open in it.
-struct Held<'a> {
+struct All<'a> {
     network: &'a Network,
     plausible: &'a [Network],
     drawn: &'a [DMatrix<f64>],
@@ -205,9 +200,24 @@ struct Seen {
     mean_excess: f64,
 }
 
-impl Held<'_> {
+impl All<'_> {
+    /// Standard deviations of the values that the weights were fitted to, by what is known of their accuracy and of the
+    /// hidden layers.
+    fn expected(&self, land: &Landscape, fitted: &Answers, accuracy: &[f64]) -> Vec<f64> {
+        let open = self.open(&fitted.points);
+        let of = |k: usize| {
+            let growth = growth(land, fitted.answers.row(k).variance().sqrt());
+            let square = |(j, x): (usize, nalgebra::DVectorView<'_, f64>)| {
+                (accuracy[k] + growth * x.norm()).powi(2) + open[(k, j)]
+            };
+            let squares = fitted.points.column_iter().enumerate().map(square);
+            (squares.sum::<f64>() / fitted.points.ncols() as f64).sqrt()
+        };
+        (0..accuracy.len()).map(of).collect()
+    }
+
     /// The held-out points, output by output.
-    fn out(
+    fn held_out(
         &self,
         cx: &mut Context<'_>,
         held_out: &Answers,

@@ -1,0 +1,86 @@
+//! Several outputs: one question serves all, and what one hides another shows.
+
+use disentangle::identify::{Settings, Solution, Status, identify, shallow};
+use disentangle::network::{Activation, Class, Network};
+use disentangle::oracle::{FnOracle, NetworkOracle, Silent};
+use nalgebra::DMatrix;
+
+fn random(dims: &[usize], outputs: usize, phi: Activation, seed: u64) -> Network {
+    Network::random(dims, outputs, Class::General, phi, seed).expect("valid")
+}
+
+fn run(truth: &Network, settings: &Settings) -> Solution {
+    let mut oracle = NetworkOracle::new(truth.clone());
+    let solution = match truth.layers.len() {
+        1 => shallow::identify(&mut oracle, settings, &mut Silent),
+        _ => identify(&mut oracle, settings, &mut Silent),
+    };
+    solution.expect("never fails")
+}
+
+/// Identified, within 1e-9 and within the bound.
+fn assert_right(truth: &Network, solution: &Solution) {
+    let dims = truth.dims();
+    assert_eq!(solution.status, Status::Identified, "{dims:?}: {}", solution.reason);
+    let found = solution.network.as_ref().expect("an identified network");
+    assert_eq!(found.dims(), dims);
+    let error = truth.matching(found).parameter_error.expect("the same widths");
+    let bound = solution.parameter_error_bound.expect("an identified network");
+    assert!(error <= bound && error < 1e-9, "{dims:?}: {error:e}, bound {bound:e}");
+}
+
+#[test]
+fn all_outputs_at_the_price_of_one() {
+    for (phi, outputs) in [(Activation::Tanh, 2), (Activation::Sigmoid, 5), (Activation::Erf, 20)] {
+        let truth = random(&[12, 10, 4], outputs, phi, 3);
+        let solution = run(&truth, &Settings::default());
+        assert_right(&truth, &solution);
+        let mut first = truth.clone();
+        first.c = truth.c.columns(0, 1).into_owned();
+        first.c0 = truth.c0.rows(0, 1).into_owned();
+        let alone = run(&first, &Settings::default());
+        assert_right(&first, &alone);
+        let (all, one) = (solution.queries as f64, alone.queries as f64);
+        assert!(all < 1.1 * one, "{outputs} outputs: {all} queries, for one {one}");
+    }
+}
+
+#[test]
+fn what_one_output_hides_another_shows() {
+    let mut truth = random(&[10, 9, 4], 3, Activation::Tanh, 1);
+    // Every unit of the second layer is seen by one output alone, and one output is constant.
+    for (l, k) in [(0, 0), (0, 2), (1, 1), (1, 2), (2, 0), (2, 2), (3, 1), (3, 2)] {
+        truth.c[(l, k)] = 0.0;
+    }
+    assert_right(&truth, &run(&truth, &Settings::default()));
+}
+
+#[test]
+fn one_hidden_layer_of_several_outputs() {
+    let truth = random(&[8, 6], 4, Activation::Tanh, 2);
+    assert_right(&truth, &run(&truth, &Settings::default()));
+}
+
+#[test]
+fn within_a_domain() {
+    let truth = random(&[6, 4], 3, Activation::Tanh, 2);
+    let settings = Settings { domain_radius: Some(2.0), ..Settings::default() };
+    assert_right(&truth, &run(&truth, &settings));
+}
+
+#[test]
+fn one_output_that_deviates_is_never_identified() {
+    let truth = random(&[8, 6, 3], 4, Activation::Tanh, 5);
+    for size in [1e-9, 1e-4] {
+        let inner = truth.clone();
+        let mut deviant = FnOracle::outputs(8, 4, move |points: &DMatrix<f64>| {
+            let mut answers = inner.outputs(points);
+            for (x, mut y) in points.column_iter().zip(answers.column_iter_mut()) {
+                y[2] += size * (3.0 * x[0]).sin();
+            }
+            answers
+        });
+        let solution = identify(&mut deviant, &Settings::default(), &mut Silent).expect("runs");
+        assert_ne!(solution.status, Status::Identified, "{size:e}: {}", solution.reason);
+    }
+}
