@@ -345,7 +345,6 @@ impl Settings {
             ("number of Hessians", self.local.hessians.is_some()),
             ("descent", self.local.descent.is_some()),
             ("pipeline", self.pipeline != Pipeline::Wide),
-            ("search for the first layer", self.first_layer != FirstLayer::Auto),
             ("way to fit", self.fit != FitBy::Auto),
         ];
         if let Some((setting, _)) = unused.into_iter().find(|(_, set)| *set) {

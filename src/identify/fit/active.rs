@@ -3,7 +3,7 @@
 //! Of random points few are in the transition of a steep unit, and few are far enough out for that of a
 //! flat one; such units would hardly show.
 
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 
 use super::sample::Sample;
@@ -11,26 +11,33 @@ use super::tolerances::{ACTIVE_ARGUMENT, FIT_SCALES};
 use crate::draws;
 use crate::identify::failure::Halt;
 use crate::identify::survey::landscape::Landscape;
-use crate::network::Network;
 use crate::oracle::Oracle;
 
+/// The first layer of a network: its weights, d x m0, and its shifts.
+pub type Layer<'n> = (&'n DMatrix<f64>, &'n DVector<f64>);
+
 /// `count` fresh points and their values: N(0, s^2 I) with s through [`FIT_SCALES`], every second of them moved
-/// along a_i, i by turns, into the transition of that unit of `network`, which is nearly the black box.
+/// along a_i, i by turns, into the transition of that unit of `layer`, which is nearly that of the black box.
 pub fn sample(
     f: &mut dyn Oracle,
     land: &Landscape,
-    network: &Network,
+    layer: Layer<'_>,
     count: usize,
     seed: u64,
     stage: &str,
 ) -> Result<Sample, Halt> {
-    let points = points(network, land.scale, count, &mut draws::stream(seed, stage, 0));
+    let points = points(layer, land.scale, count, &mut draws::stream(seed, stage, 0));
     let values = f.values(&points)?;
     Ok(Sample { points, values })
 }
 
-fn points(network: &Network, scale: f64, count: usize, rng: &mut impl Rng) -> DMatrix<f64> {
-    let (d, m0, _) = network.dims();
+fn points(
+    (weights, shifts): Layer<'_>,
+    scale: f64,
+    count: usize,
+    rng: &mut impl Rng,
+) -> DMatrix<f64> {
+    let (d, m0) = weights.shape();
     let mut points = draws::gaussian(rng, d, count);
     for (k, mut x) in points.column_iter_mut().enumerate() {
         // The scale changes after every pair of points, so that both kinds have all scales.
@@ -39,8 +46,8 @@ fn points(network: &Network, scale: f64, count: usize, rng: &mut impl Rng) -> DM
             continue;
         }
         let i = k / 2 / FIT_SCALES.len() % m0;
-        let a = network.a.column(i);
-        let z = a.dot(&x) - network.theta[i];
+        let a = weights.column(i);
+        let z = a.dot(&x) - shifts[i];
         let change = (rng.random_range(-ACTIVE_ARGUMENT..ACTIVE_ARGUMENT) - z) / a.norm_squared();
         if change.is_finite() {
             x.axpy(change, &a, 1.0);
@@ -52,14 +59,15 @@ fn points(network: &Network, scale: f64, count: usize, rng: &mut impl Rng) -> DM
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Activation, Class};
+    use crate::network::{Activation, Class, Network};
 
     #[test]
     fn every_unit_is_active_somewhere() {
         let mut network = Network::random((5, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
         network.a.column_mut(1).scale_mut(1e4);
         network.a.column_mut(4).scale_mut(1e-4);
-        let points = points(&network, 1.0, 400, &mut draws::stream(1, "active", 0));
+        let points =
+            points((&network.a, &network.theta), 1.0, 400, &mut draws::stream(1, "active", 0));
         for i in 0..6 {
             let z = points.tr_mul(&network.a.column(i)).add_scalar(-network.theta[i]);
             let active =

@@ -13,9 +13,14 @@
 //! | certify | residual and error bound | fresh values; the covariance of the fit |
 
 mod directions;
+mod far;
+mod near;
 mod pipeline;
 pub mod profile;
+mod rise;
+mod sightings;
 mod stack;
+mod staircase;
 mod tolerances;
 
 pub use pipeline::{ShallowSolution, identify};
