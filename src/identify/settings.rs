@@ -150,7 +150,8 @@ pub struct Settings {
     pub seed: u64,
     /// The way from values to a network of two hidden layers.
     pub pipeline: Pipeline,
-    /// How the first layer is found. [`Pipeline::Wide`] only.
+    /// How the first layer is found. [`Pipeline::Wide`] and one hidden layer only; near a point, where one of the settings
+    /// for that is made, one hidden layer is found by the stack.
     pub first_layer: FirstLayer,
     /// How all parameters are fitted. [`Pipeline::Wide`] only.
     pub fit: FitBy,

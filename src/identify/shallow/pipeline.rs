@@ -154,24 +154,34 @@ mod tests {
 
     #[test]
     fn stages_come_in_their_order_and_their_queries_are_the_total() {
+        use Stage::{Certify, Directions, Lines, Probe, Profiles, Reduce, Refine, Stack};
         let truth = truth((5, 4), Activation::Tanh, 1);
-        let solution = run(&truth, &Settings::default());
-        let stages: Vec<Stage> = solution.stages.iter().map(|stage| stage.stage).collect();
-        assert_eq!(stages, Stage::SHALLOW);
-        assert_eq!(
-            solution.stages.iter().map(|stage| stage.queries).sum::<u64>(),
-            solution.queries
-        );
-        // The search for directions and the fit ask nothing.
-        for stage in &solution.stages {
-            let asks = ![Stage::Directions, Stage::Refine].contains(&stage.stage);
-            assert_eq!(stage.queries > 0, asks, "{}", stage.stage);
+        let far = (FirstLayer::Lines, vec![Probe, Reduce, Lines, Refine, Certify], "steps");
+        let near = vec![Probe, Stack, Directions, Profiles, Refine, Certify];
+        for (first_layer, expected, seen) in [far, (FirstLayer::Stack, near, "profiles")] {
+            let solution = run(&truth, &Settings { first_layer, ..Settings::default() });
+            let stages: Vec<Stage> = solution.stages.iter().map(|stage| stage.stage).collect();
+            assert_eq!(stages, expected);
+            assert_eq!(
+                solution.stages.iter().map(|stage| stage.queries).sum::<u64>(),
+                solution.queries
+            );
+            // The search for directions near a point asks nothing, nor does the fit there.
+            for stage in &solution.stages {
+                let silent: &[Stage] =
+                    if stages.contains(&Stack) { &[Directions, Refine] } else { &[] };
+                assert_eq!(stage.queries > 0, !silent.contains(&stage.stage), "{}", stage.stage);
+            }
+            let evidence = solution.evidence.as_json();
+            for stage in ["probe", "refine", "certify", seen] {
+                assert_eq!(
+                    evidence[stage].as_array().map(|e| e.is_empty()),
+                    Some(false),
+                    "{stage}"
+                );
+            }
+            assert!(evidence.get("domain").is_none());
         }
-        let evidence = solution.evidence.as_json();
-        for stage in ["probe", "stack", "directions", "profiles", "refine", "certify"] {
-            assert_eq!(evidence[stage].as_array().map(|e| e.is_empty()), Some(false), "{stage}");
-        }
-        assert!(evidence.get("domain").is_none());
     }
 
     #[test]

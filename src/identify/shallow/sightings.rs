@@ -12,8 +12,8 @@ use rand_chacha::ChaCha8Rng;
 use super::rise::Rise;
 use super::staircase::{Reading, Staircase, climb};
 use super::tolerances::{
-    CHECK_POINTS, FARTHER, FIRST_CELLS, MOST_FRUITLESS, PLACED, REFERENCE_SHARE, SAME_ERRORS,
-    SIGHT_NEARER, SIGHT_ROUNDS, SIGHT_STEP, SIGHTED_ACCURATE, SPACING,
+    CHECK_POINTS, FARTHER, FIRST_CELLS, MOST_BARREN, MOST_FRUITLESS, PLACED, REFERENCE_SHARE,
+    SAME_ERRORS, SIGHT_NEARER, SIGHT_ROUNDS, SIGHT_STEP, SIGHTED_ACCURATE, SPACING,
 };
 use crate::draws;
 use crate::identify::context::Context;
@@ -133,7 +133,8 @@ impl Search<'_> {
             // About half of all units lie between two points.
             let wanted = self.distance(2 * (self.seen.steps - before.1).max(self.units.len() / 2));
             fruitless = if self.units.len() > before.0 { 0 } else { fruitless + 1 };
-            if fruitless == MOST_FRUITLESS {
+            let most = if self.units.is_empty() { MOST_BARREN } else { MOST_FRUITLESS };
+            if fruitless == most {
                 return Err(self.failure("steps are left that are none of a single unit"));
             }
             let farther = if fruitless > 0 { FARTHER * distance } else { wanted };
@@ -378,5 +379,59 @@ impl Sighted {
         turned <= SAME_ERRORS * (self.error + other.error * scale)
             && at_place.abs()
                 <= SAME_ERRORS * (self.error_at(&other.place) + other.argument_error * scale)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::evidence::Evidence;
+    use crate::identify::scalars::family::families;
+    use crate::identify::survey::{far, probe};
+    use crate::network::{Class, Network};
+    use crate::oracle::{NetworkOracle, ShallowOracle};
+
+    fn found(f: &mut dyn Oracle) -> (Result<Sightings, Halt>, Evidence) {
+        let land = probe::probe(f, 1).unwrap();
+        in_context(f, &land, (1, 0), |cx| {
+            let far = far::far(cx)?;
+            sightings(cx, far, families(None))
+        })
+    }
+
+    #[test]
+    fn every_unit_is_sighted_whatever_the_width() {
+        for (dims, phi) in
+            [((7, 3), Activation::Erf), ((5, 40), Activation::Tanh), ((2, 16), Activation::Tanh)]
+        {
+            let truth = Shallow::random(dims, Class::General, phi, 3).unwrap();
+            let (result, evidence) = found(&mut ShallowOracle::new(truth.clone()));
+            let Sightings { network, margin } = result.unwrap();
+            assert_eq!((network.dims(), network.phi), (dims, phi), "{evidence:?}");
+            assert!(margin.unwrap() > 1e3, "{margin:?}");
+            assert!(truth.matching(&network).parameter_error.unwrap() < 1e-2, "{dims:?}");
+            assert_eq!(evidence.steps[0].conflicts, 0);
+        }
+    }
+
+    #[test]
+    fn units_by_which_weights_and_scales_differ_much_are_sighted() {
+        let mut truth = Shallow::random((6, 8), Class::General, Activation::Tanh, 4).unwrap();
+        truth.a.column_mut(1).scale_mut(1e3);
+        truth.theta[1] *= 1e3;
+        truth.a.column_mut(4).scale_mut(1e-2);
+        truth.c[2] = 1e-6;
+        let network = found(&mut ShallowOracle::new(truth.clone())).0.unwrap().network;
+        assert_eq!(network.dims(), (6, 8));
+    }
+
+    #[test]
+    fn a_second_hidden_layer_is_told() {
+        for (dims, seed) in [((5, 4, 2), 1), ((6, 12, 3), 2), ((4, 4, 1), 3)] {
+            let deep = Network::random(dims, Class::General, Activation::Tanh, seed).unwrap();
+            let (result, evidence) = found(&mut NetworkOracle::new(deep));
+            assert!(matches!(result, Err(Halt::Failed(_))), "{dims:?}: {evidence:?}");
+        }
     }
 }

@@ -1,9 +1,10 @@
 //! The steps of f along a line: cells over which it changes are halved until each step shows over several of them.
 
 use super::tolerances::{
-    STEP_CELLS, STEP_FINEST, STEP_MOST_CELLS, STEP_QUIET, STEP_SMOOTH, STEP_ZOOMS,
+    STEP_CELLS, STEP_FINEST, STEP_MOST_CELLS, STEP_MOST_OPEN, STEP_QUIET, STEP_SMOOTH, STEP_ZOOMS,
 };
-use crate::identify::failure::Halt;
+use crate::identify::failure::{Failure, Halt};
+use crate::stage::Stage;
 
 /// A value on a line.
 #[derive(Clone, Copy, Debug)]
@@ -41,6 +42,11 @@ pub fn climb<T>(
             run.windows(2).map(|r| 0.5 * (r[0].t + r[1].t)).collect::<Vec<f64>>()
         };
         let ts: Vec<f64> = open.iter().flat_map(middles).collect();
+        if ts.len() > STEP_MOST_OPEN {
+            let reason =
+                "far out f is not constant between hyperplanes: it changes all along a line";
+            return Err(Failure::new(Stage::Lines, reason).into());
+        }
         let mut new = ask(&ts)?.into_iter();
         let mut next = Vec::new();
         for run in open {

@@ -61,6 +61,9 @@ pub(crate) const RISE_GAIN: f64 = 0.5;
 pub(crate) const STEP_CELLS: usize = 7;
 /// Cells after which what changes smoothly and is no step is given up. More cost queries where steps overlap.
 pub(crate) const STEP_MOST_CELLS: usize = 24;
+/// Cells halved at a time, at most: those of 2,000 steps. A function that changes all along a line has more, twice as many
+/// every time. A larger number costs queries there.
+pub(crate) const STEP_MOST_OPEN: usize = 1 << 14;
 /// Cells that change less than this share of the largest change beside them are left alone: tanh has 0.999 of its step
 /// within 3.8 of the middle. Smaller steps beside larger ones are seen once those are known.
 pub(crate) const STEP_QUIET: f64 = 1e-3;
@@ -76,6 +79,9 @@ pub(crate) const SPACING: f64 = 300.0;
 pub(crate) const FARTHER: f64 = 4.0;
 /// Lines in a row without a unit that end the search.
 pub(crate) const MOST_FRUITLESS: usize = 6;
+/// The same before there is any unit: of two hidden layers no step is one. More cost queries there; with four, the last
+/// is 64 times as far away as the first.
+pub(crate) const MOST_BARREN: usize = 4;
 /// Step along an input, in 1 / slope along the line, at which a weight is looked for first.
 pub(crate) const SIGHT_STEP: f64 = 0.5;
 /// The step becomes this many times as long where it leads out of the unit's transition.
