@@ -438,6 +438,8 @@ pub struct StepsSeen {
     pub refused: usize,
     /// Steps on the hyperplane of a known unit that are not its own: there is more than one hidden layer.
     pub conflicts: usize,
+    /// Is f the same at distant points all over, but for the units found?
+    pub complete: bool,
     /// The largest error of a weight vector, relative to its length.
     pub largest_error: f64,
 }

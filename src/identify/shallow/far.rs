@@ -45,12 +45,15 @@ impl Far {
     ) -> Result<Outcome<Shallow>, Halt> {
         let families = families(run.settings.activation);
         let place = place(&self.frame, attempt);
-        let Sightings { network, margin } =
+        let Sightings { network, margin, left } =
             run.stage(Stage::Lines, place, |cx| sightings(cx, self.distance, families))?;
         let contest = Contest { layers: [network.phi; 2], margins: [margin; 2] };
         run.evidence.activation.push(contest);
         run.widths = Some(network.dims().1);
-        self.finish(run, network, attempt)
+        match (self.finish(run, network, attempt), left) {
+            (Err(Halt::Failed(_)), Some(left)) => Err(left.into()),
+            (outcome, _) => outcome,
+        }
     }
 
     /// From a first network to the verdict.

@@ -46,6 +46,8 @@ pub struct Sightings {
     pub network: Shallow,
     /// How many times worse the best of the other activations fitted, at the step where that is least.
     pub margin: Option<f64>,
+    /// What says that there may be more of them.
+    pub left: Option<Failure>,
 }
 
 /// A point far out, and f there.
@@ -89,9 +91,10 @@ pub fn sightings(
     let result = search.run();
     let Search { families, margin, units, mut seen, .. } = search;
     seen.units = units.len();
+    seen.complete = matches!(result, Ok((_, None)));
     seen.largest_error = units.iter().map(|u| u.error / u.a.norm()).fold(0.0, f64::max);
     evidence.steps.push(seen);
-    let c0 = result?;
+    let (c0, left) = result?;
     let columns: Vec<DVector<f64>> = units.iter().map(|unit| unit.a.clone()).collect();
     let of =
         |value: fn(&Sighted) -> f64| DVector::from_iterator(units.len(), units.iter().map(value));
@@ -102,12 +105,13 @@ pub fn sightings(
         c0,
         phi: families[0],
     };
-    Ok(Sightings { network, margin })
+    Ok(Sightings { network, margin, left })
 }
 
 impl Search<'_> {
-    /// Line after line, until f is the same all over but for the units found; what it is then.
-    fn run(&mut self) -> Result<f64, Halt> {
+    /// Line after line, until f is the same all over but for the units found; what it is then, and what speaks against that
+    /// if it never is: a unit that is known less well than it seems leaves steps too, and the fit mends it.
+    fn run(&mut self) -> Result<(f64, Option<Failure>), Halt> {
         let mut distance = self.distance(self.f.input_dim());
         let mut points: Vec<Distant> = Vec::new();
         let mut fruitless = 0;
@@ -116,26 +120,30 @@ impl Search<'_> {
                 return Err(deadline.error().into());
             }
             let Some((from, to)) = self.apart(&points) else {
-                match self.rests(&points).into_iter().min_by(|a, b| a.1.total_cmp(&b.1)) {
-                    _ if points.len() < CHECK_POINTS => {
-                        points.extend(self.distant(distance, CHECK_POINTS - points.len())?);
-                    }
-                    Some((c0, _)) if !self.units.is_empty() => return Ok(c0),
-                    _ => return Err(self.failure("f is the same far out in all directions")),
+                if points.len() < CHECK_POINTS {
+                    points.extend(self.distant(distance, CHECK_POINTS - points.len())?);
+                    continue;
                 }
-                continue;
+                if self.units.is_empty() {
+                    return Err(self.failure("f is the same far out in all directions").into());
+                }
+                return Ok((self.level(&points), None));
             };
             let before = (self.units.len(), self.seen.steps);
             self.scan(&points[from], &points[to], distance)?;
             if self.seen.conflicts > 0 {
-                return Err(self.failure("the step of a unit is another one elsewhere"));
+                return Err(self.failure("the step of a unit is another one elsewhere").into());
             }
             // About half of all units lie between two points.
             let wanted = self.distance(2 * (self.seen.steps - before.1).max(self.units.len() / 2));
             fruitless = if self.units.len() > before.0 { 0 } else { fruitless + 1 };
             let most = if self.units.is_empty() { MOST_BARREN } else { MOST_FRUITLESS };
             if fruitless == most {
-                return Err(self.failure("steps are left that are none of a single unit"));
+                let left = self.failure("steps are left that are none of a single unit");
+                if self.units.is_empty() {
+                    return Err(left.into());
+                }
+                return Ok((self.level(&points), Some(left)));
             }
             let farther = if fruitless > 0 { FARTHER * distance } else { wanted };
             let farther = farther.min(self.farthest());
@@ -146,7 +154,7 @@ impl Search<'_> {
         }
     }
 
-    fn failure(&self, what: &str) -> Halt {
+    fn failure(&self, what: &str) -> Failure {
         let StepsSeen { steps, overlapping, refused, .. } = self.seen;
         let found = self.units.len();
         Failure::new(
@@ -156,7 +164,12 @@ impl Search<'_> {
                  not agree with it"
             ),
         )
-        .into()
+    }
+
+    /// f without the units found, where that is known best.
+    fn level(&self, points: &[Distant]) -> f64 {
+        let best = self.rests(points).into_iter().min_by(|a, b| a.1.total_cmp(&b.1));
+        best.map_or(0.0, |(level, _)| level)
     }
 
     /// The distance from the origin at which the hyperplanes of so many units are mostly crossed apart from each other.
@@ -407,7 +420,7 @@ mod tests {
         {
             let truth = Shallow::random(dims, Class::General, phi, 3).unwrap();
             let (result, evidence) = found(&mut ShallowOracle::new(truth.clone()));
-            let Sightings { network, margin } = result.unwrap();
+            let Sightings { network, margin, .. } = result.unwrap();
             assert_eq!((network.dims(), network.phi), (dims, phi), "{evidence:?}");
             assert!(margin.unwrap() > 1e3, "{margin:?}");
             assert!(truth.matching(&network).parameter_error.unwrap() < 1e-2, "{dims:?}");
