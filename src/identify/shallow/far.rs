@@ -37,19 +37,25 @@ impl Far {
         Ok(Far { frame, distance })
     }
 
+    /// The units one by one. Where nothing is left of f but them it has one hidden layer, as far as it goes far out; where
+    /// there are two no step is one of a single unit, or a unit has different steps in different places: a failure.
+    pub fn sighted(&self, run: &mut Run<'_, usize>, attempt: u64) -> Result<Sightings, Halt> {
+        let families = families(run.settings.activation);
+        let place = place(&self.frame, attempt);
+        let found = run.stage(Stage::Lines, place, |cx| sightings(cx, self.distance, families))?;
+        run.widths = Some(found.network.dims().1);
+        let contest = Contest { layers: [found.network.phi; 2], margins: [found.margin; 2] };
+        run.evidence.activation.push(contest);
+        Ok(found)
+    }
+
     /// The units one by one, then all parameters together.
     pub fn attempt(
         &self,
         run: &mut Run<'_, usize>,
         attempt: u64,
     ) -> Result<Outcome<Shallow>, Halt> {
-        let families = families(run.settings.activation);
-        let place = place(&self.frame, attempt);
-        let Sightings { network, margin, left } =
-            run.stage(Stage::Lines, place, |cx| sightings(cx, self.distance, families))?;
-        let contest = Contest { layers: [network.phi; 2], margins: [margin; 2] };
-        run.evidence.activation.push(contest);
-        run.widths = Some(network.dims().1);
+        let Sightings { network, left, .. } = self.sighted(run, attempt)?;
         match (self.finish(run, network, attempt), left) {
             (Err(Halt::Failed(_)), Some(left)) => Err(left.into()),
             (outcome, _) => outcome,
