@@ -239,10 +239,11 @@ impl Search<'_> {
         let ts: Vec<f64> =
             (0..=FIRST_CELLS).map(|k| length * k as f64 / FIRST_CELLS as f64).collect();
         let first = self.read(&origin, &direction, &ts)?;
-        let (families, sideways) =
-            (self.families.clone(), (self.f.input_dim() as f64).sqrt() * distance);
-        let mut seen: Vec<Vec<Option<Rise>>> = Vec::new();
-        let Staircase { steps, others } = climb(
+        let families = self.families.clone();
+        // Its errors, carried over the distance to where else it is met, are to be small against a width.
+        let lever = (self.f.input_dim() as f64).sqrt() * distance;
+        let clean = |r: &Rise| r.misfit * r.slope * lever <= SIGHTED_ACCURATE * r.height.abs();
+        let Staircase { steps: mut seen, others } = climb(
             first,
             |ts| self.read(&origin, &direction, ts),
             |run| {
@@ -250,18 +251,14 @@ impl Search<'_> {
                 let values: Vec<f64> = run.iter().map(|r| r.value).collect();
                 let fits: Vec<Option<Rise>> =
                     families.iter().map(|&phi| Rise::fit(&ts, &values, phi)).collect();
-                // Carried over the distance its errors are to be small against a width.
-                let clean =
-                    |r: &Rise| r.misfit * r.slope * sideways <= SIGHTED_ACCURATE * r.height.abs();
                 fits.iter().flatten().any(clean).then_some(fits)
             },
         )?;
-        seen.extend(steps);
         self.seen.steps += seen.len() + others;
         self.seen.overlapping += others;
         self.settle(&mut seen);
         // All of them by what was known when the line was read: their levels are of that.
-        let rises = seen.iter().filter_map(|fits| fits[0]);
+        let rises = seen.iter().filter_map(|fits| fits[0].filter(clean));
         let sighted: Result<Vec<_>, Halt> =
             rises.map(|rise| self.sight(&origin, &direction, &rise)).collect();
         for unit in sighted? {
@@ -292,7 +289,7 @@ impl Search<'_> {
             let others = (0..fits.len()).filter(|&k| k != first).map(|k| misfit(fits, k));
             others.fold(f64::INFINITY, f64::min) / misfit(fits, first)
         };
-        self.margin = seen.iter().map(margin).reduce(f64::max).filter(|m| m.is_finite());
+        self.margin = seen.iter().map(margin).filter(|m| m.is_finite()).reduce(f64::min);
         self.families = vec![self.families[first]];
         seen.iter_mut().for_each(|fits| fits.swap(0, first));
     }
