@@ -76,6 +76,8 @@ impl Stage {
     /// Those of one hidden layer.
     pub const SHALLOW: &'static [Stage] = &[
         Stage::Probe,
+        Stage::Reduce,
+        Stage::Lines,
         Stage::Stack,
         Stage::Directions,
         Stage::Profiles,

@@ -74,7 +74,8 @@ pub struct Identify {
     /// derivatives, `published` from the span of Hessians, as the paper does
     #[arg(long, default_value = "wide", value_parser = pipelines())]
     pipeline: Pipeline,
-    /// How the wide pipeline finds the first layer: by lines, or by the stack of Hessians
+    /// How the wide pipeline finds the first layer, and `--depth 1` the only one: by lines far out, or by the stack of
+    /// Hessians
     #[arg(long, default_value = "auto", value_parser = first_layers())]
     first_layer: FirstLayer,
     /// How the wide pipeline fits all parameters

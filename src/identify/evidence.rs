@@ -40,6 +40,9 @@ pub struct Evidence {
     /// Units of the first layer by where f steps along lines far out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<LinesFound>,
+    /// Units of one hidden layer by the steps of f far out.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub steps: Vec<StepsSeen>,
     /// The fit by blocks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlocksFitted>,
@@ -419,6 +422,29 @@ pub struct LinesFound {
     pub distance: f64,
     /// The largest error of a direction before the polish.
     pub worst_angle_error: f64,
+}
+
+/// Units of one hidden layer, by the steps of f far out.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct StepsSeen {
+    /// Units found.
+    pub units: usize,
+    /// Lines looked at.
+    pub lines: usize,
+    /// Distance of the last from the origin.
+    pub distance: f64,
+    /// Changes along them.
+    pub steps: usize,
+    /// Those that are no step of one unit.
+    pub overlapping: usize,
+    /// Steps whose weights do not agree with their slope along the line.
+    pub refused: usize,
+    /// Steps on the hyperplane of a known unit that are not its own: there is more than one hidden layer.
+    pub conflicts: usize,
+    /// Is f the same at distant points all over, but for the units found?
+    pub complete: bool,
+    /// The largest error of a weight vector, relative to its length.
+    pub largest_error: f64,
 }
 
 /// The fit by blocks.

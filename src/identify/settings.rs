@@ -150,7 +150,8 @@ pub struct Settings {
     pub seed: u64,
     /// The way from values to a network of two hidden layers.
     pub pipeline: Pipeline,
-    /// How the first layer is found. [`Pipeline::Wide`] only.
+    /// How the first layer is found. [`Pipeline::Wide`] and one hidden layer only; near a point, where one of the settings
+    /// for that is made, one hidden layer is found by the stack.
     pub first_layer: FirstLayer,
     /// How all parameters are fitted. [`Pipeline::Wide`] only.
     pub fit: FitBy,
@@ -352,7 +353,6 @@ impl Settings {
             ("number of Hessians", self.local.hessians.is_some()),
             ("descent", self.local.descent.is_some()),
             ("pipeline", self.pipeline != Pipeline::Wide),
-            ("search for the first layer", self.first_layer != FirstLayer::Auto),
             ("way to fit", self.fit != FitBy::Auto),
         ];
         if let Some((setting, _)) = unused.into_iter().find(|(_, set)| *set) {

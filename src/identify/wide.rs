@@ -437,7 +437,7 @@ impl Attempt<'_, '_> {
         let seed = self.run.settings.seed;
         let count = sample::size_for(&start);
         let sample = self.run.stage(Stage::Refine, place(self.frame, 0), |cx| {
-            active::sample(cx.f, land, &start, count, seed, "refine")
+            active::sample(cx.f, land, (&start.a, &start.theta), count, seed, "refine")
         })?;
         let floor = FIT_FLOOR * land.noise_near;
         let (network, rms) = self.run.refined(&sample, start, floor, |seen| &mut seen.refine)?;
@@ -451,7 +451,7 @@ impl Attempt<'_, '_> {
                 Purpose::AllInputs => "refine all inputs".to_owned(),
                 Purpose::More(round) => format!("refine more {round}"),
             };
-            active::sample(f, outside, network, count, seed, &name)
+            active::sample(f, outside, (&network.a, &network.theta), count, seed, &name)
         };
         let reduced = !self.frame.is_whole();
         let fresh = Some(Fresh { reduced, rounds: MOST_ROUNDS, draw: &draw });

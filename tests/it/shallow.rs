@@ -80,6 +80,55 @@ fn random_networks_are_identified() {
     }
 }
 
+/// Far more units than inputs, and inputs of raw scales whose centre is far from the origin.
+#[test]
+fn any_width_and_any_scale_of_the_inputs_is_identified() {
+    let desk = Desk::new();
+    let truth = desk.generate("4,60", &["--class", "general"]);
+    let report = desk.identify(&["--network", &truth], 0);
+    assert_eq!(report["widths"], Value::from(vec![60]));
+    assert!(report["queries"]["total"].as_u64().unwrap() < 15_000, "{}", report["queries"]);
+    assert!(desk.error(&truth) < 1e-9);
+
+    let mut raw = OneLayer::random((6, 9), Class::General, Activation::Sigmoid, 2).unwrap();
+    for (input, scale) in [1e-3, 1.0, 300.0, 2.0, 1e4, 0.1].into_iter().enumerate() {
+        raw.a.row_mut(input).scale_mut(1.0 / scale);
+        let shift = &raw.theta + raw.a.row(input).transpose() * (5.0 * scale);
+        raw.theta = shift;
+    }
+    let path = desk.path("raw.safetensors");
+    raw.save(&path).unwrap();
+    desk.identify(&["--network", &path, "--seed", "1"], 0);
+    assert!(desk.error(&path) < 1e-8);
+}
+
+/// Networks that people use, where they are at hand: their licences are their own, and they are no part of the project.
+#[test]
+fn networks_that_people_use_are_identified() {
+    let folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/networks/real");
+    for (name, width) in
+        [("n2p2_lj", 3), ("snap_s2_lai_v3", 5), ("tmva_ilc_lepton", 14), ("bat_molfrac", 24)]
+    {
+        let path = folder.join(name).with_extension("safetensors");
+        if !path.exists() {
+            eprintln!("skipped: there is no {}", path.display());
+            continue;
+        }
+        let truth = path.display().to_string();
+        for seed in ["1", "2", "3"] {
+            let desk = Desk::new();
+            let report = desk.identify(&["--network", &truth, "--seed", seed], 0);
+            assert_eq!(report["widths"], Value::from(vec![width]), "{name}");
+            assert!(
+                report["queries"]["total"].as_u64().unwrap() < 20_000,
+                "{name}: {}",
+                report["queries"]
+            );
+            assert!(desk.error(&truth) < 1e-8, "{name}");
+        }
+    }
+}
+
 #[test]
 fn a_process_gives_the_same_answer_and_a_given_width_is_respected() {
     let desk = Desk::new();
@@ -231,15 +280,16 @@ fn what_is_no_one_hidden_layer_is_not_identified() {
     const NO_GAP: &str = "stack: the singular values of the Hessians do not fall anywhere";
     const NONE: &str = "directions: 0 rank-one matrices in a subspace of dimension 1";
     const TOO_MANY: &str = "directions: ";
+    const NO_STEPS: &str = "lines: ";
     const RESIDUAL: &str = "refine: the fit stops at a residual";
     const MISFIT: &str = "the fit leaves";
     const NOISE: &str = "probe: the values are mostly noise";
-    assert_refused("two hidden layers", [TOO_MANY, TOO_MANY], |x| deep.value(x));
+    assert_refused("two hidden layers", [NO_STEPS, TOO_MANY], |x| deep.value(x));
     assert_refused("a constant", [CONSTANT, CONSTANT], |_| 3.25);
     assert_refused("a linear function", [GROWING, NO_GAP], |x| x[0] - 2.0 * x[2]);
     assert_refused("a quadratic", [GROWING, NONE], |x| x[0] * x[0] - x[1] * x[2]);
     assert_refused("relu", [GROWING, NONE], |x| ridges(x, |z| z.max(0.0)));
-    assert_refused("sines", [RESIDUAL, RESIDUAL], |x| ridges(x, f64::sin));
+    assert_refused("sines", [NO_STEPS, RESIDUAL], |x| ridges(x, f64::sin));
     assert_refused("tanh and a linear part", [GROWING, MISFIT], |x| {
         ridges(x, f64::tanh) + 0.1 * x[3]
     });

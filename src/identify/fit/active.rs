@@ -11,33 +11,34 @@ use super::tolerances::{ACTIVE_ARGUMENT, FIT_SCALES};
 use crate::draws;
 use crate::identify::failure::Halt;
 use crate::identify::survey::landscape::Landscape;
-use crate::network::TwoLayer;
 use crate::oracle::Oracle;
 
+/// The first layer of a network: its weights, d x m0, and its shifts.
+pub type Layer<'n> = (&'n DMatrix<f64>, &'n DVector<f64>);
+
 /// `count` fresh points and their values: N(0, s^2 I) with s through [`FIT_SCALES`], every second of them moved
-/// along a_i, i by turns, into the transition of that unit of `network`, which is nearly the black box.
+/// along a_i, i by turns, into the transition of that unit of `layer`, which is nearly that of the black box.
 pub fn sample(
     f: &mut dyn Oracle,
     land: &Landscape,
-    network: &TwoLayer,
+    layer: Layer<'_>,
     count: usize,
     seed: u64,
     stage: &str,
 ) -> Result<Sample, Halt> {
-    let first = (&network.a, &network.theta);
-    let points = points(first, land.scale, count, &mut draws::stream(seed, stage, 0));
+    let points = points(layer, land.scale, count, &mut draws::stream(seed, stage, 0));
     let values = f.values(&points)?;
     Ok(Sample { points, values })
 }
 
-/// Such points for units with these weights (d x m0) and shifts.
+/// Such points.
 pub fn points(
-    (a, theta): (&DMatrix<f64>, &DVector<f64>),
+    (weights, shifts): Layer<'_>,
     scale: f64,
     count: usize,
     rng: &mut impl Rng,
 ) -> DMatrix<f64> {
-    let (d, m0) = a.shape();
+    let (d, m0) = weights.shape();
     let mut points = draws::gaussian(rng, d, count);
     for (k, mut x) in points.column_iter_mut().enumerate() {
         // The scale changes after every pair of points, so that both kinds have all scales.
@@ -46,8 +47,8 @@ pub fn points(
             continue;
         }
         let i = k / 2 / FIT_SCALES.len() % m0;
-        let a = a.column(i);
-        let z = a.dot(&x) - theta[i];
+        let a = weights.column(i);
+        let z = a.dot(&x) - shifts[i];
         let change = (rng.random_range(-ACTIVE_ARGUMENT..ACTIVE_ARGUMENT) - z) / a.norm_squared();
         if change.is_finite() {
             x.axpy(change, &a, 1.0);
@@ -59,15 +60,15 @@ pub fn points(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Activation, Class};
+    use crate::network::{Activation, Class, TwoLayer};
 
     #[test]
     fn every_unit_is_active_somewhere() {
         let mut network = TwoLayer::random((5, 6, 2), Class::Paper, Activation::Tanh, 3).unwrap();
         network.a.column_mut(1).scale_mut(1e4);
         network.a.column_mut(4).scale_mut(1e-4);
-        let first = (&network.a, &network.theta);
-        let points = points(first, 1.0, 400, &mut draws::stream(1, "active", 0));
+        let points =
+            points((&network.a, &network.theta), 1.0, 400, &mut draws::stream(1, "active", 0));
         for i in 0..6 {
             let z = points.tr_mul(&network.a.column(i)).add_scalar(-network.theta[i]);
             let active =

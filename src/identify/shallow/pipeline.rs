@@ -1,31 +1,20 @@
-//! The pipeline of one hidden layer, stage by stage.
+//! The pipeline of one hidden layer: the survey, and the choice between its two ways.
 
-use nalgebra::{DMatrix, DVector};
-
-use super::stack::{Plan, Stack, local_stack};
-use super::tolerances::{NOISE_LINES_ROOM, SHALLOW_FIT_SCALES};
-use super::{directions, profile};
-use crate::algebra::linalg::{dual, least_squares};
-use crate::algebra::svec::svec_outer;
-use crate::algebra::tolerances::WEIGHTS_CUTOFF;
+use super::far::Far;
+use super::near::Near;
+use super::tolerances::NOISE_LINES_ROOM;
 use crate::draws;
 use crate::identify::context::Coordinates;
 use crate::identify::error::IdentifyError;
-use crate::identify::evidence::Profiled;
-use crate::identify::failure::{Failure, Halt};
-use crate::identify::fit::sample::{self, Sample};
-use crate::identify::fit::tolerances::FIT_FLOOR;
-use crate::identify::run::{Fit, Ground, Place, Run, in_domain};
-use crate::identify::scalars::family::families;
-use crate::identify::settings::Settings;
+use crate::identify::failure::Halt;
+use crate::identify::run::{Run, in_domain};
+use crate::identify::settings::{FirstLayer, LocalSampling, Settings};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::probe;
 use crate::identify::verdict::outcome::{Outcome, first_identified};
 use crate::identify::verdict::solution::Solution;
 use crate::identify::verdict::tolerances::{HELD_OUT_POINTS, HELD_OUT_SCALES};
-use crate::network::Activation;
 use crate::network::OneLayer;
-use crate::network::model::Model;
 use crate::oracle::views::centred::Region;
 use crate::oracle::{Observer, Oracle};
 use crate::stage::Stage;
@@ -49,7 +38,7 @@ pub fn identify(
             radius: settings.domain_radius.unwrap_or(f64::INFINITY),
         };
         let mut run = Run::new(oracle, observer, settings, Stage::SHALLOW);
-        let result = run.mix().and_then(|()| Route { run: &mut run, region }.attempts());
+        let result = run.mix().and_then(|()| Route { run: &mut run, region }.identify());
         let outcome = run.settle(result)?;
         run.solution(outcome)
     })?;
@@ -63,8 +52,39 @@ struct Route<'r, 'a> {
 }
 
 impl Route<'_, '_> {
-    fn attempts(&mut self) -> Result<Outcome<OneLayer>, Halt> {
-        let Settings { seed, attempts, .. } = self.run.settings;
+    fn identify(&mut self) -> Result<Outcome<OneLayer>, Halt> {
+        let land = self.survey()?;
+        let attempts = self.run.settings.attempts;
+        first_identified(self.ways(), |way| match way {
+            FirstLayer::Lines => {
+                let far = Far::survey(self.run, &land)?;
+                self.run.attempts(0..attempts, |run, attempt| far.attempt(run, attempt))
+            }
+            _ => {
+                let region = &self.region;
+                self.run.attempts(0..attempts, |run, attempt| {
+                    Near { run, region }.attempt(&land, attempt)
+                })
+            }
+        })
+    }
+
+    /// Far out, unless that is not allowed or what is asked for is near a point; there as a second opinion.
+    fn ways(&self) -> &'static [FirstLayer] {
+        let Settings { first_layer, ascent, ref local, .. } = self.run.settings;
+        let near = ascent.is_some() || *local != LocalSampling::default();
+        match first_layer {
+            FirstLayer::Lines => &[FirstLayer::Lines],
+            FirstLayer::Auto if !near && !self.region.is_bounded() => {
+                &[FirstLayer::Lines, FirstLayer::Stack]
+            }
+            _ => &[FirstLayer::Stack],
+        }
+    }
+
+    /// What f looks like, and the points that are held out.
+    fn survey(&mut self) -> Result<Landscape, Halt> {
+        let seed = self.run.settings.seed;
         self.run.meter.enter(Stage::Probe);
         let Region { centre, radius } = &self.region;
         let land = Coordinates::about(centre).of(&mut self.run.meter, |f| {
@@ -81,131 +101,19 @@ impl Route<'_, '_> {
         // Room for the short lines on which the noise is measured anew.
         let inner = self.region.within(NOISE_LINES_ROOM * land.scale);
         self.run.hold_out(inner.gaussian(rng, &scales, HELD_OUT_POINTS));
-        let region = &self.region;
-        self.run.attempts(0..attempts, |run, attempt| {
-            Route { run, region: region.clone() }.attempt(&land, attempt)
-        })
+        Ok(land)
     }
-
-    /// Stack and directions, then the rest by activation.
-    fn attempt(&mut self, land: &Landscape, attempt: u64) -> Result<Outcome<OneLayer>, Halt> {
-        let Settings { width, activation, .. } = self.run.settings;
-        let ascent = self.run.settings.ascent();
-        let local = self.run.settings.local.clone();
-        let region = &self.region;
-        let place = Place { coordinates: Coordinates::about(&region.centre), land, attempt };
-        let (radius, design) = (local.radius, local.design.unwrap_or_default());
-        let plan = Plan { region, radius, design, width };
-        let stack = self.run.stage(Stage::Stack, place, |cx| local_stack(cx, &plan))?;
-        self.run.widths = Some(vec![stack.basis.ncols()]);
-        let directions = self
-            .run
-            .stage(Stage::Directions, place, |cx| directions::directions(cx, &stack, ascent))?;
-
-        self.run.meter.enter(Stage::Profiles);
-        let coefficients = coefficients(&stack, &directions)?;
-        let count = sample::size_for(&self.blank(&directions));
-        let sample = self.sample(land, count, attempt)?;
-        first_identified(families(activation), |&phi| {
-            let start = self.start(&stack, &directions, &coefficients, &sample, phi)?;
-            self.finish(land, start, &sample)
-        })
-    }
-
-    /// A network of the right shape, for counting.
-    fn blank(&self, directions: &DMatrix<f64>) -> OneLayer {
-        let m = directions.ncols();
-        let zeros = DVector::zeros(m);
-        let (theta, c) = (zeros.clone(), zeros);
-        OneLayer { a: directions.clone(), theta, c, c0: 0.0, phi: Activation::Tanh }
-    }
-
-    /// Fresh points all over the region, and their values.
-    fn sample(&mut self, land: &Landscape, count: usize, attempt: u64) -> Result<Sample, Halt> {
-        let rng = &mut draws::stream(self.run.settings.seed, "shallow sample", attempt);
-        let scales = SHALLOW_FIT_SCALES.map(|s| s * land.scale);
-        let points =
-            self.region.within(NOISE_LINES_ROOM * land.scale).gaussian(rng, &scales, count);
-        let values = self.run.meter.values(&points)?;
-        Ok(Sample { points, values })
-    }
-
-    /// Norms and shifts from the profiles, then c and c0 by linear least squares on the sample.
-    fn start(
-        &mut self,
-        stack: &Stack,
-        directions: &DMatrix<f64>,
-        coefficients: &DMatrix<f64>,
-        sample: &Sample,
-        phi: Activation,
-    ) -> Result<OneLayer, Halt> {
-        let m = directions.ncols();
-        let places = directions.transpose() * &stack.points;
-        let mut start = OneLayer { phi, ..self.blank(directions) };
-        let mut worst = 0.0f64;
-        for i in 0..m {
-            let t: Vec<f64> = places.row(i).iter().copied().collect();
-            let values: Vec<f64> = coefficients.row(i).iter().copied().collect();
-            let fit = profile::fit(&t, &values, phi).ok_or_else(|| {
-                Failure::new(Stage::Profiles, "a unit has no curvature at any point")
-            })?;
-            worst = worst.max(fit.misfit);
-            start.a.column_mut(i).scale_mut(fit.slope);
-            // Back from the centre to the origin.
-            start.theta[i] = fit.shift + start.a.column(i).dot(&self.region.centre);
-        }
-        self.run.evidence.profiles.push(Profiled { activation: phi, largest_misfit: worst });
-        // The derivatives with respect to c and c0 are the last m + 1 rows of the Jacobian.
-        let jt = Model::jacobian_transposed(&start, &sample.points);
-        let linear = jt.rows(jt.nrows() - m - 1, m + 1).transpose();
-        let (weights, _) =
-            least_squares(&linear, &sample.values, WEIGHTS_CUTOFF).ok_or_else(|| {
-                Failure::new(Stage::Profiles, "the output weights have no least squares")
-            })?;
-        start.c.copy_from(&weights.rows(0, m));
-        start.c0 = weights[m];
-        Ok(start)
-    }
-
-    /// From a first network to the verdict.
-    fn finish(
-        &mut self,
-        land: &Landscape,
-        start: OneLayer,
-        sample: &Sample,
-    ) -> Result<Outcome<OneLayer>, Halt> {
-        self.run.meter.enter(Stage::Refine);
-        let floor = FIT_FLOOR * land.noise_near;
-        let (mut network, rms) = self.run.refined(sample, start, floor, |seen| &mut seen.refine)?;
-        let Settings { activation, width, .. } = self.run.settings;
-        if let Some(asked) = activation {
-            network = network.with_activation(asked).unwrap_or(network);
-        }
-        let accepted = width.is_none_or(|width| width == network.dims().1);
-        let fit = Fit { network, sample: sample.clone(), rms };
-        self.run.conclude(fit, Ground { land, land_of_fit: land, fresh: None }, accepted)
-    }
-}
-
-/// Coefficients of the v_i v_i^T in every Hessian, m x N, by least squares.
-fn coefficients(stack: &Stack, directions: &DMatrix<f64>) -> Result<DMatrix<f64>, Failure> {
-    let mut outer = DMatrix::zeros(stack.hessians.nrows(), directions.ncols());
-    for (v, mut outer) in directions.column_iter().zip(outer.column_iter_mut()) {
-        svec_outer(v.into_owned().as_slice(), outer.as_mut_slice());
-    }
-    let (dual, _) = dual(&outer).ok_or_else(|| {
-        Failure::new(Stage::Directions, "the matrices a_i a_i^T are linearly dependent")
-    })?;
-    Ok(dual.transpose() * &stack.hessians)
 }
 
 #[cfg(test)]
 mod tests {
+    use nalgebra::DVector;
+
     use super::*;
     use crate::algebra::rank_one::Ascent;
     use crate::identify::verdict::remedy::Remedy;
     use crate::identify::verdict::solution::Status;
-    use crate::network::Class;
+    use crate::network::{Activation, Class};
     use crate::oracle::NetworkOracle;
     use crate::oracle::Silent;
 
@@ -243,24 +151,34 @@ mod tests {
 
     #[test]
     fn stages_come_in_their_order_and_their_queries_are_the_total() {
+        use Stage::{Certify, Directions, Lines, Probe, Profiles, Reduce, Refine, Stack};
         let truth = truth((5, 4), Activation::Tanh, 1);
-        let solution = run(&truth, &Settings::default());
-        let stages: Vec<Stage> = solution.stages.iter().map(|stage| stage.stage).collect();
-        assert_eq!(stages, Stage::SHALLOW);
-        assert_eq!(
-            solution.stages.iter().map(|stage| stage.queries).sum::<u64>(),
-            solution.queries
-        );
-        // The search for directions and the fit ask nothing.
-        for stage in &solution.stages {
-            let asks = ![Stage::Directions, Stage::Refine].contains(&stage.stage);
-            assert_eq!(stage.queries > 0, asks, "{}", stage.stage);
+        let far = (FirstLayer::Lines, vec![Probe, Reduce, Lines, Refine, Certify], "steps");
+        let near = vec![Probe, Stack, Directions, Profiles, Refine, Certify];
+        for (first_layer, expected, seen) in [far, (FirstLayer::Stack, near, "profiles")] {
+            let solution = run(&truth, &Settings { first_layer, ..Settings::default() });
+            let stages: Vec<Stage> = solution.stages.iter().map(|stage| stage.stage).collect();
+            assert_eq!(stages, expected);
+            assert_eq!(
+                solution.stages.iter().map(|stage| stage.queries).sum::<u64>(),
+                solution.queries
+            );
+            // The search for directions near a point asks nothing, nor does the fit there.
+            for stage in &solution.stages {
+                let silent: &[Stage] =
+                    if stages.contains(&Stack) { &[Directions, Refine] } else { &[] };
+                assert_eq!(stage.queries > 0, !silent.contains(&stage.stage), "{}", stage.stage);
+            }
+            let evidence = solution.evidence.as_json();
+            for stage in ["probe", "refine", "certify", seen] {
+                assert_eq!(
+                    evidence[stage].as_array().map(|e| e.is_empty()),
+                    Some(false),
+                    "{stage}"
+                );
+            }
+            assert!(evidence.get("domain").is_none());
         }
-        let evidence = solution.evidence.as_json();
-        for stage in ["probe", "stack", "directions", "profiles", "refine", "certify"] {
-            assert_eq!(evidence[stage].as_array().map(|e| e.is_empty()), Some(false), "{stage}");
-        }
-        assert!(evidence.get("domain").is_none());
     }
 
     #[test]
@@ -302,29 +220,5 @@ mod tests {
         let mut network = NetworkOracle::new(truth((4, 3), Activation::Tanh, 2));
         let result = identify(&mut network, &settings, &mut Silent);
         assert!(matches!(result, Err(IdentifyError::Settings(_))));
-    }
-
-    #[test]
-    fn coefficients_are_those_of_the_outer_products() {
-        let rng = &mut draws::stream(1, "coefficients", 0);
-        let directions: Vec<DVector<f64>> = (0..4).map(|_| draws::unit_vector(rng, 3)).collect();
-        let directions = DMatrix::from_columns(&directions);
-        let mut outer = DMatrix::zeros(6, 4);
-        for (v, mut outer) in directions.column_iter().zip(outer.column_iter_mut()) {
-            svec_outer(v.as_slice(), outer.as_mut_slice());
-        }
-        let expected = draws::gaussian(rng, 4, 7);
-        let points = DMatrix::zeros(3, 7);
-        let stack = Stack { points, hessians: &outer * &expected, basis: DMatrix::zeros(6, 4) };
-        assert!((coefficients(&stack, &directions).unwrap() - expected).amax() < 1e-12);
-        // Two units of one direction, up to sign.
-        let mut twice = directions;
-        let first = -twice.column(0);
-        twice.set_column(3, &first);
-        let failure = coefficients(&stack, &twice).unwrap_err();
-        assert_eq!(
-            failure.to_string(),
-            "directions: the matrices a_i a_i^T are linearly dependent"
-        );
     }
 }

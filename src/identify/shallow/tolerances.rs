@@ -1,6 +1,6 @@
 //! The numbers that decide in this folder, each with its unit and the reason for its value.
 //!
-//! *Derived*: the formula is in the comment. *Search effort*: any value works, and the comment says what a larger one
+//! *Derived*: the formula is in the comment. *Statistical*: the rate of false alarms is. *Search effort*: any value works, and the comment says what a larger one
 //! trades. *Tuned*: no derivation; such a number is a matter for a sensitivity study.
 
 // ---- Derived.
@@ -24,8 +24,72 @@ pub(crate) const STACK_LARGEST: usize = 3;
 /// the noise is measured; these are no longer.
 pub(crate) const NOISE_LINES_ROOM: f64 = 0.1;
 
+/// Values on a step that its first guess takes: two make a straight line.
+pub(crate) const RISE_LEAST_VALUES: f64 = 2.0;
+/// Newton's steps to an argument of phi: from 0 the first ones gain a constant each, up to z = 3 some 20 of them.
+pub(crate) const ARGUMENT_STEPS: usize = 60;
+/// A cell no longer than this share of its position is not halved: positions are rounded to eps of it, and this is 45 eps.
+pub(crate) const STEP_FINEST: f64 = 1e-14;
+/// Halvings of a line: 2^-60 of it is under the rounding of positions.
+pub(crate) const STEP_ZOOMS: usize = 60;
+/// The misfit of a step, carried over the distance, is at most this many widths: the step elsewhere is then known well
+/// enough to be taken from f, all but this share.
+pub(crate) const SIGHTED_ACCURATE: f64 = 0.1;
+/// The same for what the noise does to it: the distance is such that it is no more.
+pub(crate) const PLACED: f64 = 0.01;
+
+// ---- Statistical.
+
+/// Errors of a unit are estimates; it is taken to be off by no more than this many times them.
+pub(crate) const SAME_ERRORS: f64 = 10.0;
+/// Distant points at which f must be the same but for the units found. A missing unit is on either side of its hyperplane with
+/// equal chance: all of these are on one side with probability 2^-31.
+pub(crate) const CHECK_POINTS: usize = 32;
+
 // ---- Search effort.
 
+/// Arguments of phi are read off values within this share of a step: 2.0 for tanh, where an error of the value is 14
+/// times that at the middle. More reach farther, less accurately.
+pub(crate) const RISE_WITHIN: f64 = 0.964;
+/// Gauss-Newton steps of a step of f, at most; they converge in five or six.
+pub(crate) const RISE_STEPS: usize = 40;
+/// Halvings of such a step.
+pub(crate) const RISE_HALVINGS: i32 = 6;
+/// A step that leaves more than this share of the misfit is the last.
+pub(crate) const RISE_GAIN: f64 = 0.5;
+/// Cells that a step must show over: its four unknowns and as many values that judge it. More cost queries.
+pub(crate) const STEP_CELLS: usize = 7;
+/// Cells after which what changes smoothly and is no step is given up. More cost queries where steps overlap.
+pub(crate) const STEP_MOST_CELLS: usize = 24;
+/// Cells halved at a time, at most: those of 2,000 steps. A function that changes all along a line has more, twice as many
+/// every time. A larger number costs queries there.
+pub(crate) const STEP_MOST_OPEN: usize = 1 << 14;
+/// Cells that change less than this share of the largest change beside them are left alone: tanh has 0.999 of its step
+/// within 3.8 of the middle. Smaller steps beside larger ones are seen once those are known.
+pub(crate) const STEP_QUIET: f64 = 1e-3;
+/// Changes of f are smooth where they differ by no more than this share of the largest from one cell to the next.
+pub(crate) const STEP_SMOOTH: f64 = 0.5;
+/// Cells of a line before it is halved. More tell steps apart that sum to nothing, and cost queries.
+pub(crate) const FIRST_CELLS: usize = 16;
+/// Distance of the lines, in natural scales for every unit and the root of the number of inputs. Crossings are spread over about the
+/// distance, a step is up to 40 widths of exp(-2 z) long before it is under all digits, and a line runs at a
+/// cosine of about 1 / sqrt(d) to a hyperplane: with 300, one step in ten overlaps another. More cost accuracy.
+pub(crate) const SPACING: f64 = 300.0;
+/// By this factor the distance grows where steps overlap. A larger one costs accuracy, a smaller one lines.
+pub(crate) const FARTHER: f64 = 4.0;
+/// Lines in a row without a unit that end the search.
+pub(crate) const MOST_FRUITLESS: usize = 6;
+/// The same before there is any unit: of two hidden layers no step is one. More cost queries there; with four, the last
+/// is 64 times as far away as the first.
+pub(crate) const MOST_BARREN: usize = 4;
+/// Step along an input, in 1 / slope along the line, at which a weight is looked for first.
+pub(crate) const SIGHT_STEP: f64 = 0.5;
+/// The step becomes this many times as long where it leads out of the unit's transition.
+pub(crate) const SIGHT_NEARER: f64 = 0.125;
+/// How often: a line at a cosine of 2^-30 to the hyperplane is met once in 10^9 lines.
+pub(crate) const SIGHT_ROUNDS: usize = 10;
+/// Points whose tolerance is more than this many times the least are too near a known hyperplane to tell anything.
+pub(crate) const REFERENCE_SHARE: f64 = 1e3;
 /// Scales of the fitted points where nothing bounds them, in natural scales.
 pub(crate) const SHALLOW_FIT_SCALES: [f64; 4] = [0.5, 1.0, 2.0, 8.0];
 /// Sampling radii of the attempts, relative to the first one's. Nearer, Hessians differ less; farther, units are saturated.

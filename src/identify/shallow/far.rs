@@ -1,0 +1,110 @@
+//! The way far out, where every step of f is one unit.
+
+use super::sightings::{Sightings, sightings};
+use crate::identify::context::Coordinates;
+use crate::identify::evidence::Contest;
+use crate::identify::failure::Halt;
+use crate::identify::fit::active;
+use crate::identify::fit::sample::{self, Sample};
+use crate::identify::fit::tolerances::FIT_FLOOR;
+use crate::identify::run::{Fit, Fresh, Ground, Place, Purpose, Run};
+use crate::identify::scalars::family::families;
+use crate::identify::settings::Settings;
+use crate::identify::survey::far;
+use crate::identify::survey::frame::{self, Frame};
+use crate::identify::survey::landscape::Landscape;
+use crate::identify::tolerances::MOST_ROUNDS;
+use crate::identify::verdict::outcome::Outcome;
+use crate::network::OneLayer;
+use crate::oracle::Oracle;
+use crate::stage::Stage;
+
+/// What is known of f before its units are looked for.
+pub struct Far {
+    frame: Frame,
+    /// The distance from which on f is constant between hyperplanes.
+    distance: f64,
+}
+
+impl Far {
+    /// Coordinates of even influence, and how far out f is a staircase.
+    pub fn survey(run: &mut Run<'_>, land: &Landscape) -> Result<Far, Halt> {
+        let inputs = Place { coordinates: Coordinates::INPUTS, land, attempt: 0 };
+        // Gradients that tell a range of more than a few dimensions cost more than they save.
+        let frame = run.stage(Stage::Reduce, inputs, |cx| frame::frame(cx, 0))?;
+        let distance = run.work(place(&frame, 0), far::far)?;
+        run.evidence.far.push(distance);
+        Ok(Far { frame, distance })
+    }
+
+    /// The units one by one. Where nothing is left of f but them it has one hidden layer, as far as it goes far out; where
+    /// there are two no step is one of a single unit, or a unit has different steps in different places: a failure.
+    pub fn sighted(&self, run: &mut Run<'_>, attempt: u64) -> Result<Sightings, Halt> {
+        let families = families(run.settings.activation);
+        let place = place(&self.frame, attempt);
+        let found = run.stage(Stage::Lines, place, |cx| sightings(cx, self.distance, families))?;
+        run.widths = Some(vec![found.network.dims().1]);
+        let contest = Contest { layers: [found.network.phi; 2], margins: [found.margin; 2] };
+        run.evidence.activation.push(contest);
+        Ok(found)
+    }
+
+    /// The units one by one, then all parameters together.
+    pub fn attempt(&self, run: &mut Run<'_>, attempt: u64) -> Result<Outcome<OneLayer>, Halt> {
+        let Sightings { network, left, .. } = self.sighted(run, attempt)?;
+        match (self.finish(run, network, attempt), left) {
+            (Err(Halt::Failed(_)), Some(left)) => Err(left.into()),
+            (outcome, _) => outcome,
+        }
+    }
+
+    /// From a first network to the verdict.
+    fn finish(
+        &self,
+        run: &mut Run<'_>,
+        start: OneLayer,
+        attempt: u64,
+    ) -> Result<Outcome<OneLayer>, Halt> {
+        let Frame { points, weights, land, outside } = &self.frame;
+        let Settings { seed, activation, width, .. } = run.settings;
+        let count = sample::size_for(&start);
+        let sample = run.stage(Stage::Refine, place(&self.frame, attempt), |cx| {
+            active::sample(
+                cx.f,
+                land,
+                (&start.a, &start.theta),
+                count,
+                seed,
+                &format!("sighted {attempt}"),
+            )
+        })?;
+        let floor = FIT_FLOOR * land.noise_near;
+        let (network, rms) = run.refined(&sample, start, floor, |seen| &mut seen.refine)?;
+        let mut network = OneLayer { a: weights * &network.a, ..network };
+        if let Some(asked) = activation {
+            network = network.with_activation(asked).unwrap_or(network);
+        }
+        let sample = Sample { points: points * &sample.points, ..sample };
+        let accepted = width.is_none_or(|width| width == network.dims().1);
+        let draw = |f: &mut dyn Oracle, network: &OneLayer, count, purpose: Purpose| {
+            let layer = (&network.a, &network.theta);
+            active::sample(
+                f,
+                outside,
+                layer,
+                count,
+                seed,
+                &format!("sighted {attempt} {purpose:?}"),
+            )
+        };
+        let reduced = !self.frame.is_whole();
+        let fresh = Some(Fresh { reduced, rounds: MOST_ROUNDS, draw: &draw });
+        let ground = Ground { land: outside, land_of_fit: land, fresh };
+        run.conclude(Fit { network, sample, rms }, ground, accepted)
+    }
+}
+
+/// The frame's coordinates.
+fn place(frame: &Frame, attempt: u64) -> Place<'_> {
+    Place { coordinates: Coordinates::along(&frame.points), land: &frame.land, attempt }
+}
