@@ -59,7 +59,7 @@ impl Generate {
             .into());
         }
         let drawn = Network::random(&widths, self.outputs, self.class, activations[0], self.seed)?;
-        let mut network = Network { link: self.link.told()?.unwrap_or(Link::None), ..drawn };
+        let mut network = Network { link: self.link.named()?.unwrap_or(Link::None), ..drawn };
         for (layer, &phi) in network.layers.iter_mut().zip(activations.iter().cycle()) {
             layer.activation = phi;
         }

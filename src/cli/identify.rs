@@ -13,15 +13,13 @@ use disentangle::files::{check_writable, read_regular};
 use disentangle::gpu::Precision;
 use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
-use disentangle::identify::shallow;
 use disentangle::identify::{
-    Evidence, FirstLayer, FitBy, IdentifyError, Pipeline, Remedy, Settings, Solution, Status,
-    identify,
+    Evidence, FirstLayer, FitBy, Pipeline, Remedy, Settings, Solution, Status, identify,
 };
 use disentangle::network::{Link, Network, UnknownActivation};
 use disentangle::oracle::{
-    Checkpoint, Deadline, Leash, Linked, NetworkOracle, Observer, Oracle, ProcessFormat,
-    ProcessOracle, ProcessSettings, Recorded, Stencils, fingerprint,
+    Checkpoint, Deadline, Leash, NetworkOracle, Observer, Oracle, ProcessFormat, ProcessOracle,
+    ProcessSettings, Recorded, Stencils, fingerprint,
 };
 use disentangle::report::Report;
 use indicatif::HumanBytes;
@@ -54,9 +52,9 @@ pub struct Identify {
     process_options: ProcessOptions,
     #[command(flatten)]
     backend: BackendOptions,
-    /// Hidden layers to look for
-    #[arg(long, value_name = "1|2", default_value_t = 2, value_parser = super::depth)]
-    depth: u8,
+    /// Hidden layers to look for; without it their number is found
+    #[arg(long, value_name = "auto|1|2", default_value = "auto", value_parser = parse_depth)]
+    depth: Depth,
     /// Activation of all hidden layers (tanh, sigmoid, erf), or of the first and the second (tanh,erf);
     /// `auto`: what is seen of each layer decides between tanh and erf (a sigmoid layer is a tanh layer
     /// in other parameters, and is written as one). Without it: with --network what the file says, with
@@ -178,25 +176,17 @@ impl Identify {
         settings.fit = self.fit;
         settings.deadline = deadline;
         self.region.apply(&mut settings);
-        if self.depth == 1 {
-            self.attend(black_box, &settings, shallow::identify)
-        } else {
-            self.attend(black_box, &settings, identify)
-        }
+        settings.depth = self.depth.0;
+        settings.link = black_box.link;
+        self.attend(black_box, &settings)
     }
 
     /// Runs `identify` on a thread of its own and sees it to its end.
-    fn attend(
-        &self,
-        mut black_box: BlackBox,
-        settings: &Settings,
-        identify: Identification,
-    ) -> Outcome {
+    fn attend(&self, mut black_box: BlackBox, settings: &Settings) -> Outcome {
         let input_dim = black_box.oracle().input_dim();
-        settings.validate(input_dim, usize::from(self.depth))?;
+        settings.depths(input_dim)?;
         let oracle = self.describe_oracle(&black_box)?;
-        let link = black_box.link;
-        let run = long::describe(settings, self.depth, &oracle, input_dim, link);
+        let run = long::describe(settings, &oracle, input_dim);
         let checkpoint = self.long.open(&run)?;
         let (leash, backend) = (black_box.leash(), black_box.backend());
         let tally = Tally::new(progress::observer(self.quiet));
@@ -218,7 +208,7 @@ impl Identify {
                 drop(black_box);
                 let solution = solution?;
                 let report = report(&solution, settings, backend);
-                self.publish(&solution, &report, link)
+                self.publish(&solution, &report)
             }
             Ending::Late => {
                 leash.kill();
@@ -227,7 +217,7 @@ impl Identify {
                 let solution = self.unfinished(reason);
                 let mut report = report(&solution, settings, backend);
                 tally.fill(&mut report);
-                self.publish(&solution, &report, link)
+                self.publish(&solution, &report)
             }
             Ending::Interrupted => {
                 leash.kill();
@@ -246,7 +236,7 @@ impl Identify {
             reason,
             remedy: Some(Remedy::MoreTime),
             network: None,
-            depth: usize::from(self.depth),
+            depth: self.depth.0.unwrap_or(2),
             widths: None,
             residual: None,
             parameter_error_bound: None,
@@ -273,11 +263,11 @@ impl Identify {
     }
 
     /// Writes the files and prints the table.
-    fn publish(&self, solution: &Solution, report: &Report, link: Link) -> Outcome {
+    fn publish(&self, solution: &Solution, report: &Report) -> Outcome {
         let network = solution.network.as_ref();
         match (&self.out, network.filter(|_| solution.status != Status::NotIdentified)) {
             (Some(path), Some(network)) => {
-                Network { link, ..network.clone() }.save(path)?;
+                network.save(path)?;
             }
             (Some(path), None) => super::warn(&format!(
                 "there is no network to write: {} is left as it was",
@@ -312,7 +302,7 @@ impl Identify {
         let BackendOptions { backend, adapter, precision, .. } = &self.backend;
         let chosen =
             *backend == Backend::Gpu || adapter.is_some() || *precision != Precision::default();
-        if self.depth == 1 && chosen {
+        if self.depth.0 == Some(1) && chosen {
             return Err(
                 "one hidden layer is computed on the CPU in f64: leave --backend, --adapter \
                         and --precision out"
@@ -342,14 +332,13 @@ impl Identify {
         // What was said stands for what a file says, but `auto` does not change what it holds.
         let told = self.activation.and_then(|Told(told)| told);
         let known = |of_file| if self.activation.is_some() { told } else { Some(of_file) };
-        let link = self.link.told()?;
         match (&self.network, &self.process, options.input_dim) {
             (Some(path), _, _) => {
                 let mut network = Network::load(path, told.map(|Layers(g, _)| g))?;
                 if let (Some(Layers(_, h)), [_, second]) = (told, network.layers.as_mut_slice()) {
                     second.activation = h;
                 }
-                let link = link.unwrap_or(network.link);
+                let link = self.link.known(Some(network.link))?;
                 let known = match network.activations().as_slice() {
                     [first] => known(Layers(*first, *first)),
                     [first, second, ..] => known(Layers(*first, *second)),
@@ -367,7 +356,7 @@ impl Identify {
                     ..ProcessSettings::new(command, usize::try_from(input_dim)?)
                 };
                 let source = Source::Process(Box::new(ProcessOracle::spawn(settings)?));
-                Ok((BlackBox { source, link: link.unwrap_or(Link::None) }, told))
+                Ok((BlackBox { source, link: self.link.known(None)? }, told))
             }
             // clap asks for one of them, and for the dimension with a process.
             _ => Err("give --network, or --process with --input-dim".into()),
@@ -387,10 +376,6 @@ impl Identify {
         Ok(Source::Network(oracle))
     }
 }
-
-/// The pipeline for one depth or the other.
-type Identification =
-    fn(&mut dyn Oracle, &Settings, &mut dyn Observer) -> Result<Solution, IdentifyError>;
 
 /// The report, whose remedy names options.
 fn report(solution: &Solution, settings: &Settings, backend: BackendRecord) -> Report {
@@ -423,7 +408,8 @@ impl Limits {
 /// What is queried, and the nonlinearity that is taken off its answers.
 struct BlackBox {
     source: Source,
-    link: Link,
+    /// What its outputs went through, if it is known.
+    link: Option<Link>,
 }
 
 /// Who answers.
@@ -442,25 +428,19 @@ impl BlackBox {
         }
     }
 
-    /// Runs `work` on the oracle, whose answers are kept in the checkpoint if there is one, and without its
-    /// link.
+    /// Runs `work` on the oracle, whose answers are kept in the checkpoint if there is one.
     fn recorded<T>(
         &mut self,
         checkpoint: Option<Checkpoint>,
         work: impl FnOnce(&mut dyn Oracle) -> T,
     ) -> T {
-        let link = self.link;
-        let unlinked = |oracle: &mut dyn Oracle| match link {
-            Link::None => work(oracle),
-            link => work(&mut Linked::new(oracle, link)),
-        };
         let stencils = match self.source {
             Source::Network(_) | Source::Plain(_) => Stencils::Inner,
             Source::Process(_) => Stencils::Values,
         };
         match checkpoint {
-            Some(checkpoint) => unlinked(&mut Recorded::new(self.oracle(), checkpoint, stencils)),
-            None => unlinked(self.oracle()),
+            Some(checkpoint) => work(&mut Recorded::new(self.oracle(), checkpoint, stencils)),
+            None => work(self.oracle()),
         }
     }
 
@@ -477,6 +457,17 @@ impl BlackBox {
             Source::Network(oracle) => oracle.record(),
             Source::Plain(_) | Source::Process(_) => BackendRecord::cpu(),
         }
+    }
+}
+
+/// Hidden layers; `None`: `auto`.
+#[derive(Clone, Copy, Debug)]
+struct Depth(Option<usize>);
+
+fn parse_depth(text: &str) -> Result<Depth, String> {
+    match text {
+        "auto" => Ok(Depth(None)),
+        text => super::depth(text).map(|depth| Depth(Some(usize::from(depth)))),
     }
 }
 

@@ -9,9 +9,9 @@ use disentangle::network::Link;
 /// The last nonlinearity.
 #[derive(Args, Clone, Debug)]
 pub struct LinkOptions {
-    /// What the outputs go through last
+    /// What the outputs go through last; `auto`: what their values allow
     #[arg(long, value_name = "LINK", value_parser = links())]
-    link: Option<Link>,
+    link: Option<Told>,
     /// The limits of that sigmoid or tanh, where they are not its own
     #[arg(long, value_name = "LO,HI", requires = "link", value_parser = parse_range,
         allow_hyphen_values = true)]
@@ -21,21 +21,40 @@ pub struct LinkOptions {
 #[derive(Clone, Copy, Debug)]
 struct Range(f64, f64);
 
+/// A link; `None`: `auto`.
+#[derive(Clone, Copy, Debug)]
+struct Told(Option<Link>);
+
 impl LinkOptions {
     /// The link that they name, if they name one.
-    pub fn told(&self) -> Result<Option<Link>, Box<dyn Error>> {
+    pub fn named(&self) -> Result<Option<Link>, Box<dyn Error>> {
         match (self.link, self.link_range) {
-            (Some(link), Some(Range(lo, hi))) => {
+            (Some(Told(Some(link))), Some(Range(lo, hi))) => {
                 let ranged = link.with_range(lo, hi);
                 Ok(Some(ranged.map_err(|error| format!("--link-range: {error}"))?))
             }
-            (link, _) => Ok(link),
+            (Some(Told(None)), _) => Err("--link auto names no link".into()),
+            (Some(Told(link)), None) => Ok(link),
+            (None, _) => Ok(None),
+        }
+    }
+
+    /// The link that is known: the one named, else that of the file; `None` where it is to be found.
+    pub fn known(&self, of_file: Option<Link>) -> Result<Option<Link>, Box<dyn Error>> {
+        match (self.link, self.link_range) {
+            (Some(Told(None)), None) => Ok(None),
+            (None, _) => Ok(of_file),
+            _ => self.named(),
         }
     }
 }
 
-fn links() -> impl TypedValueParser<Value = Link> {
-    PossibleValuesParser::new(Link::ALL.map(Link::name)).try_map(|name| Link::named(&name))
+fn links() -> impl TypedValueParser<Value = Told> {
+    let names = std::iter::once("auto").chain(Link::ALL.map(Link::name));
+    PossibleValuesParser::new(names.collect::<Vec<_>>()).try_map(|name| match name.as_str() {
+        "auto" => Ok(Told(None)),
+        name => Link::named(name).map(|link| Told(Some(link))),
+    })
 }
 
 fn parse_range(text: &str) -> Result<Range, String> {

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use clap::Args;
 use disentangle::identify::{LocalSampling, Settings};
-use disentangle::network::Link;
 use disentangle::oracle::{Checkpoint, CheckpointError, Deadline};
 use serde_json::{Map, Value, json};
 
@@ -42,15 +41,11 @@ impl LongOptions {
 
 /// All that the questions of a run depend on. The limits on queries and time do not belong to it: a
 /// run that has reached one may go on with another.
-pub fn describe(
-    settings: &Settings,
-    depth: u8,
-    oracle: &str,
-    input_dim: usize,
-    link: Link,
-) -> Map<String, Value> {
+pub fn describe(settings: &Settings, oracle: &str, input_dim: usize) -> Map<String, Value> {
     let Settings {
         seed,
+        depth,
+        link,
         pipeline,
         first_layer,
         fit,
@@ -71,7 +66,7 @@ pub fn describe(
         ("oracle", json!(oracle)),
         ("number of inputs", json!(input_dim)),
         ("depth", json!(depth)),
-        ("link", json!(link.to_string())),
+        ("link", json!(link.map(|link| link.to_string()))),
         ("seed", json!(seed)),
         ("pipeline", json!(pipeline)),
         ("first layer", json!(first_layer)),

@@ -11,6 +11,7 @@ use super::fit::tolerances::{FIT_FLOOR, UNEXPLAINED_SHARE};
 use super::fit::{active, refine};
 use super::settings::Settings;
 use super::survey::landscape::Landscape;
+use super::survey::probe;
 use super::verdict::certify::{self, Certificate, HeldOut, Support};
 use super::verdict::outcome::{Outcome, first_identified};
 use super::verdict::outputs::{self, Answers};
@@ -32,6 +33,10 @@ pub(crate) struct Run<'a> {
     pub accuracy: Option<f64>,
     /// As far as they were found.
     pub widths: Option<Vec<usize>>,
+    /// Hidden layers that are looked for.
+    pub depth: usize,
+    /// Accuracy and scale of f over the inputs, once they are known.
+    land: Option<Landscape>,
     /// The points of the certificate: the same for all attempts and rounds.
     held_out: Option<HeldOut>,
     /// Of the outputs, in the values that are asked.
@@ -103,6 +108,8 @@ impl<'a> Run<'a> {
             evidence: Evidence::default(),
             accuracy: None,
             widths: None,
+            depth: 1,
+            land: None,
             held_out: None,
             mixture: DVector::from_element(1, 1.0),
         }
@@ -268,46 +275,62 @@ impl<'a> Run<'a> {
     ///
     /// # Errors
     /// Of the oracle, where it has several outputs and is asked for each of them.
-    pub fn solution<N: Model + Into<Network>>(
-        mut self,
-        outcome: Outcome<N>,
-    ) -> Result<Solution, OracleError> {
+    pub fn solution(mut self, outcome: Outcome<Network>) -> Result<Solution, OracleError> {
         let outcome = match self.meter.output_dim() {
-            1 => outcome.map(Into::into),
+            1 => outcome,
             _ => {
-                let apart = self.apart(outcome.map(Into::into));
+                let apart = self.apart(outcome);
                 self.settle(apart)?
             }
         };
         let widths = outcome.network.as_ref().map(Network::widths).or(self.widths);
         let (queries, stages) = (self.meter.total(), self.meter.stages());
-        Ok(outcome.into_solution((N::DEPTH, widths), self.accuracy, queries, stages, self.evidence))
+        Ok(outcome.into_solution(
+            (self.depth, widths),
+            self.accuracy,
+            queries,
+            stages,
+            self.evidence,
+        ))
+    }
+
+    /// Accuracy and scale of f over all inputs, which are measured once.
+    pub fn probed(&mut self) -> Result<Landscape, Halt> {
+        if let Some(land) = &self.land {
+            return Ok(land.clone());
+        }
+        self.meter.enter(Stage::Probe);
+        let land = probe::probe(&mut self.meter, self.settings.seed)?;
+        self.accuracy = Some(land.noise_near);
+        self.evidence.probe.push(land.clone());
+        self.land = Some(land.clone());
+        Ok(land)
     }
 
     /// Of several outputs, from now on values are those of a mixture of all.
     pub fn mix(&mut self) -> Result<(), Halt> {
-        let d = self.meter.input_dim();
-        if self.meter.output_dim() == 1 {
-            return Ok(());
+        if self.meter.output_dim() > 1 {
+            let answers = self.answers_at_many_scales()?;
+            self.mixture = outputs::mixture(&answers, self.settings.seed);
+            self.meter.mix(&self.mixture);
         }
-        self.meter.enter(Stage::Outputs);
-        let seed = self.settings.seed;
-        let rng = &mut draws::stream(seed, "mixture points", 0);
-        let points = match self.settings.domain_radius {
-            Some(_) => self.inside(MIXED_EXPONENTS.len() * MIXED_POINTS, rng),
-            None => {
-                let count = MIXED_EXPONENTS.len() * MIXED_POINTS;
-                let mut points = draws::gaussian(rng, d, count);
-                for (k, mut x) in points.column_iter_mut().enumerate() {
-                    x *= 2f64.powi(MIXED_EXPONENTS[k % MIXED_EXPONENTS.len()]);
-                }
-                points
-            }
-        };
-        let answers = self.meter.outputs(&points)?;
-        self.mixture = outputs::mixture(&answers, seed);
-        self.meter.mix(&self.mixture);
         Ok(())
+    }
+
+    /// All outputs (K x n) at points near and far, or all over the domain.
+    pub fn answers_at_many_scales(&mut self) -> Result<DMatrix<f64>, Halt> {
+        self.meter.enter(Stage::Outputs);
+        let rng = &mut draws::stream(self.settings.seed, "mixture points", 0);
+        let count = MIXED_EXPONENTS.len() * MIXED_POINTS;
+        if self.settings.domain_radius.is_some() {
+            let points = self.inside(count, rng);
+            return Ok(self.meter.outputs(&points)?);
+        }
+        let mut points = draws::gaussian(rng, self.meter.input_dim(), count);
+        for (k, mut x) in points.column_iter_mut().enumerate() {
+            x *= 2f64.powi(MIXED_EXPONENTS[k % MIXED_EXPONENTS.len()]);
+        }
+        Ok(self.meter.outputs(&points)?)
     }
 
     /// Points all over the domain, or over a ball about its centre of radius 1 if there is none.

@@ -6,7 +6,7 @@ use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
 
 use crate::algebra::rank_one::Ascent;
-use crate::network::{Activation, TwoLayer};
+use crate::network::{Activation, Link, LinkError, TwoLayer};
 use crate::oracle::Deadline;
 use crate::oracle::design::Design;
 
@@ -148,6 +148,10 @@ impl Descent {
 pub struct Settings {
     /// Fixes every random draw.
     pub seed: u64,
+    /// Hidden layers, 1 or 2, if their number is known; otherwise it is found. Within a domain `None` stands for 2.
+    pub depth: Option<usize>,
+    /// What the outputs went through last, if it is known; otherwise it is found.
+    pub link: Option<Link>,
     /// The way from values to a network of two hidden layers.
     pub pipeline: Pipeline,
     /// How the first layer is found. [`Pipeline::Wide`] and one hidden layer only; near a point, where one of the settings
@@ -266,6 +270,9 @@ pub enum SettingsError {
     /// An activation that is not identified.
     #[error("networks of {known} are identified, not of {0}", known = Activation::SATURATING.map(Activation::name).join(", "))]
     Activation(Activation),
+    /// A link that cannot stand behind the outputs of the black box.
+    #[error(transparent)]
+    Link(LinkError),
     /// A number of hidden layers that is not identified.
     #[error("{0} hidden layers: networks of 1 or 2 are identified")]
     Depth(usize),
@@ -292,6 +299,23 @@ impl Settings {
     /// Are these the widths that are told, if any are?
     pub(crate) fn accepts(&self, widths: (usize, usize)) -> bool {
         self.widths.is_none_or(|told| told == widths)
+    }
+
+    /// The numbers of hidden layers that are looked for in a black box with `d` inputs, in this order.
+    ///
+    /// # Errors
+    /// If there is none that these settings fit.
+    pub fn depths(&self, d: usize) -> Result<&'static [usize], SettingsError> {
+        match self.depth {
+            Some(1) => self.validate(d, 1).map(|()| [1].as_slice()),
+            Some(depth) => self.validate(d, depth).map(|()| [2].as_slice()),
+            None => match (self.validate(d, 1), self.validate(d, 2)) {
+                (Ok(()), Ok(())) if self.domain_radius.is_none() => Ok(&[1, 2]),
+                (_, Ok(())) => Ok(&[2]),
+                (Ok(()), Err(_)) => Ok(&[1]),
+                (Err(_), Err(error)) => Err(error),
+            },
+        }
     }
 
     /// Do they fit each other, a black box with `d` inputs and `depth` hidden layers (1 or 2)?
@@ -422,6 +446,8 @@ impl Default for Settings {
             fit: FitBy::default(),
             activation: None,
             second_activation: None,
+            depth: None,
+            link: None,
             ascent: None,
             max_queries: 20_000_000,
             widths: None,

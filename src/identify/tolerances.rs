@@ -4,6 +4,11 @@
 
 /// Noise, relative to the spread, from which on values alone are tried too: second differences of it over steps of
 /// its fourth root keep a relative error of its square root, 1e-6 here.
+/// Limits of outputs are equal, and weights 0, within so many times their bound: each is the sum of two of them, and of two
+/// outputs they differ by as much again.
+pub(crate) const LIMITS_ERRORS: f64 = 4.0;
+/// Answers sum up to 1 within this, those of a softmax in f32 too.
+pub(crate) const SUM_OF_SHARES: f64 = 1e-5;
 pub(crate) const INACCURATE: f64 = 1e-12;
 /// Noise, relative to the spread, from which on values alone are tried first: its square root, 1e-4, is what second
 /// differences have left to show.

@@ -29,7 +29,7 @@ use super::second_layer::tolerances::SATURATED_VALUES;
 use super::second_layer::{peel, rows, saturated, whole};
 use super::settings::{FirstLayer, FitBy, Pipeline, Settings};
 use super::survey::frame::{self, Frame};
-use super::survey::{clipping, far, probe};
+use super::survey::{clipping, far};
 use super::tolerances::{
     AFFORDABLE_DENSE, APART, COARSE, INACCURATE, LINE_TURNS, MOST_DENSE, MOST_GROWTH, MOST_REPEATS,
     MOST_ROUNDS, MOST_WHOLE, NOISE_OF_MEANS, REDUCED_FOR_LINES, SINGLE, SPLITS, WITHIN_BOX,
@@ -124,10 +124,7 @@ impl<'r, 'a> Wide<'r, 'a> {
     /// Probe and reduce.
     fn survey(run: &'r mut Run<'a>) -> Result<Self, Halt> {
         let seed = run.settings.seed;
-        run.meter.enter(Stage::Probe);
-        let land = probe::probe(&mut run.meter, seed)?;
-        run.accuracy = Some(land.noise_near);
-        run.evidence.probe.push(land.clone());
+        let land = run.probed()?;
         let inputs = Place { coordinates: Coordinates::INPUTS, land: &land, attempt: 0 };
         let way = run.settings.first_layer;
         let frame = run.stage(Stage::Reduce, inputs, |cx| {

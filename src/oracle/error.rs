@@ -87,13 +87,15 @@ pub enum OracleError {
 }
 
 impl OracleError {
-    /// Is it a limit that the run was given, of queries, time or domain, rather than a broken oracle?
+    /// Is it a limit that the run was given, of queries, time or domain, or a link that was wrongly supposed, rather than a
+    /// broken oracle?
     pub fn is_limit(&self) -> bool {
         matches!(
             self,
             OracleError::Budget { .. }
                 | OracleError::TimeLimit(_)
                 | OracleError::OutsideDomain { .. }
+                | OracleError::Link { .. }
         )
     }
 }

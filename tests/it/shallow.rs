@@ -90,7 +90,9 @@ fn any_width_and_any_scale_of_the_inputs_is_identified() {
     assert!(report["queries"]["total"].as_u64().unwrap() < 15_000, "{}", report["queries"]);
     assert!(desk.error(&truth) < 1e-9);
 
-    let mut raw = OneLayer::random((6, 9), Class::General, Activation::Sigmoid, 2).unwrap();
+    let mut raw =
+        disentangle::network::OneLayer::random((6, 9), Class::General, Activation::Sigmoid, 2)
+            .unwrap();
     for (input, scale) in [1e-3, 1.0, 300.0, 2.0, 1e4, 0.1].into_iter().enumerate() {
         raw.a.row_mut(input).scale_mut(1.0 / scale);
         let shift = &raw.theta + raw.a.row(input).transpose() * (5.0 * scale);

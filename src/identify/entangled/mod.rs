@@ -28,5 +28,3 @@ mod repair;
 mod scales;
 mod spare;
 mod tolerances;
-
-pub(crate) use pipeline::identify;

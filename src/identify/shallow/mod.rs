@@ -29,3 +29,4 @@ mod staircase;
 mod tolerances;
 
 pub use pipeline::identify;
+pub(crate) use pipeline::identify_on;

@@ -7,7 +7,7 @@ use crate::draws;
 use crate::identify::context::Coordinates;
 use crate::identify::error::IdentifyError;
 use crate::identify::failure::Halt;
-use crate::identify::run::{Run, in_domain};
+use crate::identify::run::Run;
 use crate::identify::settings::{FirstLayer, LocalSampling, Settings};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::probe;
@@ -16,7 +16,7 @@ use crate::identify::verdict::solution::Solution;
 use crate::identify::verdict::tolerances::{HELD_OUT_POINTS, HELD_OUT_SCALES};
 use crate::network::OneLayer;
 use crate::oracle::views::centred::Region;
-use crate::oracle::{Observer, Oracle};
+use crate::oracle::{Observer, Oracle, OracleError};
 use crate::stage::Stage;
 
 /// Identifies the network with one hidden layer behind `oracle` from values alone. Of the settings,
@@ -30,19 +30,18 @@ pub fn identify(
     settings: &Settings,
     observer: &mut dyn Observer,
 ) -> Result<Solution, IdentifyError> {
-    let d = oracle.input_dim();
-    settings.validate(d, 1)?;
-    let solution = in_domain(oracle, settings, |oracle| {
-        let region = Region {
-            centre: settings.local.centre(d),
-            radius: settings.domain_radius.unwrap_or(f64::INFINITY),
-        };
-        let mut run = Run::new(oracle, observer, settings, Stage::SHALLOW);
-        let result = run.mix().and_then(|()| Route { run: &mut run, region }.identify());
-        let outcome = run.settle(result)?;
-        run.solution(outcome)
-    })?;
-    Ok(solution)
+    let settings = Settings { depth: Some(1), ..settings.clone() };
+    crate::identify::kind::identify(oracle, &settings, observer)
+}
+
+/// The same on a run.
+pub(crate) fn identify_on(run: &mut Run<'_>) -> Result<Outcome<OneLayer>, OracleError> {
+    let region = Region {
+        centre: run.settings.local.centre(run.meter.input_dim()),
+        radius: run.settings.domain_radius.unwrap_or(f64::INFINITY),
+    };
+    let result = Route { run, region }.identify();
+    run.settle(result)
 }
 
 /// The pipeline on a run.
@@ -85,17 +84,22 @@ impl Route<'_, '_> {
     /// What f looks like, and the points that are held out.
     fn survey(&mut self) -> Result<Landscape, Halt> {
         let seed = self.run.settings.seed;
-        self.run.meter.enter(Stage::Probe);
         let Region { centre, radius } = &self.region;
-        let land = Coordinates::about(centre).of(&mut self.run.meter, |f| {
-            if self.region.is_bounded() {
-                probe::probe_within(f, *radius, seed)
-            } else {
-                probe::probe(f, seed)
-            }
-        })?;
-        self.run.accuracy = Some(land.noise_near);
-        self.run.evidence.probe.push(land.clone());
+        let land = if self.region.is_bounded() || centre.amax() > 0.0 {
+            self.run.meter.enter(Stage::Probe);
+            let land = Coordinates::about(centre).of(&mut self.run.meter, |f| {
+                if self.region.is_bounded() {
+                    probe::probe_within(f, *radius, seed)
+                } else {
+                    probe::probe(f, seed)
+                }
+            })?;
+            self.run.accuracy = Some(land.noise_near);
+            self.run.evidence.probe.push(land.clone());
+            land
+        } else {
+            self.run.probed()?
+        };
         let rng = &mut draws::stream(seed, "shallow certify", 0);
         let scales = HELD_OUT_SCALES.map(|s| s * land.scale);
         // Room for the short lines on which the noise is measured anew.

@@ -11,6 +11,7 @@ use crate::oracle::{OracleError, StageUse};
 use crate::stage::Stage;
 
 /// What came of one way through the stages.
+#[derive(Clone)]
 pub struct Outcome<N = TwoLayer> {
     pub status: Status,
     pub reason: String,
@@ -33,6 +34,11 @@ impl<N> Outcome<N> {
             certificate: None,
             plausible: Vec::new(),
         }
+    }
+
+    /// Nothing was looked for.
+    pub fn nothing() -> Self {
+        Outcome::none(&Failure::new(Stage::Outputs, "no network was looked for"))
     }
 
     /// The verdict on a fitted network: `tolerance` is the largest bound on the parameter error of an
@@ -107,6 +113,7 @@ impl<N> Outcome<N> {
                 let remedy = match error {
                     OracleError::Budget { .. } => Remedy::MoreQueries,
                     OracleError::TimeLimit(_) => Remedy::MoreTime,
+                    OracleError::Link { .. } => Remedy::OtherLink,
                     _ => Remedy::LargerDomain,
                 };
                 let outcome = Outcome::none(&Failure::new(stage, error.to_string()));

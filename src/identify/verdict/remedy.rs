@@ -40,6 +40,8 @@ pub enum Remedy {
     WithinTheBox,
     /// Other widths than those given.
     OtherWidths,
+    /// Another link, or another range of it.
+    OtherLink,
     /// The values leave parameters open.
     Undetermined,
     /// The values leave less open than the parameters, but more than the tolerance.
@@ -48,7 +50,7 @@ pub enum Remedy {
 
 impl Remedy {
     /// All of them.
-    pub const ALL: [Remedy; 17] = [
+    pub const ALL: [Remedy; 18] = [
         Remedy::OtherPipeline,
         Remedy::MoreQueries,
         Remedy::MoreTime,
@@ -64,6 +66,7 @@ impl Remedy {
         Remedy::ErringBlackBox,
         Remedy::WithinTheBox,
         Remedy::OtherWidths,
+        Remedy::OtherLink,
         Remedy::Undetermined,
         Remedy::LargerTolerance,
     ];
@@ -130,6 +133,7 @@ impl Remedy {
                 "within the box the network is identified: `pipeline` `Entangled` with `domain_radius` says so of \
                  the domain alone"
             }
+            Remedy::OtherLink => "take another `link`, or another range of it",
             Remedy::OtherWidths => "leave the widths out, or correct them",
             Remedy::Undetermined => "ask a black box of more accurate values",
             Remedy::LargerTolerance => {

@@ -19,6 +19,13 @@ pub enum Status {
     NotIdentified,
 }
 
+impl Solution {
+    /// Did a limit on queries, time or domain end the run?
+    pub(crate) fn is_limited(&self) -> bool {
+        matches!(self.remedy, Some(Remedy::MoreQueries | Remedy::MoreTime | Remedy::LargerDomain))
+    }
+}
+
 /// The result of a run. A network that cannot be identified is a result, not an error.
 #[derive(Clone, Debug)]
 pub struct Solution {

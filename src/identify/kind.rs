@@ -1,0 +1,388 @@
+//! Which kind of network the black box is: what its outputs went through last, and how many hidden layers it has.
+//!
+//! A network of one hidden layer whose outputs went through a sigmoid or a tanh is one of two, whose second layer has a unit
+//! for each output. It is found as such, also where a link that was undone would leave nothing of values near its limits.
+
+use nalgebra::{DMatrix, DVector};
+
+use super::error::IdentifyError;
+use super::run::{Run, in_domain};
+use super::settings::{FirstLayer, Pipeline, Settings};
+use super::tolerances::{LIMITS_ERRORS, SUM_OF_SHARES};
+use super::verdict::outcome::Outcome;
+use super::verdict::solution::{Solution, Status};
+use super::{SettingsError, entangled, shallow, wide};
+use crate::network::{Activation, Layer, Link, Network};
+use crate::oracle::{Linked, Observer, Oracle, OracleError};
+use crate::stage::Stage;
+
+/// Identifies the network behind `oracle` from values alone: of one hidden layer or of two, and with the link that it has,
+/// as far as the settings do not tell.
+///
+/// # Errors
+/// Only if the oracle fails (an answer that is not finite, a dead process) or the settings do not
+/// [fit](Settings::depths). The limits on queries and time, the end of the domain and every failure to identify are
+/// results.
+pub fn identify(
+    oracle: &mut dyn Oracle,
+    settings: &Settings,
+    observer: &mut dyn Observer,
+) -> Result<Solution, IdentifyError> {
+    let depths = settings.depths(oracle.input_dim())?;
+    if let Some(link) = settings.link {
+        link.validate(oracle.output_dim()).map_err(SettingsError::Link)?;
+    }
+    let kinds = Kinds { settings, depths };
+    Ok(in_domain(oracle, settings, |oracle| kinds.identify(oracle, observer))?)
+}
+
+/// The kinds of network that are looked for.
+struct Kinds<'s> {
+    settings: &'s Settings,
+    /// Numbers of hidden layers.
+    depths: &'static [usize],
+}
+
+impl Kinds<'_> {
+    fn identify(
+        &self,
+        oracle: &mut dyn Oracle,
+        observer: &mut dyn Observer,
+    ) -> Result<Solution, OracleError> {
+        match self.settings.link {
+            None => self.of_any_link(oracle, observer),
+            Some(Link::None) => self.of_any_depth(oracle, observer, None),
+            Some(link) => {
+                let undone = self.undone(oracle, observer, (link, None))?;
+                let over = undone.status == Status::Identified
+                    || undone.is_limited()
+                    || link == Link::Softmax
+                    || self.settings.depth == Some(2);
+                if over {
+                    return Ok(undone);
+                }
+                let behind = self.behind(oracle, observer, (Some(link), &undone))?;
+                Ok(better(undone, behind))
+            }
+        }
+    }
+
+    /// The link is what the values allow.
+    fn of_any_link(
+        &self,
+        oracle: &mut dyn Oracle,
+        observer: &mut dyn Observer,
+    ) -> Result<Solution, OracleError> {
+        let several = oracle.output_dim() > 1;
+        let mut before = None;
+        if several {
+            let (look, answers) = self.look(oracle, observer)?;
+            if answers.as_ref().is_some_and(are_shares) {
+                return self.undone(oracle, observer, (Link::Softmax, Some(&look)));
+            }
+            before = Some(look);
+        }
+        let mut best = self.of_any_depth(oracle, observer, before.as_ref())?;
+        if several && self.depths.contains(&2) {
+            best = simplified(best, None);
+        }
+        if best.status == Status::Identified || best.is_limited() {
+            return Ok(best);
+        }
+        if several && self.depths == [1] {
+            best = better(self.behind(oracle, observer, (None, &best))?, best);
+        }
+        let (look, answers) = self.look(oracle, observer)?;
+        best = after(&look, best);
+        match answers.as_ref().and_then(may_be_behind) {
+            Some(link) if best.status != Status::Identified => {
+                let undone = self.undone(oracle, observer, (link, Some(&best)))?;
+                Ok(better(best, undone))
+            }
+            _ => Ok(best),
+        }
+    }
+
+    /// As two layers, of which the second is the link: `told`, or any.
+    fn behind(
+        &self,
+        oracle: &mut dyn Oracle,
+        observer: &mut dyn Observer,
+        (told, before): (Option<Link>, &Solution),
+    ) -> Result<Solution, OracleError> {
+        let of_link = told.and_then(|link| match link {
+            Link::Sigmoid { .. } => Some(Activation::Sigmoid),
+            Link::Tanh { .. } => Some(Activation::Tanh),
+            Link::None | Link::Softmax => None,
+        });
+        let settings = Settings {
+            depth: Some(2),
+            width: None,
+            second_activation: self.settings.activation.and(of_link),
+            ..self.settings.clone()
+        };
+        let kinds = Kinds { settings: &settings, depths: &[2] };
+        let found = kinds.of_any_depth(oracle, observer, Some(before))?;
+        let found = simplified(found, told);
+        let is_it = found.depth == 1
+            && found.network.as_ref().is_some_and(|n| told.is_none_or(|link| n.link == link));
+        if is_it {
+            return Ok(found);
+        }
+        let reason = format!("{}, as two hidden layers: {}", before.reason, found.reason);
+        let (status, network) = (Status::NotIdentified, None);
+        Ok(Solution { status, reason, network, remedy: before.remedy, depth: 1, ..found })
+    }
+
+    /// Without a link.
+    fn undone(
+        &self,
+        oracle: &mut dyn Oracle,
+        observer: &mut dyn Observer,
+        (link, before): (Link, Option<&Solution>),
+    ) -> Result<Solution, OracleError> {
+        let mut linked = Linked::new(oracle, link);
+        let found = self.of_any_depth(&mut linked, observer, before)?;
+        let network = found.network.map(|network| Network { link, ..network });
+        Ok(Solution { network, ..found })
+    }
+
+    /// Answers of all outputs at points of many scales; `None` where the run may not ask.
+    fn look(
+        &self,
+        oracle: &mut dyn Oracle,
+        observer: &mut dyn Observer,
+    ) -> Result<(Solution, Option<DMatrix<f64>>), OracleError> {
+        let mut run = Run::new(oracle, observer, self.settings, &[]);
+        let (answers, outcome) = match run.answers_at_many_scales() {
+            Ok(answers) => (Some(answers), Outcome::nothing()),
+            Err(halt) => (None, run.settle(Err(halt))?),
+        };
+        Ok((run.solution(outcome)?, answers))
+    }
+
+    /// With one hidden layer, or with two; `before` is what was asked before.
+    fn of_any_depth(
+        &self,
+        oracle: &mut dyn Oracle,
+        observer: &mut dyn Observer,
+        before: Option<&Solution>,
+    ) -> Result<Solution, OracleError> {
+        let asked = before.map_or(0, |before| before.queries);
+        let settings = Settings {
+            max_queries: self.settings.max_queries.saturating_sub(asked),
+            ..self.settings.clone()
+        };
+        let stages = match (self.depths, settings.pipeline) {
+            ([1], _) => Stage::SHALLOW,
+            (_, Pipeline::Wide) => Stage::WIDE,
+            _ => Stage::ENTANGLED,
+        };
+        let mut run = Run::new(oracle, observer, &settings, stages);
+        let outcome = match run.mix() {
+            Err(halt) => run.settle(Err(halt))?,
+            Ok(()) => self.deepening(&mut run)?,
+        };
+        let solution = run.solution(outcome)?;
+        Ok(match before {
+            Some(before) => after(before, solution),
+            None => solution,
+        })
+    }
+
+    /// One hidden layer, which is soon told and found, then two.
+    fn deepening(&self, run: &mut Run<'_>) -> Result<Outcome<Network>, OracleError> {
+        let one = match self.depths {
+            [1] => return Ok(shallow::identify_on(run)?.map(Into::into)),
+            [1, ..] => Some(self.one_first(run)?),
+            _ => None,
+        };
+        if let Some(one) = one.as_ref().filter(|one| one.is_final()) {
+            return Ok(one.clone());
+        }
+        run.depth = 2;
+        let two = match self.settings.pipeline {
+            Pipeline::Wide => wide::identify(run),
+            Pipeline::Entangled | Pipeline::Published => entangled::pipeline::identify(run),
+        }?;
+        let two: Outcome<Network> = two.map(Into::into);
+        match one {
+            Some(one) if one.better_than(&two) => {
+                run.depth = 1;
+                Ok(one)
+            }
+            _ => Ok(two),
+        }
+    }
+
+    /// Where two layers are looked for next: one attempt, far out.
+    fn one_first(&self, run: &mut Run<'_>) -> Result<Outcome<Network>, OracleError> {
+        let all = run.settings.clone();
+        run.depth = 1;
+        run.settings =
+            Settings { attempts: 1, first_layer: FirstLayer::Lines, ascent: None, ..all.clone() };
+        let one = shallow::identify_on(run);
+        run.settings = all;
+        Ok(one?.map(Into::into))
+    }
+}
+
+/// Do the answers (K x n) sum up to 1 at every point, none below 0?
+fn are_shares(answers: &DMatrix<f64>) -> bool {
+    answers.nrows() > 1
+        && answers.iter().all(|&p| p >= 0.0)
+        && answers.row_sum().iter().all(|sum| (sum - 1.0).abs() <= SUM_OF_SHARES)
+}
+
+/// A link that all answers are within the limits of.
+fn may_be_behind(answers: &DMatrix<f64>) -> Option<Link> {
+    let within = |lo: f64, hi: f64| answers.iter().all(|&p| lo < p && p < hi);
+    [(Link::SIGMOID, 0.0), (Link::TANH, -1.0)]
+        .into_iter()
+        .find_map(|(link, lo)| within(lo, 1.0).then_some(link))
+}
+
+/// The second one, with what was asked for the first as well.
+fn after(first: &Solution, second: Solution) -> Solution {
+    let mut stages = first.stages.clone();
+    for used in second.stages {
+        match stages.iter_mut().find(|known| known.stage == used.stage) {
+            Some(known) => {
+                known.queries += used.queries;
+                known.seconds += used.seconds;
+            }
+            None => stages.push(used),
+        }
+    }
+    Solution { queries: first.queries + second.queries, stages, ..second }
+}
+
+/// The better one of two solutions, the first if they are alike; one of them counts what was asked for both.
+fn better(first: Solution, second: Solution) -> Solution {
+    let rank = |solution: &Solution| match solution.status {
+        Status::Identified => 0,
+        Status::Approximate => 1,
+        Status::NotIdentified => 2,
+    };
+    let (mut best, other) =
+        if rank(&second) < rank(&first) { (second, first) } else { (first, second) };
+    if other.queries > best.queries {
+        (best.queries, best.stages) = (other.queries, other.stages);
+    }
+    best
+}
+
+/// One hidden layer and a link, where each output is a unit of the second of two layers: the link `told`, or any.
+fn simplified(solution: Solution, told: Option<Link>) -> Solution {
+    let bound = solution.parameter_error_bound.unwrap_or(0.0);
+    match solution.network.as_ref().and_then(|network| behind_a_link(network, told, bound)) {
+        Some(network) => {
+            let widths = Some(network.widths());
+            Solution { network: Some(network), widths, depth: 1, ..solution }
+        }
+        None => solution,
+    }
+}
+
+/// See [`simplified`]; entries of the output weights, and differences between limits, are 0 within the `bound`.
+fn behind_a_link(network: &Network, told: Option<Link>, bound: f64) -> Option<Network> {
+    let [first, second] = network.layers.as_slice() else { return None };
+    let (units, outputs) = network.c.shape();
+    if units != outputs || network.link != Link::None {
+        return None;
+    }
+    let slack = LIMITS_ERRORS * bound * network.c.amax().max(1.0);
+    let mut c = DMatrix::zeros(first.shifts.len(), outputs);
+    let mut c0 = DVector::zeros(outputs);
+    let mut limits = Vec::new();
+    let mut taken = vec![false; units];
+    for k in 0..outputs {
+        let weights = network.c.column(k);
+        let l = weights.iamax();
+        let alone = (0..units).all(|j| j == l || weights[j].abs() <= slack);
+        if !alone || std::mem::replace(&mut taken[l], true) {
+            return None;
+        }
+        let (low, high) = second.activation.limits();
+        let ends = [network.c0[k] + weights[l] * low, network.c0[k] + weights[l] * high];
+        limits.push((ends[0].min(ends[1]), ends[0].max(ends[1])));
+        // The argument of a tanh; a unit of negative weight turns its sign.
+        let scale = weights[l].signum()
+            * match second.activation {
+                Activation::Tanh => 1.0,
+                Activation::Sigmoid => 0.5,
+                _ => return None,
+            };
+        c.set_column(k, &(second.weights.column(l) * scale));
+        c0[k] = -scale * second.shifts[l];
+    }
+    let is = |link: Link| {
+        let (lo, hi) = match link {
+            Link::Sigmoid { lo, hi } | Link::Tanh { lo, hi } => (lo, hi),
+            Link::None | Link::Softmax => return false,
+        };
+        limits.iter().all(|&(low, high)| (low - lo).abs().max((high - hi).abs()) <= slack)
+    };
+    let (lo, hi) = limits[0];
+    let ranged = Link::TANH.with_range(lo, hi).ok();
+    let link = match told {
+        Some(link) => is(link).then_some(link)?,
+        None => [Link::SIGMOID, Link::TANH].into_iter().chain(ranged).find(|&link| is(link))?,
+    };
+    let scale = if matches!(link, Link::Sigmoid { .. }) { 2.0 } else { 1.0 };
+    let layers: Vec<Layer> = vec![first.clone()];
+    Some(Network { layers, c: c * scale, c0: c0 * scale, link })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws;
+    use crate::network::Class;
+
+    #[test]
+    fn a_second_layer_that_is_a_link_is_written_as_one() {
+        let points = draws::gaussian(&mut draws::stream(1, "kind", 0), 4, 20);
+        let ranged = Link::TANH.with_range(-2.0, 5.0).unwrap();
+        for link in [Link::SIGMOID, Link::TANH, ranged] {
+            let drawn = Network::random(&[4, 6], 3, Class::General, Activation::Tanh, 1).unwrap();
+            let truth = Network { link, ..drawn };
+            let (lo, hi) =
+                link.range().unwrap_or(if link == Link::TANH { (-1.0, 1.0) } else { (0.0, 1.0) });
+            // The outputs as units of a second layer, in another order, one with its sign turned.
+            let half = if link == Link::SIGMOID { 0.5 } else { 1.0 };
+            let order = [2, 0, 1];
+            let sign = |l: usize| if l == 1 { -1.0 } else { 1.0 };
+            let weights = DMatrix::from_fn(6, 3, |i, l| sign(l) * half * truth.c[(i, order[l])]);
+            let shifts = DVector::from_fn(3, |l, _| -sign(l) * half * truth.c0[order[l]]);
+            let second = Layer { weights, shifts, activation: Activation::Tanh };
+            let c = DMatrix::from_fn(3, 3, |l, k| {
+                if order[l] == k { 0.5 * (hi - lo) * sign(l) } else { 1e-14 }
+            });
+            let c0 = DVector::repeat(3, 0.5 * (lo + hi));
+            let layers = vec![truth.layers[0].clone(), second];
+            let two = Network { layers, c, c0, link: Link::None };
+            let one = behind_a_link(&two, None, 1e-13).unwrap();
+            assert_eq!(one.layers.len(), 1);
+            assert!((one.outputs(&points) - truth.outputs(&points)).amax() < 1e-12);
+            assert!(truth.matching(&one).parameter_error.is_none_or(|error| error < 1e-12));
+            assert!(
+                behind_a_link(&two, Some(Link::SIGMOID), 1e-13).is_some()
+                    == (link == Link::SIGMOID)
+            );
+            let mut mixed = two;
+            mixed.c[(0, 0)] = 0.1;
+            assert!(behind_a_link(&mixed, None, 1e-13).is_none());
+        }
+    }
+
+    #[test]
+    fn the_values_say_which_link_may_be() {
+        let answers = |values: &[f64]| DMatrix::from_row_slice(2, values.len() / 2, values);
+        assert!(are_shares(&answers(&[0.25, 0.5, 0.75, 0.5])));
+        assert!(!are_shares(&answers(&[0.25, 0.5, 0.7, 0.5])));
+        assert_eq!(may_be_behind(&answers(&[0.25, 0.5, 0.7, 0.5])), Some(Link::SIGMOID));
+        assert_eq!(may_be_behind(&answers(&[0.25, -0.5, 0.7, 0.5])), Some(Link::TANH));
+        assert_eq!(may_be_behind(&answers(&[0.25, -0.5, 1.7, 0.5])), None);
+    }
+}
