@@ -99,7 +99,7 @@ fn any_width_and_any_scale_of_the_inputs_is_identified() {
         raw.theta = shift;
     }
     let path = desk.path("raw.safetensors");
-    raw.save(&path).unwrap();
+    Network::from(raw).save(&path).unwrap();
     desk.identify(&["--network", &path, "--seed", "1"], 0);
     assert!(desk.error(&path) < 1e-8);
 }
