@@ -15,6 +15,10 @@
 //! | c, c0 | m1, 1 | output weights and offset |
 //! | g, h | | [`Activation`]: tanh, sigmoid or erf, applied to each component |
 //!
+//! These parameters are a [`TwoLayer`], those of one hidden layer a [`OneLayer`]. A [`Network`] is either of them,
+//! or one with more layers, other activations, several outputs or a [`Link`] behind them: it has the files, the
+//! generator and the comparison.
+//!
 //! f may be asked for values at points of our choice, and for nothing else. Every value is a
 //! *query*, and is counted. f determines the parameters up to the order of the units in each layer
 //! and a sign for each unit; [`Network::canonical`] picks one network of every such class and

@@ -214,7 +214,7 @@ impl fmt::Display for Network {
             write!(f, ", {} outputs", self.output_dim())?;
         }
         if self.link != Link::None {
-            write!(f, ", {}", self.link)?;
+            write!(f, ", link {}", self.link)?;
         }
         Ok(())
     }

@@ -98,7 +98,13 @@ impl Span<'_> {
         let or_inputs = |text: &str| unless(AS_INPUTS, text, units);
         self.along("m0", Some(None), or_inputs, |cell, v| cell.m0 = v.unwrap_or(cell.d))?;
         self.along("m1", None, units, |cell, v| cell.m1 = v)?;
-        self.along("activation", Some(Activation::Tanh), named, |cell, v| cell.activation = v)?;
+        let saturating = |text: &str| {
+            let phi: Activation = named(text)?;
+            phi.saturates().then_some(phi).ok_or_else(|| format!("{phi} does not saturate"))
+        };
+        self.along("activation", Some(Activation::Tanh), saturating, |cell, v| {
+            cell.activation = v;
+        })?;
         let told = |text: &str| match text {
             YES => Ok(true),
             NO => Ok(false),

@@ -247,7 +247,7 @@ mod tests {
         let failed =
             watched(&cell(), 7, |_, _, _| Err(OracleError::Count { asked: 2, found: 1 }.into()));
         assert_eq!(failed.status, Ending::Error);
-        assert_eq!(failed.reason, "the oracle answered 1 values for 2 points");
+        assert_eq!(failed.reason, "the oracle answered 1 values where 2 are due");
         assert!(!failed.wrong && failed.m0_found.is_none());
     }
 

@@ -83,6 +83,6 @@ fn a_file_of_something_else_says_what_is_wrong() {
     assert!(edited("4.bias", "4.\\nas").contains("\"4.bias\" is missing"));
     assert!(edited("\"tanh\"", "\"cosh\"").contains("--activation"));
     assert!(edited("\"activation\"", "\"activatiom\"").contains("--activation"));
-    assert!(edited("[10,10]", "[5, 20]").contains("\"2.weight\" has shape [5, 10]"));
+    assert!(edited("[10,10]", "[5, 20]").contains("\"0.bias\" has shape [10], expected [5]"));
     assert!(edited("F64", "I64").contains("only F32 and F64"));
 }

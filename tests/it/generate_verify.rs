@@ -149,7 +149,7 @@ fn deep_networks_of_several_outputs_are_generated_and_told_apart() {
     });
     let output = verify(&path, &other, &["--tol", "1e-12"]).code(0).get_output().stdout.clone();
     let output = String::from_utf8(output).unwrap();
-    assert!(output.contains("6-5-4-3 tanh, relu, silu, 3 outputs, softmax"), "{output}");
+    assert!(output.contains("6-5-4-3 tanh, relu, silu, 3 outputs, link softmax"), "{output}");
     assert!(output.contains("  shift3") && output.contains("  W3"), "{output}");
     let unlinked = variant(&path, |network| network.link = Link::None);
     assert_eq!(json(verify(&path, &unlinked, &["--json"]).code(1))["links_match"], false);

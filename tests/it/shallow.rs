@@ -237,7 +237,8 @@ fn options_that_do_not_fit_are_refused() {
         let run = desk.run(&[&["identify", "--network", &deep], &options[..]].concat()).code(2);
         assert!(!run.get_output().stderr.is_empty(), "{options:?}");
     }
-    desk.run(&["verify", &truth, &deep]).code(2);
+    // Networks of different depths can be compared: they differ.
+    desk.run(&["verify", &truth, &deep]).code(1);
 }
 
 #[test]
