@@ -1,12 +1,13 @@
 //! The way far out, where every step of f is one unit.
 
 use super::sightings::{Sightings, sightings};
+use crate::algebra::linalg::rms;
 use crate::identify::context::Coordinates;
 use crate::identify::evidence::Contest;
-use crate::identify::failure::Halt;
+use crate::identify::failure::{Failure, Halt};
 use crate::identify::fit::active;
 use crate::identify::fit::sample::{self, Sample};
-use crate::identify::fit::tolerances::FIT_FLOOR;
+use crate::identify::fit::tolerances::{FIT_FLOOR, UNEXPLAINED_SHARE};
 use crate::identify::run::{Fit, Fresh, Ground, Place, Purpose, Run};
 use crate::identify::scalars::family::families;
 use crate::identify::settings::Settings;
@@ -78,6 +79,13 @@ impl Far {
                 &format!("sighted {attempt}"),
             )
         })?;
+        // Of a network that lacks a unit a fit makes nothing, at length.
+        let from = rms(&sample.residual(&start));
+        if from > UNEXPLAINED_SHARE * land.spread {
+            let reason =
+                format!("the units found leave {from:.2e} of f (spread {:.2e})", land.spread);
+            return Err(Failure::new(Stage::Lines, reason).into());
+        }
         let floor = FIT_FLOOR * land.noise_near;
         let (network, rms) = run.refined(&sample, start, floor, |seen| &mut seen.refine)?;
         let mut network = OneLayer { a: weights * &network.a, ..network };
