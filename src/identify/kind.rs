@@ -3,7 +3,7 @@
 //! A network of one hidden layer whose outputs went through a sigmoid or a tanh is one of two, whose second layer has a unit
 //! for each output. It is found as such, also where a link that was undone would leave nothing of values near its limits.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 
 use super::error::IdentifyError;
 use super::run::{Run, in_domain};
@@ -12,7 +12,7 @@ use super::tolerances::{LIMITS_ERRORS, SUM_OF_SHARES};
 use super::verdict::outcome::Outcome;
 use super::verdict::solution::{Solution, Status};
 use super::{SettingsError, entangled, shallow, wide};
-use crate::network::{Activation, Layer, Link, Network};
+use crate::network::{Activation, Link, Network};
 use crate::oracle::{Linked, Observer, Oracle, OracleError};
 use crate::stage::Stage;
 
@@ -275,7 +275,8 @@ fn better(first: Solution, second: Solution) -> Solution {
 /// One hidden layer and a link, where each output is a unit of the second of two layers: the link `told`, or any.
 fn simplified(solution: Solution, told: Option<Link>) -> Solution {
     let bound = solution.parameter_error_bound.unwrap_or(0.0);
-    match solution.network.as_ref().and_then(|network| behind_a_link(network, told, bound)) {
+    let network = solution.network.as_ref();
+    match network.and_then(|found| found.last_layer_as_link(told, LIMITS_ERRORS * bound)) {
         Some(network) => {
             let widths = Some(network.widths());
             Solution { network: Some(network), widths, depth: 1, ..solution }
@@ -284,97 +285,9 @@ fn simplified(solution: Solution, told: Option<Link>) -> Solution {
     }
 }
 
-/// See [`simplified`]; entries of the output weights, and differences between limits, are 0 within the `bound`.
-fn behind_a_link(network: &Network, told: Option<Link>, bound: f64) -> Option<Network> {
-    let [first, second] = network.layers.as_slice() else { return None };
-    let (units, outputs) = network.c.shape();
-    if units != outputs || network.link != Link::None {
-        return None;
-    }
-    let slack = LIMITS_ERRORS * bound * network.c.amax().max(1.0);
-    let mut c = DMatrix::zeros(first.shifts.len(), outputs);
-    let mut c0 = DVector::zeros(outputs);
-    let mut limits = Vec::new();
-    let mut taken = vec![false; units];
-    for k in 0..outputs {
-        let weights = network.c.column(k);
-        let l = weights.iamax();
-        let alone = (0..units).all(|j| j == l || weights[j].abs() <= slack);
-        if !alone || std::mem::replace(&mut taken[l], true) {
-            return None;
-        }
-        let (low, high) = second.activation.limits();
-        let ends = [network.c0[k] + weights[l] * low, network.c0[k] + weights[l] * high];
-        limits.push((ends[0].min(ends[1]), ends[0].max(ends[1])));
-        // The argument of a tanh; a unit of negative weight turns its sign.
-        let scale = weights[l].signum()
-            * match second.activation {
-                Activation::Tanh => 1.0,
-                Activation::Sigmoid => 0.5,
-                _ => return None,
-            };
-        c.set_column(k, &(second.weights.column(l) * scale));
-        c0[k] = -scale * second.shifts[l];
-    }
-    let is = |link: Link| {
-        let (lo, hi) = match link {
-            Link::Sigmoid { lo, hi } | Link::Tanh { lo, hi } => (lo, hi),
-            Link::None | Link::Softmax => return false,
-        };
-        limits.iter().all(|&(low, high)| (low - lo).abs().max((high - hi).abs()) <= slack)
-    };
-    let (lo, hi) = limits[0];
-    let ranged = Link::TANH.with_range(lo, hi).ok();
-    let link = match told {
-        Some(link) => is(link).then_some(link)?,
-        None => [Link::SIGMOID, Link::TANH].into_iter().chain(ranged).find(|&link| is(link))?,
-    };
-    let scale = if matches!(link, Link::Sigmoid { .. }) { 2.0 } else { 1.0 };
-    let layers: Vec<Layer> = vec![first.clone()];
-    Some(Network { layers, c: c * scale, c0: c0 * scale, link })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::draws;
-    use crate::network::Class;
-
-    #[test]
-    fn a_second_layer_that_is_a_link_is_written_as_one() {
-        let points = draws::gaussian(&mut draws::stream(1, "kind", 0), 4, 20);
-        let ranged = Link::TANH.with_range(-2.0, 5.0).unwrap();
-        for link in [Link::SIGMOID, Link::TANH, ranged] {
-            let drawn = Network::random(&[4, 6], 3, Class::General, Activation::Tanh, 1).unwrap();
-            let truth = Network { link, ..drawn };
-            let (lo, hi) =
-                link.range().unwrap_or(if link == Link::TANH { (-1.0, 1.0) } else { (0.0, 1.0) });
-            // The outputs as units of a second layer, in another order, one with its sign turned.
-            let half = if link == Link::SIGMOID { 0.5 } else { 1.0 };
-            let order = [2, 0, 1];
-            let sign = |l: usize| if l == 1 { -1.0 } else { 1.0 };
-            let weights = DMatrix::from_fn(6, 3, |i, l| sign(l) * half * truth.c[(i, order[l])]);
-            let shifts = DVector::from_fn(3, |l, _| -sign(l) * half * truth.c0[order[l]]);
-            let second = Layer { weights, shifts, activation: Activation::Tanh };
-            let c = DMatrix::from_fn(3, 3, |l, k| {
-                if order[l] == k { 0.5 * (hi - lo) * sign(l) } else { 1e-14 }
-            });
-            let c0 = DVector::repeat(3, 0.5 * (lo + hi));
-            let layers = vec![truth.layers[0].clone(), second];
-            let two = Network { layers, c, c0, link: Link::None };
-            let one = behind_a_link(&two, None, 1e-13).unwrap();
-            assert_eq!(one.layers.len(), 1);
-            assert!((one.outputs(&points) - truth.outputs(&points)).amax() < 1e-12);
-            assert!(truth.matching(&one).parameter_error.is_none_or(|error| error < 1e-12));
-            assert!(
-                behind_a_link(&two, Some(Link::SIGMOID), 1e-13).is_some()
-                    == (link == Link::SIGMOID)
-            );
-            let mut mixed = two;
-            mixed.c[(0, 0)] = 0.1;
-            assert!(behind_a_link(&mixed, None, 1e-13).is_none());
-        }
-    }
 
     #[test]
     fn the_values_say_which_link_may_be() {

@@ -12,6 +12,8 @@ use super::{Link, Network, Symmetry};
 /// Standard deviations of the points on which outputs are compared.
 const SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];
 const POINTS_PER_SCALE: usize = 1000;
+/// Output weights and limits of a last hidden layer that is a link are those of the link within this.
+const LAYER_AS_LINK: f64 = 1e-6;
 const SEED: u64 = 0x6d61_7463_6869_6e67;
 /// Passes over the layers at most; two or three are enough where the networks are alike.
 const PASSES: usize = 20;
@@ -64,6 +66,13 @@ impl Network {
     /// Cost: O(m^3 + m^2 n) for m units with n inputs and listeners, each layer, pass and beginning.
     #[must_use]
     pub fn matching(&self, other: &Network) -> Matching {
+        // A last hidden layer may be what the other network calls its link.
+        let (as_link, other_as_link) = (self.written_as(other), other.written_as(self));
+        if as_link.is_some() || other_as_link.is_some() {
+            let (truth, other) =
+                (as_link.as_ref().unwrap_or(self), other_as_link.as_ref().unwrap_or(other));
+            return truth.matching(other);
+        }
         let truth = self.comparable();
         let widths_match = self.dims() == other.dims();
         let converted = other.with_activations(&self.activations());
@@ -88,6 +97,12 @@ impl Network {
             tensor_errors,
             output_error,
         }
+    }
+
+    /// The same function with the link of `other`, where the last of one more hidden layers is that.
+    fn written_as(&self, other: &Network) -> Option<Network> {
+        let deeper = self.layers.len() == other.layers.len() + 1 && other.link != Link::None;
+        if deeper { self.last_layer_as_link(Some(other.link), LAYER_AS_LINK) } else { None }
     }
 
     /// The network without what its symmetries leave open, but for order and signs.
