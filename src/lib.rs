@@ -60,10 +60,10 @@
 //!
 //! let solution = identify(&mut oracle, &Settings::default(), &mut Silent)?;
 //! assert_eq!(solution.status, Status::Identified);
-//! assert_eq!(solution.widths, Some((5, 2)));
+//! assert_eq!(solution.widths, Some(vec![5, 2]));
 //!
 //! let found = solution.network.expect("an identified network");
-//! assert!(truth.matching(&found.into()).within(1e-9));
+//! assert!(truth.matching(&found).within(1e-9));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -80,7 +80,7 @@
 //! });
 //! let solution = identify(&mut mine, &Settings::default(), &mut Silent)?;
 //! assert_eq!(solution.status, Status::Identified);
-//! assert_eq!(solution.widths, Some((3, 1)));
+//! assert_eq!(solution.widths, Some(vec![3, 1]));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

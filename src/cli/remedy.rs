@@ -37,6 +37,7 @@ pub fn in_options(remedy: Remedy) -> &'static str {
             "within the box the network is identified: --pipeline entangled --domain-radius says so of the domain \
              alone"
         }
+        Remedy::OtherLink => "name another link (--link), or another range of it (--link-range)",
         Remedy::LargerTolerance => {
             "accept a larger error (--tolerance), or ask a black box of more accurate values"
         }

@@ -86,7 +86,7 @@ impl Kinds<'_> {
         if several && self.depths.contains(&2) {
             best = simplified(best, None);
         }
-        if best.status == Status::Identified || best.is_limited() {
+        if best.status == Status::Identified || best.is_limited() || best.queries == 0 {
             return Ok(best);
         }
         if several && self.depths == [1] {
@@ -96,8 +96,11 @@ impl Kinds<'_> {
         best = after(&look, best);
         match answers.as_ref().and_then(may_be_behind) {
             Some(link) if best.status != Status::Identified => {
-                let undone = self.undone(oracle, observer, (link, Some(&best)))?;
-                Ok(better(best, undone))
+                match self.undone(oracle, observer, (link, Some(&best))) {
+                    // Some value farther out was not within the limits: it is no such link.
+                    Err(OracleError::Link { .. }) => Ok(best),
+                    undone => Ok(better(best, undone?)),
+                }
             }
             _ => Ok(best),
         }
@@ -192,31 +195,41 @@ impl Kinds<'_> {
 
     /// One hidden layer, which is soon told and found, then two.
     fn deepening(&self, run: &mut Run<'_>) -> Result<Outcome<Network>, OracleError> {
-        let one = match self.depths {
+        match self.depths {
             [1] => return Ok(shallow::identify_on(run)?.map(Into::into)),
-            [1, ..] => Some(self.one_first(run)?),
-            _ => None,
-        };
-        if let Some(one) = one.as_ref().filter(|one| one.is_final()) {
-            return Ok(one.clone());
+            [2] => return self.of_two(run),
+            _ => {}
         }
+        let may_be_one = match run.may_be_one_layer() {
+            Ok(may) => may,
+            Err(halt) => return run.settle(Err(halt)),
+        };
+        if may_be_one {
+            let one = self.of_one(run)?;
+            if one.is_final() || one.is_limited() {
+                return Ok(one);
+            }
+        }
+        let two = self.of_two(run)?;
+        if may_be_one || two.is_final() || two.is_limited() {
+            return Ok(two);
+        }
+        // A unit may be so flat that it changes wherever f was looked at.
+        let one = self.of_one(run)?;
+        Ok(if one.is_final() { one } else { two })
+    }
+
+    fn of_two(&self, run: &mut Run<'_>) -> Result<Outcome<Network>, OracleError> {
         run.depth = 2;
         let two = match self.settings.pipeline {
             Pipeline::Wide => wide::identify(run),
             Pipeline::Entangled | Pipeline::Published => entangled::pipeline::identify(run),
         }?;
-        let two: Outcome<Network> = two.map(Into::into);
-        match one {
-            Some(one) if one.better_than(&two) => {
-                run.depth = 1;
-                Ok(one)
-            }
-            _ => Ok(two),
-        }
+        Ok(two.map(Into::into))
     }
 
-    /// Where two layers are looked for next: one attempt, far out.
-    fn one_first(&self, run: &mut Run<'_>) -> Result<Outcome<Network>, OracleError> {
+    /// Where two layers are looked for as well: one attempt, far out.
+    fn of_one(&self, run: &mut Run<'_>) -> Result<Outcome<Network>, OracleError> {
         let all = run.settings.clone();
         run.depth = 1;
         run.settings =

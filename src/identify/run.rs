@@ -12,11 +12,14 @@ use super::fit::{active, refine};
 use super::settings::Settings;
 use super::survey::landscape::Landscape;
 use super::survey::probe;
+use super::survey::tolerances::SURE_CHANGE;
+use super::tolerances::{OPPOSITE_FAR, OPPOSITE_NOISE, OPPOSITE_PAIRS};
 use super::verdict::certify::{self, Certificate, HeldOut, Support};
 use super::verdict::outcome::{Outcome, first_identified};
 use super::verdict::outputs::{self, Answers};
 use super::verdict::solution::Solution;
 use super::verdict::tolerances::{INSIDE, MIXED_EXPONENTS, MIXED_POINTS};
+use crate::algebra::linalg::median;
 use crate::draws;
 use crate::network::Network;
 use crate::network::model::Model;
@@ -305,6 +308,30 @@ impl<'a> Run<'a> {
         self.evidence.probe.push(land.clone());
         self.land = Some(land.clone());
         Ok(land)
+    }
+
+    /// May f have one hidden layer? Far out, where all units are saturated and shifts do not count, f(x) + f(-x) is then
+    /// the same in all directions, as a step is c_i in one of them and -c_i in the other; of two layers it hardly is.
+    pub fn may_be_one_layer(&mut self) -> Result<bool, Halt> {
+        let land = self.probed()?;
+        let Landscape { scale, spread, noise_growth, .. } = land;
+        let distance =
+            OPPOSITE_FAR * scale.min(OPPOSITE_NOISE * spread / noise_growth / OPPOSITE_FAR);
+        let rng = &mut draws::stream(self.settings.seed, "opposite", 0);
+        let d = self.meter.input_dim();
+        let mut points = DMatrix::zeros(d, 2 * OPPOSITE_PAIRS);
+        for k in 0..OPPOSITE_PAIRS {
+            let x = draws::unit_vector(rng, d) * distance;
+            points.set_column(2 * k, &x);
+            points.set_column(2 * k + 1, &-x);
+        }
+        let values = self.meter.values(&points)?;
+        let sums: Vec<f64> =
+            values.as_slice().chunks_exact(2).map(|pair| pair[0] + pair[1]).collect();
+        let middle = median(&sums).unwrap_or(0.0);
+        let floor = SURE_CHANGE * land.noise_at(distance);
+        let equal = sums.iter().filter(|sum| (*sum - middle).abs() <= floor).count();
+        Ok(2 * equal > OPPOSITE_PAIRS)
     }
 
     /// Of several outputs, from now on values are those of a mixture of all.

@@ -4,6 +4,13 @@
 
 /// Noise, relative to the spread, from which on values alone are tried too: second differences of it over steps of
 /// its fourth root keep a relative error of its square root, 1e-6 here.
+/// How far out opposite points are compared, in natural scales: of 160 units of a transition of 20 scales one in 300 is
+/// in it there.
+pub(crate) const OPPOSITE_FAR: f64 = 1e6;
+/// They are compared no farther out than where the noise is this share of the spread.
+pub(crate) const OPPOSITE_NOISE: f64 = 1e-3;
+/// Pairs of opposite points; of one hidden layer most of them agree.
+pub(crate) const OPPOSITE_PAIRS: usize = 16;
 /// Limits of outputs are equal, and weights 0, within so many times their bound: each is the sum of two of them, and of two
 /// outputs they differ by as much again.
 pub(crate) const LIMITS_ERRORS: f64 = 4.0;

@@ -62,6 +62,13 @@ pub struct OffRange {
     pub hi: f64,
 }
 
+impl OffRange {
+    /// Is the answer a limit itself, as rounding makes of answers near it, rather than beyond?
+    pub fn is_at_the_edge(&self) -> bool {
+        self.value == self.lo || self.value == self.hi
+    }
+}
+
 impl Link {
     /// The sigmoid on its own range, (0, 1).
     pub const SIGMOID: Link = Link::Sigmoid { lo: 0.0, hi: 1.0 };

@@ -87,16 +87,16 @@ pub enum OracleError {
 }
 
 impl OracleError {
-    /// Is it a limit that the run was given, of queries, time or domain, or a link that was wrongly supposed, rather than a
-    /// broken oracle?
+    /// Is it a limit that the run was given, of queries, time or domain, or a link that rounding has lost the outputs in, rather
+    /// than a broken oracle?
     pub fn is_limit(&self) -> bool {
-        matches!(
-            self,
+        match self {
             OracleError::Budget { .. }
-                | OracleError::TimeLimit(_)
-                | OracleError::OutsideDomain { .. }
-                | OracleError::Link { .. }
-        )
+            | OracleError::TimeLimit(_)
+            | OracleError::OutsideDomain { .. } => true,
+            OracleError::Link { off, .. } => off.is_at_the_edge(),
+            _ => false,
+        }
     }
 }
 

@@ -292,7 +292,7 @@ fn what_cannot_work_ends_with_2_and_leaves_nothing() {
         &["--network", network, "--max-queries", "0"],
         &["--network", network, "--attempts", "0"],
         &["--network", network, "--tolerance", "0"],
-        &["--network", network, "--widths", "3"],
+        &["--network", network, "--depth", "2", "--widths", "3"],
         &["--network", network, "--widths", "0,3"],
         &["--network", network, "--activation", "relu"],
         &["--network", network, "--activation", "tanh,auto"],
@@ -392,16 +392,14 @@ fn a_link_is_taken_off_the_values() {
 fn what_is_not_identified_is_refused_by_name() {
     let desk = Desk::new();
     let truth = desk.path("truth.safetensors");
-    let refused = |widths: &[usize], outputs, phi, options: &[&str]| {
-        let drawn = Network::random(widths, outputs, Class::General, phi, 1);
+    let refused = |widths: &[usize], phi, options: &[&str]| {
+        let drawn = Network::random(widths, 1, Class::General, phi, 1);
         drawn.unwrap().save(&truth).unwrap();
         let run = desk.identify_file(&truth, options).code(2);
         String::from_utf8(run.get_output().stderr.clone()).unwrap()
     };
-    let several = refused(&[4, 3, 2], 3, Activation::Tanh, &[]);
-    assert!(several.contains("3 outputs: networks of one output"), "{several}");
     for (widths, options) in [(&[4, 3, 2][..], &[][..]), (&[4, 3], &["--depth", "1"])] {
-        let relu = refused(widths, 1, Activation::Relu, options);
+        let relu = refused(widths, Activation::Relu, options);
         assert!(relu.contains("tanh, sigmoid, erf are identified, not of relu"), "{relu}");
     }
 }

@@ -16,11 +16,19 @@ const PATIENCE: Duration = Duration::from_secs(100);
 
 /// Runs in a thread of its own, so that a run without end is a failure.
 fn outcome(
+    f: impl FnMut(DVectorView<f64>) -> f64 + Send + 'static,
+) -> Result<Solution, IdentifyError> {
+    outcome_of(None, f)
+}
+
+/// The same, where so many hidden layers are looked for.
+fn outcome_of(
+    depth: Option<usize>,
     mut f: impl FnMut(DVectorView<f64>) -> f64 + Send + 'static,
 ) -> Result<Solution, IdentifyError> {
     let (send, receive) = mpsc::channel();
     thread::spawn(move || {
-        let settings = Settings { max_queries: 2_000_000, ..Settings::default() };
+        let settings = Settings { max_queries: 2_000_000, depth, ..Settings::default() };
         let mut f = FnOracle::new(5, |x| f(DVectorView::from_slice(x, 5)));
         let _ = send.send(identify(&mut f, &settings, &mut Silent));
     });
@@ -95,11 +103,13 @@ fn a_step_function() {
 }
 
 #[test]
-fn a_network_of_one_hidden_layer() {
+fn a_network_of_one_hidden_layer_as_two() {
     let a = weights(5, 4);
     // Found as units, but a second layer only comes near to what none is.
-    let solution = outcome(move |x| a.tr_mul(&x).iter().map(|z| (z - 0.3).tanh()).sum());
-    let solution = solution.expect("a result");
+    let f = move |x: DVectorView<f64>| a.tr_mul(&x).iter().map(|z| (z - 0.3).tanh()).sum();
+    let found = outcome(f.clone()).expect("a result");
+    assert_eq!((found.status, found.widths), (Status::Identified, Some(vec![4])));
+    let solution = outcome_of(Some(2), f).expect("a result");
     assert_ne!(solution.status, Status::Identified);
     assert!(solution.reason.contains("the fit"), "{}", solution.reason);
     assert!(solution.parameter_error_bound.is_none() && solution.remedy.is_some());

@@ -339,7 +339,6 @@ fn signals_end_a_run_with_a_line_and_its_process_with_it() {
         let report = desk.report();
         assert_eq!(report.status, Status::NotIdentified);
         assert!(report.reason.contains("interrupted"), "{}", report.reason);
-        assert!(report.queries.total > 0 && report.seconds.total > 0.0);
         assert!(!desk.path("found.safetensors").exists());
     }
 }

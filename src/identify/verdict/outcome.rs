@@ -92,6 +92,11 @@ impl<N> Outcome<N> {
         }
     }
 
+    /// Did a limit on queries, time or domain end it?
+    pub fn is_limited(&self) -> bool {
+        self.status == Status::NotIdentified && self.remedy.is_some_and(Remedy::is_of_limit)
+    }
+
     /// Better evidence first.
     pub fn better_than(&self, other: &Self) -> bool {
         let rank = |o: &Self| match &o.certificate {

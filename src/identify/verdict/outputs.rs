@@ -7,8 +7,9 @@ use nalgebra::{DMatrix, DVector, RowDVector};
 use super::certify::Certificate;
 use super::outcome::Outcome;
 use super::tolerances::{
-    BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, MIXED_SHARE, MOST_SUSPECTS, OUTPUT_NOISE_LINES,
-    OUTPUT_POINTS, OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, SUSPECT_SHARE,
+    BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, MERE_ROUNDING, MIXED_SHARE, MOST_SUSPECTS,
+    OUTPUT_NOISE_LINES, OUTPUT_POINTS, OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS,
+    SUSPECT_SHARE,
 };
 use super::uncertainty::relative;
 use crate::algebra::linalg::{dual, product};
@@ -27,10 +28,13 @@ pub fn mixture(answers: &DMatrix<f64>, seed: u64) -> DVector<f64> {
     let rng = &mut draws::stream(seed, "mixture", 0);
     let drawn = draws::gaussian(rng, answers.nrows(), 1);
     let weight = |(k, drawn): (usize, &f64)| {
-        let spread = answers.row(k).variance().sqrt();
+        let row = answers.row(k);
+        let spread = row.variance().sqrt();
+        // A constant has a spread of rounding.
+        let varies = spread > MERE_ROUNDING * f64::EPSILON * row.amax();
         // Away from 0, or an output would hardly be seen.
         let size = MIXED_SHARE + (1.0 - MIXED_SHARE) * drawn.abs().min(1.0);
-        if spread > 0.0 { size.copysign(*drawn) / spread } else { 0.0 }
+        if varies { size.copysign(*drawn) / spread } else { 0.0 }
     };
     let weights = DVector::from_iterator(drawn.len(), drawn.iter().enumerate().map(weight));
     // All constant: whoever asks for the mixture is to see it.

@@ -71,6 +71,11 @@ impl Remedy {
         Remedy::LargerTolerance,
     ];
 
+    /// Does it lift a limit of the run?
+    pub(crate) fn is_of_limit(self) -> bool {
+        matches!(self, Remedy::MoreQueries | Remedy::MoreTime | Remedy::LargerDomain)
+    }
+
     /// After a stage that failed.
     pub fn of_stage(stage: Stage) -> Self {
         match stage {

@@ -22,7 +22,7 @@ pub enum Status {
 impl Solution {
     /// Did a limit on queries, time or domain end the run?
     pub(crate) fn is_limited(&self) -> bool {
-        matches!(self.remedy, Some(Remedy::MoreQueries | Remedy::MoreTime | Remedy::LargerDomain))
+        self.remedy.is_some_and(Remedy::is_of_limit)
     }
 }
 

@@ -16,6 +16,8 @@ pub(crate) const VISIBLE_CHANGE: f64 = 1e-5;
 /// Rounding of the parameters of a network, in units of eps: the last correction rounds each by eps / 2, the rest is room
 /// for bringing the network to the form in which it is compared.
 pub(crate) const PARAMETER_ROUNDING: f64 = 2.0;
+/// A spread up to this many units in the last place of the largest value is that of a constant and of its rounding.
+pub(crate) const MERE_ROUNDING: f64 = 16.0;
 /// Width, in units of sqrt(1 + n), of the bracket above a count n that holds its Poisson limit at 95 %: that is below
 /// n + 3 sqrt(1 + n) for every n.
 pub(crate) const POISSON_BRACKET: f64 = 5.0;
