@@ -76,7 +76,7 @@ impl Kinds<'_> {
         let several = oracle.output_dim() > 1;
         let mut before = None;
         if several {
-            let (look, answers) = self.look(oracle, observer)?;
+            let (look, answers) = self.look(oracle, observer, None)?;
             if answers.as_ref().is_some_and(are_shares) {
                 return self.undone(oracle, observer, (Link::Softmax, Some(&look)));
             }
@@ -92,14 +92,18 @@ impl Kinds<'_> {
         if several && self.depths == [1] {
             best = better(self.behind(oracle, observer, (None, &best))?, best);
         }
-        let (look, answers) = self.look(oracle, observer)?;
+        let (look, answers) = self.look(oracle, observer, Some(&best))?;
         best = after(&look, best);
         match answers.as_ref().and_then(may_be_behind) {
             Some(link) if best.status != Status::Identified => {
                 match self.undone(oracle, observer, (link, Some(&best))) {
                     // Some value farther out was not within the limits: it is no such link.
                     Err(OracleError::Link { .. }) => Ok(best),
-                    undone => Ok(better(best, undone?)),
+                    // One that was only guessed must prove itself.
+                    undone => Ok(match undone? {
+                        undone if undone.status == Status::Identified => undone,
+                        undone => after_none(best, undone),
+                    }),
                 }
             }
             _ => Ok(best),
@@ -155,13 +159,30 @@ impl Kinds<'_> {
         &self,
         oracle: &mut dyn Oracle,
         observer: &mut dyn Observer,
+        before: Option<&Solution>,
     ) -> Result<(Solution, Option<DMatrix<f64>>), OracleError> {
-        let mut run = Run::new(oracle, observer, self.settings, &[]);
+        let mut run = self.run(oracle, observer, before);
         let (answers, outcome) = match run.answers_at_many_scales() {
             Ok(answers) => (Some(answers), Outcome::nothing()),
             Err(halt) => (None, run.settle(Err(halt))?),
         };
         Ok((run.solution(outcome)?, answers))
+    }
+
+    /// A run that may ask what is left after `before`.
+    fn run<'a>(
+        &self,
+        oracle: &'a mut dyn Oracle,
+        observer: &'a mut dyn Observer,
+        before: Option<&Solution>,
+    ) -> Run<'a> {
+        let stages = match (self.depths, self.settings.pipeline) {
+            ([1], _) => Stage::SHALLOW,
+            (_, Pipeline::Wide) => Stage::WIDE,
+            _ => Stage::ENTANGLED,
+        };
+        let asked = before.map_or(0, |before| before.queries);
+        Run::new(oracle, observer, self.settings, stages).after(asked)
     }
 
     /// With one hidden layer, or with two; `before` is what was asked before.
@@ -171,17 +192,7 @@ impl Kinds<'_> {
         observer: &mut dyn Observer,
         before: Option<&Solution>,
     ) -> Result<Solution, OracleError> {
-        let asked = before.map_or(0, |before| before.queries);
-        let settings = Settings {
-            max_queries: self.settings.max_queries.saturating_sub(asked),
-            ..self.settings.clone()
-        };
-        let stages = match (self.depths, settings.pipeline) {
-            ([1], _) => Stage::SHALLOW,
-            (_, Pipeline::Wide) => Stage::WIDE,
-            _ => Stage::ENTANGLED,
-        };
-        let mut run = Run::new(oracle, observer, &settings, stages);
+        let mut run = self.run(oracle, observer, before);
         let outcome = match run.mix() {
             Err(halt) => run.settle(Err(halt))?,
             Ok(()) => self.deepening(&mut run)?,
@@ -283,6 +294,11 @@ fn better(first: Solution, second: Solution) -> Solution {
         (best.queries, best.stages) = (other.queries, other.stages);
     }
     best
+}
+
+/// The `best` so far, with what was asked for another one that is none.
+fn after_none(best: Solution, none: Solution) -> Solution {
+    Solution { queries: none.queries, stages: none.stages, ..best }
 }
 
 /// One hidden layer and a link, where each output is a unit of the second of two layers: the link `told`, or any.

@@ -118,6 +118,12 @@ impl<'a> Run<'a> {
         }
     }
 
+    /// The same where so many queries were answered before.
+    pub fn after(mut self, asked: u64) -> Self {
+        self.meter = self.meter.after(asked);
+        self
+    }
+
     /// Books what follows under `stage` and does its work.
     pub fn stage<T>(
         &mut self,

@@ -94,6 +94,8 @@ pub struct Meter<'a> {
     limit: u64,
     deadline: Option<Deadline>,
     total: u64,
+    /// Queries answered before, by others.
+    before: u64,
     /// The stages that the pipeline has where nothing fails.
     plan: &'static [Stage],
     stages: Vec<StageUse>,
@@ -115,6 +117,7 @@ impl<'a> Meter<'a> {
             limit,
             deadline: None,
             total: 0,
+            before: 0,
             plan,
             stages,
             current,
@@ -127,6 +130,12 @@ impl<'a> Meter<'a> {
     #[must_use]
     pub fn until(self, deadline: Option<Deadline>) -> Self {
         Meter { deadline, ..self }
+    }
+
+    /// The same where `before` of the queries allowed were answered to others; whoever watches is told the sum.
+    #[must_use]
+    pub fn after(self, before: u64) -> Self {
+        Meter { before, limit: self.limit.saturating_sub(before), ..self }
     }
 
     /// The same; whoever watches is told the place of a stage among `plan`.
@@ -200,8 +209,8 @@ impl<'a> Meter<'a> {
         }
         if wanted > self.limit - self.total {
             return Err(OracleError::Budget {
-                limit: self.limit,
-                used: self.total,
+                limit: self.before + self.limit,
+                used: self.before + self.total,
                 wanted,
                 stage: self.stage(),
             });
@@ -227,7 +236,7 @@ impl<'a> Meter<'a> {
             stage_number: self.reached,
             stages: self.plan.len(),
             stage_queries: queries,
-            total_queries: self.total,
+            total_queries: self.before + self.total,
         }
     }
 }

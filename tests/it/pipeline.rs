@@ -5,7 +5,7 @@ use disentangle::algebra::rank_one::Ascent;
 use disentangle::gpu::oracle::BackendRecord;
 use disentangle::identify::{Pipeline, shallow};
 use disentangle::network::model::Model;
-use disentangle::network::{Network, OneLayer};
+use disentangle::network::{Link, Network, OneLayer};
 use disentangle::oracle::{Found, Observer, Oracle, OracleError, Progress};
 use disentangle::stage::Stage;
 use disentangle::{
@@ -337,6 +337,7 @@ fn a_deviation_at_one_held_out_point_is_seen_by_every_attempt() {
             widths: Some((6, 1)),
             attempts,
             domain_radius: (pipeline != Pipeline::Wide).then_some(3.0),
+            link: Some(Link::None),
             ..Settings::default()
         };
         let values = |points: &DMatrix<f64>| deep.values(points);
@@ -347,7 +348,8 @@ fn a_deviation_at_one_held_out_point_is_seen_by_every_attempt() {
     let flat = OneLayer::random((5, 4), Class::General, Activation::Tanh, 1).expect("valid");
     let values = |points: &DMatrix<f64>| Model::values(&flat, points);
     assert_seen_by_every_attempt("one hidden layer", 5, values, |f, attempts| {
-        let settings = Settings { attempts, domain_radius: Some(3.0), ..Settings::default() };
+        let link = Some(Link::None);
+        let settings = Settings { attempts, link, domain_radius: Some(3.0), ..Settings::default() };
         shallow::identify(f, &settings, &mut Silent).expect("never fails").status
     });
 }
