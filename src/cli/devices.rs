@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use clap::Args;
+use disentangle::gpu::device::HOW_TO_HAVE_ONE;
 use disentangle::gpu::self_test::{double_f32_test, self_test, stencil_rate};
 use disentangle::gpu::{AdapterRecord, Gpu, GpuError, Real, adapters};
 use serde::Serialize;
@@ -68,7 +69,7 @@ impl Devices {
         let text = if self.json {
             format!("{:#}\n", json!({ "adapters": rows }))
         } else if rows.is_empty() {
-            "no GPU adapter: the CPU does all the work\n".to_owned()
+            format!("no GPU adapter: the CPU does all the work; for a GPU, {HOW_TO_HAVE_ONE}\n")
         } else {
             rows.iter().map(line).collect()
         };

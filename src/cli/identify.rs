@@ -1,6 +1,7 @@
 //! `disentangle identify`: from a black box to a certified network.
 
 use std::error::Error;
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::str::FromStr;
@@ -14,12 +15,13 @@ use disentangle::gpu::Precision;
 use disentangle::gpu::device::DEFAULT_MEMORY;
 use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
 use disentangle::identify::{
-    Evidence, FirstLayer, FitBy, Pipeline, Remedy, Settings, Solution, Status, identify,
+    Evidence, FirstLayer, FitBy, IdentifyError, Pipeline, Remedy, Settings, Solution, Status,
+    identify,
 };
 use disentangle::network::{Link, Network, UnknownActivation};
 use disentangle::oracle::{
-    Checkpoint, Deadline, Leash, NetworkOracle, Observer, Oracle, ProcessFormat, ProcessOracle,
-    ProcessSettings, Recorded, Stencils, fingerprint,
+    BatchTrouble, Checkpoint, Deadline, Leash, NetworkOracle, Observer, Oracle, OracleError,
+    ProcessFormat, ProcessOracle, ProcessSettings, Recorded, Stencils, fingerprint,
 };
 use disentangle::report::Report;
 use indicatif::HumanBytes;
@@ -110,6 +112,9 @@ struct ProcessOptions {
     #[arg(long, value_name = "SECONDS", default_value = "60", conflicts_with = "network",
         value_parser = super::seconds)]
     timeout: Duration,
+    /// Points that the process is sent at most before it has answered them [default: as many as there are]
+    #[arg(long, value_name = "N", conflicts_with = "network")]
+    batch: Option<NonZeroUsize>,
     /// How often the process may be started again after it has ended too early
     #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "network")]
     restarts: usize,
@@ -203,12 +208,19 @@ impl Identify {
         // The display and the process end before anything is printed.
         tally.close();
         match ending {
-            Ending::Done((solution, black_box)) => {
+            Ending::Done((solution, mut black_box)) => {
                 let backend = black_box.backend();
+                let trouble = black_box.batch_trouble(&solution).map(|trouble| {
+                    format!("{trouble}; limit the points of a batch (--batch 1), or mend that")
+                });
                 drop(black_box);
-                let solution = solution?;
+                let solution = solution.map_err(|error| match &trouble {
+                    Some(trouble) => format!("{error}; {trouble}").into(),
+                    None => Box::<dyn Error>::from(error),
+                })?;
                 let report = report(&solution, settings, backend);
-                self.publish(&solution, &report)
+                let remedy = trouble.or(report.remedy);
+                self.publish(&solution, &Report { remedy, ..report })
             }
             Ending::Late => {
                 leash.kill();
@@ -294,7 +306,10 @@ impl Identify {
             let digest = fingerprint(&bytes);
             return Ok(format!("network {digest:016x} on {place} in {}", precision.name()));
         }
-        Ok(format!("command {}", self.process.as_deref().unwrap_or_default()))
+        let command = self.process.as_deref().unwrap_or_default();
+        // The answers of some commands depend on it.
+        let batch = self.process_options.batch.map(|most| format!(", batches of {most}"));
+        Ok(format!("command {command}{}", batch.unwrap_or_default()))
     }
 
     /// Refuses options that have no use here and that the settings of a run do not know of.
@@ -352,6 +367,7 @@ impl Identify {
                     format: options.process_format,
                     timeout: options.timeout,
                     restarts: options.restarts,
+                    batch: options.batch,
                     deadline,
                     ..ProcessSettings::new(command, usize::try_from(input_dim)?)
                 };
@@ -441,6 +457,25 @@ impl BlackBox {
         match checkpoint {
             Some(checkpoint) => work(&mut Recorded::new(self.oracle(), checkpoint, stencils)),
             None => work(self.oracle()),
+        }
+    }
+
+    /// What is wrong with the batches of a process, where a run came to nothing.
+    fn batch_trouble(
+        &mut self,
+        solution: &Result<Solution, IdentifyError>,
+    ) -> Option<BatchTrouble> {
+        let Source::Process(process) = &mut self.source else { return None };
+        match solution {
+            Ok(solution) if solution.status == Status::Identified => None,
+            Err(IdentifyError::Oracle(OracleError::Process(error))) => {
+                process.batch_trouble(Some(error))
+            }
+            // An answer that is not finite may be one of a batch alone.
+            Ok(_) | Err(IdentifyError::Oracle(OracleError::NotFinite { .. })) => {
+                process.batch_trouble(None)
+            }
+            Err(_) => None,
         }
     }
 

@@ -22,7 +22,7 @@ use super::{DIFFERENT, Outcome};
 /// end, the table of all runs in DIR is printed and written to summary.json and summary.md, with
 /// pictures beside them; kinds.md has a row for each kind of run, and the errors beside their bounds. Exit code 1 if any identified network is wrong.
 ///
-/// Each axis takes a list with commas and replaces that of the plan. d and m1 must be given.
+/// Each axis takes a list with commas and replaces that of the plan. d and m1 must be given, for one hidden layer d alone.
 #[derive(Args, Debug)]
 pub struct Study {
     /// Axes, a TOML file: `d = [15, 30]` and so on, the names are those of the flags with _ for -
@@ -72,6 +72,21 @@ struct Axes {
     /// Units of the second layer; cells with m1 > m0 are left out
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     m1: Option<Vec<String>>,
+    /// Outputs [default: 1]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    outputs: Option<Vec<String>>,
+    /// What the outputs go through: none, sigmoid, tanh, softmax [default: none]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    link: Option<Vec<String>>,
+    /// What the run is told of the link: yes, no, wrong [default: yes]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    link_told: Option<Vec<String>>,
+    /// Hidden layers: 1, which has no m1, or 2 [default: 2]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    depth: Option<Vec<String>>,
+    /// Whether the run is told their number: yes, no [default: yes]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    depth_told: Option<Vec<String>>,
     /// Activation of both layers [default: tanh]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     activation: Option<Vec<String>>,
@@ -90,6 +105,9 @@ struct Axes {
     /// How the black box departs from the network, with its size: sine:1e-4 [default: none]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     deviation: Option<Vec<String>>,
+    /// Which of several outputs depart: all, one [default: all]
+    #[arg(long, value_name = "LIST", value_delimiter = ',')]
+    deviating: Option<Vec<String>>,
     /// Radius of the sample of Hessians of the published pipeline [default: default]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     radius: Option<Vec<String>>,
@@ -125,7 +143,8 @@ impl Axes {
         let Axes {
             pipeline, first_layer, fit, d, m0, m1, activation, std, condition, radius, ..
         } = self;
-        let Axes { activation_told, hardness, deviation, time_limit, .. } = self;
+        let Axes { activation_told, hardness, deviation, deviating, time_limit, .. } = self;
+        let Axes { outputs, link, link_told, depth, depth_told, .. } = self;
         let Axes {
             domain_radius, hessians, noise, precision, max_queries, attempts, seeds, ..
         } = self;
@@ -136,12 +155,18 @@ impl Axes {
             ("d", d),
             ("m0", m0),
             ("m1", m1),
+            ("outputs", outputs),
+            ("link", link),
+            ("link_told", link_told),
+            ("depth", depth),
+            ("depth_told", depth_told),
             ("activation", activation),
             ("activation_told", activation_told),
             ("std", std),
             ("condition", condition),
             ("hardness", hardness),
             ("deviation", deviation),
+            ("deviating", deviating),
             ("radius", radius),
             ("domain_radius", domain_radius),
             ("hessians", hessians),

@@ -7,8 +7,6 @@ use disentangle::network::Activation;
 use disentangle::report::Report;
 use indicatif::HumanCount;
 
-use super::remedy::in_options;
-
 /// A run in a few lines: the verdict, then queries and time by stage.
 pub fn table(solution: &Solution, report: &Report) -> String {
     let mut table = String::new();
@@ -17,8 +15,8 @@ pub fn table(solution: &Solution, report: &Report) -> String {
         let _ = writeln!(table, "{name:<18}{value}");
     };
     row("verdict", &format!("{} ({})", verdict(solution.status), solution.reason));
-    if let Some(remedy) = solution.remedy {
-        row("what may help", &in_options(remedy));
+    if let Some(remedy) = &report.remedy {
+        row("what may help", remedy);
     }
     if let Some(widths) = &report.widths {
         let widths: Vec<String> = widths.iter().map(usize::to_string).collect();

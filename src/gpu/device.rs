@@ -20,12 +20,26 @@ pub const DISPATCH: Duration = Duration::from_millis(75);
 /// A dispatch that has not ended by then never will.
 const PATIENCE: Duration = Duration::from_secs(60);
 
+/// What makes an adapter of a machine that has none.
+pub const HOW_TO_HAVE_ONE: &str = "install the Vulkan driver of your card (Linux: mesa-vulkan-drivers, or NVIDIA's own), or \
+     Mesa's software driver (in mesa-vulkan-drivers or vulkan-swrast) to try it without a card";
+
+/// What follows on "no GPU adapter".
+fn said_of_adapters(wanted: Option<&str>, present: &[String]) -> String {
+    let named = wanted.map_or(String::new(), |name| format!(" named like {name:?}"));
+    if present.is_empty() {
+        let other = if wanted.is_some() { ", nor any other" } else { "" };
+        return format!("{named}{other}: {HOW_TO_HAVE_ONE}");
+    }
+    format!("{named}; adapters present: {present:?}")
+}
+
 /// Why the GPU gave no answer.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GpuError {
     /// No adapter at all, or none of that name.
-    #[error("no GPU adapter{}; adapters present: {present:?}", wanted.as_ref().map_or(String::new(), |name| format!(" named like {name:?}")))]
+    #[error("no GPU adapter{}", said_of_adapters(wanted.as_deref(), present))]
     NoAdapter {
         /// Part of the name asked for.
         wanted: Option<String>,

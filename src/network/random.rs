@@ -100,20 +100,21 @@ impl Network {
         Ok(Network { layers, c, c0, link: Link::None })
     }
 
-    /// A network of the ensemble, of `widths` (d, then the units of each hidden layer) and one output, one
-    /// activation for all layers; the condition number is that of the first layer. The same arguments give
-    /// the same network.
+    /// A network of the ensemble, of `widths` (d, then the units of each hidden layer) and `outputs`, one
+    /// activation for all layers, no link; the condition number is that of the first layer, and the output
+    /// weights are as in [`random`](Self::random). The same arguments give the same network.
     ///
     /// # Errors
     /// As [`random`](Self::random); [`NetworkError::Ensemble`] if the spread is negative, the condition
     /// number below 1, or one of them not finite.
     pub fn of_ensemble(
         widths: &[usize],
+        outputs: usize,
         ensemble: Ensemble,
         activation: Activation,
         seed: u64,
     ) -> Result<Network, NetworkError> {
-        check(widths, 1)?;
+        check(widths, outputs)?;
         let Ensemble { shift_spread, condition } = ensemble;
         let usable_spread = shift_spread.is_finite() && shift_spread >= 0.0;
         if !usable_spread || condition.is_some_and(|kappa| !(kappa.is_finite() && kappa >= 1.0)) {
@@ -130,8 +131,8 @@ impl Network {
         };
         let layers: Vec<Layer> = widths.windows(2).enumerate().map(layer).collect();
         let rng = &mut output_stream(rng, layers.len(), seed);
-        let c = paper_weights(&layers, 1, rng);
-        Ok(Network { layers, c, c0: DVector::zeros(1), link: Link::None })
+        let c = paper_weights(&layers, outputs, rng);
+        Ok(Network { layers, c, c0: DVector::zeros(outputs), link: Link::None })
     }
 }
 

@@ -15,7 +15,7 @@ impl Network {
         self.layers.get(l + 1).map_or(&self.c, |next| &next.weights)
     }
 
-    pub(super) fn outgoing_mut(&mut self, l: usize) -> &mut DMatrix<f64> {
+    pub(crate) fn outgoing_mut(&mut self, l: usize) -> &mut DMatrix<f64> {
         self.layers.get_mut(l + 1).map_or(&mut self.c, |next| &mut next.weights)
     }
 

@@ -1,6 +1,6 @@
 //! The black box of a study: a function whose values may be noisy, or rounded.
 
-use nalgebra::{DMatrix, DVector, DVectorView};
+use nalgebra::{DMatrix, DVector, DVectorView, DVectorViewMut};
 use rand_distr::{Distribution, StandardNormal};
 
 use super::deviant::Deviant;
@@ -8,10 +8,10 @@ use super::precision::Precision;
 use crate::draws;
 use crate::oracle::{Oracle, OracleError};
 
-/// f plus an error of standard deviation sigma, then rounded.
+/// f plus an error of standard deviation sigma in every output, then rounded.
 ///
-/// The error is Gaussian and depends on the seed and on the bits of the point alone: a point asked again
-/// has the same value, in any order and any batch, so that the error cannot be averaged away by
+/// The errors are Gaussian and depend on the seed and on the bits of the point alone: a point asked again
+/// has the same values, in any order and any batch, so that errors cannot be averaged away by
 /// asking twice.
 #[derive(Clone, Debug)]
 pub struct BlackBox {
@@ -19,36 +19,56 @@ pub struct BlackBox {
     sigma: f64,
     precision: Precision,
     seed: u64,
+    /// Of the outputs, in the values.
+    weights: DVector<f64>,
 }
 
 impl BlackBox {
     /// Wraps a function.
     pub fn new(f: Deviant, sigma: f64, precision: Precision, seed: u64) -> Self {
-        BlackBox { f, sigma, precision, seed }
+        let first = |k, _| if k == 0 { 1.0 } else { 0.0 };
+        let weights = DVector::from_fn(f.network().output_dim(), first);
+        BlackBox { f, sigma, precision, seed, weights }
     }
 
-    fn error(&self, point: DVectorView<'_, f64>) -> f64 {
+    fn add_errors(&self, point: DVectorView<'_, f64>, mut answers: DVectorViewMut<'_, f64>) {
         let stream = &mut draws::stream(self.seed, "output noise", fingerprint(point));
-        let error: f64 = StandardNormal.sample(stream);
-        self.sigma * error
+        for answer in &mut answers {
+            let error: f64 = StandardNormal.sample(stream);
+            *answer += self.sigma * error;
+        }
     }
 }
 
 impl Oracle for BlackBox {
     fn input_dim(&self) -> usize {
-        self.f.network().a.nrows()
+        self.f.network().input_dim()
+    }
+
+    fn output_dim(&self) -> usize {
+        self.weights.len()
+    }
+
+    fn outputs(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        let mut outputs = self.f.outputs(points);
+        if self.sigma > 0.0 {
+            for (answers, point) in outputs.column_iter_mut().zip(points.column_iter()) {
+                self.add_errors(point, answers);
+            }
+        }
+        outputs.apply(|value| *value = self.precision.rounded(*value));
+        Ok(outputs)
+    }
+
+    fn mix(&mut self, weights: &DVector<f64>) {
+        if weights.len() > 1 {
+            self.weights.copy_from(weights);
+        }
     }
 
     // Gradients and Hessians are the trait's: differences of these values, noise and all.
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        let mut values = self.f.values(points);
-        if self.sigma > 0.0 {
-            for (value, point) in values.iter_mut().zip(points.column_iter()) {
-                *value += self.error(point.as_view());
-            }
-        }
-        values.apply(|value| *value = self.precision.rounded(*value));
-        Ok(values)
+        Ok(self.outputs(points)?.tr_mul(&self.weights))
     }
 }
 
@@ -66,11 +86,10 @@ pub(super) fn fingerprint(point: DVectorView<'_, f64>) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Activation, Class, TwoLayer};
+    use crate::network::{Activation, Class, Network};
 
     fn function() -> Deviant {
-        let network = TwoLayer::random((6, 5, 2), Class::Paper, Activation::Tanh, 1).unwrap();
-        Deviant::exact(network)
+        Deviant::exact(Network::random(&[6, 5, 2], 1, Class::Paper, Activation::Tanh, 1).unwrap())
     }
 
     fn points() -> DMatrix<f64> {
@@ -78,8 +97,9 @@ mod tests {
     }
 
     fn errors(sigma: f64, seed: u64, points: &DMatrix<f64>) -> DVector<f64> {
-        let exact = function().values(points);
-        BlackBox::new(function(), sigma, Precision::F64, seed).values(points).unwrap() - exact
+        let exact = function().outputs(points).transpose();
+        let values = BlackBox::new(function(), sigma, Precision::F64, seed).values(points).unwrap();
+        values - exact.column(0)
     }
 
     #[test]

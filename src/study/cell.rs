@@ -3,13 +3,13 @@
 use std::cmp::Ordering;
 use std::fmt;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::deviation::Deviation;
+use super::deviation::{Deviating, Deviation};
 use super::hardness::Hardness;
 use super::precision::Precision;
 use crate::identify::{FirstLayer, FitBy, Pipeline, Settings};
-use crate::network::Activation;
+use crate::network::{Activation, Link};
 
 /// The coordinates of a cell. Those that older records do not have stand for what was then the only
 /// choice.
@@ -27,8 +27,23 @@ pub struct Cell {
     pub d: usize,
     /// Units of the first layer.
     pub m0: usize,
-    /// Units of the second layer.
+    /// Units of the second layer; 0 where there is none.
     pub m1: usize,
+    /// Outputs.
+    #[serde(default = "one")]
+    pub outputs: usize,
+    /// What the outputs go through, on its own range.
+    #[serde(default, serialize_with = "link_name", deserialize_with = "link_named")]
+    pub link: Link,
+    /// What the pipeline is told of the link.
+    #[serde(default)]
+    pub link_told: LinkTold,
+    /// Hidden layers, 1 or 2.
+    #[serde(default = "two")]
+    pub depth: usize,
+    /// Whether the pipeline is told their number.
+    #[serde(default = "yes")]
+    pub depth_told: bool,
     /// Activation of the first layer, and of the second unless `hardness` says otherwise.
     pub activation: Activation,
     /// Whether the pipeline is told the activation.
@@ -44,6 +59,9 @@ pub struct Cell {
     /// How the black box departs from that network.
     #[serde(default)]
     pub deviation: Deviation,
+    /// Which outputs it departs in.
+    #[serde(default)]
+    pub deviating: Deviating,
     /// Radius of the sample of Hessians; `None`: the pipeline's own choice, or none is taken.
     pub radius: Option<f64>,
     /// Distance from the centre beyond which no query is answered; `None`: there is no such limit.
@@ -72,6 +90,76 @@ fn yes() -> bool {
     true
 }
 
+fn one() -> usize {
+    1
+}
+
+fn two() -> usize {
+    2
+}
+
+fn link_name<S: Serializer>(link: &Link, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(link.name())
+}
+
+fn link_named<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Link, D::Error> {
+    let name = String::deserialize(deserializer)?;
+    Link::named(&name).map_err(serde::de::Error::custom)
+}
+
+/// What a pipeline is told of the link.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkTold {
+    /// What it is.
+    #[default]
+    Yes,
+    /// Nothing.
+    No,
+    /// Another one, see [`Cell::told_link`].
+    Wrong,
+}
+
+impl LinkTold {
+    /// All of them.
+    pub const ALL: [LinkTold; 3] = [LinkTold::Yes, LinkTold::No, LinkTold::Wrong];
+
+    /// The name in plans and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            LinkTold::Yes => YES,
+            LinkTold::No => NO,
+            LinkTold::Wrong => "wrong",
+        }
+    }
+}
+
+/// How far the limits of a wrong link are beyond those of the right one, in lengths of its range: near enough
+/// that every answer can be undone, and what is undone looks much as the outputs do.
+const WRONG_LIMITS: f64 = 0.01;
+
+impl Cell {
+    /// Inputs, then the units of each hidden layer.
+    pub fn widths(&self) -> Vec<usize> {
+        let hidden = [self.m0, self.m1];
+        [self.d].into_iter().chain(hidden.into_iter().take(self.depth)).collect()
+    }
+
+    /// The link that the pipeline is told. The wrong one is a sigmoid each for a softmax, and a tanh on a slightly wider range
+    /// for a sigmoid or a tanh.
+    pub fn told_link(&self) -> Option<Link> {
+        match (self.link_told, self.link) {
+            (LinkTold::No, _) => None,
+            (LinkTold::Yes, link) => Some(link),
+            (LinkTold::Wrong, Link::Sigmoid { lo, hi } | Link::Tanh { lo, hi }) => {
+                let more = WRONG_LIMITS * (hi - lo);
+                Some(Link::Tanh { lo: lo - more, hi: hi + more })
+            }
+            (LinkTold::Wrong, Link::None | Link::Softmax) => Some(Link::SIGMOID),
+        }
+    }
+}
+
 /// A coordinate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[allow(missing_docs)] // The fields of `Cell`.
@@ -82,12 +170,18 @@ pub enum Axis {
     D,
     M0,
     M1,
+    Outputs,
+    Link,
+    LinkTold,
+    Depth,
+    DepthTold,
     Activation,
     ActivationTold,
     Std,
     Condition,
     Hardness,
     Deviation,
+    Deviating,
     Radius,
     DomainRadius,
     Hessians,
@@ -100,19 +194,25 @@ pub enum Axis {
 
 impl Axis {
     /// All of them, in the order of tables.
-    pub const ALL: [Axis; 20] = [
+    pub const ALL: [Axis; 26] = [
         Axis::Pipeline,
         Axis::FirstLayer,
         Axis::Fit,
         Axis::D,
         Axis::M0,
         Axis::M1,
+        Axis::Outputs,
+        Axis::Link,
+        Axis::LinkTold,
+        Axis::Depth,
+        Axis::DepthTold,
         Axis::Activation,
         Axis::ActivationTold,
         Axis::Std,
         Axis::Condition,
         Axis::Hardness,
         Axis::Deviation,
+        Axis::Deviating,
         Axis::Radius,
         Axis::DomainRadius,
         Axis::Hessians,
@@ -132,12 +232,18 @@ impl Axis {
             Axis::D => "d",
             Axis::M0 => "m0",
             Axis::M1 => "m1",
+            Axis::Outputs => "outputs",
+            Axis::Link => "link",
+            Axis::LinkTold => "link_told",
+            Axis::Depth => "depth",
+            Axis::DepthTold => "depth_told",
             Axis::Activation => "activation",
             Axis::ActivationTold => "activation_told",
             Axis::Std => "std",
             Axis::Condition => "condition",
             Axis::Hardness => "hardness",
             Axis::Deviation => "deviation",
+            Axis::Deviating => "deviating",
             Axis::Radius => "radius",
             Axis::DomainRadius => "domain_radius",
             Axis::Hessians => "hessians",
@@ -159,12 +265,18 @@ impl Axis {
             Axis::D => cell.d.to_string(),
             Axis::M0 => cell.m0.to_string(),
             Axis::M1 => cell.m1.to_string(),
+            Axis::Outputs => cell.outputs.to_string(),
+            Axis::Link => cell.link.name().to_owned(),
+            Axis::LinkTold => cell.link_told.name().to_owned(),
+            Axis::Depth => cell.depth.to_string(),
+            Axis::DepthTold => yes_or_no(cell.depth_told),
             Axis::Activation => cell.activation.name().to_owned(),
-            Axis::ActivationTold => if cell.activation_told { YES } else { NO }.to_owned(),
+            Axis::ActivationTold => yes_or_no(cell.activation_told),
             Axis::Std => number(cell.std),
             Axis::Condition => or(cell.condition.map(number), GAUSSIAN),
             Axis::Hardness => cell.hardness.name().to_owned(),
             Axis::Deviation => cell.deviation.to_string(),
+            Axis::Deviating => cell.deviating.name().to_owned(),
             Axis::Radius => or(cell.radius.map(number), DEFAULT),
             Axis::DomainRadius => or(cell.domain_radius.map(number), NONE),
             Axis::Hessians => or(cell.hessians.map(|n| n.to_string()), DEFAULT),
@@ -199,6 +311,11 @@ impl Axis {
 pub(super) const YES: &str = "yes";
 /// The pipeline does not.
 pub(super) const NO: &str = "no";
+
+fn yes_or_no(told: bool) -> String {
+    if told { YES } else { NO }.to_owned()
+}
+
 /// A without a prescribed condition number.
 pub(super) const GAUSSIAN: &str = "gaussian";
 /// The pipeline's own choice.
@@ -215,16 +332,21 @@ pub(super) fn number(value: f64) -> String {
 impl fmt::Display for Cell {
     /// All coordinates but those that are as usual.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Cell { pipeline, d, m0, m1, activation, .. } = self;
-        write!(f, "{} {d}-{m0}-{m1} {activation}", pipeline.name())?;
+        let widths: Vec<String> = self.widths().iter().map(usize::to_string).collect();
+        write!(f, "{} {} {}", self.pipeline.name(), widths.join("-"), self.activation)?;
         let unusual = [
             (Axis::FirstLayer, self.first_layer != FirstLayer::default()),
             (Axis::Fit, self.fit != FitBy::default()),
+            (Axis::Outputs, self.outputs != 1),
+            (Axis::Link, self.link != Link::None),
+            (Axis::LinkTold, self.link_told != LinkTold::Yes),
+            (Axis::DepthTold, !self.depth_told),
             (Axis::Std, true),
             (Axis::ActivationTold, !self.activation_told),
             (Axis::Condition, self.condition.is_some()),
             (Axis::Hardness, self.hardness != Hardness::default()),
             (Axis::Deviation, self.deviation != Deviation::default()),
+            (Axis::Deviating, self.deviating != Deviating::default()),
             (Axis::Radius, self.radius.is_some()),
             (Axis::DomainRadius, self.domain_radius.is_some()),
             (Axis::Hessians, self.hessians.is_some()),
@@ -252,12 +374,18 @@ pub(super) mod tests {
             d: 8,
             m0: 8,
             m1: 3,
+            outputs: 1,
+            link: Link::None,
+            link_told: LinkTold::Yes,
+            depth: 2,
+            depth_told: true,
             activation: Activation::Tanh,
             activation_told: true,
             std: 0.05,
             condition: None,
             hardness: Hardness::Plain,
             deviation: Deviation::None,
+            deviating: Deviating::All,
             radius: None,
             domain_radius: None,
             hessians: None,
@@ -288,6 +416,12 @@ pub(super) mod tests {
             activation_told: false,
             hardness: Hardness::TwinFirst,
             deviation: Deviation::Sine(1e-3),
+            outputs: 3,
+            deviating: Deviating::One,
+            link: Link::Softmax,
+            link_told: LinkTold::Wrong,
+            depth: 1,
+            depth_told: false,
             precision: Precision::Digits(6),
             ..cell
         };

@@ -28,6 +28,34 @@ pub enum Deviation {
     ThirdLayer(f64),
     /// This times sin(w . x), ||w|| = 1.
     Sine(f64),
+    /// arctan z takes this share of each output z, before the link: together they are a link that is none of the known ones.
+    Bent(f64),
+    /// The outputs are clipped to [-r, r] before the link.
+    ClippedOutputs(f64),
+}
+
+/// Which of several outputs depart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Deviating {
+    /// All of them, what is added in shares of their own.
+    #[default]
+    All,
+    /// The first alone.
+    One,
+}
+
+impl Deviating {
+    /// All of them.
+    pub const ALL: [Deviating; 2] = [Deviating::All, Deviating::One];
+
+    /// The name in plans and records.
+    pub fn name(self) -> &'static str {
+        match self {
+            Deviating::All => "all",
+            Deviating::One => "one",
+        }
+    }
 }
 
 /// A departure of a given size.
@@ -37,7 +65,7 @@ impl Deviation {
     /// What stands for no departure.
     const NONE: &'static str = "none";
     /// Names and kinds.
-    const KINDS: [(&'static str, OfSize); 7] = [
+    const KINDS: [(&'static str, OfSize); 9] = [
         ("first-unit", Deviation::FirstUnit),
         ("second-unit", Deviation::SecondUnit),
         ("clip", Deviation::Clip),
@@ -45,6 +73,8 @@ impl Deviation {
         ("rare", Deviation::Rare),
         ("third-layer", Deviation::ThirdLayer),
         ("sine", Deviation::Sine),
+        ("bent", Deviation::Bent),
+        ("clipped-outputs", Deviation::ClippedOutputs),
     ];
 
     /// The forms that a plan may give.
@@ -62,11 +92,13 @@ impl Deviation {
             | Deviation::Far(size)
             | Deviation::Rare(size)
             | Deviation::ThirdLayer(size)
-            | Deviation::Sine(size) => Some(size),
+            | Deviation::Sine(size)
+            | Deviation::Bent(size)
+            | Deviation::ClippedOutputs(size) => Some(size),
         }
     }
 
-    /// Is the black box no network with two hidden layers?
+    /// Is the black box no network with one or two hidden layers?
     pub fn leaves_the_class(self) -> bool {
         match self {
             Deviation::None | Deviation::FirstUnit(_) | Deviation::SecondUnit(_) => false,
@@ -74,7 +106,9 @@ impl Deviation {
             | Deviation::Far(_)
             | Deviation::Rare(_)
             | Deviation::ThirdLayer(_)
-            | Deviation::Sine(_) => true,
+            | Deviation::Sine(_)
+            | Deviation::Bent(_)
+            | Deviation::ClippedOutputs(_) => true,
         }
     }
 
@@ -86,10 +120,10 @@ impl Deviation {
         }
     }
 
-    /// Are there parameters that are the true ones: is the black box a network of two hidden layers, or
-    /// exactly one on a part of the points?
+    /// Are there parameters that are the true ones: is the black box a network, or exactly
+    /// one on a part of the points?
     pub fn has_parameters(self) -> bool {
-        !matches!(self, Deviation::ThirdLayer(_) | Deviation::Sine(_))
+        !matches!(self, Deviation::ThirdLayer(_) | Deviation::Sine(_) | Deviation::Bent(_))
     }
 }
 

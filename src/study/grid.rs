@@ -7,15 +7,15 @@ use std::str::FromStr;
 
 use indexmap::IndexSet;
 
-use super::cell::{Cell, DEFAULT, GAUSSIAN, NO, NONE, YES};
-use super::deviation::Deviation;
+use super::cell::{Cell, DEFAULT, GAUSSIAN, LinkTold, NO, NONE, YES};
+use super::deviation::{Deviating, Deviation};
 use super::hardness::Hardness;
 use super::plan::PlanError;
 use super::precision::Precision;
 use super::record::Key;
 use super::run::{is_local, is_wide, takes_hessians};
 use crate::identify::{FirstLayer, FitBy, Pipeline, Settings};
-use crate::network::Activation;
+use crate::network::{Activation, Link};
 
 /// Runs in a plan at most.
 pub(super) const MOST_RUNS: usize = 1_000_000;
@@ -53,6 +53,7 @@ impl Grid {
         let seeds = seeds(given)?;
         let mut span = Span { given, seeds: seeds.len(), cells: vec![least()] };
         span.ways()?;
+        span.shapes()?;
         span.networks()?;
         span.values_and_limits()?;
         let heed: [(&str, Heeds); 5] = [
@@ -90,14 +91,28 @@ impl Span<'_> {
         self.along("fit", Some(FitBy::default()), fits, |cell, v| cell.fit = v)
     }
 
-    /// What the networks are, and what is known of them.
-    fn networks(&mut self) -> Result<(), PlanError> {
+    /// How large the networks are, what their outputs go through, and whether that is told.
+    fn shapes(&mut self) -> Result<(), PlanError> {
         let units = |text: &str| whole(text, 1..=MOST_UNITS);
         let inputs = |text: &str| whole(text, 1..=MOST_INPUTS);
         self.along("d", None, inputs, |cell, v| cell.d = v)?;
         let or_inputs = |text: &str| unless(AS_INPUTS, text, units);
         self.along("m0", Some(None), or_inputs, |cell, v| cell.m0 = v.unwrap_or(cell.d))?;
-        self.along("m1", None, units, |cell, v| cell.m1 = v)?;
+        let depths = |text: &str| whole(text, 1..=2);
+        self.along("depth", Some(2), depths, |cell, v| cell.depth = v)?;
+        // One hidden layer has no m1.
+        let otherwise = self.cells.iter().all(|cell| cell.depth == 1).then_some(0);
+        self.along("m1", otherwise, units, |cell, v| cell.m1 = v)?;
+        self.along("depth_told", Some(true), told, |cell, v| cell.depth_told = v)?;
+        self.along("outputs", Some(1), units, |cell, v| cell.outputs = v)?;
+        let links = |text: &str| Link::named(text).map_err(|error| error.to_string());
+        self.along("link", Some(Link::None), links, |cell, v| cell.link = v)?;
+        let told_links = one_of(&LinkTold::ALL, LinkTold::name);
+        self.along("link_told", Some(LinkTold::Yes), told_links, |cell, v| cell.link_told = v)
+    }
+
+    /// What the networks are else, and what is known of that.
+    fn networks(&mut self) -> Result<(), PlanError> {
         let saturating = |text: &str| {
             let phi: Activation = named(text)?;
             phi.saturates().then_some(phi).ok_or_else(|| format!("{phi} does not saturate"))
@@ -105,11 +120,6 @@ impl Span<'_> {
         self.along("activation", Some(Activation::Tanh), saturating, |cell, v| {
             cell.activation = v;
         })?;
-        let told = |text: &str| match text {
-            YES => Ok(true),
-            NO => Ok(false),
-            _ => Err(format!("{text:?} is neither {YES} nor {NO}")),
-        };
         self.along("activation_told", Some(true), told, |cell, v| cell.activation_told = v)?;
         let shifts = |text: &str| real(text, 0.0..=100.0);
         self.along("std", Some(USUAL_SHIFTS), shifts, |cell, v| cell.std = v)?;
@@ -118,7 +128,9 @@ impl Span<'_> {
         let plain = Some(Hardness::default());
         self.along("hardness", plain, named, |cell, v| cell.hardness = v)?;
         let none = Some(Deviation::default());
-        self.along("deviation", none, named, |cell, v| cell.deviation = v)
+        self.along("deviation", none, named, |cell, v| cell.deviation = v)?;
+        let deviating = one_of(&Deviating::ALL, Deviating::name);
+        self.along("deviating", Some(Deviating::All), deviating, |cell, v| cell.deviating = v)
     }
 
     /// Where they are sampled, how exact the values are, and what a run may use.
@@ -176,12 +188,18 @@ fn least() -> Cell {
         d: 1,
         m0: 1,
         m1: 1,
+        outputs: 1,
+        link: Link::None,
+        link_told: LinkTold::Yes,
+        depth: 2,
+        depth_told: true,
         activation: Activation::Tanh,
         activation_told: true,
         std: 0.0,
         condition: None,
         hardness: Hardness::default(),
         deviation: Deviation::default(),
+        deviating: Deviating::All,
         radius: None,
         domain_radius: None,
         hessians: None,
@@ -238,16 +256,8 @@ fn grid(cells: Vec<Cell>, seeds: &[u64]) -> Result<Grid, PlanError> {
     let mut runs = Vec::new();
     let mut seen = HashSet::new();
     for mut cell in cells {
-        // What a pipeline does not heed is none of its coordinates: one cell whatever these axes say.
-        if !is_wide(cell.pipeline) {
-            (cell.first_layer, cell.fit) = Default::default();
-        }
-        if !takes_hessians(cell.pipeline) {
-            (cell.radius, cell.hessians) = (None, None);
-        }
-        if !is_local(cell.pipeline) {
-            cell.domain_radius = None;
-        } else if cell.deviation.leaves_the_class() {
+        forget_unheeded(&mut cell);
+        if is_local(cell.pipeline) && cell.deviation.leaves_the_class() {
             let what = format!(
                 "{} is for the wide pipeline, only the wide is judged on it",
                 cell.deviation
@@ -274,18 +284,64 @@ fn grid(cells: Vec<Cell>, seeds: &[u64]) -> Result<Grid, PlanError> {
     Ok(Grid { runs, notes })
 }
 
+/// Sets coordinates that nothing heeds to their usual values: one cell whatever these axes say.
+fn forget_unheeded(cell: &mut Cell) {
+    if !is_wide(cell.pipeline) {
+        (cell.first_layer, cell.fit) = Default::default();
+        cell.depth_told = true;
+    }
+    if !takes_hessians(cell.pipeline) {
+        (cell.radius, cell.hessians) = (None, None);
+    }
+    if !is_local(cell.pipeline) {
+        cell.domain_radius = None;
+    }
+    if cell.depth == 1 {
+        (cell.m1, cell.fit) = (0, FitBy::default());
+    }
+    if cell.outputs == 1 || cell.deviation == Deviation::None {
+        cell.deviating = Deviating::All;
+    }
+}
+
 /// Why no network has these coordinates, if none has.
 fn impossible(cell: &Cell) -> Option<String> {
     let Cell { d, m0, m1, hardness, .. } = *cell;
     let least = hardness.least_dims();
+    let alone = cell.depth == 1;
+    let second_unit = matches!(cell.deviation, Deviation::SecondUnit(_));
+    let first_unit = matches!(cell.deviation, Deviation::FirstUnit(_));
     let reason = if m1 > m0 {
         "m1 > m0".to_owned()
     } else if d < least.0 || m0 < least.1 || m1 < least.2 {
         format!("too small for {}", hardness.name())
+    } else if let Err(error) = cell.link.validate(cell.outputs) {
+        error.to_string()
+    } else if cell.link_told == LinkTold::Wrong && is_right_too(cell) {
+        "no wrong link to tell".to_owned()
+    } else if alone && !is_wide(cell.pipeline) {
+        "one hidden layer is for the wide pipeline".to_owned()
+    } else if alone && second_unit {
+        "no second layer for a unit".to_owned()
+    } else if !alone && first_unit && cell.deviating == Deviating::One {
+        "a unit of the first of two layers is in all outputs".to_owned()
     } else {
         return None;
     };
     Some(format!("d {d}, m0 {m0}, m1 {m1}: {reason}"))
+}
+
+/// Is there no link to be told wrongly, or would the wrong one do: a softmax over two outputs is a sigmoid each.
+fn is_right_too(cell: &Cell) -> bool {
+    cell.link == Link::None || (cell.link == Link::Softmax && cell.outputs == 2)
+}
+
+fn told(text: &str) -> Result<bool, String> {
+    match text {
+        YES => Ok(true),
+        NO => Ok(false),
+        _ => Err(format!("{text:?} is neither {YES} nor {NO}")),
+    }
 }
 
 /// `None` for the word, else what `read` makes of the text.

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use nalgebra::DMatrix;
 use serde::{Deserialize, Serialize};
 
-use crate::network::{Activation, TwoLayer};
+use crate::network::{Activation, Layer, Network};
 
 /// Norm of the b_l of an almost linear second layer.
 const ALMOST_LINEAR: f64 = 0.1;
@@ -103,69 +103,75 @@ impl Hardness {
         }
     }
 
-    /// The smallest (d, m0, m1) on which it is more than nothing and leaves a network.
+    /// The smallest (d, m0, m1) on which it is more than nothing and leaves a network; an m1 of 0 is no second layer.
     pub fn least_dims(self) -> (usize, usize, usize) {
         match self {
-            Hardness::Plain | Hardness::AlmostLinear | Hardness::MixedActivations => (1, 1, 1),
+            Hardness::Plain => (1, 1, 0),
+            Hardness::AlmostLinear | Hardness::MixedActivations => (1, 1, 1),
             Hardness::SmallOutputs
             | Hardness::NearParallelSecond
             | Hardness::ZeroOutput
             | Hardness::TwinSecond
             | Hardness::MirroredSecond => (1, 2, 2),
-            Hardness::NearParallelFirst => (2, 2, 1),
-            Hardness::ConstantInput | Hardness::SpreadInputs => (2, 1, 1),
+            Hardness::NearParallelFirst => (2, 2, 0),
+            Hardness::ConstantInput | Hardness::SpreadInputs => (2, 1, 0),
             Hardness::SameDirection
             | Hardness::SpreadNorms
-            | Hardness::DeadUnit
             | Hardness::TwinFirst
-            | Hardness::MirroredFirst => (1, 2, 1),
+            | Hardness::MirroredFirst => (1, 2, 0),
+            Hardness::DeadUnit => (1, 2, 1),
         }
     }
 
     /// The network so changed, of at least the [least dimensions](Self::least_dims).
-    pub fn applied(self, mut network: TwoLayer) -> TwoLayer {
-        match self {
-            Hardness::Plain => {}
-            Hardness::AlmostLinear => {
-                for mut b in network.b.column_iter_mut() {
+    pub fn applied(self, mut network: Network) -> Network {
+        let Network { layers, c, .. } = &mut network;
+        match (self, layers.as_mut_slice()) {
+            (Hardness::AlmostLinear, [_, second]) => {
+                for mut b in second.weights.column_iter_mut() {
                     b *= ALMOST_LINEAR / b.norm();
                 }
             }
-            Hardness::SmallOutputs => {
-                let m1 = network.c.len();
-                for (l, c) in network.c.iter_mut().enumerate() {
-                    *c *= log_spaced(1.0, SMALL_OUTPUT, l, m1);
+            (Hardness::SmallOutputs, _) => {
+                let m1 = c.nrows();
+                for (l, mut row) in c.row_iter_mut().enumerate() {
+                    row *= log_spaced(1.0, SMALL_OUTPUT, l, m1);
                 }
             }
-            Hardness::NearParallelFirst => turn(&mut network.a),
-            Hardness::NearParallelSecond => turn(&mut network.b),
-            Hardness::SameDirection => {
-                let a = network.a.column(0).into_owned();
-                network.a.set_column(1, &a);
+            (Hardness::NearParallelFirst, [first, ..]) => turn(&mut first.weights),
+            (Hardness::NearParallelSecond, [_, second]) => turn(&mut second.weights),
+            (Hardness::SameDirection, [first, ..]) => {
+                let a = first.weights.column(0).into_owned();
+                first.weights.set_column(1, &a);
             }
-            Hardness::SpreadNorms => {
-                let m0 = network.a.ncols();
-                for (i, mut a) in network.a.column_iter_mut().enumerate() {
+            (Hardness::SpreadNorms, [first, ..]) => {
+                let m0 = first.weights.ncols();
+                for (i, mut a) in first.weights.column_iter_mut().enumerate() {
                     a *= log_spaced(NORMS.0, NORMS.1, i, m0) / a.norm();
                 }
             }
-            Hardness::SpreadInputs => {
-                let (d, root) = (network.a.nrows(), INPUT_SCALES.sqrt());
-                for (k, mut row) in network.a.row_iter_mut().enumerate() {
+            (Hardness::SpreadInputs, [first, ..]) => {
+                let (d, root) = (first.weights.nrows(), INPUT_SCALES.sqrt());
+                for (k, mut row) in first.weights.row_iter_mut().enumerate() {
                     row *= log_spaced(root, 1.0 / root, k, d);
                 }
             }
-            Hardness::DeadUnit => network.b.row_mut(0).fill(0.0),
-            Hardness::ZeroOutput => network.c[0] = 0.0,
-            Hardness::ConstantInput => network.a.row_mut(0).fill(0.0),
-            Hardness::TwinFirst => copy_first(&mut network, 1.0),
-            Hardness::MirroredFirst => copy_first(&mut network, -1.0),
-            Hardness::TwinSecond => copy_second(&mut network, 1.0),
-            Hardness::MirroredSecond => {
-                copy_second(&mut network, -1.0);
-                network.c[1] = 0.5 * network.c[0];
+            (Hardness::DeadUnit, [_, second]) => second.weights.row_mut(0).fill(0.0),
+            (Hardness::ZeroOutput, _) => c.row_mut(0).fill(0.0),
+            (Hardness::ConstantInput, [first, ..]) => first.weights.row_mut(0).fill(0.0),
+            (Hardness::TwinFirst, [first, ..]) => copy_unit(first, 1.0),
+            (Hardness::MirroredFirst, [first, ..]) => copy_unit(first, -1.0),
+            (Hardness::TwinSecond, [_, second]) => copy_unit(second, 1.0),
+            (Hardness::MirroredSecond, [_, second]) => {
+                copy_unit(second, -1.0);
+                let half = 0.5 * c.row(0);
+                c.set_row(1, &half);
             }
-            Hardness::MixedActivations => network.h = self.second_activation(network.g),
+            (Hardness::MixedActivations, [first, second]) => {
+                second.activation = self.second_activation(first.activation);
+            }
+            // Plain, or a second layer that is not there.
+            _ => {}
         }
         network
     }
@@ -203,44 +209,44 @@ fn turn(columns: &mut DMatrix<f64>) {
     columns.set_column(1, &((first * ANGLE.cos() + across * ANGLE.sin()) * second.norm()));
 }
 
-fn copy_first(network: &mut TwoLayer, sign: f64) {
-    let a = network.a.column(0) * sign;
-    network.a.set_column(1, &a);
-    network.theta[1] = sign * network.theta[0];
-}
-
-fn copy_second(network: &mut TwoLayer, sign: f64) {
-    let b = network.b.column(0) * sign;
-    network.b.set_column(1, &b);
-    network.tau[1] = sign * network.tau[0];
+/// Makes unit 1 of a layer its unit 0, or the mirror image of that.
+fn copy_unit(layer: &mut Layer, sign: f64) {
+    let weights = layer.weights.column(0) * sign;
+    layer.weights.set_column(1, &weights);
+    layer.shifts[1] = sign * layer.shifts[0];
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::{Class, Network};
+    use crate::network::Class;
 
-    fn hard(hardness: Hardness) -> TwoLayer {
-        let plain = TwoLayer::random((7, 6, 4), Class::Paper, Activation::Tanh, 2).unwrap();
-        let hard = hardness.applied(plain);
-        Network::from(&hard).validate().unwrap();
+    fn plain((d, m0, m1): (usize, usize, usize)) -> Network {
+        let widths = if m1 == 0 { vec![d, m0] } else { vec![d, m0, m1] };
+        Network::random(&widths, 1, Class::Paper, Activation::Tanh, 2).unwrap()
+    }
+
+    fn hard(hardness: Hardness) -> Network {
+        let hard = hardness.applied(plain((7, 6, 4)));
+        hard.validate().unwrap();
         hard
     }
 
     #[test]
     fn nearly_parallel_is_two_degrees() {
         let angle = |m: &DMatrix<f64>| m.column(0).angle(&m.column(1)).to_degrees();
-        assert!((angle(&hard(Hardness::NearParallelFirst).a) - 2.0).abs() < 1e-9);
-        assert!((angle(&hard(Hardness::NearParallelSecond).b) - 2.0).abs() < 1e-9);
+        assert!((angle(&hard(Hardness::NearParallelFirst).layers[0].weights) - 2.0).abs() < 1e-9);
+        assert!((angle(&hard(Hardness::NearParallelSecond).layers[1].weights) - 2.0).abs() < 1e-9);
     }
 
     #[test]
     fn spreads_reach_from_end_to_end() {
+        let first = |hardness: Hardness| hard(hardness).layers[0].weights.clone();
         let norms: Vec<f64> =
-            hard(Hardness::SpreadNorms).a.column_iter().map(|a| a.norm()).collect();
+            first(Hardness::SpreadNorms).column_iter().map(|a| a.norm()).collect();
         assert!((norms[0] - 0.05).abs() < 1e-12 && (norms[5] - 20.0).abs() < 1e-12);
-        let (plain, spread) = (hard(Hardness::Plain), hard(Hardness::SpreadInputs));
-        let scale = |k: usize| spread.a[(k, 3)] / plain.a[(k, 3)];
+        let (plain, spread) = (first(Hardness::Plain), first(Hardness::SpreadInputs));
+        let scale = |k: usize| spread[(k, 3)] / plain[(k, 3)];
         assert!((scale(0) / scale(6) - 1e3).abs() < 1e-8);
         let c = hard(Hardness::SmallOutputs).c;
         assert!((c[0] - 1.0).abs() < 1e-12 && (c[3] - 1e-3).abs() < 1e-12);
@@ -254,7 +260,7 @@ mod tests {
                 Hardness::ZeroOutput | Hardness::TwinSecond | Hardness::MirroredSecond => (6, 3),
                 _ => (6, 4),
             };
-            let minimal = Network::from(hard(hardness)).minimal().unwrap();
+            let minimal = hard(hardness).minimal().unwrap();
             assert_eq!(minimal.widths(), [widths.0, widths.1], "{hardness:?}");
         }
     }
@@ -263,10 +269,9 @@ mod tests {
     fn every_kind_changes_the_network_where_its_dimensions_allow_it() {
         for hardness in Hardness::ALL {
             assert_eq!(hardness.name().parse(), Ok(hardness));
-            let plain = |dims| TwoLayer::random(dims, Class::Paper, Activation::Tanh, 2).unwrap();
             let least = plain(hardness.least_dims());
             let hard = hardness.applied(least.clone());
-            Network::from(&hard).validate().unwrap();
+            hard.validate().unwrap();
             assert_eq!(hard == least, hardness == Hardness::Plain, "{hardness:?}");
         }
         assert!("soft".parse::<Hardness>().unwrap_err().contains("plain, almost-linear"));

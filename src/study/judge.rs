@@ -5,7 +5,7 @@ use super::instance::Instance;
 use crate::draws;
 use crate::identify::verdict::tolerances::{HELD_OUT_POINTS, HELD_OUT_SCALES};
 use crate::identify::{Solution, Status};
-use crate::network::Network;
+use crate::network::{Link, Network, centred};
 
 /// Parameter error beyond which an identified network is a wrong one. No bound that comes with such a
 /// verdict is larger.
@@ -61,7 +61,7 @@ pub fn judge(cell: &Cell, seed: u64, instance: &Instance, solution: &Solution) -
     let right_parameters =
         !deviation.has_parameters() || parameter_error.is_some_and(|error| error <= WRONG);
     let right_residual = solution.residual.is_some_and(|residual| {
-        let accuracy = cell.noise + cell.precision.unit() * instance.largest_value();
+        let accuracy = instance.accuracy(cell.noise, cell.precision.unit());
         residual <= REACH * WRONG + ACCURACIES * accuracy
     });
     let right_values =
@@ -101,7 +101,14 @@ fn unexplained(
     for (k, mut x) in points.column_iter_mut().enumerate() {
         x *= scale * HELD_OUT_SCALES[k % HELD_OUT_SCALES.len()];
     }
-    let differences = found.values(&points) - instance.f.values(&points);
-    let beyond = differences.iter().filter(|difference| difference.abs() > residual).count();
+    // As the certificate has them: before the link, of a softmax up to what the outputs share.
+    let logits = found.logits(&points);
+    let logits = if found.link == Link::Softmax { centred(logits) } else { logits };
+    let Ok(undone) = found.link.undo(&instance.f.outputs(&points)) else {
+        // Answers that this link does not give.
+        return Some(1.0);
+    };
+    let differences = logits - undone;
+    let beyond = differences.column_iter().filter(|column| column.amax() > residual).count();
     Some(beyond as f64 / points.ncols() as f64)
 }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
-use super::cell::{Axis, Cell, GAUSSIAN, YES, number};
-use super::deviation::Deviation;
+use super::cell::{Axis, Cell, GAUSSIAN, LinkTold, YES, number};
+use super::deviation::{Deviating, Deviation};
 use super::hardness::Hardness;
 use super::precision::Precision;
 use super::summary::{CellSummary, Label, Summary};
+use crate::network::Link;
 
 /// Headings, then a row for each kind and activation: verdicts, queries, errors and how their bounds
 /// hold. A kind is named by what is not usual; plain ones first, then in the order of the axes.
@@ -18,6 +19,8 @@ pub fn rows(summary: &Summary) -> Vec<Vec<String>> {
             // A column of its own.
             Axis::Activation => false,
             Axis::M0 => cell.m0 != cell.d,
+            // The depth says so.
+            Axis::M1 if cell.depth == 1 => false,
             _ => axis.label(cell) != usual,
         };
         pairs.filter(|(axis, usual)| differs(*axis, usual)).map(|(axis, _)| axis).collect()
@@ -53,7 +56,12 @@ pub fn rows(summary: &Summary) -> Vec<Vec<String>> {
 /// value that most cells have.
 fn usual(axis: Axis, summary: &Summary) -> String {
     match axis {
-        Axis::ActivationTold => return YES.to_owned(),
+        Axis::ActivationTold | Axis::DepthTold => return YES.to_owned(),
+        Axis::LinkTold => return LinkTold::default().name().to_owned(),
+        Axis::Link => return Link::default().name().to_owned(),
+        Axis::Outputs => return "1".to_owned(),
+        Axis::Depth => return "2".to_owned(),
+        Axis::Deviating => return Deviating::default().name().to_owned(),
         Axis::Condition => return GAUSSIAN.to_owned(),
         Axis::Hardness => return Hardness::default().name().to_owned(),
         Axis::Deviation => return Deviation::default().to_string(),
@@ -77,7 +85,10 @@ fn row(unusual: &[Axis], summary: &CellSummary) -> Vec<String> {
         .map(|axis| match axis {
             // These name themselves.
             Axis::Hardness | Axis::Deviation | Axis::Precision => axis.label(cell),
-            Axis::ActivationTold => format!("activation told: {}", axis.label(cell)),
+            Axis::ActivationTold | Axis::LinkTold | Axis::DepthTold => {
+                format!("{}: {}", axis.name().replace('_', " "), axis.label(cell))
+            }
+            Axis::Deviating => format!("of {} output", axis.label(cell)),
             _ => format!("{} {}", axis.name(), axis.label(cell)),
         })
         .collect();
@@ -106,6 +117,7 @@ fn row(unusual: &[Axis], summary: &CellSummary) -> Vec<String> {
 
 #[cfg(test)]
 mod tests {
+    use crate::network::Link;
     use crate::study::cell::tests::cell;
     use crate::study::record::tests::record;
     use crate::study::{Cell, Deviation, Hardness, Precision, Summary};
@@ -116,12 +128,14 @@ mod tests {
             Cell { hardness: Hardness::TwinFirst, ..cell() },
             Cell { deviation: Deviation::Sine(1e-4), precision: Precision::F32, ..cell() },
             Cell { m0: 16, ..cell() },
+            Cell { m1: 0, depth: 1, outputs: 3, link: Link::Softmax, ..cell() },
             cell(),
         ];
         let records = cells.map(|cell| crate::study::Record { cell, ..record(1) });
         let rows = super::rows(&Summary::of(&records));
         let kinds: Vec<&str> = rows.iter().map(|row| row[0].as_str()).collect();
-        assert_eq!(kinds, ["kind", "plain", "m0 16", "twin-first", "sine:1e-4, f32"]);
+        let one_layer = "outputs 3, link softmax, depth 1";
+        assert_eq!(kinds, ["kind", "plain", "m0 16", one_layer, "twin-first", "sine:1e-4, f32"]);
         assert_eq!(
             rows[1][1..],
             ["tanh", "1", "1", "0", "0", "0", "0", "1001", "1.0e-14", "10.0", "10.0", "0 of 1"]

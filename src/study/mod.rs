@@ -29,9 +29,9 @@ mod sweep;
 mod witness;
 
 pub use black_box::BlackBox;
-pub use cell::{Axis, Cell};
+pub use cell::{Axis, Cell, LinkTold};
 pub use deviant::Deviant;
-pub use deviation::Deviation;
+pub use deviation::{Deviating, Deviation};
 pub use grid::Grid;
 pub use hardness::Hardness;
 pub use insert::{InsertError, check_insert, insert};

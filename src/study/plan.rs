@@ -156,6 +156,7 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::identify::Pipeline;
+    use crate::network::Link;
 
     fn grid_of(text: &str) -> Result<Grid, PlanError> {
         text.parse::<Plan>()?.grid()
@@ -228,6 +229,34 @@ mod tests {
     }
 
     #[test]
+    fn one_hidden_layer_has_no_second_width() {
+        let grid = grid_of("d = 4\ndepth = 1\nfit = [\"auto\", \"dense\"]\nseeds = 1").unwrap();
+        let cells: Vec<_> = grid.runs.iter().map(|run| (run.0.depth, run.0.m1)).collect();
+        assert_eq!(cells, [(1, 0)]);
+        let grid = grid_of("d = 4\nm1 = [2, 3]\ndepth = [1, 2]\nseeds = 1").unwrap();
+        let cells: Vec<_> = grid.runs.iter().map(|run| (run.0.depth, run.0.m1)).collect();
+        assert_eq!(cells, [(1, 0), (2, 2), (2, 3)]);
+    }
+
+    #[test]
+    fn outputs_and_links_that_cannot_be_are_left_out() {
+        let grid = grid_of(
+            "d = 4\nm1 = 2\noutputs = [1, 2, 3]\nlink = [\"none\", \"sigmoid\", \"softmax\"]\n\
+             link_told = [\"yes\", \"wrong\"]\nseeds = 1",
+        )
+        .unwrap();
+        let count = |link: Link| grid.runs.iter().filter(|run| run.0.link == link).count();
+        assert_eq!([Link::None, Link::SIGMOID, Link::Softmax].map(count), [3, 6, 3]);
+        let grid = grid_of(
+            "d = 4\nm1 = 2\noutputs = [1, 2]\ndeviating = [\"all\", \"one\"]\n\
+             deviation = [\"none\", \"sine:1\", \"first-unit:1\"]\nseeds = 1",
+        )
+        .unwrap();
+        // Of one output there is one way to depart, and a unit below two layers is in all outputs.
+        assert_eq!(grid.runs.len(), 3 + 4);
+    }
+
+    #[test]
     fn what_makes_no_sense_is_one_line() {
         for (text, part) in [
             ("d = 4", "m1: no value"),
@@ -263,6 +292,10 @@ mod tests {
             ("d = 4\nm1 = 2\nprecision = \"digits:0\"", "precision: "),
             ("d = 4\nm1 = 2\nactivation_told = \"perhaps\"", "neither yes nor no"),
             ("d = 4\nm1 = 2\npipeline = \"entangled\"\ndeviation = \"sine:1\"", "only the wide"),
+            ("d = 4\nm1 = 2\nlink = \"relu\"", "link: unknown link"),
+            ("d = 4\nm1 = 2\nlink_told = \"perhaps\"", "none of yes, no, wrong"),
+            ("d = 4\ndepth = 3", "depth: \"3\" is no whole number from 1 to 2"),
+            ("d = 4\nm1 = 2\nlink = \"softmax\"", "softmax needs two outputs"),
             ("d = 4\nm1 = = 2", "line 2"),
         ] {
             let error = grid_of(text).unwrap_err().to_string();

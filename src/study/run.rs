@@ -39,11 +39,13 @@ pub(super) fn takes_hessians(pipeline: Pipeline) -> bool {
     }
 }
 
-/// What the pipeline is told of the cell and its network of these widths.
-fn settings(cell: &Cell, widths: (usize, usize), seed: u64) -> Settings {
+/// What the pipeline is told of the cell and its network of these widths, by layer.
+fn settings(cell: &Cell, widths: &[usize], seed: u64) -> Settings {
     let local = is_local(cell.pipeline);
     Settings {
         seed,
+        depth: cell.depth_told.then_some(cell.depth),
+        link: cell.told_link(),
         pipeline: cell.pipeline,
         first_layer: cell.first_layer,
         fit: cell.fit,
@@ -56,7 +58,7 @@ fn settings(cell: &Cell, widths: (usize, usize), seed: u64) -> Settings {
         deadline: cell.time_limit.map(Duration::from_secs_f64).map(Deadline::after),
         tolerance: WRONG,
         // The local pipelines are given the widths, as the published one is.
-        widths: local.then_some(widths),
+        widths: <[usize; 2]>::try_from(widths).ok().filter(|_| local).map(Into::into),
         domain_radius: cell.domain_radius.filter(|_| local),
         local: LocalSampling {
             radius: cell.radius,
@@ -70,8 +72,7 @@ fn settings(cell: &Cell, widths: (usize, usize), seed: u64) -> Settings {
 /// Runs a cell with a seed. Whatever goes wrong is in the record.
 pub fn run(cell: &Cell, seed: u64) -> Record {
     watched(cell, seed, |black_box, instance, witness| {
-        let (_, m0, m1) = instance.network.dims();
-        identify(black_box, &settings(cell, (m0, m1), seed), witness)
+        identify(black_box, &settings(cell, &instance.network.widths(), seed), witness)
     })
 }
 
@@ -175,17 +176,17 @@ mod tests {
     use crate::identify::evidence::Certified;
     use crate::identify::survey::landscape::Landscape;
     use crate::identify::{Evidence, FirstLayer, FitBy, Status};
-    use crate::network::{Activation, Ensemble, TwoLayer};
+    use crate::network::{Activation, Ensemble, Network};
     use crate::oracle::OracleError;
     use crate::study::cell::tests::cell;
     use crate::study::{Deviant, Deviation};
 
-    fn solved(network: Option<TwoLayer>, status: Status) -> Solution {
+    fn solved(network: Option<Network>, status: Status) -> Solution {
         Solution {
             status,
             reason: String::new(),
             remedy: None,
-            network: network.map(Into::into),
+            network,
             depth: 2,
             widths: None,
             residual: Some(1e-13),
@@ -219,7 +220,7 @@ mod tests {
     #[test]
     fn the_run_goes_the_way_of_its_cell() {
         let cell = Cell { first_layer: FirstLayer::Lines, fit: FitBy::Blocks, ..cell() };
-        let settings = settings(&cell, (8, 3), 1);
+        let settings = settings(&cell, &[8, 3], 1);
         assert_eq!((settings.first_layer, settings.fit), (FirstLayer::Lines, FitBy::Blocks));
     }
 
@@ -254,25 +255,26 @@ mod tests {
     #[test]
     fn another_network_called_identified_is_wrong() {
         let ensemble = Ensemble { shift_spread: 0.1, condition: None };
-        let draw =
-            |dims, seed| TwoLayer::of_ensemble(dims, ensemble, Activation::Tanh, seed).unwrap();
-        let truth = draw((8, 8, 3), 1);
+        let draw = |widths: [usize; 3], seed| {
+            Network::of_ensemble(&widths, 1, ensemble, Activation::Tanh, seed).unwrap()
+        };
+        let truth = draw([8, 8, 3], 1);
         let mut near = truth.clone();
-        near.tau[1] += 1e-7;
+        near.layers[1].shifts[1] += 1e-7;
         let instance = Instance { f: Deviant::exact(truth.clone()), network: truth, hidden: None };
-        let verdict = |found: &TwoLayer, status| {
+        let verdict = |found: &Network, status| {
             judged(&cell(), 1, &instance, &solved(Some(found.clone()), status))
         };
         let right = verdict(&near, Status::Identified);
         // The bound of 1e-9 does not hold, and the network is the true one all the same.
         assert!(!right.wrong && right.bound_violated == Some(true));
-        assert!(verdict(&draw((8, 8, 3), 2), Status::Identified).wrong);
-        assert!(verdict(&draw((8, 7, 3), 1), Status::Identified).wrong);
-        assert!(!verdict(&draw((8, 8, 3), 2), Status::Approximate).wrong);
+        assert!(verdict(&draw([8, 8, 3], 2), Status::Identified).wrong);
+        assert!(verdict(&draw([8, 7, 3], 1), Status::Identified).wrong);
+        assert!(!verdict(&draw([8, 8, 3], 2), Status::Approximate).wrong);
         let rough =
             Solution { residual: Some(0.1), ..solved(Some(near.clone()), Status::Identified) };
         assert!(judged(&cell(), 1, &instance, &rough).wrong);
-        near.tau[1] += 1e-5;
+        near.layers[1].shifts[1] += 1e-5;
         assert!(verdict(&near, Status::Identified).wrong);
     }
 
@@ -306,6 +308,8 @@ mod tests {
             Deviation::Far(300.0),
             Deviation::Clip(100.0),
             Deviation::Rare(1e-2),
+            Deviation::Bent(1e-9),
+            Deviation::ClippedOutputs(1.0),
         ] {
             let record = blind(deviation);
             assert!(record.wrong, "{deviation}: {record:?}");
@@ -319,6 +323,7 @@ mod tests {
             Deviation::Far(1e5),
             Deviation::Clip(1e5),
             Deviation::Rare(1e-4),
+            Deviation::ClippedOutputs(3.1),
         ] {
             let record = blind(deviation);
             assert!(!record.wrong, "{deviation}: {record:?}");

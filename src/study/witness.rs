@@ -3,7 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::algebra::svec::svec_outer;
-use crate::network::TwoLayer;
+use crate::network::{Layer, Network};
 use crate::oracle::{Found, Observer, Progress};
 
 /// |cos| above which two directions count as the same.
@@ -12,7 +12,7 @@ const SAME: f64 = 0.99;
 /// Watches a run with the truth at hand. The run learns nothing of it.
 #[derive(Debug)]
 pub struct Witness<'a> {
-    truth: &'a TwoLayer,
+    truth: &'a Network,
     /// Queries answered so far.
     pub queries: u64,
     /// Gap of the singular values at the subspace's dimension.
@@ -37,7 +37,7 @@ pub struct Directions {
 
 impl<'a> Witness<'a> {
     /// A witness who knows the network.
-    pub fn new(truth: &'a TwoLayer) -> Self {
+    pub fn new(truth: &'a Network) -> Self {
         Witness { truth, queries: 0, gap: None, projection: None, first_layer: None }
     }
 }
@@ -64,10 +64,9 @@ impl Observer for Witness<'_> {
     }
 }
 
-fn projection(truth: &TwoLayer, frame: &DMatrix<f64>, basis: &DMatrix<f64>) -> f64 {
+fn projection(truth: &Network, frame: &DMatrix<f64>, basis: &DMatrix<f64>) -> f64 {
     let mut outer = DVector::zeros(basis.nrows());
-    truth
-        .a
+    first(truth)
         .column_iter()
         .map(|a| {
             svec_outer((frame.transpose() * a).normalize().as_slice(), outer.as_mut_slice());
@@ -77,30 +76,38 @@ fn projection(truth: &TwoLayer, frame: &DMatrix<f64>, basis: &DMatrix<f64>) -> f
 }
 
 impl Directions {
-    fn of(truth: &TwoLayer, found: &DMatrix<f64>, about: Option<&DVector<f64>>) -> Directions {
+    fn of(truth: &Network, found: &DMatrix<f64>, about: Option<&DVector<f64>>) -> Directions {
         let alike = |unit: &DVector<f64>, direction: &DVector<f64>| {
             unit.dot(direction).abs() > SAME * unit.norm() * direction.norm()
         };
         let columns = |matrix: &DMatrix<f64>| -> Vec<DVector<f64>> {
             matrix.column_iter().map(|column| column.into_owned()).collect()
         };
-        let (first, entangled) = (columns(&truth.a), columns(&entangled(truth, about)));
+        let (units, entangled) = (columns(first(truth)), columns(&entangled(truth, about)));
         let directions = columns(found);
-        let others = || directions.iter().filter(|v| !first.iter().any(|unit| alike(unit, v)));
+        let others = || directions.iter().filter(|v| !units.iter().any(|unit| alike(unit, v)));
         let false_attributions =
             others().filter(|v| entangled.iter().any(|unit| alike(unit, v))).count();
         Directions {
-            units: first.iter().filter(|unit| directions.iter().any(|v| alike(unit, v))).count(),
+            units: units.iter().filter(|unit| directions.iter().any(|v| alike(unit, v))).count(),
             false_attributions,
             false_candidates: others().count() - false_attributions,
         }
     }
 }
 
-/// v_l = A G b_l at a point, without one at the origin.
-fn entangled(truth: &TwoLayer, at: Option<&DVector<f64>>) -> DMatrix<f64> {
-    let z = at.map_or_else(|| -&truth.theta, |x| truth.a.tr_mul(x) - &truth.theta);
-    &truth.a * DMatrix::from_diagonal(&z.map(|z| truth.g.slope(z))) * &truth.b
+/// A.
+fn first(truth: &Network) -> &DMatrix<f64> {
+    &truth.layers[0].weights
+}
+
+/// v_l = A G b_l at a point, without one at the origin; none where there is no second layer.
+fn entangled(truth: &Network, at: Option<&DVector<f64>>) -> DMatrix<f64> {
+    let [Layer { weights: a, shifts, activation }, second, ..] = truth.layers.as_slice() else {
+        return DMatrix::zeros(truth.input_dim(), 0);
+    };
+    let z = at.map_or_else(|| -shifts, |x| a.tr_mul(x) - shifts);
+    a * DMatrix::from_diagonal(&z.map(|z| activation.slope(z))) * &second.weights
 }
 
 #[cfg(test)]
@@ -112,8 +119,8 @@ mod tests {
 
     #[test]
     fn directions_are_told_apart_up_to_sign_and_length() {
-        let truth = TwoLayer::random((9, 6, 2), Class::Paper, Activation::Tanh, 4).unwrap();
-        let a = &truth.a;
+        let truth = Network::random(&[9, 6, 2], 1, Class::Paper, Activation::Tanh, 4).unwrap();
+        let a = first(&truth);
         let at = draws::unit_vector(&mut draws::stream(1, "about", 0), 9) * 2.0;
         let v = entangled(&truth, Some(&at));
         let stray = DVector::from_fn(9, |k, _| if k == 0 { 1.0 } else { 0.0 });
@@ -134,9 +141,9 @@ mod tests {
 
     #[test]
     fn a_subspace_without_a_unit_shows_in_the_projection() {
-        let truth = TwoLayer::random((7, 5, 2), Class::Paper, Activation::Tanh, 4).unwrap();
+        let truth = Network::random(&[7, 5, 2], 1, Class::Paper, Activation::Tanh, 4).unwrap();
         let mut span = DMatrix::zeros(28, 5);
-        for (a, mut out) in truth.a.column_iter().zip(span.column_iter_mut()) {
+        for (a, mut out) in first(&truth).column_iter().zip(span.column_iter_mut()) {
             let a: Vec<f64> = a.iter().copied().collect();
             svec_outer(&a, out.as_mut_slice());
         }

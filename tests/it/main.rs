@@ -22,6 +22,7 @@ mod pipeline;
 mod process;
 #[cfg(unix)]
 mod python_servers;
+mod real;
 #[cfg(unix)]
 mod resume;
 #[cfg(unix)]

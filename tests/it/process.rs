@@ -1,6 +1,7 @@
 //! The process oracle with real children, most of them a few lines of Python without NumPy.
 
 use std::fs;
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::thread;
@@ -9,7 +10,7 @@ use std::time::{Duration, Instant};
 use disentangle::network::{Activation, Class, Link, Network, TwoLayer};
 use disentangle::oracle::process::serve;
 use disentangle::oracle::{
-    Deadline, Meter, NetworkOracle, Oracle, OracleError, ProcessError, ProcessFormat,
+    BatchTrouble, Deadline, Meter, NetworkOracle, Oracle, OracleError, ProcessError, ProcessFormat,
     ProcessOracle, ProcessSettings, Silent,
 };
 use disentangle::stencil::{GradientScheme, HessianScheme};
@@ -131,6 +132,83 @@ fn a_child_killed_by_a_signal_says_so() {
 fn no_inputs_are_refused() {
     let refused = ProcessOracle::spawn(settings("cat", 0)).err();
     assert!(matches!(refused, Some(OracleError::Process(ProcessError::NoInputs))), "{refused:?}");
+}
+
+/// Answers what it reads at once by `ANSWER`, a function of a list of points.
+const BATCHES: &str = "
+import os, math
+while text := os.read(0, 1 << 20):
+    points = [[float(word) for word in line.split()] for line in text.decode().splitlines()]
+    print(*ANSWER(points), sep='\\n', flush=True)
+";
+
+fn in_batches(answer: &str) -> Option<Script> {
+    Script::new(&format!("import sys, random\nANSWER = {answer}\n{BATCHES}"))
+}
+
+#[test]
+fn no_batch_is_larger_than_told() {
+    let Some(script) =
+        in_batches("lambda points: [x for x, in points] if len(points) < 4 else sys.exit(1)")
+    else {
+        return;
+    };
+    let points = points(1, 20);
+    let batch = NonZeroUsize::new(3);
+    let mut oracle = spawn(ProcessSettings { batch, ..script.settings(1) });
+    assert_same_bits(&oracle.values(&points).expect("values"), &points.row(0).transpose());
+
+    let mut oracle = spawn(script.settings(1));
+    let failure = error(&mut oracle, &points);
+    assert_eq!(oracle.batch_trouble(Some(&failure)), Some(BatchTrouble::Fails));
+    // One that answers nothing at all has another trouble.
+    let mut oracle = spawn(settings("exit 3", 1));
+    let failure = error(&mut oracle, &points);
+    assert_eq!(oracle.batch_trouble(Some(&failure)), None);
+}
+
+#[test]
+fn values_that_depend_on_the_batch_are_told_from_noise() {
+    for (answer, dependent) in [
+        ("lambda points: [x - sum(x for x, in points) / len(points) for x, in points]", true),
+        ("lambda points: [points[0][0]] + [0.5 for x in points[1:]]", true),
+        ("lambda points: [points[0][0]] + [math.nan for x in points[1:]]", true),
+        ("lambda points: [math.tanh(x) for x, in points]", false),
+        ("lambda points: [math.tanh(x) + random.gauss(0, 0.1) for x, in points]", false),
+    ] {
+        let Some(script) = in_batches(answer) else { return };
+        let trouble = spawn(script.settings(1)).batch_trouble(None);
+        let found = matches!(trouble, Some(BatchTrouble::Differs { .. }));
+        assert_eq!(found, dependent, "{answer}: {trouble:?}");
+    }
+}
+
+#[test]
+fn the_program_names_a_batch_that_goes_wrong_and_what_helps() {
+    let first_right = "lambda points: [math.tanh(x - 0.5 * y + 0.1) + 0.7 * math.tanh(y + 0.3 * x) \
+                       for x, y in points[:1]] + [0.5 for x in points[1:]]";
+    let dies =
+        "lambda points: [math.tanh(x - y) for x, y in points] if len(points) < 2 else sys.exit(1)";
+    let run = |answer: &str, more: &[&str]| {
+        let script = in_batches(answer)?;
+        let command = script.settings(2).command;
+        let output = Command::new(env!("CARGO_BIN_EXE_disentangle"))
+            .args(["identify", "--quiet", "--process", &command, "--input-dim", "2"])
+            .args(more)
+            .output();
+        let output = output.expect("the program runs");
+        let said = [output.stdout, output.stderr].concat();
+        Some((output.status.code(), String::from_utf8_lossy(&said).into_owned()))
+    };
+    let Some((code, said)) = run(first_right, &[]) else { return };
+    assert!(code == Some(1) && said.contains("depend on the size of the batch"), "{said}");
+    assert!(said.contains("--batch 1"), "{said}");
+    let Some((code, said)) = run(dies, &["--restarts", "0"]) else { return };
+    assert!(code == Some(2) && said.contains("a point alone, but not a batch"), "{said}");
+    for answer in [first_right, dies] {
+        let Some((code, said)) = run(answer, &["--batch", "1"]) else { return };
+        assert_eq!(code, Some(0), "{said}");
+    }
 }
 
 /// Notes the first point it sees, answers 300 points, dies.
@@ -329,6 +407,9 @@ fn garbage_is_shown() {
         ProcessError::NotANumber { found, point: 2, .. } if found == "`np.float64(2.5)`"
     );
     assert!(shown, "{error:?}");
+    assert!(error.to_string().contains("print(float(y)"), "{error}");
+    let comma = failure("read -r x; echo '0,5'; exec cat").to_string();
+    assert!(comma.contains("decimal comma"), "{comma}");
     let long = failure("printf '%05000d_\\n' 1; exec cat").to_string();
     assert!(long.contains("000...`") && long.len() < 300, "{long}");
 }

@@ -97,7 +97,7 @@ impl TwoLayer {
         activation: Activation,
         seed: u64,
     ) -> Result<TwoLayer, NetworkError> {
-        (&Network::of_ensemble(&[d, m0, m1], ensemble, activation, seed)?).try_into()
+        (&Network::of_ensemble(&[d, m0, m1], 1, ensemble, activation, seed)?).try_into()
     }
 
     /// [`Network::matching`] with this network as the truth.

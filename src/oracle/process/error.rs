@@ -56,12 +56,17 @@ pub enum ProcessError {
         stderr: StderrTail,
     },
     /// It wrote something that is not a number.
-    #[error("answered {found} at point {point} of a batch, where a number is due{stderr}")]
+    #[error(
+        "answered {found} at point {point} of a batch, where a number is due{}{stderr}",
+        number_hint(found, *outputs)
+    )]
     NotANumber {
         /// What it wrote, cut short.
         found: String,
         /// The point's place in the batch, from 1.
         point: usize,
+        /// Values that a point has.
+        outputs: usize,
         /// The last it said.
         stderr: StderrTail,
     },
@@ -101,6 +106,29 @@ pub enum ProcessError {
     Excess(String),
 }
 
+/// What may be wrong with a line, shown between backticks, that is no number.
+fn number_hint(found: &str, outputs: usize) -> &'static str {
+    let line = found.trim_matches('`');
+    let words = || line.split_whitespace();
+    let is_number = |word: &str| word.parse::<f64>().is_ok();
+    let pieces: Vec<&str> = line.split([',', ';']).map(str::trim).collect();
+    let separated = pieces.len() > 1 && pieces.iter().all(|piece| is_number(piece));
+    let has_comma = |word: &str| word.contains(',') && is_number(&word.replacen(',', ".", 1));
+    let all = |test: &dyn Fn(&str) -> bool| words().all(|word| is_number(word) || test(word));
+    if line.is_empty() {
+        ""
+    } else if words().count() == outputs && all(&has_comma) {
+        "; is that a decimal comma? Numbers have a point, as 0.5 (shell and awk: LC_ALL=C)"
+    } else if separated {
+        "; the values of a line are separated by spaces, not by commas"
+    } else if line.contains(['[', '(']) {
+        "; print the number alone, in Python `print(float(y), flush=True)`, for several outputs \
+         `print(*y.tolist(), flush=True)`"
+    } else {
+        ""
+    }
+}
+
 /// What may be wrong with a frame: its length counts points, not values.
 fn frame_hint(asked: usize, found: usize, outputs: usize) -> String {
     let each = found.checked_div(asked).unwrap_or(0);
@@ -128,5 +156,33 @@ impl fmt::Display for StderrTail {
         }
         write!(f, "; the last it wrote on stderr:")?;
         lines[lines.len().saturating_sub(LINES)..].iter().try_for_each(|l| write!(f, "\n  {l}"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_number_comes_with_a_hint() {
+        for (line, outputs, part) in [
+            ("`0,5`", 1, "decimal comma"),
+            ("`-1,25e-3`", 1, "decimal comma"),
+            ("`0,5 1,5`", 2, "decimal comma"),
+            ("`0.5, 1.5`", 2, "separated by spaces"),
+            ("`0.5,1.5,2`", 3, "separated by spaces"),
+            ("`1;2`", 2, "separated by spaces"),
+            ("`[0.5]`", 1, "print(float(y)"),
+            ("`tensor(0.5)`", 1, "print(float(y)"),
+            ("`tensor([0.5000, 0.1000], dtype=torch.float64)`", 2, "print(*y.tolist()"),
+            ("`np.float64(0.5)`", 1, "print(float(y)"),
+            ("`array([0.5])`", 1, "print(float(y)"),
+        ] {
+            let hint = number_hint(line, outputs);
+            assert!(hint.contains(part), "{line}: {hint:?}");
+        }
+        for line in ["``", "`loading the model`", "`0.5 x`"] {
+            assert_eq!(number_hint(line, 1), "", "{line}");
+        }
     }
 }

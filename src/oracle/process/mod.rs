@@ -1,13 +1,16 @@
 //! Any command that reads points and writes values, as an oracle.
 
+mod batch;
 mod child;
 pub mod error;
 pub mod protocol;
 mod serve;
 
+pub use batch::BatchTrouble;
 pub use child::Leash;
 pub use serve::{ServeError, serve};
 
+use std::num::NonZeroUsize;
 use std::time::{Duration, Instant};
 
 use nalgebra::{DMatrix, DVector};
@@ -42,6 +45,9 @@ pub struct ProcessSettings {
     pub restarts: usize,
     /// When answers are no longer waited for, whoever is to blame. [`new`](Self::new): never.
     pub deadline: Option<Deadline>,
+    /// Points in a batch at most: the command is sent no others before it has answered these. [`new`](Self::new): as many
+    /// as there are, one batch after the other.
+    pub batch: Option<NonZeroUsize>,
 }
 
 impl ProcessSettings {
@@ -55,6 +61,7 @@ impl ProcessSettings {
             timeout: Duration::from_secs(60),
             restarts: 2,
             deadline: None,
+            batch: None,
         }
     }
 }
@@ -156,6 +163,7 @@ impl ProcessOracle {
                 Over::Malformed(Malformed::Number(found)) => ProcessError::NotANumber {
                     found,
                     point: answered + 1,
+                    outputs,
                     stderr: StderrTail(session.child.abort()),
                 },
                 Over::Malformed(Malformed::Outputs(found)) => ProcessError::Outputs {
@@ -203,10 +211,12 @@ impl Session {
         while let Some(event) = self.child.event(Instant::now()) {
             self.receive(event, values)?;
         }
-        let mut requests = points[d * (values.len() / outputs)..].chunks(d * points_per_request(d));
+        let most = settings.batch.map_or(usize::MAX, NonZeroUsize::get).min(points_per_request(d));
+        let mut requests = points[d * (values.len() / outputs)..].chunks(d * most);
         let mut deadline = Instant::now() + settings.timeout;
         while values.len() < due {
             while self.in_flight < IN_FLIGHT
+                && (settings.batch.is_none() || self.decoder.is_idle())
                 && let Some(request) = requests.next()
             {
                 self.decoder.expect(request.len() / d);

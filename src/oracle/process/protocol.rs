@@ -30,7 +30,8 @@
 //! response  u32 n                                          n * K * f64, point after point
 //! ```
 //!
-//! The client sends at most 1 MiB of coordinates a frame, or one point if that alone is longer.
+//! The client sends at most 1 MiB of coordinates a frame, or one point if that alone is longer. Told the most points in a
+//! batch, it sends no more than these before they are answered, in either form.
 
 use std::collections::VecDeque;
 
@@ -170,6 +171,11 @@ impl Decoder {
     /// A request for `points` answers was sent.
     pub fn expect(&mut self, points: usize) {
         self.requests.push_back(points * self.outputs);
+    }
+
+    /// Is every request answered?
+    pub fn is_idle(&self) -> bool {
+        self.requests.is_empty()
     }
 
     /// Reads on; whole values are appended to `values`. Memory for no more than `bytes` and an
