@@ -210,7 +210,10 @@ impl Identify {
         match ending {
             Ending::Done((solution, mut black_box)) => {
                 let backend = black_box.backend();
-                let trouble = black_box.batch_trouble(&solution).map(|trouble| {
+                // Its questions are anywhere.
+                let free = settings.domain_radius.is_none();
+                let trouble = free.then(|| black_box.batch_trouble(&solution)).flatten();
+                let trouble = trouble.map(|trouble| {
                     format!("{trouble}; limit the points of a batch (--batch 1), or mend that")
                 });
                 drop(black_box);

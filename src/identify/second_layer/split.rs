@@ -13,6 +13,7 @@ use super::tolerances::{
 };
 use crate::algebra::linalg::median;
 use crate::identify::first_layer::place::{Placement, Placer};
+use crate::identify::first_layer::tolerances::MOST_CHOSEN;
 use crate::identify::first_layer::unit::Unit;
 
 /// S, T, and where to ask.
@@ -79,8 +80,11 @@ pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     chosen
 }
 
-/// The units whose directions are known about as well as those of most, and `size` at least.
+/// Of many units those whose directions are known about as well as most, and `size` at least.
 fn accurate(units: &[Unit], size: usize) -> Vec<usize> {
+    if units.len() <= MOST_CHOSEN {
+        return (0..units.len()).collect();
+    }
     let astray: Vec<f64> = units.iter().map(|unit| unit.error / unit.half_width).collect();
     let most = median(&astray).map_or(f64::INFINITY, |median| HELD_ERROR * median);
     let kept: Vec<usize> = (0..units.len()).filter(|&i| astray[i] <= most).collect();

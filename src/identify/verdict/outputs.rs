@@ -7,9 +7,9 @@ use nalgebra::{DMatrix, DVector, RowDVector};
 use super::certify::Certificate;
 use super::outcome::Outcome;
 use super::tolerances::{
-    BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, MERE_ROUNDING, MIXED_SHARE, MOST_SUSPECTS,
-    OUTPUT_NOISE_LINES, OUTPUT_POINTS, OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS,
-    SUSPECT_SHARE,
+    BOUND_EXCEEDED, DEVIATES, DISTANCE_GROUPS, DRAWN_DEVIATION, GROUP_NOISE_LINES, MERE_ROUNDING,
+    MIXED_SHARE, MOST_GROUP_MEAN, MOST_SUSPECTS, OUTPUT_NOISE_LINES, OUTPUT_POINTS,
+    OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, SUSPECT_SHARE,
 };
 use super::uncertainty::relative;
 use crate::algebra::linalg::{dual, product};
@@ -240,6 +240,7 @@ impl All<'_> {
             }
         }
         self.suspects(cx, points, &residuals, (&open, &mut ratios))?;
+        self.distances(cx, points, &residuals, (&open, &mut ratios))?;
         let mut seen =
             Seen { residual: residuals.amax(), deviating: 0, excess: 0.0, mean_excess: 0.0 };
         for ratios in ratios.row_iter() {
@@ -289,6 +290,44 @@ impl All<'_> {
             for (&j, &here) in suspects.iter().zip(noise) {
                 let there = residuals[(k, j)].abs() / (here * here + open[(k, j)]).sqrt();
                 ratios[(k, j)] = ratios[(k, j)].min(there);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl All<'_> {
+    /// The general rule for the noise is crude: where it explains less than the mean over points of some distance, the noise
+    /// is measured at some of them.
+    fn distances(
+        &self,
+        cx: &mut Context<'_>,
+        points: &DMatrix<f64>,
+        residuals: &DMatrix<f64>,
+        (open, ratios): (&DMatrix<f64>, &mut DMatrix<f64>),
+    ) -> Result<(), Halt> {
+        let norms: Vec<f64> = points.column_iter().map(|x| x.norm()).collect();
+        let mut order: Vec<usize> = (0..norms.len()).collect();
+        order.sort_by(|&i, &j| norms[i].total_cmp(&norms[j]));
+        let rng = &mut draws::stream(cx.seed, "outputs distances", 0);
+        for group in order.chunks(norms.len().div_ceil(DISTANCE_GROUPS)) {
+            let beyond = (0..ratios.nrows()).any(|k| {
+                let squares = group.iter().map(|&j| ratios[(k, j)].powi(2)).sum::<f64>();
+                (squares / group.len() as f64).sqrt() > MOST_GROUP_MEAN
+            });
+            if !beyond {
+                continue;
+            }
+            let some: Vec<usize> =
+                group.iter().copied().step_by(group.len().div_ceil(GROUP_NOISE_LINES)).collect();
+            let beside = points.select_columns(&some);
+            let (_, noise) = noise_of_outputs(cx.f, &beside, cx.land.scale, rng)?;
+            for (k, noise) in noise.iter().enumerate() {
+                let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len() as f64;
+                for &j in group {
+                    let there = residuals[(k, j)].abs() / (square + open[(k, j)]).sqrt();
+                    ratios[(k, j)] = ratios[(k, j)].min(there);
+                }
             }
         }
         Ok(())

@@ -83,6 +83,8 @@ pub(crate) const MIXED_EXPONENTS: [i32; 8] = [-8, -5, -2, 0, 2, 4, 7, 10];
 pub(crate) const OUTPUT_POINTS: usize = 3;
 /// Lines on which the noise of each output is measured: 20 % with 4 of them.
 pub(crate) const OUTPUT_NOISE_LINES: usize = 4;
+/// Points of similar distance at which the noise of each output is measured, where the general rule is not enough.
+pub(crate) const GROUP_NOISE_LINES: usize = 16;
 /// Points for the output weights, beside those.
 pub(crate) const OUTPUT_SPARE_POINTS: usize = 24;
 /// Groups of held-out points by distance from the origin, as many as scales.
