@@ -101,7 +101,8 @@ fn watched(
     };
     let directions = witness.first_layer;
     Record {
-        queries: witness.queries,
+        // Of a run that broke, what was seen of it.
+        queries: if record.status == Ending::Error { witness.queries } else { record.queries },
         seconds,
         gap: finite(witness.gap),
         projection: finite(witness.projection),
@@ -127,6 +128,7 @@ fn judged(cell: &Cell, seed: u64, instance: &Instance, solution: &Solution) -> R
         bound_violated: parameter_error.zip(bound).map(|(error, bound)| error > bound),
         residual: finite(solution.residual),
         unexplained: judgement.unexplained,
+        queries: solution.queries,
         m0_found: width(0),
         // A second layer of width zero is one that was not found.
         m1_found: width(1).filter(|&m1| m1 > 0),
