@@ -28,7 +28,7 @@ enum Departure {
     ThirdLayer { size: f64, weights: DMatrix<f64>, shifts: DVector<f64>, outputs: DVector<f64> },
     Sine { size: f64, frequency: DVector<f64> },
     Bent(f64),
-    ClippedOutputs(f64),
+    ClippedOutputs { most: f64, middle: DVector<f64> },
 }
 
 impl Deviant {
@@ -80,7 +80,10 @@ impl Deviant {
                 Departure::Sine { size, frequency: draws::unit_vector(rng, d) }
             }
             Deviation::Bent(share) => Departure::Bent(share),
-            Deviation::ClippedOutputs(most) => Departure::ClippedOutputs(most),
+            Deviation::ClippedOutputs(most) => {
+                let middle = network.logits(&DMatrix::zeros(d, 1)).column(0).into_owned();
+                Departure::ClippedOutputs { most, middle }
+            }
         };
         Deviant { network, departure, shares }
     }
@@ -133,7 +136,9 @@ impl Deviant {
                 self.plus(own, &(points.tr_mul(frequency).map(f64::sin) * *size))
             }
             Departure::Bent(share) => self.partly(own, |_, _, z| z + share * (z.atan() - z)),
-            Departure::ClippedOutputs(most) => self.partly(own, |_, _, z| z.clamp(-most, *most)),
+            Departure::ClippedOutputs { most, middle } => {
+                self.partly(own, |k, _, z| z.clamp(middle[k] - most, middle[k] + most))
+            }
         }
     }
 
@@ -249,8 +254,8 @@ mod tests {
         assert!(clipped.amax() > 0.01);
         let wrong = departure(Deviation::Rare(1e-2)).iter().filter(|&&e| e != 0.0).count();
         assert!((140..=260).contains(&wrong), "{wrong} of 20000");
-        let most = network(1, 1).outputs(&points).max();
-        let clipped = departure(Deviation::ClippedOutputs(0.9 * most));
+        let range = network(1, 1).outputs(&points);
+        let clipped = departure(Deviation::ClippedOutputs(0.25 * (range.max() - range.min())));
         let touched = clipped.iter().filter(|&&e| e != 0.0).count();
         assert!(touched > 0 && touched < points.ncols());
     }

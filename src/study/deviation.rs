@@ -30,7 +30,7 @@ pub enum Deviation {
     Sine(f64),
     /// arctan z takes this share of each output z, before the link: together they are a link that is none of the known ones.
     Bent(f64),
-    /// The outputs are clipped to [-r, r] before the link.
+    /// The outputs are clipped to within r of their values at the origin, before the link.
     ClippedOutputs(f64),
 }
 
