@@ -29,6 +29,7 @@ use nalgebra::{DMatrix, DVector};
 pub use activation::{Activation, Symmetry, UnknownActivation};
 pub use file::FileError;
 pub use format::FormatError;
+#[cfg(feature = "study")]
 pub(crate) use link::centred;
 pub use link::{Link, LinkError, OffRange};
 pub use matching::Matching;

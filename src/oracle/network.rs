@@ -63,9 +63,10 @@ impl Oracle for NetworkOracle {
     }
 
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        Ok(match self.mixture() {
-            Some(mixture) => mixture.values(points),
-            None => self.network.outputs(points).tr_mul(&self.weights),
+        // Rounded as a mixture of the outputs is, of which some are asked for by themselves.
+        Ok(match self.output_dim() {
+            1 => self.network.values(points),
+            _ => self.network.outputs(points).tr_mul(&self.weights),
         })
     }
 }
