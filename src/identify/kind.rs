@@ -216,7 +216,7 @@ impl Kinds<'_> {
             Err(halt) => return run.settle(Err(halt)),
         };
         if may_be_one {
-            let one = self.of_one(run)?;
+            let one = self.of_one(run, self.settings.attempts)?;
             if one.is_final() || one.is_limited() {
                 return Ok(one);
             }
@@ -226,7 +226,7 @@ impl Kinds<'_> {
             return Ok(two);
         }
         // A unit may be so flat that it changes wherever f was looked at.
-        let one = self.of_one(run)?;
+        let one = self.of_one(run, 1)?;
         Ok(if one.is_final() { one } else { two })
     }
 
@@ -239,12 +239,12 @@ impl Kinds<'_> {
         Ok(two.map(Into::into))
     }
 
-    /// Where two layers are looked for as well: one attempt, far out.
-    fn of_one(&self, run: &mut Run<'_>) -> Result<Outcome<Network>, OracleError> {
+    /// Where two layers are looked for as well: far out alone.
+    fn of_one(&self, run: &mut Run<'_>, attempts: u64) -> Result<Outcome<Network>, OracleError> {
         let all = run.settings.clone();
         run.depth = 1;
         run.settings =
-            Settings { attempts: 1, first_layer: FirstLayer::Lines, ascent: None, ..all.clone() };
+            Settings { attempts, first_layer: FirstLayer::Lines, ascent: None, ..all.clone() };
         let one = shallow::identify_on(run);
         run.settings = all;
         Ok(one?.map(Into::into))

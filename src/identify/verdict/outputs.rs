@@ -294,9 +294,7 @@ impl All<'_> {
         }
         Ok(())
     }
-}
 
-impl All<'_> {
     /// The general rule for the noise is crude: where it explains less than the mean over points of some distance, the noise
     /// is measured at some of them.
     fn distances(
