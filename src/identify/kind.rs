@@ -102,7 +102,9 @@ impl Kinds<'_> {
                     // One that was only guessed must prove itself.
                     undone => Ok(match undone? {
                         undone if undone.status == Status::Identified => undone,
-                        undone => after_none(best, undone),
+                        undone => {
+                            better(best, Solution { status: Status::NotIdentified, ..undone })
+                        }
                     }),
                 }
             }
@@ -131,9 +133,7 @@ impl Kinds<'_> {
         let kinds = Kinds { settings: &settings, depths: &[2] };
         let found = kinds.of_any_depth(oracle, observer, Some(before))?;
         let found = simplified(found, told);
-        let is_it = found.depth == 1
-            && found.network.as_ref().is_some_and(|n| told.is_none_or(|link| n.link == link));
-        if is_it {
+        if found.network.as_ref().is_some_and(|found| found.link != Link::None) {
             return Ok(found);
         }
         let reason = format!("{}, as two hidden layers: {}", before.reason, found.reason);
@@ -294,11 +294,6 @@ fn better(first: Solution, second: Solution) -> Solution {
         (best.queries, best.stages) = (other.queries, other.stages);
     }
     best
-}
-
-/// The `best` so far, with what was asked for another one that is none.
-fn after_none(best: Solution, none: Solution) -> Solution {
-    Solution { queries: none.queries, stages: none.stages, ..best }
 }
 
 /// One hidden layer and a link, where each output is a unit of the second of two layers: the link `told`, or any.

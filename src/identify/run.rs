@@ -1,6 +1,6 @@
 //! A run: what all pipelines share, and how all of them end.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 use rand::Rng;
 
 use super::context::{Context, Coordinates};
@@ -24,7 +24,7 @@ use crate::draws;
 use crate::network::Network;
 use crate::network::model::Model;
 use crate::oracle::design::Design;
-use crate::oracle::{Domain, Meter, Observer, Oracle, OracleError};
+use crate::oracle::{Domain, Meter, Mixture, Observer, Oracle, OracleError};
 use crate::stage::Stage;
 
 /// A run of one pipeline.
@@ -42,8 +42,8 @@ pub(crate) struct Run<'a> {
     land: Option<Landscape>,
     /// The points of the certificate: the same for all attempts and rounds.
     held_out: Option<HeldOut>,
-    /// Of the outputs, in the values that are asked.
-    mixture: DVector<f64>,
+    /// What values are.
+    mixture: Mixture,
 }
 
 /// Where a stage works.
@@ -104,6 +104,7 @@ impl<'a> Run<'a> {
         settings: &Settings,
         stages: &'static [Stage],
     ) -> Self {
+        let mixture = Mixture::first(oracle.output_dim());
         let meter = Meter::new(oracle, observer, settings.max_queries);
         Run {
             meter: meter.until(settings.deadline).through(stages),
@@ -114,7 +115,7 @@ impl<'a> Run<'a> {
             depth: 1,
             land: None,
             held_out: None,
-            mixture: DVector::from_element(1, 1.0),
+            mixture,
         }
     }
 
@@ -310,10 +311,15 @@ impl<'a> Run<'a> {
         }
         self.meter.enter(Stage::Probe);
         let land = probe::probe(&mut self.meter, self.settings.seed)?;
-        self.accuracy = Some(land.noise_near);
-        self.evidence.probe.push(land.clone());
+        self.measured(&land);
         self.land = Some(land.clone());
         Ok(land)
+    }
+
+    /// Notes what was measured of f where it is asked.
+    pub fn measured(&mut self, land: &Landscape) {
+        self.accuracy = Some(land.noise_near);
+        self.evidence.probe.push(land.clone());
     }
 
     /// May f have one hidden layer? Far out, where all units are saturated and shifts do not count, f(x) + f(-x) is then
@@ -321,8 +327,7 @@ impl<'a> Run<'a> {
     pub fn may_be_one_layer(&mut self) -> Result<bool, Halt> {
         let land = self.probed()?;
         let Landscape { scale, spread, noise_growth, .. } = land;
-        let distance =
-            OPPOSITE_FAR * scale.min(OPPOSITE_NOISE * spread / noise_growth / OPPOSITE_FAR);
+        let distance = (OPPOSITE_FAR * scale).min(OPPOSITE_NOISE * spread / noise_growth);
         let rng = &mut draws::stream(self.settings.seed, "opposite", 0);
         let d = self.meter.input_dim();
         let mut points = DMatrix::zeros(d, 2 * OPPOSITE_PAIRS);
@@ -344,8 +349,9 @@ impl<'a> Run<'a> {
     pub fn mix(&mut self) -> Result<(), Halt> {
         if self.meter.output_dim() > 1 {
             let answers = self.answers_at_many_scales()?;
-            self.mixture = outputs::mixture(&answers, self.settings.seed);
-            self.meter.mix(&self.mixture);
+            let weights = outputs::mixture(&answers, self.settings.seed);
+            self.mixture.set(&weights);
+            self.meter.mix(&weights);
         }
         Ok(())
     }
@@ -392,9 +398,7 @@ impl<'a> Run<'a> {
         let place = Place { coordinates: Coordinates::INPUTS, land: &land, attempt: 0 };
         self.work(place, |cx| {
             let fitted = Answers { answers: cx.f.outputs(&points)?, points };
-            let answers = held_out.answers(cx.f)?;
-            let held_out = Answers { answers, points: held_out.points().clone() };
-            outputs::apart(cx, mixed, (&fitted, &held_out), tolerance)
+            outputs::apart(cx, mixed, (&fitted, &mut held_out), tolerance)
         })
     }
 

@@ -4,6 +4,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::black_box::Oracle;
 use super::error::{OracleError, counted_outputs};
+use super::mixture::Mixture;
 
 /// Outputs of f at the columns of a matrix, a column each.
 type Batch<'f> = dyn FnMut(&DMatrix<f64>) -> DMatrix<f64> + Send + 'f;
@@ -12,8 +13,7 @@ type Batch<'f> = dyn FnMut(&DMatrix<f64>) -> DMatrix<f64> + Send + 'f;
 pub struct FnOracle<'f> {
     inputs: usize,
     batch: Box<Batch<'f>>,
-    /// Of the outputs, in the values.
-    weights: DVector<f64>,
+    mixture: Mixture,
 }
 
 impl<'f> FnOracle<'f> {
@@ -50,8 +50,7 @@ impl<'f> FnOracle<'f> {
         outputs: usize,
         f: impl FnMut(&DMatrix<f64>) -> DMatrix<f64> + Send + 'f,
     ) -> Self {
-        let weights = DVector::from_fn(outputs, |k, _| if k == 0 { 1.0 } else { 0.0 });
-        FnOracle { inputs, batch: Box::new(f), weights }
+        FnOracle { inputs, batch: Box::new(f), mixture: Mixture::first(outputs) }
     }
 }
 
@@ -61,25 +60,19 @@ impl Oracle for FnOracle<'_> {
     }
 
     fn output_dim(&self) -> usize {
-        self.weights.len()
+        self.mixture.outputs()
     }
 
     fn outputs(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
-        counted_outputs((self.batch)(points), self.weights.len(), points)
+        counted_outputs((self.batch)(points), self.mixture.outputs(), points)
     }
 
     fn mix(&mut self, weights: &DVector<f64>) {
-        assert_eq!(weights.len(), self.weights.len(), "a weight for each output");
-        if weights.len() > 1 {
-            self.weights.copy_from(weights);
-        }
+        self.mixture.set(weights);
     }
 
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        let outputs = counted_outputs((self.batch)(points), self.weights.len(), points)?;
-        Ok(match self.weights.len() {
-            1 => DVector::from_vec(outputs.data.into()),
-            _ => outputs.tr_mul(&self.weights),
-        })
+        let outputs = self.outputs(points)?;
+        Ok(self.mixture.of(&outputs))
     }
 }

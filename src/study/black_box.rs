@@ -6,7 +6,7 @@ use rand_distr::{Distribution, StandardNormal};
 use super::deviant::Deviant;
 use super::precision::Precision;
 use crate::draws;
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::{Mixture, Oracle, OracleError};
 
 /// f plus an error of standard deviation sigma in every output, then rounded.
 ///
@@ -19,16 +19,14 @@ pub struct BlackBox {
     sigma: f64,
     precision: Precision,
     seed: u64,
-    /// Of the outputs, in the values.
-    weights: DVector<f64>,
+    mixture: Mixture,
 }
 
 impl BlackBox {
     /// Wraps a function.
     pub fn new(f: Deviant, sigma: f64, precision: Precision, seed: u64) -> Self {
-        let first = |k, _| if k == 0 { 1.0 } else { 0.0 };
-        let weights = DVector::from_fn(f.network().output_dim(), first);
-        BlackBox { f, sigma, precision, seed, weights }
+        let mixture = Mixture::first(f.network().output_dim());
+        BlackBox { f, sigma, precision, seed, mixture }
     }
 
     fn add_errors(&self, point: DVectorView<'_, f64>, mut answers: DVectorViewMut<'_, f64>) {
@@ -46,7 +44,7 @@ impl Oracle for BlackBox {
     }
 
     fn output_dim(&self) -> usize {
-        self.weights.len()
+        self.mixture.outputs()
     }
 
     fn outputs(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
@@ -61,14 +59,13 @@ impl Oracle for BlackBox {
     }
 
     fn mix(&mut self, weights: &DVector<f64>) {
-        if weights.len() > 1 {
-            self.weights.copy_from(weights);
-        }
+        self.mixture.set(weights);
     }
 
     // Gradients and Hessians are the trait's: differences of these values, noise and all.
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
-        Ok(self.outputs(points)?.tr_mul(&self.weights))
+        let outputs = self.outputs(points)?;
+        Ok(self.mixture.of(&outputs))
     }
 }
 

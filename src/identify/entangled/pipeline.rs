@@ -162,8 +162,7 @@ impl<'r, 'a> Entangled<'r, 'a> {
         let radius = radius * (1.0 - RIM);
         let wide = land.clone();
         let land = Landscape { scale: land.scale.min(RIM * radius), ..land };
-        self.run.accuracy = Some(land.noise_near);
-        self.run.evidence.probe.push(land.clone());
+        self.run.measured(&land);
         let rng = &mut draws::stream(seed, "entangled certify", 0);
         self.run.hold_out(shift(shells(rng, d, CERTIFY_FILLED * radius, HELD_OUT_POINTS), &centre));
 

@@ -94,8 +94,7 @@ impl Route<'_, '_> {
                     probe::probe(f, seed)
                 }
             })?;
-            self.run.accuracy = Some(land.noise_near);
-            self.run.evidence.probe.push(land.clone());
+            self.run.measured(&land);
             land
         } else {
             self.run.probed()?

@@ -131,8 +131,7 @@ fn noise(
     origins: &DMatrix<f64>,
     unit: f64,
 ) -> Result<f64, Halt> {
-    let mut values = |x: &DMatrix<f64>| Ok(DMatrix::from_rows(&[f.values(x)?.transpose()]));
-    Ok(difference_tables(&mut values, rng, origins, unit)?[0].noise())
+    Ok(table_of_values(f, rng, origins, unit)?.noise())
 }
 
 /// Noise of the values at each of the columns of `origins` by itself, less certain than that over many
@@ -144,9 +143,7 @@ pub fn noise_here(
     unit: f64,
     rng: &mut impl rand::Rng,
 ) -> Result<Vec<f64>, Halt> {
-    let mut values = |x: &DMatrix<f64>| Ok(DMatrix::from_rows(&[f.values(x)?.transpose()]));
-    let tables = difference_tables(&mut values, rng, origins, unit)?;
-    Ok(tables[0].noise_by_line())
+    Ok(table_of_values(f, rng, origins, unit)?.noise_by_line())
 }
 
 /// The noise of every output around the columns of `origins` together, and at each of them by itself: K of both.
@@ -199,6 +196,17 @@ impl Tables {
             .map(|line| of_line(line).filter(|n| n.is_finite()).unwrap_or(0.0).max(self.floor))
             .collect()
     }
+}
+
+/// The difference tables of values.
+fn table_of_values(
+    f: &mut dyn Oracle,
+    rng: &mut impl rand::Rng,
+    origins: &DMatrix<f64>,
+    unit: f64,
+) -> Result<Tables, Halt> {
+    let mut values = |x: &DMatrix<f64>| Ok(DMatrix::from_rows(&[f.values(x)?.transpose()]));
+    Ok(difference_tables(&mut values, rng, origins, unit)?.swap_remove(0))
 }
 
 /// Numbers at the columns of a matrix, a row an output.

@@ -17,7 +17,7 @@ use crate::identify::fit::sample::Sample;
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::probe::noise_here;
 use crate::network::model::Model;
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::{Mixture, Oracle, OracleError};
 
 /// What the certificate found.
 #[derive(Clone, Debug)]
@@ -89,34 +89,32 @@ fn poisson_upper(seen: usize) -> f64 {
 pub struct HeldOut {
     /// d x n.
     points: DMatrix<f64>,
-    /// Of the outputs, in the values.
-    weights: DVector<f64>,
+    /// What values are.
+    mixture: Mixture,
     answers: Option<DMatrix<f64>>,
 }
 
 impl HeldOut {
-    /// Nothing is asked yet. Values are those of the mixture of the outputs with these `weights`.
-    pub fn new(points: DMatrix<f64>, weights: DVector<f64>) -> Self {
-        HeldOut { points, weights, answers: None }
+    /// Nothing is asked yet. Values are those of this mixture of the outputs.
+    pub fn new(points: DMatrix<f64>, mixture: Mixture) -> Self {
+        HeldOut { points, mixture, answers: None }
     }
 
-    /// d x n.
-    pub fn points(&self) -> &DMatrix<f64> {
-        &self.points
-    }
-
-    /// What all outputs are there, K x n.
-    pub fn answers(&mut self, f: &mut dyn Oracle) -> Result<DMatrix<f64>, OracleError> {
-        if let Some(answers) = &self.answers {
-            return Ok(answers.clone());
-        }
-        let answers = f.outputs(&self.points)?;
-        self.answers = Some(answers.clone());
-        Ok(answers)
+    /// The points (d x n), and what all outputs are there (K x n).
+    pub fn asked(
+        &mut self,
+        f: &mut dyn Oracle,
+    ) -> Result<(&DMatrix<f64>, &DMatrix<f64>), OracleError> {
+        let answers = match self.answers.take() {
+            Some(answers) => answers,
+            None => f.outputs(&self.points)?,
+        };
+        Ok((&self.points, self.answers.insert(answers)))
     }
 
     fn values(&mut self, f: &mut dyn Oracle) -> Result<DVector<f64>, OracleError> {
-        Ok(self.answers(f)?.tr_mul(&self.weights))
+        let mixture = self.mixture.clone();
+        Ok(mixture.of(self.asked(f)?.1))
     }
 }
 
@@ -193,10 +191,7 @@ pub fn certify<M: Model>(
         residuals[k].abs() / (noise * noise + open).sqrt()
     };
     let mut ratios: Vec<f64> = (0..points.ncols()).map(|k| ratio(k, 0.0)).collect();
-    let mut suspects: Vec<usize> =
-        (0..ratios.len()).filter(|&k| ratios[k] > SUSPECT_SHARE * DEVIATES).collect();
-    suspects.sort_by(|&a, &b| ratios[b].total_cmp(&ratios[a]));
-    suspects.truncate(MOST_SUSPECTS);
+    let suspects = standing_out(&ratios);
     if !suspects.is_empty() {
         // The general rule for the noise is crude far out, where a steep unit amplifies the rounding of
         // x: measure it beside the very points that stand out.
@@ -206,7 +201,8 @@ pub fn certify<M: Model>(
             ratios[k] = ratio(k, here);
         }
     }
-    let (means, farthest) = means_by_distance(points, &ratios);
+    let (groups, farthest) = by_distance(points);
+    let means = means(&groups, &ratios);
     let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
     let certificate = Certificate {
         residual: residuals.amax(),
@@ -263,16 +259,30 @@ fn accuracy<M>(
     Ok(accuracy)
 }
 
-/// Root mean squares of the ratios over groups of points of similar distance, nearest first, and the largest distance.
-pub fn means_by_distance(points: &DMatrix<f64>, ratios: &[f64]) -> (Vec<f64>, Option<f64>) {
-    let mut by_distance: Vec<(f64, f64)> =
-        points.column_iter().map(|x| x.norm()).zip(ratios.iter().copied()).collect();
-    by_distance.sort_by(|a, b| a.0.total_cmp(&b.0));
-    let means = by_distance
-        .chunks(ratios.len().div_ceil(DISTANCE_GROUPS))
-        .map(|group| (group.iter().map(|g| g.1 * g.1).sum::<f64>() / group.len() as f64).sqrt())
-        .collect();
-    (means, by_distance.last().map(|last| last.0))
+/// The points that stand out by their `ratios`, the worst first.
+pub fn standing_out(ratios: &[f64]) -> Vec<usize> {
+    let mut suspects: Vec<usize> =
+        (0..ratios.len()).filter(|&k| ratios[k] > SUSPECT_SHARE * DEVIATES).collect();
+    suspects.sort_by(|&a, &b| ratios[b].total_cmp(&ratios[a]));
+    suspects.truncate(MOST_SUSPECTS);
+    suspects
+}
+
+/// Groups of points of similar distance from the origin, nearest first, and the largest distance.
+pub fn by_distance(points: &DMatrix<f64>) -> (Vec<Vec<usize>>, Option<f64>) {
+    let norms: Vec<f64> = points.column_iter().map(|x| x.norm()).collect();
+    let mut order: Vec<usize> = (0..norms.len()).collect();
+    order.sort_by(|&i, &j| norms[i].total_cmp(&norms[j]));
+    let groups = order.chunks(norms.len().div_ceil(DISTANCE_GROUPS)).map(<[usize]>::to_vec);
+    (groups.collect(), order.last().map(|&k| norms[k]))
+}
+
+/// Root mean square of the `ratios` over each of the `groups`.
+pub fn means(groups: &[Vec<usize>], ratios: &[f64]) -> Vec<f64> {
+    let mean = |group: &Vec<usize>| {
+        (group.iter().map(|&k| ratios[k] * ratios[k]).sum::<f64>() / group.len() as f64).sqrt()
+    };
+    groups.iter().map(mean).collect()
 }
 
 #[cfg(test)]

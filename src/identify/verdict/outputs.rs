@@ -2,14 +2,14 @@
 //! weights of every output then are a linear least squares on what the last hidden layer puts out, and every output is
 //! tested on the held-out points by itself.
 
-use nalgebra::{DMatrix, DVector, RowDVector};
+use nalgebra::{DMatrix, DVector};
 
-use super::certify::Certificate;
+use super::certify::{Certificate, HeldOut, by_distance, means, standing_out};
 use super::outcome::Outcome;
 use super::tolerances::{
-    BOUND_EXCEEDED, DEVIATES, DISTANCE_GROUPS, DRAWN_DEVIATION, GROUP_NOISE_LINES, MERE_ROUNDING,
-    MIXED_SHARE, MOST_GROUP_MEAN, MOST_SUSPECTS, OUTPUT_NOISE_LINES, OUTPUT_POINTS,
-    OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, SUSPECT_SHARE,
+    BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, GROUP_NOISE_LINES, MERE_ROUNDING, MIXED_SHARE,
+    MOST_GROUP_MEAN, OUTPUT_NOISE_LINES, OUTPUT_POINTS, OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING,
+    SIGMA_DEVIATIONS,
 };
 use super::uncertainty::relative;
 use crate::algebra::linalg::{dual, product};
@@ -19,7 +19,7 @@ use crate::identify::evidence::OutputsFitted;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::probe::noise_of_outputs;
-use crate::identify::verdict::certify::means_by_distance;
+use crate::identify::verdict::solution::Status;
 use crate::network::Network;
 use crate::stage::Stage;
 
@@ -56,10 +56,11 @@ pub struct Answers {
 pub fn apart(
     cx: &mut Context<'_>,
     mixed: Outcome<Network>,
-    (fitted, held_out): (&Answers, &Answers),
+    (fitted, held_out): (&Answers, &mut HeldOut),
     tolerance: f64,
 ) -> Result<Outcome<Network>, Halt> {
     let Some(mixture) = &mixed.network else { return Ok(mixed) };
+    let held_out = held_out.asked(cx.f)?;
     let hidden = with_ones(mixture.hidden(&fitted.points));
     // Columns are units: D^T M = 1.
     let (dual, condition) = dual(&hidden.transpose()).ok_or_else(|| {
@@ -112,7 +113,6 @@ fn judged(
     certificate: Option<Certificate>,
     tolerance: f64,
 ) -> Outcome<Network> {
-    use crate::identify::Status;
     match certificate {
         Some(certificate) if mixed.status == Status::Identified => {
             Outcome::judge(network, certificate, tolerance, true)
@@ -220,38 +220,30 @@ impl All<'_> {
         (0..accuracy.len()).map(of).collect()
     }
 
-    /// The held-out points, output by output.
+    /// The held-out points and their answers, output by output.
     fn held_out(
         &self,
         cx: &mut Context<'_>,
-        held_out: &Answers,
+        (points, answers): (&DMatrix<f64>, &DMatrix<f64>),
         (sigma, accuracy): (&[f64], &[f64]),
     ) -> Result<Seen, Halt> {
-        let Answers { points, answers } = held_out;
         let residuals = self.network.logits(points) - answers;
         let open = self.open(points);
-        let mut ratios = DMatrix::zeros(residuals.nrows(), residuals.ncols());
+        let norms: Vec<f64> = points.column_iter().map(|x| x.norm()).collect();
+        let mut ratios = Vec::with_capacity(residuals.nrows());
         for k in 0..residuals.nrows() {
-            let spread = answers.row(k).variance().sqrt();
-            for j in 0..points.ncols() {
-                let noise =
-                    sigma[k].max(accuracy[k]) + growth(cx.land, spread) * points.column(j).norm();
-                ratios[(k, j)] = residuals[(k, j)].abs() / (noise * noise + open[(k, j)]).sqrt();
-            }
+            let growth = growth(cx.land, answers.row(k).variance().sqrt());
+            let ratio = |j: usize| {
+                let noise = sigma[k].max(accuracy[k]) + growth * norms[j];
+                residuals[(k, j)].abs() / (noise * noise + open[(k, j)]).sqrt()
+            };
+            ratios.push((0..norms.len()).map(ratio).collect());
         }
-        self.suspects(cx, points, &residuals, (&open, &mut ratios))?;
-        self.distances(cx, points, &residuals, (&open, &mut ratios))?;
-        let mut seen =
-            Seen { residual: residuals.amax(), deviating: 0, excess: 0.0, mean_excess: 0.0 };
-        for ratios in ratios.row_iter() {
-            let ratios: Vec<f64> = ratios.iter().copied().collect();
-            let beyond = ratios.iter().filter(|&&ratio| ratio.is_nan() || ratio > DEVIATES).count();
-            seen.deviating = seen.deviating.max(beyond);
-            seen.excess = ratios.iter().copied().fold(seen.excess, f64::max);
-            let (means, _) = means_by_distance(points, &ratios);
-            seen.mean_excess = means.into_iter().fold(seen.mean_excess, f64::max);
-        }
-        Ok(seen)
+        let (groups, _) = by_distance(points);
+        let mut held_out = Ratios { points, groups, residuals, open, ratios };
+        held_out.beside_suspects(cx)?;
+        held_out.by_distance(cx)?;
+        Ok(held_out.worst())
     }
 
     /// Variances of the outputs by what the values leave open in the network, K x n.
@@ -265,31 +257,41 @@ impl All<'_> {
         }
         variance
     }
+}
+
+/// Residuals of all outputs at the held-out points over what is expected of them.
+struct Ratios<'a> {
+    points: &'a DMatrix<f64>,
+    /// Points of similar distance, nearest first.
+    groups: Vec<Vec<usize>>,
+    /// K x n.
+    residuals: DMatrix<f64>,
+    /// Variances by what the values leave open in the network, K x n.
+    open: DMatrix<f64>,
+    /// Output by output.
+    ratios: Vec<Vec<f64>>,
+}
+
+impl Ratios<'_> {
+    /// Takes the variance `square` of the noise of output `k` at point `j`, if it is more than was expected.
+    fn explain(&mut self, k: usize, j: usize, square: f64) {
+        let there = self.residuals[(k, j)].abs() / (square + self.open[(k, j)]).sqrt();
+        self.ratios[k][j] = self.ratios[k][j].min(there);
+    }
 
     /// Far out a steep unit amplifies the rounding of x: the noise is measured anew beside points that stand out.
-    fn suspects(
-        &self,
-        cx: &mut Context<'_>,
-        points: &DMatrix<f64>,
-        residuals: &DMatrix<f64>,
-        (open, ratios): (&DMatrix<f64>, &mut DMatrix<f64>),
-    ) -> Result<(), Halt> {
-        let worst: RowDVector<f64> =
-            RowDVector::from_iterator(ratios.ncols(), ratios.column_iter().map(|r| r.max()));
-        let mut suspects: Vec<usize> =
-            (0..worst.len()).filter(|&j| worst[j] > SUSPECT_SHARE * DEVIATES).collect();
-        suspects.sort_by(|&i, &j| worst[j].total_cmp(&worst[i]));
-        suspects.truncate(MOST_SUSPECTS);
+    fn beside_suspects(&mut self, cx: &mut Context<'_>) -> Result<(), Halt> {
+        let worst = |j: usize| self.ratios.iter().map(|of| of[j]).fold(0.0, f64::max);
+        let suspects = standing_out(&(0..self.points.ncols()).map(worst).collect::<Vec<_>>());
         if suspects.is_empty() {
             return Ok(());
         }
         let rng = &mut draws::stream(cx.seed, "outputs suspects", 0);
-        let beside = points.select_columns(&suspects);
+        let beside = self.points.select_columns(&suspects);
         let (_, noise) = noise_of_outputs(cx.f, &beside, cx.land.scale, rng)?;
         for (k, noise) in noise.iter().enumerate() {
             for (&j, &here) in suspects.iter().zip(noise) {
-                let there = residuals[(k, j)].abs() / (here * here + open[(k, j)]).sqrt();
-                ratios[(k, j)] = ratios[(k, j)].min(there);
+                self.explain(k, j, here * here);
             }
         }
         Ok(())
@@ -297,38 +299,37 @@ impl All<'_> {
 
     /// The general rule for the noise is crude: where it explains less than the mean over points of some distance, the noise
     /// is measured at some of them.
-    fn distances(
-        &self,
-        cx: &mut Context<'_>,
-        points: &DMatrix<f64>,
-        residuals: &DMatrix<f64>,
-        (open, ratios): (&DMatrix<f64>, &mut DMatrix<f64>),
-    ) -> Result<(), Halt> {
-        let norms: Vec<f64> = points.column_iter().map(|x| x.norm()).collect();
-        let mut order: Vec<usize> = (0..norms.len()).collect();
-        order.sort_by(|&i, &j| norms[i].total_cmp(&norms[j]));
+    fn by_distance(&mut self, cx: &mut Context<'_>) -> Result<(), Halt> {
         let rng = &mut draws::stream(cx.seed, "outputs distances", 0);
-        for group in order.chunks(norms.len().div_ceil(DISTANCE_GROUPS)) {
-            let beyond = (0..ratios.nrows()).any(|k| {
-                let squares = group.iter().map(|&j| ratios[(k, j)].powi(2)).sum::<f64>();
-                (squares / group.len() as f64).sqrt() > MOST_GROUP_MEAN
-            });
-            if !beyond {
+        for group in self.groups.clone() {
+            let group_alone = std::slice::from_ref(&group);
+            if !self.ratios.iter().any(|of| means(group_alone, of)[0] > MOST_GROUP_MEAN) {
                 continue;
             }
             let some: Vec<usize> =
                 group.iter().copied().step_by(group.len().div_ceil(GROUP_NOISE_LINES)).collect();
-            let beside = points.select_columns(&some);
+            let beside = self.points.select_columns(&some);
             let (_, noise) = noise_of_outputs(cx.f, &beside, cx.land.scale, rng)?;
             for (k, noise) in noise.iter().enumerate() {
                 let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len() as f64;
-                for &j in group {
-                    let there = residuals[(k, j)].abs() / (square + open[(k, j)]).sqrt();
-                    ratios[(k, j)] = ratios[(k, j)].min(there);
-                }
+                group.iter().for_each(|&j| self.explain(k, j, square));
             }
         }
         Ok(())
+    }
+
+    /// Of all outputs the worst.
+    fn worst(&self) -> Seen {
+        let residual = self.residuals.amax();
+        let mut seen = Seen { residual, deviating: 0, excess: 0.0, mean_excess: 0.0 };
+        for ratios in &self.ratios {
+            let beyond = ratios.iter().filter(|&&ratio| ratio.is_nan() || ratio > DEVIATES).count();
+            seen.deviating = seen.deviating.max(beyond);
+            seen.excess = ratios.iter().copied().fold(seen.excess, f64::max);
+            seen.mean_excess =
+                means(&self.groups, ratios).into_iter().fold(seen.mean_excess, f64::max);
+        }
+        seen
     }
 }
 

@@ -21,6 +21,7 @@ use self::protocol::{Decoder, Malformed, ProcessFormat, encode_points, points_pe
 use super::black_box::Oracle;
 use super::deadline::Deadline;
 use super::error::OracleError;
+use super::mixture::Mixture;
 
 /// Requests under way to the child: one that it reads, one that is ready. Bounds the memory of
 /// points in flight to a few MiB.
@@ -81,8 +82,7 @@ pub struct ProcessOracle {
     running: Option<Session>,
     starts: usize,
     leash: Leash,
-    /// Of the outputs, in the values.
-    weights: DVector<f64>,
+    mixture: Mixture,
 }
 
 /// A running child and what is under way to and from it.
@@ -110,9 +110,9 @@ impl ProcessOracle {
         if settings.output_dim == 0 {
             return Err(ProcessError::NoOutputs.into());
         }
-        let weights = DVector::from_fn(settings.output_dim, |k, _| if k == 0 { 1.0 } else { 0.0 });
+        let mixture = Mixture::first(settings.output_dim);
         let leash = Leash::default();
-        let mut oracle = ProcessOracle { settings, running: None, starts: 0, leash, weights };
+        let mut oracle = ProcessOracle { settings, running: None, starts: 0, leash, mixture };
         oracle.running = Some(oracle.start()?);
         Ok(oracle)
     }
@@ -268,19 +268,13 @@ impl Oracle for ProcessOracle {
     }
 
     fn mix(&mut self, weights: &DVector<f64>) {
-        assert_eq!(weights.len(), self.weights.len(), "a weight for each output");
-        if weights.len() > 1 {
-            self.weights.copy_from(weights);
-        }
+        self.mixture.set(weights);
     }
 
     /// # Panics
     /// If `points` does not have d rows.
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
         let outputs = self.outputs(points)?;
-        Ok(match self.settings.output_dim {
-            1 => DVector::from_vec(outputs.data.into()),
-            _ => outputs.tr_mul(&self.weights),
-        })
+        Ok(self.mixture.of(&outputs))
     }
 }

@@ -5,6 +5,7 @@ use nalgebra::{DMatrix, DVector};
 use crate::network::Link;
 use crate::oracle::black_box::Oracle;
 use crate::oracle::error::{OracleError, counted_outputs, finite};
+use crate::oracle::mixture::Mixture;
 use crate::oracle::question::{Answer, Question, Wanted};
 use crate::oracle::view::View;
 
@@ -16,20 +17,18 @@ use crate::oracle::view::View;
 pub struct Linked<'a> {
     inner: &'a mut dyn Oracle,
     link: Link,
-    /// Of the outputs, in the values.
-    weights: DVector<f64>,
+    mixture: Mixture,
 }
 
 impl<'a> Linked<'a> {
     /// Undoes `link`.
     pub fn new(inner: &'a mut dyn Oracle, link: Link) -> Self {
-        let first = |k, _| if k == 0 { 1.0 } else { 0.0 };
-        let weights = DVector::from_fn(inner.output_dim(), first);
-        Linked { inner, link, weights }
+        let mixture = Mixture::first(inner.output_dim());
+        Linked { inner, link, mixture }
     }
 
     fn undone(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
-        let answers = counted_outputs(self.inner.outputs(points)?, self.weights.len(), points)?;
+        let answers = counted_outputs(self.inner.outputs(points)?, self.mixture.outputs(), points)?;
         finite(answers.as_slice(), points)?;
         self.link.undo(&answers).map_err(|off| {
             let point = points.column(off.column);
@@ -52,15 +51,15 @@ impl View for Linked<'_> {
         if matches!(question.wanted, Wanted::Outputs(_)) {
             return Ok(Answer::Numbers(self.undone(question.points)?));
         }
-        question.by_values(&mut |points| Ok(self.undone(points)?.tr_mul(&self.weights)))
+        question.by_values(&mut |points| {
+            let outputs = self.undone(points)?;
+            Ok(self.mixture.of(&outputs))
+        })
     }
 
     // The mixture is of what is undone: the oracle behind is asked for its outputs alone.
     fn mixed(&mut self, weights: &DVector<f64>) {
-        assert_eq!(weights.len(), self.weights.len(), "a weight for each output");
-        if weights.len() > 1 {
-            self.weights.copy_from(weights);
-        }
+        self.mixture.set(weights);
     }
 
     fn differences(&self) -> bool {
