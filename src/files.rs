@@ -1,8 +1,15 @@
 //! Files read whole and written whole.
 
-use std::fs;
+use std::fs::{self, File, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+/// A process that was killed has let go of its files after this: it gives back its gigabytes of memory first.
+const DYING: Duration = Duration::from_secs(2);
+/// How often a file that is locked is tried.
+const TRIES: u32 = 40;
 
 /// The bytes of a plain file. Devices and pipes may never end, so that they are refused.
 ///
@@ -30,6 +37,22 @@ pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
 /// What writing it would fail with: no such folder, no permission, a folder or device of that name.
 pub fn check_writable(path: &Path) -> io::Result<()> {
     beside(path).map(drop)
+}
+
+/// Takes a file for this process, and waits for one that is just being killed to let go of it.
+///
+/// # Errors
+/// [`TryLockError::WouldBlock`] where another process keeps it.
+pub(crate) fn lock(file: &File) -> Result<(), TryLockError> {
+    let begun = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if begun.elapsed() < DYING => {
+                thread::sleep(DYING / TRIES);
+            }
+            result => return result,
+        }
+    }
 }
 
 /// The file that `path` leads to, and an empty temporary file in its folder.
@@ -87,5 +110,21 @@ mod tests {
         assert!(check_writable(&path.join("no/new")).is_err());
         assert!(check_writable(Path::new("")).is_err());
         assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_file_that_is_let_go_is_taken() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let open = || File::open(file.path()).unwrap();
+        let dying = open();
+        dying.try_lock().unwrap();
+        let waiting = open();
+        thread::scope(|scope| {
+            let taken = scope.spawn(|| lock(&waiting));
+            thread::sleep(DYING / 10);
+            drop(dying);
+            taken.join().unwrap().unwrap();
+        });
+        assert!(matches!(lock(&open()), Err(TryLockError::WouldBlock)));
     }
 }

@@ -416,13 +416,17 @@ impl Attempt<'_, '_> {
     }
 
     /// How many times the least rows would bring the bound to the tolerance, where only the accuracy of values keeps
-    /// it above, and if that can be asked; `count` rows were asked with `growth` times the least.
+    /// it above, or how many to try where the fit is a little worse than its rows claim, and if that can be asked; `count`
+    /// rows were asked with `growth` times the least.
     fn more_rows(&self, certificate: &Certificate, growth: usize, count: usize) -> Option<usize> {
         let lacks = certificate.error_bound / self.run.settings.tolerance;
-        if !certificate.at_accuracy() || lacks <= 1.0 || !lacks.is_finite() {
+        let needed = if certificate.nearly_at_accuracy() {
+            2.0 * growth as f64
+        } else if certificate.at_accuracy() && lacks > 1.0 && lacks.is_finite() {
+            growth as f64 * (SAMPLE_MARGIN * lacks).powi(2)
+        } else {
             return None;
-        }
-        let needed = growth as f64 * (SAMPLE_MARGIN * lacks).powi(2);
+        };
         let most = self.run.meter.remaining() as f64 / 2.0 / (count as f64 / growth as f64);
         let more = needed.min(most).min(MOST_GROWTH as f64) as usize;
         (more > growth).then_some(more)

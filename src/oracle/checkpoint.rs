@@ -28,6 +28,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use crate::files;
+
 /// The file's name in the folder of the checkpoint.
 pub const FILE: &str = "queries.log";
 /// What the first line says about the rest.
@@ -141,7 +143,7 @@ impl Checkpoint {
         }
         let mut file =
             OpenOptions::new().create(true).read(true).append(true).open(&path).map_err(failed)?;
-        match file.try_lock() {
+        match files::lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(CheckpointError::InUse(path)),
             Err(TryLockError::Error(source)) => return Err(failed(source)),

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
-use crate::files::read_regular;
+use crate::files::{self, read_regular};
 use crate::identify::Status;
 
 /// The file's name in the folder of the study.
@@ -219,7 +219,7 @@ impl Store {
         let failed = |source| RecordError::Write { path: path.clone(), source };
         fs::create_dir_all(folder).map_err(failed)?;
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        match file.try_lock() {
+        match files::lock(&file) {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(RecordError::InUse(path)),
             Err(TryLockError::Error(source)) => return Err(failed(source)),

@@ -108,9 +108,15 @@ impl Search<'_> {
                 let Some(unit) = self.sight(&line, transition)? else { continue };
                 let same = units.iter().position(|other| same(other, &unit, seen.distance));
                 match same {
-                    // Where it was not expected: its direction was not known as well as it seemed.
-                    Some(k) if found[k].unit.error > unit.error => found[k].unit = unit,
-                    Some(k) => found[k].unit.error *= SIGHTED_ANGLES,
+                    // Where it was not expected: its direction was not known as well as it seemed, and is to be proved
+                    // again.
+                    Some(k) if found[k].unit.error > unit.error => {
+                        found[k] = Found { unit, place: None };
+                    }
+                    Some(k) => {
+                        found[k].unit.error *= SIGHTED_ANGLES;
+                        found[k].place = None;
+                    }
                     None => {
                         units.push(unit.clone());
                         found.push(Found { unit, place: None });
@@ -225,10 +231,9 @@ impl Search<'_> {
         }
         let point = &line.origin + &line.direction * transition.centre;
         let d = point.len();
-        let axes = DMatrix::identity(d, d);
         // A line meets a hyperplane at a cosine of about 1 / sqrt(d), by which the unit is narrower than its step along
         // the line, and by which it moves less along an axis.
-        let Some((direction, step)) = self.gradient(&point, transition, &axes, 1.0)? else {
+        let Some((direction, step)) = self.gradient(&point, transition)? else {
             return Ok(None);
         };
         let cosine = direction.dot(&line.direction).abs();
@@ -248,43 +253,52 @@ impl Search<'_> {
         Ok(Some(unit))
     }
 
-    /// The direction of `unit` by a gradient along a frame that it divides evenly, in which truncation is the same in all
-    /// of it, and its error.
+    /// The direction of `unit` by differences along a frame that it divides evenly, and its error. Truncation is the same in
+    /// all of them, up to what is wrong with the direction, so that one-sided differences do: half the values.
     fn sharper(
         &mut self,
         x: &DVector<f64>,
         transition: &Transition,
         unit: &Unit,
     ) -> Result<Option<(DVector<f64>, f64)>, Halt> {
+        let d = x.len();
         let frame = even_frame(&unit.direction);
-        let share = 1.0 / (x.len() as f64).sqrt();
-        let seen = self.gradient(x, transition, &frame, share)?;
-        Ok(seen.map(|(direction, step)| {
-            let error = step * step * unit.error + self.relative_noise(x, transition) / step;
-            (direction, error.max(LEAST_SPREAD))
-        }))
+        let relative = self.relative_noise(x, transition);
+        // Along each of the frame the unit moves by a step of these half widths: truncation leaves a share of it in the error.
+        let step = (relative / unit.error).sqrt().clamp(STEP_SHARE.0, STEP_SHARE.1);
+        let h = step * transition.half_width * (d as f64).sqrt();
+        let mut points = DMatrix::from_fn(d, d + 1, |i, _| x[i]);
+        points.columns_mut(1, d).zip_apply(&frame, |p, q| *p += h * q);
+        let values = self.f.values(&points)?;
+        let g = frame * values.rows(1, d).map(|value| (value - values[0]) / h);
+        let sure = self.is_sure(&g, relative * transition.variation / h);
+        let error = (step * unit.error + relative / step).max(LEAST_SPREAD);
+        Ok(sure.then(|| (g.normalize(), error)))
     }
 
-    /// The unit vector along the gradient, by central differences along the orthonormal columns of `frame`, and their
-    /// step in half widths of the transition. The unit moves by about `share` of the step along each of them.
+    /// The unit vector along the gradient, by central differences along the axes, and their step in half widths of the
+    /// transition.
     fn gradient(
         &mut self,
         x: &DVector<f64>,
         transition: &Transition,
-        frame: &DMatrix<f64>,
-        share: f64,
     ) -> Result<Option<(DVector<f64>, f64)>, Halt> {
         let d = x.len();
-        // The step of the unit in half widths that balances truncation, its square, with the noise over it.
+        // The step in half widths that balances truncation, its square, with the noise over it.
         let relative = self.relative_noise(x, transition);
         let step = relative.cbrt().clamp(STEP_SHARE.0, STEP_SHARE.1);
-        let h = step * transition.half_width / share;
+        let h = step * transition.half_width;
         let centre = DMatrix::from_column_slice(d, 1, x.as_slice());
-        let g = frame * self.f.gradients(&centre, frame, GradientScheme::Central2, h)?;
-        let norm = g.norm();
-        let noise = relative * transition.variation;
-        let sure = norm > SURE_GRADIENT * noise * (d as f64).sqrt() / h;
-        Ok(sure.then(|| (g.column(0) / norm, step)))
+        let axes = DMatrix::identity(d, d);
+        let g = self.f.gradients(&centre, &axes, GradientScheme::Central2, h)?;
+        let g = g.column(0).into_owned();
+        let sure = self.is_sure(&g, relative * transition.variation / h);
+        Ok(sure.then(|| (g.normalize(), step)))
+    }
+
+    /// Is a gradient with this noise in each part not of noise alone?
+    fn is_sure(&self, g: &DVector<f64>, noise: f64) -> bool {
+        g.norm() > SURE_GRADIENT * noise * (g.len() as f64).sqrt()
     }
 
     /// Noise of a value on a step, relative to it: what grows with the distance is the rounding of x, which shows by the
@@ -301,7 +315,8 @@ impl Search<'_> {
         if units.is_empty() {
             return Ok((0.0, 0));
         }
-        let saturator = Saturator::of_units(&units, self.distance(units.len()));
+        let distance = self.distance(units.len());
+        let saturator = Saturator::of_units(&units, distance);
         let open: Vec<usize> = (0..units.len())
             .filter(|&k| {
                 let place = found[k].place.as_ref();
@@ -320,7 +335,9 @@ impl Search<'_> {
         for (&k, places) in open.iter().zip(places) {
             found[k].place = None;
             let Some(places) = places else { continue };
-            for point in self.strongest(&units[k], &places.points)? {
+            // Where they are farther out than the lines, another is nearly the same: one unit, sighted twice.
+            let near = |x: &DVector<f64>| x.norm() < distance;
+            for point in self.strongest(&units[k], &places.points)?.into_iter().filter(near) {
                 if let Some(unit) = self.again(&units[k], &point)? {
                     found[k] = Found { unit, place: Some(point) };
                     break;
@@ -341,8 +358,8 @@ impl Search<'_> {
         Ok((worst, withdrawn))
     }
 
-    /// The `places` of a unit, those first where f changes most across its hyperplane: the direction is as accurate as that
-    /// is large.
+    /// The `places` of a unit, those first where its direction is told best: f changes much across its hyperplane, and they
+    /// are not far out.
     fn strongest(&mut self, unit: &Unit, places: &DMatrix<f64>) -> Result<Vec<DVector<f64>>, Halt> {
         let across = &unit.direction * self.reach(unit);
         let mut points = DMatrix::zeros(places.nrows(), 2 * places.ncols());
@@ -351,9 +368,13 @@ impl Search<'_> {
             points.set_column(2 * k + 1, &(place + &across));
         }
         let values = self.f.values(&points)?;
-        let change = |k: usize| (values[2 * k + 1] - values[2 * k]).abs();
+        let Landscape { spread, noise_near, noise_growth, .. } = self.land;
+        let noise = |k: usize| {
+            let change = (values[2 * k + 1] - values[2 * k]).abs();
+            noise_near / change + noise_growth * places.column(k).norm() / spread
+        };
         let mut order: Vec<usize> = (0..places.ncols()).collect();
-        order.sort_by(|&i, &j| change(j).total_cmp(&change(i)));
+        order.sort_by(|&i, &j| noise(i).total_cmp(&noise(j)));
         Ok(order.into_iter().map(|k| places.column(k).into_owned()).collect())
     }
 
@@ -392,6 +413,7 @@ fn same(a: &Unit, b: &Unit, distance: f64) -> bool {
 mod tests {
     use super::*;
     use crate::identify::context::in_context;
+    use crate::identify::survey::far;
     use crate::identify::survey::probe::probe;
     use crate::network::{Activation, Class, TwoLayer};
     use crate::oracle::NetworkOracle;
@@ -421,6 +443,28 @@ mod tests {
                 assert!(off < 1e-7, "{dims:?}: {off:e}");
                 let z = unit.centre * a.norm() * unit.direction.dot(&a).signum() - theta;
                 assert!(z.abs() < 3.0, "{dims:?}: {z}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_unit_sighted_twice_is_one() {
+        // Two sightings that do not agree make each other's places near the origin lie far out.
+        let truth = TwoLayer::random((64, 64, 16), Class::General, Activation::Tanh, 3).unwrap();
+        let mut f = NetworkOracle::new(truth.clone());
+        let land = probe(&mut f, 1).unwrap();
+        for attempt in 0..2 {
+            let (units, evidence) = in_context(&mut f, &land, (1, attempt), |cx| {
+                let far = far::far(cx)?;
+                find_units(cx, far)
+            });
+            let units = units.unwrap();
+            assert_eq!(units.len(), 64);
+            assert!(evidence.lines[0].withdrawn > 0, "no longer a test of it");
+            for a in truth.a.column_iter() {
+                let a = a.normalize();
+                let off = units.iter().map(|u| angle(&u.direction, &a)).fold(1.0, f64::min);
+                assert!(off < 1e-7, "{attempt}: {off:e}");
             }
         }
     }

@@ -177,7 +177,7 @@ pub(crate) const NEAR_TRIALS: usize = 4;
 
 /// A gradient on a step is taken again until its direction is known to this: a few widths at the distance of the lines.
 pub(crate) const SIGHT_GOAL: f64 = 3e-5;
-/// But no more often: each costs 2 d values.
+/// But no more often: each costs d values.
 pub(crate) const SIGHT_REPEATS: usize = 2;
 
 // Tuned.

@@ -46,6 +46,13 @@ impl Certificate {
         self.fits() && self.deviating == 0 && self.mean_excess <= MOST_GROUP_MEAN
     }
 
+    /// Does it differ by a little more than that, everywhere? Errors of a few parameters show at all points near the
+    /// origin at once, and other rows have others.
+    pub fn nearly_at_accuracy(&self) -> bool {
+        let near = MOST_GROUP_MEAN..DEVIATES;
+        self.fits() && self.deviating == 0 && near.contains(&self.mean_excess)
+    }
+
     /// Are the residuals of the fit no larger than the errors of the values?
     pub fn fits(&self) -> bool {
         self.sigma <= MOST_MISFIT * self.accuracy
