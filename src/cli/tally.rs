@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use disentangle::oracle::{Found, Observer, Progress};
+use disentangle::oracle::{Clock, Found, Observer, Progress};
 use disentangle::report::{ByStage, Report};
 use disentangle::stage::Stage;
 use serde_json::Value;
@@ -104,6 +104,12 @@ impl Observer for Tally {
     fn note(&mut self, text: &str) {
         if let Some(display) = &mut self.seen().display {
             display.note(text);
+        }
+    }
+
+    fn clock(&mut self, clock: &Clock) {
+        if let Some(display) = &mut self.seen().display {
+            display.clock(clock);
         }
     }
 

@@ -6,7 +6,7 @@ use super::evidence::Evidence;
 use super::survey::landscape::Landscape;
 use crate::oracle::views::centred::Centred;
 use crate::oracle::views::restricted::Restricted;
-use crate::oracle::{Deadline, Oracle};
+use crate::oracle::{Clock, Oracle};
 
 /// What a stage is given.
 pub(crate) struct Context<'a> {
@@ -18,8 +18,8 @@ pub(crate) struct Context<'a> {
     pub seed: u64,
     /// Varies the draws from one attempt to the next, from 0.
     pub attempt: u64,
-    /// When the run must end.
-    pub deadline: Option<Deadline>,
+    /// When the run must end, and how far the stage is.
+    pub clock: &'a Clock,
     /// What the stages saw so far.
     pub evidence: &'a mut Evidence,
 }
@@ -82,7 +82,8 @@ pub(crate) fn in_context<T>(
     work: impl FnOnce(&mut Context<'_>) -> T,
 ) -> (T, Evidence) {
     let mut evidence = Evidence::default();
-    let context = &mut Context { f, land, seed, attempt, deadline: None, evidence: &mut evidence };
+    let context =
+        &mut Context { f, land, seed, attempt, clock: &Clock::new(None), evidence: &mut evidence };
     let result = work(context);
     (result, evidence)
 }

@@ -144,12 +144,11 @@ impl<'a> Run<'a> {
         place: Place<'_>,
         work: impl FnOnce(&mut Context<'_>) -> Result<T, Halt>,
     ) -> Result<T, Halt> {
-        let Settings { seed, deadline, .. } = self.settings;
+        let (seed, clock) = (self.settings.seed, &self.meter.clock());
         let Place { coordinates, land, attempt } = place;
         let evidence = &mut self.evidence;
-        coordinates.of(&mut self.meter, |f| {
-            work(&mut Context { f, land, seed, attempt, deadline, evidence })
-        })
+        coordinates
+            .of(&mut self.meter, |f| work(&mut Context { f, land, seed, attempt, clock, evidence }))
     }
 
     /// Attempts until one is final; what the others ended with is noted.
@@ -181,7 +180,7 @@ impl<'a> Run<'a> {
         floor: f64,
         seen: fn(&mut Evidence) -> &mut Vec<FitEnded>,
     ) -> Result<(N, f64), Halt> {
-        let (network, ended) = refine::refine(sample, start, floor, self.settings.deadline)?;
+        let (network, ended) = refine::refine(sample, start, floor, &self.meter.clock())?;
         seen(&mut self.evidence).push(ended);
         Ok((network, ended.to))
     }

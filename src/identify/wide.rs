@@ -310,11 +310,11 @@ impl Attempt<'_, '_> {
         let land = self.frame.land.averaged(repeats);
         let apart = APART * self.frame.land.scale;
         self.run.stage(stage, place(self.frame, self.attempt), |cx| {
-            let Context { f, seed, attempt, deadline, evidence, .. } = cx;
-            let (seed, attempt, deadline) = (*seed, *attempt, *deadline);
+            let Context { f, seed, attempt, clock, evidence, .. } = cx;
+            let (seed, attempt) = (*seed, *attempt);
             let rng = draws::stream(seed, "averaged", attempt);
             let f = &mut Averaged::new(*f, repeats, apart, rng);
-            work(&mut Context { f, land: &land, seed, attempt, deadline, evidence })
+            work(&mut Context { f, land: &land, seed, attempt, clock, evidence })
         })
     }
 

@@ -5,6 +5,7 @@ use std::time::Instant;
 use nalgebra::{DMatrix, DVector};
 
 use super::black_box::Oracle;
+use super::clock::Clock;
 use super::deadline::Deadline;
 use super::error::{OracleError, finite};
 use super::question::{Answer, Question, Wanted};
@@ -61,6 +62,8 @@ pub trait Observer: Send {
     fn note(&mut self, text: &str);
     /// A part of the network, as far as the run can tell; a later one takes the place of an earlier.
     fn found(&mut self, _: Found<'_>) {}
+    /// The time of the run that begins: it tells whenever it is asked.
+    fn clock(&mut self, _: &Clock) {}
     /// What was seen by all stages that have ended, as the report has it.
     fn evidence(&mut self, _: serde_json::Value) {}
 }
@@ -92,7 +95,7 @@ pub struct Meter<'a> {
     inner: &'a mut dyn Oracle,
     observer: &'a mut dyn Observer,
     limit: u64,
-    deadline: Option<Deadline>,
+    clock: Clock,
     total: u64,
     /// Queries answered before, by others.
     before: u64,
@@ -115,7 +118,7 @@ impl<'a> Meter<'a> {
             inner,
             observer,
             limit,
-            deadline: None,
+            clock: Clock::new(None),
             total: 0,
             before: 0,
             plan,
@@ -129,7 +132,14 @@ impl<'a> Meter<'a> {
     /// The same; no query passes after `deadline`, if there is one.
     #[must_use]
     pub fn until(self, deadline: Option<Deadline>) -> Self {
-        Meter { deadline, ..self }
+        let clock = Clock::new(deadline);
+        self.observer.clock(&clock);
+        Meter { clock, ..self }
+    }
+
+    /// When the run must end, and how far the stage under way is.
+    pub fn clock(&self) -> Clock {
+        self.clock.clone()
     }
 
     /// The same where `before` of the queries allowed were answered to others; whoever watches is told the sum.
@@ -146,6 +156,7 @@ impl<'a> Meter<'a> {
     /// From now on queries and time are booked under `stage`; it may be entered again.
     pub fn enter(&mut self, stage: Stage) {
         self.settle();
+        self.clock.begin();
         self.current = match self.stages.iter().position(|s| s.stage == stage) {
             Some(k) => k,
             None => {
@@ -204,9 +215,7 @@ impl<'a> Meter<'a> {
 
     /// Refuses a batch that would exceed the limit, or comes too late.
     fn allow(&self, wanted: u64) -> Result<(), OracleError> {
-        if let Some(deadline) = self.deadline.filter(Deadline::passed) {
-            return Err(deadline.error());
-        }
+        self.clock.check()?;
         if wanted > self.limit - self.total {
             return Err(OracleError::Budget {
                 limit: self.before + self.limit,

@@ -8,6 +8,7 @@
 mod backend;
 mod black_box;
 mod checkpoint;
+mod clock;
 mod cpu;
 mod deadline;
 pub mod design;
@@ -28,6 +29,7 @@ pub mod views;
 pub use backend::{Backend, BackendRecord, Precision};
 pub use black_box::Oracle;
 pub use checkpoint::{Checkpoint, CheckpointError, fingerprint};
+pub use clock::Clock;
 pub use cpu::{CpuOracle, PrecisionRefused};
 pub use deadline::Deadline;
 pub use error::OracleError;

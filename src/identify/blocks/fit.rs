@@ -35,6 +35,10 @@ use crate::network::TwoLayer;
 use crate::network::model::Model;
 use crate::stage::Stage;
 
+/// What a unit takes beside the second layer, by the cubes of their unknowns, measured at 256 inputs: only the time left is
+/// told by it.
+const UNIT_WORK: f64 = 13.0;
+
 /// A network fitted by blocks, and what supports it.
 pub struct Blocks {
     /// The network.
@@ -88,10 +92,10 @@ fn pass(
     let mut first = FirstLayer::new(start, &second.core);
     let alone = |unit: &usize| !second.core.free.contains(unit);
     let units: Vec<usize> = (0..start.a.ncols()).filter(alone).collect();
-    for some in units.chunks(UNITS_AT_ONCE) {
-        if let Some(deadline) = cx.deadline.filter(|deadline| deadline.passed()) {
-            return Err(deadline.error().into());
-        }
+    let clock = cx.clock.part(share_of_core(&second.core, start), 1.0);
+    for (k, some) in units.chunks(UNITS_AT_ONCE).enumerate() {
+        clock.check()?;
+        clock.done((k * UNITS_AT_ONCE) as f64 / units.len() as f64);
         for (fitted, errors) in
             batch(cx, (start, outer, &saturator), some, (growth, round), &scale)?
         {
@@ -114,6 +118,14 @@ fn pass(
         uncertainty: first.uncertainty(&network, &second.uncertainty, sigma, count),
     };
     Ok(Blocks { network, support })
+}
+
+/// The share of the work that the second layer takes: the cube of its unknowns, against those of all units.
+fn share_of_core(core: &Core, network: &TwoLayer) -> f64 {
+    let (d, m0, _) = network.dims();
+    let cube = |unknown: usize| (unknown as f64).powi(3);
+    let second = cube(core.parameter_count());
+    second / (second + UNIT_WORK * m0 as f64 * cube(d + 1))
 }
 
 fn failure(reason: impl Into<String>) -> Halt {
@@ -155,7 +167,8 @@ fn second_layer(
             ));
         }
         let floor = FIT_FLOOR * cx.land.noise_near;
-        let (core, _) = refine(&sample, core, floor, cx.deadline)?;
+        let clock = cx.clock.part(0.0, share_of_core(&core, start));
+        let (core, _) = refine(&sample, core, floor, &clock)?;
         let sigma = sample.sigma(&core);
         if let Some(uncertainty) = Uncertainty::new(&core, &sample, cx.land.noise_near, cx.seed) {
             return Ok(Second { core, uncertainty, sample });

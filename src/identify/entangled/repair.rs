@@ -59,7 +59,7 @@ fn exchanged(
     rng: &mut impl Rng,
 ) -> Result<Option<Fitted>, Halt> {
     let mut fit = |start| -> Result<Fitted, Halt> {
-        let (network, ended) = refine::refine(sample, start, floor.least, cx.deadline)?;
+        let (network, ended) = refine::refine(sample, start, floor.least, cx.clock)?;
         cx.evidence.refine_exchanged.push(ended);
         Ok(Fitted { network, rms: ended.to })
     };
@@ -91,6 +91,7 @@ mod tests {
     use crate::identify::context::in_context;
     use crate::identify::survey::landscape::Landscape;
     use crate::network::{Activation, Class};
+    use crate::oracle::Clock;
     use crate::oracle::NetworkOracle;
 
     #[test]
@@ -107,7 +108,8 @@ mod tests {
             let mut wrong = truth.clone();
             wrong.a.set_column(2, &(draws::unit_vector(rng, 6) * truth.a.column(2).norm()));
             wrong.b.set_column(0, &(draws::unit_vector(rng, 6) * truth.b.column(0).norm()));
-            let (network, ended) = refine::refine(&sample, wrong, floor.least, None).unwrap();
+            let (network, ended) =
+                refine::refine(&sample, wrong, floor.least, &Clock::new(None)).unwrap();
             let rms = ended.to;
             if rms < floor.enough {
                 continue;

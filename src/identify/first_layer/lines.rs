@@ -24,7 +24,7 @@ use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::line::{Transition, locate, steps, values_along};
 use crate::identify::survey::tolerances::{FINEST_CELL, SURE_CHANGE};
-use crate::oracle::{Deadline, Oracle};
+use crate::oracle::{Clock, Oracle};
 use crate::stage::Stage;
 use crate::stencil::GradientScheme;
 
@@ -47,18 +47,18 @@ struct Search<'a> {
     /// From here on f is constant between hyperplanes.
     far: f64,
     rng: ChaCha8Rng,
-    deadline: Option<Deadline>,
+    clock: &'a Clock,
 }
 
 /// Scans lines until they show no more units; from the distance `far` on f is constant between hyperplanes.
 pub fn find_units(cx: &mut Context<'_>, far: f64) -> Result<Vec<Unit>, Halt> {
-    let Context { f, land, seed, attempt, deadline, evidence } = cx;
+    let Context { f, land, seed, attempt, clock, evidence } = cx;
     let d = f.input_dim();
     if d < 2 {
         return Err(Failure::new(Stage::Lines, "the gradients span one dimension only").into());
     }
     let rng = draws::stream(*seed, "lines", *attempt);
-    let mut search = Search { f: *f, land, far, rng, deadline: *deadline };
+    let mut search = Search { f: *f, land, far, rng, clock };
     let mut seen = LinesFound::default();
     let mut found: Vec<Found> = Vec::new();
     loop {
@@ -104,7 +104,11 @@ impl Search<'_> {
             let stretches = self.stretches(&line, &units, seen.distance)?;
             let transitions = self.isolate(&line, stretches)?;
             clean = if transitions.is_empty() { clean + 1 } else { 0 };
-            for transition in &transitions {
+            for (k, transition) in transitions.iter().enumerate() {
+                if seen.lines == 1 {
+                    // It shows most units, and half the work is to prove them.
+                    self.clock.part(0.0, 0.5).done(k as f64 / transitions.len() as f64);
+                }
                 let Some(unit) = self.sight(&line, transition)? else { continue };
                 let same = units.iter().position(|other| same(other, &unit, seen.distance));
                 match same {
@@ -226,9 +230,7 @@ impl Search<'_> {
 
     /// The unit whose step this is, by the gradient on it.
     fn sight(&mut self, line: &Line, transition: &Transition) -> Result<Option<Unit>, Halt> {
-        if let Some(deadline) = self.deadline.filter(Deadline::passed) {
-            return Err(deadline.error().into());
-        }
+        self.clock.check()?;
         let point = &line.origin + &line.direction * transition.centre;
         let d = point.len();
         // A line meets a hyperplane at a cosine of about 1 / sqrt(d), by which the unit is narrower than its step along
@@ -332,7 +334,8 @@ impl Search<'_> {
             })
             .collect();
         let worst = open.iter().map(|&k| units[k].error).fold(0.0, f64::max);
-        for (&k, places) in open.iter().zip(places) {
+        for (n, (&k, places)) in open.iter().zip(places).enumerate() {
+            self.clock.part(0.5, 1.0).done(n as f64 / open.len() as f64);
             found[k].place = None;
             let Some(places) = places else { continue };
             // Where they are farther out than the lines, another is nearly the same: one unit, sighted twice.

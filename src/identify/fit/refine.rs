@@ -13,7 +13,10 @@ use crate::algebra::linalg::{Cholesky, InverseFactor, gram, rms};
 use crate::identify::evidence::FitEnded;
 use crate::identify::failure::Halt;
 use crate::network::model::Model;
-use crate::oracle::Deadline;
+use crate::oracle::Clock;
+
+/// So many more steps a fit takes, whatever it has taken: only the time left is told by it.
+const STEPS_TO_COME: f64 = 4.0;
 
 /// Fits all parameters of `start` by Levenberg-Marquardt with geodesic acceleration (Transtrum and Sethna,
 /// arXiv 1201.5885): the valleys of this problem are narrow and bent, because a unit near its inflection hardly shows
@@ -21,12 +24,12 @@ use crate::oracle::Deadline;
 /// step. Returns the network and what was seen of the fit.
 ///
 /// # Errors
-/// [`OracleError::TimeLimit`](crate::oracle::OracleError::TimeLimit) after `deadline`.
+/// [`OracleError::TimeLimit`](crate::oracle::OracleError::TimeLimit) where the run must end.
 pub fn refine<M: Model>(
     sample: &Sample,
     start: M,
     floor: f64,
-    deadline: Option<Deadline>,
+    clock: &Clock,
 ) -> Result<(M, FitEnded), Halt> {
     let mut network = start;
     let mut residual = sample.residual(&network);
@@ -37,9 +40,8 @@ pub fn refine<M: Model>(
     let mut idle = 0;
     let mut quadratic = true;
     while steps < REFINE_STEPS && idle < REFINE_IDLE && residual.norm().is_finite() {
-        if let Some(deadline) = deadline.filter(Deadline::passed) {
-            return Err(deadline.error().into());
-        }
+        clock.check()?;
+        clock.done(steps as f64 / (steps as f64 + STEPS_TO_COME));
         steps += 1;
         let jt = network.jacobian_transposed(&sample.points);
         let Some(equilibrated) = Equilibrated::new(jt) else { break };
@@ -244,7 +246,7 @@ mod tests {
         start.a *= 1.1;
         start.theta[2] = 40.0;
         let from = rms(&sample.residual(&start));
-        let (_, ended) = refine(&sample, start, 1e-15, None).unwrap();
+        let (_, ended) = refine(&sample, start, 1e-15, &Clock::new(None)).unwrap();
         assert!(ended.to < 0.2 * from, "{from} {ended:?}");
     }
 }

@@ -39,6 +39,7 @@ pub fn read(
     // phi'(z) and the second layer's inputs include the unit at its middle.
     let moves = placer.moves(&peel.held).ok_or_else(dependent)?;
     for (index, &unit) in peel.held.iter().enumerate() {
+        cx.clock.done(index as f64 / units.len() as f64);
         let direction = moves.column(index).into_owned();
         let mut lines = Vec::new();
         let level = |k: usize| peel.places[k].signs[unit];
@@ -61,6 +62,7 @@ pub fn read(
 
     // Units of T: hold S and the unit, saturate the rest.
     for (row, &unit) in second.free.iter().enumerate() {
+        cx.clock.done((peel.held.len() + row) as f64 / units.len() as f64);
         let held: Vec<usize> = peel.held.iter().copied().chain([unit]).collect();
         let targets: Vec<f64> = peel.targets.iter().copied().chain([units[unit].centre]).collect();
         let moves = placer.moves(&held).ok_or_else(dependent)?;

@@ -27,7 +27,7 @@ use crate::identify::survey::line::half_width;
 use crate::network::OneLayer;
 use crate::network::model::Model;
 use crate::network::{Activation, TwoLayer};
-use crate::oracle::Deadline;
+use crate::oracle::Clock;
 use crate::stage::Stage;
 
 /// A network with activations g and h, the hyperplanes and widths of `units` and the second layer that fits where they
@@ -38,8 +38,8 @@ pub fn assemble(
     (g, h): (Activation, Activation),
     values_each: usize,
 ) -> Result<TwoLayer, Halt> {
-    let Context { f, land, seed, attempt, deadline, evidence } = cx;
-    let (land, seed, attempt, deadline) = (*land, *seed, *attempt, *deadline);
+    let Context { f, land, seed, attempt, clock, evidence } = cx;
+    let (land, seed, attempt) = (*land, *seed, *attempt);
     let (d, m0) = (f.input_dim(), units.len());
     let rng = &mut draws::stream(seed, "saturated", attempt);
     let most = SATURATED_MOST_UNITS.min(m0);
@@ -76,7 +76,7 @@ pub fn assemble(
         for k in 0..SATURATED_STARTS {
             let span = span.as_ref().filter(|_| k % 2 == 0);
             let Some(start) = start(&sample, m1, span, h, rng) else { continue };
-            let (fit, _) = refine(&sample, start, accuracy, deadline)?;
+            let (fit, _) = refine(&sample, start, accuracy, clock)?;
             let sigma = sample.sigma(&fit);
             if best.as_ref().is_none_or(|b| sigma < b.0) {
                 best = Some((sigma, fit));
@@ -89,7 +89,7 @@ pub fn assemble(
         tried.push(WidthTried { m1, residual: sigma });
         residuals.push(sigma);
         if sigma <= SATURATED_REACHED * accuracy {
-            let fit = pruned(&sample, fit, accuracy, deadline)?;
+            let fit = pruned(&sample, fit, accuracy, clock)?;
             tried.push(WidthTried { m1: fit.c.len(), residual: sample.sigma(&fit) });
             evidence.saturated.push(SaturatedFits { values: count, accuracy, tried });
             return Ok(network(d, units, g, fit));
@@ -106,14 +106,14 @@ fn pruned(
     sample: &Sample,
     mut fit: OneLayer,
     accuracy: f64,
-    deadline: Option<Deadline>,
+    clock: &Clock,
 ) -> Result<OneLayer, Halt> {
     let mut unit = 0;
     while unit < fit.c.len() && fit.c.len() > 1 {
         let OneLayer { a, theta, c, .. } = fit.clone();
         let (a, theta, c) = (a.remove_column(unit), theta.remove_row(unit), c.remove_row(unit));
         let fewer = OneLayer { a, theta, c, ..fit.clone() };
-        let (fewer, _) = refine(sample, fewer, accuracy, deadline)?;
+        let (fewer, _) = refine(sample, fewer, accuracy, clock)?;
         if sample.sigma(&fewer) <= SATURATED_REACHED * accuracy {
             (fit, unit) = (fewer, 0);
         } else {
@@ -253,9 +253,9 @@ mod tests {
         more.a = more.a.insert_column(2, 0.4);
         more.theta = more.theta.insert_row(2, 0.1);
         more.c = more.c.insert_row(2, 1e-3);
-        let fewer = pruned(&sample, more, 1e-9, None).unwrap();
+        let fewer = pruned(&sample, more, 1e-9, &Clock::new(None)).unwrap();
         assert_eq!(fewer.c.len(), 2);
         assert!(sample.sigma(&fewer) < 1e-9);
-        assert_eq!(pruned(&sample, exact, 1e-9, None).unwrap().c.len(), 2);
+        assert_eq!(pruned(&sample, exact, 1e-9, &Clock::new(None)).unwrap().c.len(), 2);
     }
 }

@@ -24,7 +24,7 @@ use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::tolerances::SURE_CHANGE;
 use crate::network::Activation;
 use crate::network::OneLayer;
-use crate::oracle::{Deadline, Oracle};
+use crate::oracle::{Clock, Oracle};
 use crate::stage::Stage;
 
 /// A unit c phi(a . x - theta), as it was seen at one place.
@@ -61,7 +61,7 @@ struct Search<'a> {
     land: &'a Landscape,
     far: f64,
     rng: ChaCha8Rng,
-    deadline: Option<Deadline>,
+    clock: &'a Clock,
     /// The activations that it may be, the likeliest first.
     families: Vec<Activation>,
     margin: Option<f64>,
@@ -76,13 +76,13 @@ pub fn sightings(
     far: f64,
     families: &[Activation],
 ) -> Result<Sightings, Halt> {
-    let Context { f, land, seed, attempt, deadline, evidence } = cx;
+    let Context { f, land, seed, attempt, clock, evidence } = cx;
     let mut search = Search {
         f: *f,
         land,
         far,
         rng: draws::stream(*seed, "sightings", *attempt),
-        deadline: *deadline,
+        clock,
         families: families.to_vec(),
         margin: None,
         units: Vec::new(),
@@ -116,9 +116,7 @@ impl Search<'_> {
         let mut points: Vec<Distant> = Vec::new();
         let mut fruitless = 0;
         loop {
-            if let Some(deadline) = self.deadline.filter(Deadline::passed) {
-                return Err(deadline.error().into());
-            }
+            self.clock.check()?;
             let Some((from, to)) = self.apart(&points) else {
                 if points.len() < CHECK_POINTS {
                     points.extend(self.distant(distance, CHECK_POINTS - points.len())?);

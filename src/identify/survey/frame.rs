@@ -48,14 +48,14 @@ pub fn frame(cx: &mut Context<'_>, most: usize) -> Result<Frame, Halt> {
     }
     cx.evidence.frame.push(Framed { stretches: stretches.as_slice().to_vec() });
     let stretch = DMatrix::from_diagonal(&stretches);
-    let Context { f, attempt, deadline, evidence, .. } = cx;
-    let (attempt, deadline) = (*attempt, *deadline);
+    let Context { f, attempt, clock, evidence, .. } = cx;
+    let attempt = *attempt;
     let f = &mut Restricted::by_values(*f, &stretch);
     let within = probe::probe(f, seed)?;
     evidence.probe.push(within.clone());
     let sampling = Sampling::wide(d, &within, seed);
     let gradients = sampling.gradients(f)?;
-    let cx = &mut Context { f, land: &within, seed, attempt, deadline, evidence };
+    let cx = &mut Context { f, land: &within, seed, attempt, clock, evidence };
     let basis = reduce(cx, &sampling, gradients, most)?;
     let weights = DMatrix::from_diagonal(&stretches.map(f64::recip)) * &basis;
     Ok(Frame { points: stretch * basis, weights, land: within, outside: land })
