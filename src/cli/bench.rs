@@ -52,6 +52,9 @@ enum Suite {
     Scale,
 }
 
+/// (d, m0, m1) without a word on it.
+const USUAL_SHAPES: [(usize, usize, usize); 2] = [(32, 32, 6), (64, 64, 8)];
+
 /// Measure how fast this machine is at what identification needs, or what larger networks cost
 #[derive(Args, Debug)]
 pub struct Bench {
@@ -67,15 +70,14 @@ pub struct Bench {
     /// Part of the name of the adapter to measure
     #[arg(long, help_heading = KERNELS, value_name = "NAME")]
     adapter: Option<String>,
-    /// Networks to measure the stencils on
+    /// Networks to measure the stencils on [default: 32,32,6 64,64,8]
     #[arg(
         long, help_heading = KERNELS, value_name = "D,M0,M1", num_args = 1.., value_parser = super::generate::parse_dims,
-        default_values = ["32,32,6", "64,64,8"]
     )]
-    shapes: Vec<super::generate::Dims>,
-    /// Seconds for each measurement
-    #[arg(long, help_heading = KERNELS, default_value_t = 1.0, value_parser = seconds)]
-    seconds: f64,
+    shapes: Option<Vec<super::generate::Dims>>,
+    /// Seconds for each measurement [default: 1]
+    #[arg(long, help_heading = KERNELS, value_parser = seconds)]
+    seconds: Option<f64>,
     /// Peak of the card in f32, in 10^12 operations a second: each rate in f32 is then given as a share of it
     #[arg(long, help_heading = KERNELS, value_name = "X", value_parser = peak)]
     peak_tflops: Option<f64>,
@@ -201,6 +203,11 @@ fn sample<E>(seconds: f64, mut work: impl FnMut() -> Result<(), E>) -> Result<Ve
 }
 
 impl Bench {
+    /// For each measurement.
+    fn seconds(&self) -> f64 {
+        self.seconds.unwrap_or(1.0)
+    }
+
     /// Runs the suite.
     pub fn run(self) -> Outcome {
         match self.suite {
@@ -212,6 +219,13 @@ impl Bench {
                 return Err(
                     "--suite scale runs on the CPU: leave --backend gpu and --adapter out".into()
                 );
+            }
+            Suite::Scale
+                if self.shapes.is_some()
+                    || self.seconds.is_some()
+                    || self.peak_tflops.is_some() =>
+            {
+                return Err("--shapes, --seconds and --peak-tflops are for --suite kernels".into());
             }
             Suite::Scale => self.scale.run(self.json)?,
         }
@@ -231,8 +245,11 @@ impl Bench {
         let gpus: Vec<Gpu> =
             names.iter().map(|name| Gpu::open(Some(name))).collect::<Result<_, _>>()?;
         let mut found = Vec::new();
-        for shape in &self.shapes {
-            let shape = shape.parts();
+        let shapes = match &self.shapes {
+            Some(shapes) => shapes.iter().map(|shape| shape.parts()).collect(),
+            None => USUAL_SHAPES.to_vec(),
+        };
+        for shape in shapes {
             let network = TwoLayer::random(shape, Class::Paper, Activation::Tanh, 1)?;
             if self.backend != Backend::Gpu {
                 found.push(self.stencils_on_cpu(&network)?);
@@ -269,7 +286,7 @@ impl Bench {
         let mut oracle = NetworkOracle::new(network.clone());
         let eye = DMatrix::identity(d, d);
         let samples =
-            sample(self.seconds, || oracle.hessians(&centres, &eye, SCHEME, STEP).map(drop))?;
+            sample(self.seconds(), || oracle.hessians(&centres, &eye, SCHEME, STEP).map(drop))?;
         let work = (queries * centres.ncols() as u64) as f64;
         Ok(Measurement::new(
             ("stencils", "cpu", "f64"),
@@ -293,7 +310,7 @@ impl Bench {
                 work();
                 Ok::<(), std::convert::Infallible>(())
             };
-            let Ok(samples) = sample(self.seconds, run);
+            let Ok(samples) = sample(self.seconds(), run);
             Measurement::new(
                 ("stencils, fused", "cpu", precision),
                 (d, m0, m1),
@@ -318,7 +335,7 @@ impl Bench {
         let points = centres(d, VALUES);
         let mut found = Vec::new();
         let mut measure = |precision, work: &dyn Fn() -> Result<(), GpuError>| {
-            let samples = sample(self.seconds, work)?;
+            let samples = sample(self.seconds(), work)?;
             let values = Measurement::new(
                 ("values", gpu.record().name.as_str(), precision),
                 (d, m0, m1),
@@ -357,8 +374,8 @@ impl Bench {
             let began = Instant::now();
             build(8)?;
             let each = began.elapsed().as_secs_f64() / 8.0;
-            let count = ((self.seconds / 3.0 / each) as usize).clamp(8, 16_384);
-            let samples = sample(self.seconds, || build(count).map(drop))?;
+            let count = ((self.seconds() / 3.0 / each) as usize).clamp(8, 16_384);
+            let samples = sample(self.seconds(), || build(count).map(drop))?;
             let stencils = stencils(gpu, network, precision, count, samples);
             found.push(stencils.on(gpu, self.peak_tflops)?);
             let stack = build(count.clamp(GRAM.0, GRAM.1))?;
@@ -380,7 +397,7 @@ impl Bench {
     ) -> Result<[Measurement; 2], GpuError> {
         let (shape, name) = (network.dims(), gpu.record().name.as_str());
         let entries = stack.entries() as f64;
-        let samples = sample(self.seconds, || stack.gram(gpu).map(drop))?;
+        let samples = sample(self.seconds(), || stack.gram(gpu).map(drop))?;
         // One triangle.
         let products = (stack.len() * (stack.len() + 1) / 2) as f64;
         let gram = Measurement::new(
@@ -396,7 +413,7 @@ impl Bench {
         let space =
             Subspace::new(gpu, stack, &DMatrix::identity(stack.len(), rank), gpu.memory() / 2)?;
         let directions = centres(shape.0, rank);
-        let samples = sample(self.seconds, || space.project(gpu, &directions).map(drop))?;
+        let samples = sample(self.seconds(), || space.project(gpu, &directions).map(drop))?;
         let ascent = Measurement::new(
             ("ascent", name, precision),
             shape,
@@ -420,7 +437,7 @@ impl Bench {
         let basis = span.qr().q();
         let starts = draws::gaussian(&mut draws::stream(0, "bench", 1), d, 64);
         let measure = |(what, ascent)| {
-            let samples = sample(self.seconds, || {
+            let samples = sample(self.seconds(), || {
                 black_box(rank_one::search(&basis, &starts, ascent));
                 Ok::<(), std::convert::Infallible>(())
             })?;
@@ -439,7 +456,7 @@ impl Bench {
         (backend, precision): (&str, &'static str),
     ) -> Result<Measurement, Box<dyn Error>> {
         let settings = identify::Settings::default();
-        let samples = sample(self.seconds, || {
+        let samples = sample(self.seconds(), || {
             identify::identify(&mut oracle, &settings, &mut Silent).map(drop)
         })?;
         Ok(Measurement::new(

@@ -240,6 +240,8 @@ fn panel(area: &Panel<'_, '_>, (title, shown): Content, runs: &[Measured]) -> Dr
     let mut chart = ChartBuilder::on(area)
         .caption(title, (FONT, 17))
         .margin(8)
+        // Room for the second half of the last label.
+        .margin_right(24)
         .x_label_area_size(38)
         .y_label_area_size(52)
         .build_cartesian_2d(across.log_scale(), up.log_scale())?;
