@@ -32,7 +32,7 @@ pub fn identify(
     if let Some(link) = settings.link {
         link.validate(oracle.output_dim()).map_err(SettingsError::Link)?;
     }
-    let kinds = Kinds { settings, depths };
+    let kinds = Kinds { settings, depths, link: Link::None };
     Ok(in_domain(oracle, settings, |oracle| kinds.identify(oracle, observer))?)
 }
 
@@ -41,6 +41,8 @@ struct Kinds<'s> {
     settings: &'s Settings,
     /// Numbers of hidden layers.
     depths: &'static [usize],
+    /// What is undone before values are had.
+    link: Link,
 }
 
 impl Kinds<'_> {
@@ -130,7 +132,7 @@ impl Kinds<'_> {
             second_activation: self.settings.activation.and(of_link),
             ..self.settings.clone()
         };
-        let kinds = Kinds { settings: &settings, depths: &[2] };
+        let kinds = Kinds { settings: &settings, depths: &[2], link: Link::None };
         let found = kinds.of_any_depth(oracle, observer, Some(before))?;
         let found = simplified(found, told);
         if found.network.as_ref().is_some_and(|found| found.link != Link::None) {
@@ -149,7 +151,7 @@ impl Kinds<'_> {
         (link, before): (Link, Option<&Solution>),
     ) -> Result<Solution, OracleError> {
         let mut linked = Linked::new(oracle, link);
-        let found = self.of_any_depth(&mut linked, observer, before)?;
+        let found = Kinds { link, ..*self }.of_any_depth(&mut linked, observer, before)?;
         let network = found.network.map(|network| Network { link, ..network });
         Ok(Solution { network, ..found })
     }
@@ -182,7 +184,9 @@ impl Kinds<'_> {
             _ => Stage::ENTANGLED,
         };
         let asked = before.map_or(0, |before| before.queries);
-        Run::new(oracle, observer, self.settings, stages).after(asked)
+        let mut run = Run::new(oracle, observer, self.settings, stages).after(asked);
+        run.link = self.link;
+        run
     }
 
     /// With one hidden layer, or with two; `before` is what was asked before.
@@ -226,12 +230,17 @@ impl Kinds<'_> {
             return Ok(two);
         }
         // A unit may be so flat that it changes wherever f was looked at.
+        let seen = (run.depth, run.widths.clone());
         let one = self.of_one(run, 1)?;
-        Ok(if one.is_final() { one } else { two })
+        if one.is_final() {
+            return Ok(one);
+        }
+        (run.depth, run.widths) = seen;
+        Ok(two)
     }
 
     fn of_two(&self, run: &mut Run<'_>) -> Result<Outcome<Network>, OracleError> {
-        run.depth = 2;
+        (run.depth, run.widths) = (2, None);
         let two = match self.settings.pipeline {
             Pipeline::Wide => wide::identify(run),
             Pipeline::Entangled | Pipeline::Published => entangled::pipeline::identify(run),
@@ -242,7 +251,7 @@ impl Kinds<'_> {
     /// Where two layers are looked for as well: far out alone.
     fn of_one(&self, run: &mut Run<'_>, attempts: u64) -> Result<Outcome<Network>, OracleError> {
         let all = run.settings.clone();
-        run.depth = 1;
+        (run.depth, run.widths) = (1, None);
         run.settings =
             Settings { attempts, first_layer: FirstLayer::Lines, ascent: None, ..all.clone() };
         let one = shallow::identify_on(run);
@@ -258,9 +267,13 @@ fn are_shares(answers: &DMatrix<f64>) -> bool {
         && answers.row_sum().iter().all(|sum| (sum - 1.0).abs() <= SUM_OF_SHARES)
 }
 
-/// A link that all answers are within the limits of.
+/// A link that all answers are within the limits of, those of one output at least not on the edge, where rounding has put
+/// them.
 fn may_be_behind(answers: &DMatrix<f64>) -> Option<Link> {
-    let within = |lo: f64, hi: f64| answers.iter().all(|&p| lo < p && p < hi);
+    let within = |lo: f64, hi: f64| {
+        answers.iter().all(|&p| lo <= p && p <= hi)
+            && answers.row_iter().any(|row| row.iter().all(|&p| lo < p && p < hi))
+    };
     [(Link::SIGMOID, 0.0), (Link::TANH, -1.0)]
         .into_iter()
         .find_map(|(link, lo)| within(lo, 1.0).then_some(link))
@@ -321,5 +334,7 @@ mod tests {
         assert_eq!(may_be_behind(&answers(&[0.25, 0.5, 0.7, 0.5])), Some(Link::SIGMOID));
         assert_eq!(may_be_behind(&answers(&[0.25, -0.5, 0.7, 0.5])), Some(Link::TANH));
         assert_eq!(may_be_behind(&answers(&[0.25, -0.5, 1.7, 0.5])), None);
+        assert_eq!(may_be_behind(&answers(&[0.25, 0.5, 1.0, 0.5])), Some(Link::SIGMOID));
+        assert_eq!(may_be_behind(&answers(&[0.0, 0.5, 1.0, 0.5])), None);
     }
 }

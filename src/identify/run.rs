@@ -21,8 +21,8 @@ use super::verdict::solution::Solution;
 use super::verdict::tolerances::{INSIDE, MIXED_EXPONENTS, MIXED_POINTS};
 use crate::algebra::linalg::median;
 use crate::draws;
-use crate::network::Network;
 use crate::network::model::Model;
+use crate::network::{Link, Network};
 use crate::oracle::design::Design;
 use crate::oracle::{Domain, Meter, Mixture, Observer, Oracle, OracleError};
 use crate::stage::Stage;
@@ -38,6 +38,8 @@ pub(crate) struct Run<'a> {
     pub widths: Option<Vec<usize>>,
     /// Hidden layers that are looked for.
     pub depth: usize,
+    /// What was undone before values are had.
+    pub link: Link,
     /// Accuracy and scale of f over the inputs, once they are known.
     land: Option<Landscape>,
     /// The points of the certificate: the same for all attempts and rounds.
@@ -113,6 +115,7 @@ impl<'a> Run<'a> {
             accuracy: None,
             widths: None,
             depth: 1,
+            link: Link::None,
             land: None,
             held_out: None,
             mixture,
@@ -187,7 +190,7 @@ impl<'a> Run<'a> {
 
     /// The points (d x n) at which all networks of this run are tested.
     pub fn hold_out(&mut self, points: DMatrix<f64>) {
-        self.held_out = Some(HeldOut::new(points, self.mixture.clone()));
+        self.held_out = Some(HeldOut::new(points, self.mixture.clone(), self.link));
     }
 
     /// The end of every run: all inputs, the certificate, more values where they would bring the bound to the
@@ -348,7 +351,7 @@ impl<'a> Run<'a> {
     pub fn mix(&mut self) -> Result<(), Halt> {
         if self.meter.output_dim() > 1 {
             let answers = self.answers_at_many_scales()?;
-            let weights = outputs::mixture(&answers, self.settings.seed);
+            let weights = outputs::mixture(&answers, self.link, self.settings.seed);
             self.mixture.set(&weights);
             self.meter.mix(&weights);
         }
@@ -383,7 +386,8 @@ impl<'a> Run<'a> {
         let Some(land) = self.evidence.probe.last().cloned() else { return Ok(mixed) };
         let Some(network) = &mixed.network else { return Ok(mixed) };
         self.meter.enter(Stage::Outputs);
-        let count = outputs::points_for(network);
+        let partly = (0..self.mixture.outputs()).any(|k| !self.mixture.has(k));
+        let count = outputs::points_for(network, partly && self.link != Link::None);
         let rng = &mut draws::stream(self.settings.seed, "outputs", 0);
         let points = match self.settings.domain_radius {
             Some(_) => self.inside(count, rng),
@@ -395,9 +399,10 @@ impl<'a> Run<'a> {
         let Some(mut held_out) = self.held_out.take() else { return Ok(mixed) };
         let tolerance = self.settings.tolerance;
         let place = Place { coordinates: Coordinates::INPUTS, land: &land, attempt: 0 };
+        let link = self.link;
         self.work(place, |cx| {
             let fitted = Answers { answers: cx.f.outputs(&points)?, points };
-            outputs::apart(cx, mixed, (&fitted, &mut held_out), tolerance)
+            outputs::apart(cx, mixed, (&fitted, &mut held_out), link, tolerance)
         })
     }
 

@@ -209,6 +209,61 @@ impl Link {
         })
     }
 
+    /// The answers, of which those on the edge of the range are the outermost numbers within: what rounding has put there
+    /// is there or farther out.
+    pub fn off_the_edge(self, mut answers: DMatrix<f64>) -> DMatrix<f64> {
+        if let Link::Sigmoid { lo, hi } | Link::Tanh { lo, hi } = self {
+            answers.apply(|p| {
+                if *p == lo {
+                    *p = lo.next_up();
+                } else if *p == hi {
+                    *p = hi.next_down();
+                }
+            });
+        }
+        answers
+    }
+
+    /// How fast the answer goes with the output z, where each goes by itself; 1 elsewhere.
+    pub fn slope(self, z: f64) -> f64 {
+        let logistic = |z: f64| {
+            let sigmoid = super::activation::sigmoid;
+            sigmoid(z) * sigmoid(-z)
+        };
+        match self {
+            Link::None | Link::Softmax => 1.0,
+            Link::Sigmoid { lo, hi } => (hi - lo) * logistic(z),
+            Link::Tanh { lo, hi } => 2.0 * (hi - lo) * logistic(2.0 * z),
+        }
+    }
+
+    /// By how much the output z is off because the answer is rounded to f64. Close to a limit of 0 answers are as accurate
+    /// as anywhere, close to another one they lose the output.
+    pub fn rounding(self, z: f64) -> f64 {
+        let answer = match self {
+            Link::None | Link::Softmax => return f64::EPSILON * z.abs().max(1.0),
+            Link::Sigmoid { lo, hi } => lo + (hi - lo) * super::activation::sigmoid(z),
+            Link::Tanh { lo, hi } => lo + (hi - lo) * super::activation::sigmoid(2.0 * z),
+        };
+        f64::EPSILON * answer.abs().max(f64::MIN_POSITIVE) / self.slope(z)
+    }
+
+    /// The largest size of an answer, where each goes by itself.
+    pub fn largest(self) -> f64 {
+        match self {
+            Link::None => f64::INFINITY,
+            Link::Sigmoid { lo, hi } | Link::Tanh { lo, hi } => lo.abs().max(hi.abs()),
+            Link::Softmax => 1.0,
+        }
+    }
+
+    /// From the answer for the output z to that for `other`, where each goes by itself.
+    pub fn between(self, z: f64, other: f64) -> f64 {
+        let mut answers = DMatrix::from_row_slice(1, 2, &[z, other]);
+        self.apply(&mut answers);
+        answers[1] - answers[0]
+    }
+
     fn within(self, answers: &DMatrix<f64>) -> Result<(), OffRange> {
         let (lo, hi) = match self {
             Link::None => return Ok(()),
@@ -302,6 +357,19 @@ mod tests {
             let worst = (most / h - &stated).component_div(&stated).amax();
             assert!(worst < 1e-3, "{link}: {worst}");
         }
+    }
+
+    #[test]
+    fn what_rounding_makes_of_the_outputs_is_known() {
+        let z = DMatrix::from_fn(1, 120, |_, k| 0.6 * k as f64 - 36.0);
+        for link in links().into_iter().filter(|&link| link != Link::Softmax) {
+            let undone = link.undo(&link.off_the_edge(applied(link, &z))).unwrap();
+            let off = |k: usize| (undone[k] - z[k]).abs() / link.rounding(z[k]);
+            let worst = (0..z.len()).map(off).fold(0.0, f64::max);
+            assert!(worst < 4.0, "{link}: {worst}");
+        }
+        // An answer near 0 tells its output, one near 1 does not.
+        assert!(Link::SIGMOID.rounding(-600.0) < 1e-12 && Link::SIGMOID.rounding(40.0) > 1.0);
     }
 
     #[test]

@@ -19,6 +19,11 @@ impl Mixture {
         self.0.len()
     }
 
+    /// Is output `k` a part of it?
+    pub fn has(&self, k: usize) -> bool {
+        self.0[k] != 0.0
+    }
+
     /// Takes these weights, but for an only output, which is never mixed.
     ///
     /// # Panics
@@ -28,6 +33,15 @@ impl Mixture {
         if self.outputs() > 1 {
             self.0.copy_from(weights);
         }
+    }
+
+    /// Standard deviation of a value whose outputs have these ones, unrelated.
+    pub fn deviation(&self, of_outputs: impl Iterator<Item = f64>) -> f64 {
+        of_outputs
+            .zip(self.0.iter())
+            .map(|(own, weight)| (own * weight).powi(2))
+            .sum::<f64>()
+            .sqrt()
     }
 
     /// The network of one output that it is of `network`, where that has several and no link.

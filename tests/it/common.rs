@@ -1,7 +1,13 @@
 //! What several modules need.
 
 use std::io::Write;
+use std::path::{Path, PathBuf};
 use std::process::Command;
+
+/// One of the trained networks of `tests/networks`.
+pub fn trained(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/networks").join(name)
+}
 
 /// Says that the test that asks is skipped, and why; under continuous integration it fails.
 pub fn skip(why: &str) {

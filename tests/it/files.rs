@@ -1,14 +1,11 @@
 //! Network files through the library and the program: trained networks, and damaged files.
 
 use std::fs;
-use std::path::{Path, PathBuf};
 
 use assert_cmd::Command;
 use disentangle::network::{Activation, Network};
 
-fn trained(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/networks").join(name)
-}
+use crate::common::trained;
 
 /// Runs `verify` on a file of these bytes: it must exit with code 2 and one line, which is returned.
 fn complaint(bytes: &[u8]) -> String {

@@ -13,7 +13,7 @@ use disentangle::report::Report;
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::common::{python_can, skip};
+use crate::common::{python_can, skip, trained};
 
 /// No run here may take longer, on a busy machine either.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -22,11 +22,6 @@ fn program() -> Command {
     let mut program = Command::cargo_bin("disentangle").unwrap();
     program.timeout(PATIENCE);
     program
-}
-
-/// One of the trained networks of `tests/networks`.
-fn trained(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/networks").join(name)
 }
 
 /// A folder for the results of runs.

@@ -1,9 +1,11 @@
 //! Several outputs: one question serves all, and what one hides another shows.
 
 use disentangle::identify::{Settings, Solution, Status, identify, shallow};
-use disentangle::network::{Activation, Class, Network};
+use disentangle::network::{Activation, Class, Link, Network};
 use disentangle::oracle::{FnOracle, NetworkOracle, Silent};
 use nalgebra::DMatrix;
+
+use crate::common::trained;
 
 fn random(dims: &[usize], outputs: usize, phi: Activation, seed: u64) -> Network {
     Network::random(dims, outputs, Class::General, phi, seed).expect("valid")
@@ -87,4 +89,38 @@ fn one_output_that_deviates_is_never_identified() {
         let solution = identify(&mut deviant, &Settings::default(), &mut Silent).expect("runs");
         assert_ne!(solution.status, Status::Identified, "{size:e}: {}", solution.reason);
     }
+}
+
+#[test]
+fn a_trained_classifier_behind_a_softmax() {
+    let truth = Network::load(trained("digits-classifier-64-32-16-10.safetensors"), None).unwrap();
+    assert_eq!((truth.c.ncols(), truth.link), (10, Link::Softmax));
+    assert_right(&truth, &run(&truth, &Settings::default()));
+}
+
+/// Behind a sigmoid; the answers for the first output are 1 to the last digit at many points.
+fn partly_lost() -> Network {
+    let mut truth = Network { link: Link::SIGMOID, ..random(&[8, 6], 3, Activation::Tanh, 2) };
+    truth.c.column_mut(0).scale_mut(60.0);
+    truth
+}
+
+#[test]
+fn an_output_that_rounding_loses_at_some_points_is_known_by_the_others() {
+    let truth = partly_lost();
+    let lost = |p: f64| p == 1.0;
+    let far = DMatrix::from_fn(8, 50, |i, j| 10.0 * (((i + 2) * (j + 1)) as f64).sin());
+    assert!(truth.outputs(&far).row(0).iter().copied().any(lost));
+    let settings = Settings { link: Some(Link::SIGMOID), depth: Some(1), ..Settings::default() };
+    assert_right(&truth, &run(&truth, &settings));
+
+    // Where it is lost it is still what the network has there.
+    let inner = truth.clone();
+    let mut bent = FnOracle::outputs(8, 3, move |x| {
+        let mut answers = inner.outputs(x);
+        answers.row_mut(0).apply(|p| *p = if lost(*p) { 1.0 - 1e-12 } else { *p });
+        answers
+    });
+    let solution = identify(&mut bent, &settings, &mut Silent).unwrap();
+    assert_ne!(solution.status, Status::Identified, "{}", solution.reason);
 }

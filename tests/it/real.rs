@@ -41,7 +41,8 @@ fn one_hidden_layer_of_any_width_on_inputs_of_any_scale() {
 
 #[test]
 fn several_outputs_behind_a_link() {
-    for name in ["opus_mlp", "rosetta3"] {
+    // Of the last one some answers are 1 to the last digit, and say nothing of their outputs.
+    for name in ["opus_mlp", "rosetta3", "gnubg_p_crashed"] {
         assert_identified(name);
     }
 }

@@ -16,6 +16,7 @@ use crate::identify::failure::Halt;
 use crate::identify::fit::sample::Sample;
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::probe::noise_here;
+use crate::network::Link;
 use crate::network::model::Model;
 use crate::oracle::{Mixture, Oracle, OracleError};
 
@@ -98,13 +99,15 @@ pub struct HeldOut {
     points: DMatrix<f64>,
     /// What values are.
     mixture: Mixture,
+    /// What was undone before they were had.
+    link: Link,
     answers: Option<DMatrix<f64>>,
 }
 
 impl HeldOut {
-    /// Nothing is asked yet. Values are those of this mixture of the outputs.
-    pub fn new(points: DMatrix<f64>, mixture: Mixture) -> Self {
-        HeldOut { points, mixture, answers: None }
+    /// Nothing is asked yet. Values are those of this mixture of the outputs, of which the `link` was undone.
+    pub fn new(points: DMatrix<f64>, mixture: Mixture, link: Link) -> Self {
+        HeldOut { points, mixture, link, answers: None }
     }
 
     /// The points (d x n), and what all outputs are there (K x n).
@@ -119,9 +122,20 @@ impl HeldOut {
         Ok((&self.points, self.answers.insert(answers)))
     }
 
-    fn values(&mut self, f: &mut dyn Oracle) -> Result<DVector<f64>, OracleError> {
-        let mixture = self.mixture.clone();
-        Ok(mixture.of(self.asked(f)?.1))
+    /// Is this output a part of the values?
+    pub fn has(&self, output: usize) -> bool {
+        self.mixture.has(output)
+    }
+
+    /// Values at the points, and what the rounding of answers behind the link leaves open in each.
+    fn values(&mut self, f: &mut dyn Oracle) -> Result<(DVector<f64>, Vec<f64>), OracleError> {
+        let (mixture, link) = (self.mixture.clone(), self.link);
+        let answers = self.asked(f)?.1;
+        let rounding = |outputs: nalgebra::DVectorView<'_, f64>| match link {
+            Link::None => 0.0,
+            _ => mixture.deviation(outputs.iter().map(|&z| link.rounding(z))),
+        };
+        Ok((mixture.of(answers), answers.column_iter().map(rounding).collect()))
     }
 }
 
@@ -180,7 +194,7 @@ pub fn certify<M: Model>(
 ) -> Result<Certificate, Halt> {
     let Context { f, land, seed, evidence, .. } = cx;
     let (f, land, seed): (&mut dyn Oracle, _, _) = (*f, *land, *seed);
-    let values = held_out.values(f)?;
+    let (values, rounding) = held_out.values(f)?;
     let points = &held_out.points;
     let residuals = network.values(points) - &values;
     let sigma = support.sigma;
@@ -195,7 +209,7 @@ pub fn certify<M: Model>(
         let claimed = shown * land.noise_at(points.column(k).norm());
         let noise = noise.max(usual).max(claimed);
         let open = prediction.as_ref().map_or(0.0, |variance| variance[k]);
-        residuals[k].abs() / (noise * noise + open).sqrt()
+        residuals[k].abs() / (noise * noise + rounding[k] * rounding[k] + open).sqrt()
     };
     let mut ratios: Vec<f64> = (0..points.ncols()).map(|k| ratio(k, 0.0)).collect();
     let suspects = standing_out(&ratios);

@@ -7,9 +7,9 @@ use nalgebra::{DMatrix, DVector};
 use super::certify::{Certificate, HeldOut, by_distance, means, standing_out};
 use super::outcome::Outcome;
 use super::tolerances::{
-    BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, GROUP_NOISE_LINES, MERE_ROUNDING, MIXED_SHARE,
-    MOST_GROUP_MEAN, OUTPUT_NOISE_LINES, OUTPUT_POINTS, OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING,
-    SIGMA_DEVIATIONS,
+    BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, GROUP_NOISE_LINES, LOST_OUTPUT, MERE_ROUNDING,
+    MIXED_SHARE, MOST_GROUP_MEAN, OUTPUT_NOISE_LINES, OUTPUT_POINTS, OUTPUT_POINTS_PARTLY,
+    OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, TOLD_OUTPUT,
 };
 use super::uncertainty::relative;
 use crate::algebra::linalg::{dual, product};
@@ -20,11 +20,13 @@ use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::probe::noise_of_outputs;
 use crate::identify::verdict::solution::Status;
-use crate::network::Network;
+use crate::network::{Link, Network};
 use crate::stage::Stage;
 
-/// Weights of a mixture in which all outputs have about the same part, from their answers (K x n).
-pub fn mixture(answers: &DMatrix<f64>, seed: u64) -> DVector<f64> {
+/// Weights of a mixture in which all outputs have about the same part, from their answers (K x n) without the `link`. An
+/// output that rounding of what is behind the link loses at some of the points has none, if others are left.
+pub fn mixture(answers: &DMatrix<f64>, link: Link, seed: u64) -> DVector<f64> {
+    let kept = kept(answers, link);
     let rng = &mut draws::stream(seed, "mixture", 0);
     let drawn = draws::gaussian(rng, answers.nrows(), 1);
     let weight = |(k, drawn): (usize, &f64)| {
@@ -34,16 +36,33 @@ pub fn mixture(answers: &DMatrix<f64>, seed: u64) -> DVector<f64> {
         let varies = spread > MERE_ROUNDING * f64::EPSILON * row.amax();
         // Away from 0, or an output would hardly be seen.
         let size = MIXED_SHARE + (1.0 - MIXED_SHARE) * drawn.abs().min(1.0);
-        if varies { size.copysign(*drawn) / spread } else { 0.0 }
+        if varies && kept[k] { size.copysign(*drawn) / spread } else { 0.0 }
     };
     let weights = DVector::from_iterator(drawn.len(), drawn.iter().enumerate().map(weight));
     // All constant: whoever asks for the mixture is to see it.
     if weights.amax() > 0.0 { weights } else { DVector::repeat(answers.nrows(), 1.0) }
 }
 
-/// How many points the weights of the outputs are fitted to.
-pub fn points_for(network: &Network) -> usize {
-    OUTPUT_POINTS * (network.c.nrows() + 1) + OUTPUT_SPARE_POINTS
+/// Which outputs are told by their answers well enough to be a part of the values.
+fn kept(answers: &DMatrix<f64>, link: Link) -> Vec<bool> {
+    let worst: Vec<f64> = answers
+        .row_iter()
+        .map(|row| row.iter().map(|&z| link.rounding(z)).fold(0.0, f64::max))
+        .collect();
+    let under = |limit: f64| worst.iter().map(|&worst| worst <= limit).collect::<Vec<_>>();
+    let (not_lost, told) = (under(LOST_OUTPUT), under(TOLD_OUTPUT));
+    let any = |kept: &[bool]| kept.contains(&true);
+    match not_lost.contains(&false) {
+        true if any(&told) => told,
+        true if any(&not_lost) => not_lost,
+        _ => vec![true; worst.len()],
+    }
+}
+
+/// How many points the weights of the outputs are fitted to; some outputs may be told `partly`, at some of them.
+pub fn points_for(network: &Network, partly: bool) -> usize {
+    let each = if partly { OUTPUT_POINTS_PARTLY * OUTPUT_POINTS } else { OUTPUT_POINTS };
+    each * (network.c.nrows() + 1) + OUTPUT_SPARE_POINTS
 }
 
 /// Points (d x n) and the answers of all outputs there (K x n).
@@ -57,26 +76,32 @@ pub fn apart(
     cx: &mut Context<'_>,
     mixed: Outcome<Network>,
     (fitted, held_out): (&Answers, &mut HeldOut),
+    link: Link,
     tolerance: f64,
 ) -> Result<Outcome<Network>, Halt> {
     let Some(mixture) = &mixed.network else { return Ok(mixed) };
+    let parts: Vec<bool> = (0..fitted.answers.nrows()).map(|k| held_out.has(k)).collect();
     let held_out = held_out.asked(cx.f)?;
+    let told = |answers: &DMatrix<f64>| {
+        let told = |k: usize, z: f64| parts[k] || link.rounding(z) <= TOLD_OUTPUT;
+        let all = link == Link::None;
+        DMatrix::from_fn(answers.nrows(), answers.ncols(), |k, j| all || told(k, answers[(k, j)]))
+    };
     let hidden = with_ones(mixture.hidden(&fitted.points));
-    // Columns are units: D^T M = 1.
-    let (dual, condition) = dual(&hidden.transpose()).ok_or_else(|| {
+    let (fits, condition) = Fits::new(&hidden, &told(&fitted.answers)).ok_or_else(|| {
         Failure::new(Stage::Outputs, "the hidden units do not determine the weights of the outputs")
     })?;
-    let weights = product(&fitted.answers, &dual);
+    let weights = fits.weights(&fitted.answers);
     let network = with_outputs(mixture, &weights);
     let drawn: Vec<DMatrix<f64>> =
-        mixed.plausible.iter().map(|drawn| shifted(drawn, fitted, &dual, &weights)).collect();
+        mixed.plausible.iter().map(|drawn| shifted(drawn, fitted, &fits, &weights)).collect();
     let accuracy = accuracies(cx, fitted)?;
-    let sigma = sigmas(&(product(&weights, &hidden) - &fitted.answers), weights.ncols());
-    let all =
-        All { network: &network, plausible: &mixed.plausible, drawn: &drawn, weights: &weights };
-    let expected = all.expected(cx.land, fitted, &accuracy);
-    let seen = all.held_out(cx, held_out, (&sigma, &accuracy))?;
-    let bound = bound(&weights, (&dual, &sigma), &drawn, fitted.points.ncols());
+    let sigma = fits.sigmas(&(product(&weights, &hidden) - &fitted.answers));
+    let (plausible, drawn) = (&mixed.plausible, &drawn);
+    let all = All { network: &network, link, plausible, drawn, weights: &weights };
+    let expected = all.expected(cx.land, fitted, (&fits, &accuracy));
+    let seen = all.held_out(cx, held_out, told(held_out.1), (&sigma, &accuracy))?;
+    let bound = bound(&weights, (&fits, &sigma), drawn);
     // Of the worst output in every respect.
     let worst = (0..sigma.len())
         .max_by(|&i, &j| (sigma[i] / expected[i]).total_cmp(&(sigma[j] / expected[j])))
@@ -134,17 +159,76 @@ fn with_outputs(mixture: &Network, weights: &DMatrix<f64>) -> Network {
     Network { c, c0: weights.column(m).into_owned(), ..mixture.clone() }
 }
 
+/// The least squares for the weights of the outputs: of each at the points where its answer tells it.
+struct Fits {
+    /// The points, and the columns dual to the units there: D^T M = 1.
+    sets: Vec<(Vec<usize>, DMatrix<f64>)>,
+    /// Which of them is that of an output.
+    of: Vec<usize>,
+}
+
+impl Fits {
+    /// Of what the units put out, and 1 ((m + 1) x N), and where outputs are `told` (K x N); with the worst condition
+    /// number. `None` where an output is not determined.
+    fn new(hidden: &DMatrix<f64>, told: &DMatrix<bool>) -> Option<(Fits, f64)> {
+        let mut fits = Fits { sets: Vec::new(), of: Vec::new() };
+        let mut worst: f64 = 0.0;
+        for row in told.row_iter() {
+            let points: Vec<usize> = (0..row.len()).filter(|&j| row[j]).collect();
+            let known = fits.sets.iter().position(|(same, _)| *same == points);
+            fits.of.push(known.unwrap_or(fits.sets.len()));
+            if known.is_none() {
+                let (dual, condition) = dual(&hidden.select_columns(&points).transpose())?;
+                worst = worst.max(condition);
+                fits.sets.push((points, dual));
+            }
+        }
+        Some((fits, worst))
+    }
+
+    fn points(&self, output: usize) -> &[usize] {
+        &self.sets[self.of[output]].0
+    }
+
+    fn dual(&self, output: usize) -> &DMatrix<f64> {
+        &self.sets[self.of[output]].1
+    }
+
+    /// The weights (K x (m + 1)) that make the `answers` (K x N).
+    fn weights(&self, answers: &DMatrix<f64>) -> DMatrix<f64> {
+        let terms = self.sets[0].1.ncols();
+        let mut weights = DMatrix::zeros(self.of.len(), terms);
+        for (set, (points, dual)) in self.sets.iter().enumerate() {
+            let outputs: Vec<usize> = (0..self.of.len()).filter(|&k| self.of[k] == set).collect();
+            let some = answers.select_rows(&outputs).select_columns(points);
+            for (&k, row) in outputs.iter().zip(product(&some, dual).row_iter()) {
+                weights.set_row(k, &row);
+            }
+        }
+        weights
+    }
+
+    /// Standard deviation of a value of every output by the residuals of the weights (K x N).
+    fn sigmas(&self, residuals: &DMatrix<f64>) -> Vec<f64> {
+        let of = |k: usize| {
+            let squares = self.points(k).iter().map(|&j| residuals[(k, j)].powi(2));
+            (squares.sum::<f64>() / self.freedom(k)).sqrt()
+        };
+        (0..self.of.len()).map(of).collect()
+    }
+
+    /// Points more than weights.
+    fn freedom(&self, output: usize) -> f64 {
+        let (points, terms) = self.dual(output).shape();
+        points.saturating_sub(terms).max(1) as f64
+    }
+}
+
 /// What the weights are off by where the hidden layers are those of a network `drawn` from what the values leave open:
 /// to first order, with the dual basis of the fit.
-fn shifted(
-    drawn: &Network,
-    fitted: &Answers,
-    dual: &DMatrix<f64>,
-    weights: &DMatrix<f64>,
-) -> DMatrix<f64> {
+fn shifted(drawn: &Network, fitted: &Answers, fits: &Fits, weights: &DMatrix<f64>) -> DMatrix<f64> {
     let there = with_ones(drawn.hidden(&fitted.points));
-    let left = &fitted.answers - product(weights, &there);
-    product(&left, dual)
+    fits.weights(&(&fitted.answers - product(weights, &there)))
 }
 
 /// Standard deviation of a value of every output near the origin, by differences of values.
@@ -157,26 +241,15 @@ fn accuracies(cx: &mut Context<'_>, fitted: &Answers) -> Result<Vec<f64>, Halt> 
     Ok(noise.into_iter().zip(rounded).map(|(noise, rounded)| noise.max(rounded)).collect())
 }
 
-/// The same by the residuals of the weights (K x N).
-fn sigmas(residuals: &DMatrix<f64>, terms: usize) -> Vec<f64> {
-    let freedom = residuals.ncols().saturating_sub(terms).max(1) as f64;
-    residuals.row_iter().map(|row| row.norm() / freedom.sqrt()).collect()
-}
-
 /// Bound on the errors of weights and offsets, relative to the largest entry of each, at least 1.
-fn bound(
-    weights: &DMatrix<f64>,
-    (dual, sigma): (&DMatrix<f64>, &[f64]),
-    drawn: &[DMatrix<f64>],
-    count: usize,
-) -> f64 {
+fn bound(weights: &DMatrix<f64>, (fits, sigma): (&Fits, &[f64]), drawn: &[DMatrix<f64>]) -> f64 {
     let (outputs, terms) = weights.shape();
-    let freedom = count.saturating_sub(terms).max(1) as f64;
+    let freedom = (0..outputs).map(|k| fits.freedom(k)).fold(f64::INFINITY, f64::min);
     // P(|z| > q) <= exp(-q^2 / 2), for all weights at once; sigma itself is uncertain.
     let quantile = (2.0 * (weights.len() as f64 / BOUND_EXCEEDED).ln()).sqrt()
         * (1.0 + SIGMA_DEVIATIONS / (2.0 * freedom).sqrt());
     let errors = DMatrix::from_fn(outputs, terms, |k, j| {
-        let own = sigma[k].powi(2) * dual.column(j).norm_squared();
+        let own = sigma[k].powi(2) * fits.dual(k).column(j).norm_squared();
         let by_hidden: f64 = drawn.iter().map(|shift| shift[(k, j)].powi(2)).sum();
         let by_hidden = by_hidden / drawn.len().max(1) as f64;
         quantile * (own + DRAWN_DEVIATION.powi(2) * by_hidden).sqrt()
@@ -191,6 +264,8 @@ fn bound(
 /// The network of all outputs, and what is open in it.
 struct All<'a> {
     network: &'a Network,
+    /// What was undone before the answers were had.
+    link: Link,
     plausible: &'a [Network],
     drawn: &'a [DMatrix<f64>],
     weights: &'a DMatrix<f64>,
@@ -207,15 +282,21 @@ struct Seen {
 impl All<'_> {
     /// Standard deviations of the values that the weights were fitted to, by what is known of their accuracy and of the
     /// hidden layers.
-    fn expected(&self, land: &Landscape, fitted: &Answers, accuracy: &[f64]) -> Vec<f64> {
+    fn expected(
+        &self,
+        land: &Landscape,
+        fitted: &Answers,
+        (fits, accuracy): (&Fits, &[f64]),
+    ) -> Vec<f64> {
         let open = self.open(&fitted.points);
         let of = |k: usize| {
             let growth = growth(land, fitted.answers.row(k).variance().sqrt());
-            let square = |(j, x): (usize, nalgebra::DVectorView<'_, f64>)| {
-                (accuracy[k] + growth * x.norm()).powi(2) + open[(k, j)]
+            let square = |&j: &usize| {
+                let noise = accuracy[k] + growth * fitted.points.column(j).norm();
+                noise.hypot(self.link.rounding(fitted.answers[(k, j)])).powi(2) + open[(k, j)]
             };
-            let squares = fitted.points.column_iter().enumerate().map(square);
-            (squares.sum::<f64>() / fitted.points.ncols() as f64).sqrt()
+            let points = fits.points(k);
+            (points.iter().map(square).sum::<f64>() / points.len() as f64).sqrt()
         };
         (0..accuracy.len()).map(of).collect()
     }
@@ -225,22 +306,34 @@ impl All<'_> {
         &self,
         cx: &mut Context<'_>,
         (points, answers): (&DMatrix<f64>, &DMatrix<f64>),
+        told: DMatrix<bool>,
         (sigma, accuracy): (&[f64], &[f64]),
     ) -> Result<Seen, Halt> {
-        let residuals = self.network.logits(points) - answers;
+        let outputs = self.network.logits(points);
+        let mut residuals = &outputs - answers;
         let open = self.open(points);
         let norms: Vec<f64> = points.column_iter().map(|x| x.norm()).collect();
         let mut ratios = Vec::with_capacity(residuals.nrows());
         for k in 0..residuals.nrows() {
             let growth = growth(cx.land, answers.row(k).variance().sqrt());
-            let ratio = |j: usize| {
+            let mut ratio = |j: usize| {
                 let noise = sigma[k].max(accuracy[k]) + growth * norms[j];
-                residuals[(k, j)].abs() / (noise * noise + open[(k, j)]).sqrt()
+                if told[(k, j)] {
+                    let noise = noise.hypot(self.link.rounding(answers[(k, j)]));
+                    return residuals[(k, j)].abs() / (noise * noise + open[(k, j)]).sqrt();
+                }
+                // The output is lost, but not what it is behind the link.
+                let (there, expected) = (answers[(k, j)], outputs[(k, j)]);
+                let behind = self.link.between(there, expected);
+                residuals[(k, j)] = behind;
+                let noise = (noise * noise + open[(k, j)]).sqrt();
+                let slope = self.link.slope(expected).max(self.link.slope(there));
+                behind.abs() / (slope * noise + f64::EPSILON * self.link.largest())
             };
-            ratios.push((0..norms.len()).map(ratio).collect());
+            ratios.push((0..norms.len()).map(&mut ratio).collect());
         }
         let (groups, _) = by_distance(points);
-        let mut held_out = Ratios { points, groups, residuals, open, ratios };
+        let mut held_out = Ratios { points, groups, residuals, open, told, ratios };
         held_out.beside_suspects(cx)?;
         held_out.by_distance(cx)?;
         Ok(held_out.worst())
@@ -268,6 +361,8 @@ struct Ratios<'a> {
     residuals: DMatrix<f64>,
     /// Variances by what the values leave open in the network, K x n.
     open: DMatrix<f64>,
+    /// Where the answers tell the outputs, K x n; elsewhere residuals are those behind the link.
+    told: DMatrix<bool>,
     /// Output by output.
     ratios: Vec<Vec<f64>>,
 }
@@ -275,6 +370,9 @@ struct Ratios<'a> {
 impl Ratios<'_> {
     /// Takes the variance `square` of the noise of output `k` at point `j`, if it is more than was expected.
     fn explain(&mut self, k: usize, j: usize, square: f64) {
+        if !self.told[(k, j)] {
+            return;
+        }
         let there = self.residuals[(k, j)].abs() / (square + self.open[(k, j)]).sqrt();
         self.ratios[k][j] = self.ratios[k][j].min(there);
     }

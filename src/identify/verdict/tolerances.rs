@@ -79,6 +79,12 @@ pub(crate) const MIXED_SHARE: f64 = 0.3;
 pub(crate) const MIXED_POINTS: usize = 8;
 /// Scales of these points, powers of two.
 pub(crate) const MIXED_EXPONENTS: [i32; 8] = [-8, -5, -2, 0, 2, 4, 7, 10];
+/// An output that rounding of its answer may move by this at some of these points is no part of the mixture.
+pub(crate) const LOST_OUTPUT: f64 = 0.1;
+/// Nor is one that it may move by this, if another is left: a hundred units of a sum of outputs of size 100.
+pub(crate) const TOLD_OUTPUT: f64 = 1e4 * f64::EPSILON;
+/// Points for each output weight where not all answers tell their outputs, in place of the usual ones.
+pub(crate) const OUTPUT_POINTS_PARTLY: usize = 4;
 /// Points for each output weight, beside the hidden layers: more average errors.
 pub(crate) const OUTPUT_POINTS: usize = 3;
 /// Lines on which the noise of each output is measured: 20 % with 4 of them.

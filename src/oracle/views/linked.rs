@@ -10,10 +10,12 @@ use crate::oracle::question::{Answer, Question, Wanted};
 use crate::oracle::view::View;
 
 /// Undoes a [`Link`] at every output of the oracle behind. Values are mixtures of what this leaves, and
-/// derivatives differences of values.
+/// derivatives differences of values. Of all outputs together those whose answers are on the edge of the range are the
+/// outermost that there are.
 ///
 /// # Errors
-/// [`OracleError::Link`] at an answer that the link cannot have given, or that is on the edge of its range.
+/// [`OracleError::Link`] at an answer that the link cannot have given, or that is on the edge of its range and part of a
+/// value.
 pub struct Linked<'a> {
     inner: &'a mut dyn Oracle,
     link: Link,
@@ -27,10 +29,21 @@ impl<'a> Linked<'a> {
         Linked { inner, link, mixture }
     }
 
-    fn undone(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+    /// All outputs at the points (d x n); those whose answers are on the edge count only if they are part of a value.
+    fn undone(
+        &mut self,
+        points: &DMatrix<f64>,
+        of_a_value: bool,
+    ) -> Result<DMatrix<f64>, OracleError> {
         let answers = counted_outputs(self.inner.outputs(points)?, self.mixture.outputs(), points)?;
         finite(answers.as_slice(), points)?;
-        self.link.undo(&answers).map_err(|off| {
+        let mut inside = self.link.off_the_edge(answers.clone());
+        if of_a_value {
+            for k in (0..inside.nrows()).filter(|&k| self.mixture.has(k)) {
+                inside.set_row(k, &answers.row(k));
+            }
+        }
+        self.link.undo(&inside).map_err(|off| {
             let point = points.column(off.column);
             let head = point.iter().take(4).copied().collect();
             OracleError::Link { off, norm: point.norm(), head }
@@ -49,10 +62,10 @@ impl View for Linked<'_> {
 
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
         if matches!(question.wanted, Wanted::Outputs(_)) {
-            return Ok(Answer::Numbers(self.undone(question.points)?));
+            return Ok(Answer::Numbers(self.undone(question.points, false)?));
         }
         question.by_values(&mut |points| {
-            let outputs = self.undone(points)?;
+            let outputs = self.undone(points, true)?;
             Ok(self.mixture.of(&outputs))
         })
     }
@@ -113,6 +126,21 @@ mod tests {
         let OracleError::Link { off, norm, .. } = &error else { panic!("{error}") };
         assert_eq!((off.value, off.column, *norm), (2.0, 1, 2.0));
         assert!(error.to_string().contains("cannot be undone"), "{error}");
+        // On the edge it is no part of a value, but is told among the outputs.
+        let mut edge = FnOracle::outputs(1, 2, |x| {
+            DMatrix::from_fn(
+                2,
+                x.ncols(),
+                |k, n| if k == 0 { 1.0 } else { 1.0 / (1.0 + x[n].exp()) },
+            )
+        });
+        let mut linked = Linked::new(&mut edge, Link::SIGMOID);
+        let first = linked.values(&points).unwrap_err();
+        assert!(matches!(first, OracleError::Link { off, .. } if off.is_at_the_edge()));
+        linked.mix(&DVector::from_vec(vec![0.0, 1.0]));
+        let second = linked.values(&points).unwrap() + points.row(0).transpose();
+        assert!(second.amax() < 1e-14);
+        assert!(linked.outputs(&points).unwrap().row(0).iter().all(|&z| z > 36.0 && z < 38.0));
         let mut broken = FnOracle::new(1, |_| f64::NAN);
         let error = Linked::new(&mut broken, Link::SIGMOID).values(&points).unwrap_err();
         assert!(matches!(error, OracleError::NotFinite { .. }), "{error}");
