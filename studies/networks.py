@@ -62,8 +62,11 @@ def main():
     parser.add_argument("--only", default="", help="names of files, without their ending")
     parser.add_argument("--server", help="a command that serves a file, {}")
     parser.add_argument("--all", action="store_true", help="the command answers all outputs")
-    parser.add_argument("more", nargs="*", help="options of identify, after --")
-    options = parser.parse_args()
+    mine, more = sys.argv[1:], []
+    if "--" in mine:
+        mine, more = mine[: mine.index("--")], mine[mine.index("--") + 1 :]
+    options = parser.parse_args(mine)
+    options.more = more
     if not options.folder.is_dir():
         sys.exit(f"{options.folder} is not there: nothing to measure")
     if not PROGRAM.exists():
