@@ -82,7 +82,16 @@ impl Kinds<'_> {
             if answers.as_ref().is_some_and(are_shares) {
                 return self.undone(oracle, observer, (Link::Softmax, Some(&look)));
             }
-            before = Some(look);
+            let soon = match answers.as_ref().and_then(may_be_behind) {
+                Some(link) if self.depths.contains(&1) => {
+                    self.one_undone(oracle, observer, (link, look))?
+                }
+                _ => look,
+            };
+            if soon.status == Status::Identified || soon.is_limited() {
+                return Ok(soon);
+            }
+            before = Some(soon);
         }
         let mut best = self.of_any_depth(oracle, observer, before.as_ref())?;
         if several && self.depths.contains(&2) {
@@ -154,6 +163,33 @@ impl Kinds<'_> {
         let found = Kinds { link, ..*self }.of_any_depth(&mut linked, observer, before)?;
         let network = found.network.map(|network| Network { link, ..network });
         Ok(Solution { network, ..found })
+    }
+
+    /// Without a link, one hidden layer, if it may be one then: that is soon told.
+    fn one_undone(
+        &self,
+        oracle: &mut dyn Oracle,
+        observer: &mut dyn Observer,
+        (link, before): (Link, Solution),
+    ) -> Result<Solution, OracleError> {
+        let kinds = Kinds { link, ..*self };
+        let mut linked = Linked::new(oracle, link);
+        let mut run = kinds.run(&mut linked, observer, Some(&before));
+        let may_be_one = run.mix().and_then(|()| run.may_be_one_layer());
+        let outcome = match may_be_one {
+            Ok(true) => kinds.of_one(&mut run, self.settings.attempts),
+            Ok(false) => Ok(Outcome::nothing()),
+            Err(halt) => run.settle(Err(halt)),
+        };
+        match outcome.and_then(|outcome| run.solution(outcome)) {
+            // It is no such link; what was asked to see that is not told.
+            Err(OracleError::Link { .. }) => Ok(before),
+            solution => {
+                let solution = after(&before, solution?);
+                let network = solution.network.map(|network| Network { link, ..network });
+                Ok(Solution { network, ..solution })
+            }
+        }
     }
 
     /// Answers of all outputs at points of many scales; `None` where the run may not ask.

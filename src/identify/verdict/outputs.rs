@@ -7,9 +7,9 @@ use nalgebra::{DMatrix, DVector};
 use super::certify::{Certificate, HeldOut, by_distance, means, standing_out};
 use super::outcome::Outcome;
 use super::tolerances::{
-    BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, GROUP_NOISE_LINES, LOST_OUTPUT, MERE_ROUNDING,
-    MIXED_SHARE, MOST_GROUP_MEAN, OUTPUT_NOISE_LINES, OUTPUT_POINTS, OUTPUT_POINTS_PARTLY,
-    OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, TOLD_OUTPUT,
+    ACCURATE_OUTPUT, BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, GROUP_NOISE_LINES, LEAST_PART,
+    LOST_OUTPUT, MERE_ROUNDING, MIXED_SHARE, MOST_GROUP_MEAN, OUTPUT_NOISE_LINES, OUTPUT_POINTS,
+    OUTPUT_POINTS_PARTLY, OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, TOLD_OUTPUT,
 };
 use super::uncertainty::relative;
 use crate::algebra::linalg::{dual, product};
@@ -24,9 +24,10 @@ use crate::network::{Link, Network};
 use crate::stage::Stage;
 
 /// Weights of a mixture in which all outputs have about the same part, from their answers (K x n) without the `link`. An
-/// output that rounding of what is behind the link loses at some of the points has none, if others are left.
+/// output that rounding of what is behind the link makes inaccurate at some of the points has less, and none where
+/// rounding loses it, if others are left.
 pub fn mixture(answers: &DMatrix<f64>, link: Link, seed: u64) -> DVector<f64> {
-    let kept = kept(answers, link);
+    let parts = parts(answers, link);
     let rng = &mut draws::stream(seed, "mixture", 0);
     let drawn = draws::gaussian(rng, answers.nrows(), 1);
     let weight = |(k, drawn): (usize, &f64)| {
@@ -36,27 +37,28 @@ pub fn mixture(answers: &DMatrix<f64>, link: Link, seed: u64) -> DVector<f64> {
         let varies = spread > MERE_ROUNDING * f64::EPSILON * row.amax();
         // Away from 0, or an output would hardly be seen.
         let size = MIXED_SHARE + (1.0 - MIXED_SHARE) * drawn.abs().min(1.0);
-        if varies && kept[k] { size.copysign(*drawn) / spread } else { 0.0 }
+        if varies { parts[k] * size.copysign(*drawn) / spread } else { 0.0 }
     };
     let weights = DVector::from_iterator(drawn.len(), drawn.iter().enumerate().map(weight));
     // All constant: whoever asks for the mixture is to see it.
     if weights.amax() > 0.0 { weights } else { DVector::repeat(answers.nrows(), 1.0) }
 }
 
-/// Which outputs are told by their answers well enough to be a part of the values.
-fn kept(answers: &DMatrix<f64>, link: Link) -> Vec<bool> {
+/// The parts of the outputs by their accuracy, 1 for the best.
+fn parts(answers: &DMatrix<f64>, link: Link) -> Vec<f64> {
     let worst: Vec<f64> = answers
         .row_iter()
         .map(|row| row.iter().map(|&z| link.rounding(z)).fold(0.0, f64::max))
         .collect();
-    let under = |limit: f64| worst.iter().map(|&worst| worst <= limit).collect::<Vec<_>>();
-    let (not_lost, told) = (under(LOST_OUTPUT), under(TOLD_OUTPUT));
-    let any = |kept: &[bool]| kept.contains(&true);
-    match not_lost.contains(&false) {
-        true if any(&told) => told,
-        true if any(&not_lost) => not_lost,
-        _ => vec![true; worst.len()],
+    let best = worst.iter().copied().fold(f64::INFINITY, f64::min);
+    if link == Link::None || best > LOST_OUTPUT {
+        return vec![1.0; worst.len()];
     }
+    let part = |&worst: &f64| {
+        let part = (ACCURATE_OUTPUT * best / worst).min(1.0);
+        if worst > LOST_OUTPUT || part < LEAST_PART { 0.0 } else { part }
+    };
+    worst.iter().map(part).collect()
 }
 
 /// How many points the weights of the outputs are fitted to; some outputs may be told `partly`, at some of them.

@@ -81,7 +81,11 @@ pub(crate) const MIXED_POINTS: usize = 8;
 pub(crate) const MIXED_EXPONENTS: [i32; 8] = [-8, -5, -2, 0, 2, 4, 7, 10];
 /// An output that rounding of its answer may move by this at some of these points is no part of the mixture.
 pub(crate) const LOST_OUTPUT: f64 = 0.1;
-/// Nor is one that it may move by this, if another is left: a hundred units of a sum of outputs of size 100.
+/// One that is so many times less accurate than the best has its whole part.
+pub(crate) const ACCURATE_OUTPUT: f64 = 100.0;
+/// Less than this is none.
+pub(crate) const LEAST_PART: f64 = 1e-6;
+/// An output that is no part of the mixture is taken from answers whose rounding moves it by no more than this.
 pub(crate) const TOLD_OUTPUT: f64 = 1e4 * f64::EPSILON;
 /// Points for each output weight where not all answers tell their outputs, in place of the usual ones.
 pub(crate) const OUTPUT_POINTS_PARTLY: usize = 4;
