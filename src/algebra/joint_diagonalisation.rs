@@ -62,7 +62,8 @@ pub fn diagonalise_jointly(
             total += core.norm_squared();
             off += core.norm_squared() - core.diagonal().norm_squared();
         }
-        let off_diagonal = (off / total).max(0.0).sqrt();
+        // Of NaN `max` makes 0, `clamp` does not.
+        let off_diagonal = (off / total).clamp(0.0, f64::MAX).sqrt();
         // A comparison that is false for NaN.
         if off_diagonal <= best.as_ref().map_or(f64::MAX, |b| b.off_diagonal) {
             best = Some(JointDiagonalisation { directions: &range * directions, off_diagonal });
@@ -102,5 +103,15 @@ mod tests {
         let rng = &mut draws::stream(5, "pencil", 0);
         let found = diagonalise_jointly(&draws::gaussian(rng, 21, 30), 6, rng);
         assert!(found.is_none_or(|found| found.off_diagonal > 0.3));
+    }
+
+    #[test]
+    fn matrices_without_a_common_range_give_no_directions_that_are_none() {
+        // A matrix of zeros beside one of rank one: the pencil is singular.
+        let one = svec(&DMatrix::from_diagonal(&DVector::from_vec(vec![1.0, 0.0, 0.0])));
+        let nothing = vec![0.0; one.len()];
+        let stack = DMatrix::from_columns(&[DVector::from_vec(one), DVector::from_vec(nothing)]);
+        let found = diagonalise_jointly(&stack, 2, &mut draws::stream(1, "pencil", 0));
+        assert!(found.is_none_or(|found| found.directions.iter().all(|x| x.is_finite())));
     }
 }

@@ -75,7 +75,7 @@ impl Conditions {
         Conditions {
             spectral_norm: lambda,
             second_order: stretch * stretch - lambda,
-            distance: (1.0 - score(basis, &u)).max(0.0),
+            distance: (1.0 - score(basis, &u)).clamp(0.0, f64::MAX),
             separation: lambda - next,
         }
     }

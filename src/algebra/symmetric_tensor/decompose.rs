@@ -203,7 +203,7 @@ impl State {
         let gram = x.transpose() * &x;
         let squared = gram.component_mul(&gram);
         let gradient = (&x * &squared - &contracted) * 3.0;
-        let objective = (1.0 - 2.0 * contracted.dot(&x) + squared.dot(&gram)).max(0.0);
+        let objective = (1.0 - 2.0 * contracted.dot(&x) + squared.dot(&gram)).clamp(0.0, f64::MAX);
         State { x, gram, squared, gradient, objective }
     }
 

@@ -3,8 +3,9 @@
 use nalgebra::{DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
 
-use super::tolerances::{FACTOR_SCORE, FACTOR_SEARCHES, FACTOR_STARTS};
+use super::tolerances::{FACTOR_SCORE, FACTOR_SEARCHES, FACTOR_STARTS, INVERSE_ERROR};
 use crate::algebra::joint_diagonalisation::diagonalise_jointly;
+use crate::algebra::linalg::product;
 use crate::algebra::rank_one::{self, Ascent};
 use crate::algebra::subspace;
 use crate::algebra::svec::svec;
@@ -32,9 +33,7 @@ pub fn common_factors(
     rng: &mut ChaCha8Rng,
 ) -> Result<Factors, Halt> {
     let columns = directions(matrices, m1, ascent, rng)?;
-    let inverse = columns
-        .clone()
-        .try_inverse()
+    let inverse = inverse(&columns)
         .ok_or_else(|| failure("the second-layer directions found are dependent"))?;
     let mut diagonals = DMatrix::zeros(m1, matrices.len());
     let mut off_diagonal = 0.0f64;
@@ -95,16 +94,24 @@ fn directions(
     })
 }
 
+/// Of a matrix that is dependent but for rounding an inverse comes out too, and is none.
+fn inverse(columns: &DMatrix<f64>) -> Option<DMatrix<f64>> {
+    let inverse = columns.clone().try_inverse()?;
+    let off = product(columns, &inverse) - DMatrix::identity(columns.nrows(), columns.ncols());
+    (off.norm() <= INVERSE_ERROR).then_some(inverse)
+}
+
 /// Share (Frobenius norm) that F^-1 M_k F^-T, F of unit columns, leave off the diagonals.
 fn off_diagonal(matrices: &[DMatrix<f64>], factors: &DMatrix<f64>) -> Option<f64> {
-    let inverse = factors.clone().try_inverse()?;
+    let inverse = inverse(factors)?;
     let (mut off, mut total) = (0.0, 0.0);
     for matrix in matrices {
         let core = &inverse * matrix * inverse.transpose();
         total += core.norm_squared();
         off += core.norm_squared() - core.diagonal().norm_squared();
     }
-    let share = (off / total).max(0.0).sqrt();
+    // Of NaN `max` makes 0, `clamp` does not.
+    let share = (off / total).clamp(0.0, f64::MAX).sqrt();
     share.is_finite().then_some(share)
 }
 
@@ -137,5 +144,16 @@ mod tests {
         for (k, cosines) in cosines.row_iter().enumerate() {
             assert!(cosines.max() > 1.0 - 1e-12, "{k}: {cosines}");
         }
+    }
+
+    #[test]
+    fn two_directions_that_are_one_are_dependent() {
+        let one = DVector::from_vec(vec![0.6, 0.0, 0.8]);
+        let other = DVector::from_vec(vec![0.0, 1.0, 0.0]);
+        assert!(
+            inverse(&DMatrix::from_columns(&[one.clone(), other.clone(), one.clone()])).is_none()
+        );
+        let nearly = &one * (1.0 + f64::EPSILON) + &other * 1e-16;
+        assert!(inverse(&DMatrix::from_columns(&[one, other, nearly])).is_none());
     }
 }

@@ -121,6 +121,8 @@ pub(crate) const PEEL_LARGEST_STEP: f64 = 0.5;
 pub(crate) const FACTOR_SEARCHES: usize = 4;
 /// Random starts of a search for the common factors, for each of them.
 pub(crate) const FACTOR_STARTS: usize = 24;
+/// The product of the factors and their inverse is off the identity by no more: a condition number of some 1e12.
+pub(crate) const INVERSE_ERROR: f64 = 1e-4;
 /// Rounds of fitting the common rule and leaving out the broken readings.
 pub(crate) const ROWS_ROUNDS: usize = 3;
 /// Starts for each width of the second layer.
