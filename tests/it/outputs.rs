@@ -124,3 +124,17 @@ fn an_output_that_rounding_loses_at_some_points_is_known_by_the_others() {
     let solution = identify(&mut bent, &settings, &mut Silent).unwrap();
     assert_ne!(solution.status, Status::Identified, "{}", solution.reason);
 }
+
+#[test]
+fn an_output_that_is_cut_off_before_its_link_is_known_where_it_is_not() {
+    // As `1 / (1 + exp(-clip(z, -40, 40)))` has it.
+    let truth = partly_lost();
+    let inner = Network { link: Link::None, ..truth.clone() };
+    let mut cut = FnOracle::outputs(8, 3, move |x| {
+        let mut outputs = inner.logits(x).map(|z| z.clamp(-40.0, 40.0));
+        Link::SIGMOID.apply(&mut outputs);
+        outputs
+    });
+    let settings = Settings { link: Some(Link::SIGMOID), depth: Some(1), ..Settings::default() };
+    assert_right(&truth, &identify(&mut cut, &settings, &mut Silent).unwrap());
+}

@@ -7,9 +7,10 @@ use nalgebra::{DMatrix, DVector};
 use super::certify::{Certificate, HeldOut, by_distance, means, standing_out};
 use super::outcome::Outcome;
 use super::tolerances::{
-    ACCURATE_OUTPUT, BOUND_EXCEEDED, DEVIATES, DRAWN_DEVIATION, GROUP_NOISE_LINES, LEAST_PART,
-    LOST_OUTPUT, MERE_ROUNDING, MIXED_SHARE, MOST_GROUP_MEAN, OUTPUT_NOISE_LINES, OUTPUT_POINTS,
-    OUTPUT_POINTS_PARTLY, OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, TOLD_OUTPUT,
+    ACCURATE_OUTPUT, BOUND_EXCEEDED, CUT_POINTS, DEVIATES, DRAWN_DEVIATION, GROUP_NOISE_LINES,
+    LEAST_PART, LOST_OUTPUT, MERE_ROUNDING, MIXED_SHARE, MOST_GROUP_MEAN, OUTPUT_NOISE_LINES,
+    OUTPUT_POINTS, OUTPUT_POINTS_PARTLY, OUTPUT_SPARE_POINTS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS,
+    TOLD_OUTPUT,
 };
 use super::uncertainty::relative;
 use crate::algebra::linalg::{dual, product};
@@ -54,11 +55,21 @@ fn parts(answers: &DMatrix<f64>, link: Link) -> Vec<f64> {
     if link == Link::None || best > LOST_OUTPUT {
         return vec![1.0; worst.len()];
     }
-    let part = |&worst: &f64| {
+    let part = |(k, &worst): (usize, &f64)| {
         let part = (ACCURATE_OUTPUT * best / worst).min(1.0);
-        if worst > LOST_OUTPUT || part < LEAST_PART { 0.0 } else { part }
+        let cut = ends(answers, k).iter().any(|end| end.is_some());
+        if worst > LOST_OUTPUT || part < LEAST_PART || cut { 0.0 } else { part }
     };
-    worst.iter().map(part).collect()
+    let parts: Vec<f64> = worst.iter().enumerate().map(part).collect();
+    if parts.iter().any(|&part| part > 0.0) { parts } else { vec![1.0; worst.len()] }
+}
+
+/// The least and the largest of an output, if it is that at several points to the last digit: it may be cut off there, as
+/// programs do that are afraid of large exponents.
+fn ends(answers: &DMatrix<f64>, output: usize) -> [Option<f64>; 2] {
+    let row = answers.row(output);
+    [row.min(), row.max()]
+        .map(|end| Some(end).filter(|end| row.iter().filter(|z| *z == end).count() >= CUT_POINTS))
 }
 
 /// How many points the weights of the outputs are fitted to; some outputs may be told `partly`, at some of them.
@@ -84,8 +95,11 @@ pub fn apart(
     let Some(mixture) = &mixed.network else { return Ok(mixed) };
     let parts: Vec<bool> = (0..fitted.answers.nrows()).map(|k| held_out.has(k)).collect();
     let held_out = held_out.asked(cx.f)?;
+    let cut: Vec<_> = (0..parts.len()).map(|k| ends(held_out.1, k)).collect();
     let told = |answers: &DMatrix<f64>| {
-        let told = |k: usize, z: f64| parts[k] || link.rounding(z) <= TOLD_OUTPUT;
+        let told = |k: usize, z: f64| {
+            parts[k] || link.rounding(z) <= TOLD_OUTPUT && !cut[k].contains(&Some(z))
+        };
         let all = link == Link::None;
         DMatrix::from_fn(answers.nrows(), answers.ncols(), |k, j| all || told(k, answers[(k, j)]))
     };

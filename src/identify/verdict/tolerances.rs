@@ -83,6 +83,8 @@ pub(crate) const MIXED_EXPONENTS: [i32; 8] = [-8, -5, -2, 0, 2, 4, 7, 10];
 pub(crate) const LOST_OUTPUT: f64 = 0.1;
 /// One that is so many times less accurate than the best has its whole part.
 pub(crate) const ACCURATE_OUTPUT: f64 = 100.0;
+/// An output that is at its least or its largest at so many of these points, to the last digit, may be cut off there.
+pub(crate) const CUT_POINTS: usize = 3;
 /// Less than this is none.
 pub(crate) const LEAST_PART: f64 = 1e-6;
 /// An output that is no part of the mixture is taken from answers whose rounding moves it by no more than this.
