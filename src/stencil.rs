@@ -318,6 +318,58 @@ pub fn lines<E>(
     })
 }
 
+/// Values, first derivatives along directions and mixed second ones along pairs of them.
+#[derive(Clone, Debug)]
+pub struct Mixed {
+    /// At the centres, n.
+    pub values: DVector<f64>,
+    /// First derivatives, k x n.
+    pub first: DMatrix<f64>,
+    /// Mixed second ones, pairs x n.
+    pub second: DMatrix<f64>,
+}
+
+/// Derivatives of order 4 along the columns of `directions` (d x k), and along `pairs` of them, at the columns of `centres`
+/// with steps `h` and 2 `h`: 4 queries for each direction and each pair, and one.
+pub fn mixed<E>(
+    f: &mut Values<'_, E>,
+    centres: &DMatrix<f64>,
+    directions: &DMatrix<f64>,
+    pairs: &[(usize, usize)],
+    h: f64,
+) -> Result<Mixed, E> {
+    let (d, k) = directions.shape();
+    let axes = GradientScheme::Central4.offsets(directions, h);
+    let mut offsets = DMatrix::zeros(d, 1 + 4 * k + 4 * pairs.len());
+    offsets.columns_mut(1, 4 * k).copy_from(&axes);
+    for (n, &(i, j)) in pairs.iter().enumerate() {
+        for (m, multiple) in GradientScheme::Central4.multiples().iter().enumerate() {
+            let mut offset = offsets.column_mut(1 + 4 * (k + n) + m);
+            offset.axpy(h * multiple, &directions.column(i), 0.0);
+            offset.axpy(h * multiple, &directions.column(j), 1.0);
+        }
+    }
+    let all = over_centres(f, centres, &offsets, 1 + k + pairs.len(), |values, out| {
+        let centre = values[0];
+        let lines: Vec<&[f64]> = values[1..].chunks_exact(4).collect();
+        out[0] = centre;
+        for (out, line) in out[1..=k].iter_mut().zip(&lines) {
+            *out = first_along(line, h);
+        }
+        for (n, &(i, j)) in pairs.iter().enumerate() {
+            // Along i + j, less those along i and along j.
+            let [both, one, other] =
+                [lines[k + n], lines[i], lines[j]].map(|line| second_along(centre, line, h));
+            out[1 + k + n] = 0.5 * (both - one - other);
+        }
+    })?;
+    Ok(Mixed {
+        values: all.row(0).transpose(),
+        first: all.rows(1, k).into_owned(),
+        second: all.rows(1 + k, pairs.len()).into_owned(),
+    })
+}
+
 /// The second derivative from the values at a centre and h, -h, 2h, -2h from it.
 pub(crate) fn second_along(centre: f64, values: &[f64], h: f64) -> f64 {
     let near = ((values[0] - centre) + (values[1] - centre)) / (h * h);
@@ -409,6 +461,25 @@ mod tests {
         // Two skew directions of R^3: neither axes, nor orthogonal, nor of length one.
         let directions = DMatrix::from_column_slice(3, 2, &[1.0, 0.5, -0.3, 0.2, -1.0, 0.8]);
         (centres, directions)
+    }
+
+    #[test]
+    fn mixed_derivatives_are_those_of_the_hessian() {
+        let x = DMatrix::from_column_slice(3, 1, &[0.7, -0.4, 1.1]);
+        let hessian = hessian(&x.column(0).into_owned());
+        let directions = DMatrix::from_row_slice(3, 3, &[1.0, 0.2, 0.0, 0.0, 1.0, 0.5, 0.3, 0.0, 2.0]);
+        let pairs = [(0, 1), (2, 0)];
+        let mut values = |x: &DMatrix<f64>| {
+            let values = x.column_iter().map(|x| f(&x.into_owned()));
+            Ok::<_, Infallible>(DVector::from_iterator(x.ncols(), values))
+        };
+        let found = mixed(&mut values, &x, &directions, &pairs, 0.01).unwrap();
+        let lines = lines(&mut values, &x, &directions, 0.01).unwrap();
+        assert_eq!((found.values, found.first), (lines.values, lines.first));
+        for (&(i, j), second) in pairs.iter().zip(found.second.iter()) {
+            let exact = (directions.column(i).transpose() * &hessian * directions.column(j))[0];
+            assert!((second - exact).abs() < 1e-8, "{second} {exact}");
+        }
     }
 
     #[test]

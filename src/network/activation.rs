@@ -168,6 +168,18 @@ impl Activation {
         }
     }
 
+    /// phi'''(t) of one of those that saturate.
+    pub(crate) fn third_derivative(self, t: f64) -> f64 {
+        let (slope, ratio) = (self.slope(t), self.curvature_ratio(t));
+        // phi'' = phi' r, so that phi''' = phi' (r^2 + r').
+        let turn = match self {
+            Activation::Tanh => -2.0 * slope,
+            Activation::Sigmoid => -2.0 * slope,
+            _ => -2.0,
+        };
+        slope * (ratio * ratio + turn)
+    }
+
     /// Applies phi to a whole slice in place.
     #[inline(always)]
     pub fn apply(self, values: &mut [f64]) {

@@ -170,3 +170,91 @@ pub(crate) const ROWS_LEAST_SLOPE: f64 = 1e-3;
 pub(crate) const ROWS_STEEP: f64 = 0.7;
 /// Two more units must bring the residual below this share, or the search for the width ends.
 pub(crate) const SATURATED_FALL: f64 = 0.5;
+
+// Of one unit by its curvatures. Derived.
+
+/// Curvatures of which the largest is 1 are no better than this: rounding, through what they are read from.
+pub(crate) const RIDGE_FLOOR: f64 = 1e-14;
+
+// Search effort.
+
+/// Patterns that show curvature, at least, for a fit to be tried.
+pub(crate) const RIDGE_LEAST_SEEN: usize = 3;
+/// Newton steps of the classification, at most.
+pub(crate) const RIDGE_NEWTON_STEPS: usize = 30;
+/// What keeps the unknowns finite where the patterns can be told apart without an error.
+pub(crate) const RIDGE_DECAY: f64 = 1e-3;
+/// Scales of the inputs with which fits may start, in half powers of two.
+pub(crate) const RIDGE_SCALES: std::ops::RangeInclusive<i32> = -6..=16;
+/// Those of them that are followed.
+pub(crate) const RIDGE_FOLLOWED: usize = 4;
+/// How many times as high as the largest curvature seen the largest of a steep unit may be.
+pub(crate) const RIDGE_HEIGHTS: [f64; 3] = [1.0, 2.0, 8.0];
+/// Rounds of weighing patterns by their distance.
+pub(crate) const RIDGE_REWEIGHTED: usize = 25;
+/// What keeps them solvable where too few patterns show a curvature.
+pub(crate) const RIDGE_SLACK: f64 = 1e-12;
+/// Inputs farther out show no curvature above rounding, and those nearer together than this no difference at first.
+pub(crate) const RIDGE_FARTHEST: f64 = 40.0;
+pub(crate) const RIDGE_BISECTED: f64 = 1e-6;
+/// Steps of a fit, at most.
+pub(crate) const RIDGE_STEPS: usize = 60;
+/// Damping with which it begins, and with which it ends.
+pub(crate) const RIDGE_DAMPING: f64 = 1e-2;
+pub(crate) const RIDGE_MOST_DAMPING: f64 = 1e8;
+/// A fit ends where the sum of squares falls by less than this share of it.
+pub(crate) const RIDGE_ARRIVED: f64 = 1e-6;
+
+// Tuned.
+
+/// Curvatures above so many times their error have a sign.
+pub(crate) const RIDGE_CLASSIFIED: f64 = 10.0;
+/// Curvatures, relative to the largest, down to which their logarithms are compared at first.
+pub(crate) const RIDGE_COMPRESSED: f64 = 1e-4;
+
+// Of the span of second differences. Search effort.
+
+/// Units held at first, and the next number of them as a share of the last, numerator and denominator.
+pub(crate) const SPAN_FIRST_HELD: usize = 8;
+pub(crate) const SPAN_GROWTH: (usize, usize) = (3, 2);
+/// Patterns at which a span of the largest dimension is looked for, for each dimension, and more; the latter at first.
+pub(crate) const SPAN_PATTERNS: (f64, usize) = (1.2, 12);
+/// Patterns beyond m1 that show that there is no more: so many, or the share of all.
+pub(crate) const SPAN_SPARE: (usize, usize) = (4, 8);
+/// Searches for the directions before those found are taken as all, and random starts of each, for every limit that there
+/// is: of some only one start in hundreds finds the way.
+pub(crate) const SPAN_SEARCHES: usize = 6;
+pub(crate) const SPAN_STARTS: usize = 12;
+/// Entries of K measured for each direction, and more: more of them average errors and show units not seen yet.
+pub(crate) const SPAN_ENTRIES: (f64, usize) = (1.25, 6);
+/// Patterns for each unknown of a row, and more.
+pub(crate) const SPAN_ROWS: (usize, usize) = (4, 20);
+/// How often these are doubled for rows that they do not tell.
+pub(crate) const SPAN_MORE: usize = 3;
+/// How often patterns that the span does not make up are added to it, and how many.
+pub(crate) const SPAN_ROUNDS: usize = 4;
+pub(crate) const SPAN_ADDED: usize = 16;
+/// Points at which the step of mixed differences is chosen.
+pub(crate) const SIGHT_STEP_POINTS: usize = 16;
+/// Patterns of levels for each that is needed, at least.
+pub(crate) const SIGHT_LEVELS: usize = 8;
+/// Patterns from which those that show most are chosen, for each of them.
+pub(crate) const SIGHT_CANDIDATES: usize = 8;
+
+// Tuned.
+
+/// A mixed difference is made of three along lines, and its error is so many times that of the longest.
+pub(crate) const SIGHT_ERROR: f64 = 1.0;
+/// Second differences above so many times their error count for the span.
+pub(crate) const SPAN_SEEN: f64 = 30.0;
+/// Singular values of the second differences that fall by this factor show m1.
+pub(crate) const SPAN_GAP: f64 = 10.0;
+/// Score of a direction in a span that is exact but for the errors of second differences.
+pub(crate) const SPAN_SCORE: f64 = 1.0 - 1e-6;
+/// Second differences that leave more than so many times their error beside the span, and this share of themselves,
+/// show a unit that is not in it.
+pub(crate) const SPAN_SURPRISE: (f64, f64) = (30.0, 1e-6);
+/// Misfit of a ridge, relative to the largest curvature, up to which it is one.
+pub(crate) const SPAN_MISFIT: f64 = 1e-3;
+/// Error of a row, relative to its largest entry and one, up to which it is told.
+pub(crate) const SPAN_ROW_ERROR: f64 = 1e-2;

@@ -1,0 +1,76 @@
+//! Rank-one matrices of which only the entries off the diagonal are in a subspace.
+//!
+//! Let L be a subspace of symmetric n x n matrices with a diagonal of 0, spanned by what is off the diagonals of u_l u_l^T,
+//! l = 1..m. The u_l u_l^T are in L + {all diagonal matrices}, of m + n dimensions, and so are the e_i e_i^T, which
+//! are rank one too and known. Generically there is no other as long as m + n is well below n (n + 1) / 2.
+
+use nalgebra::{DMatrix, DVector};
+
+use super::tolerances::{AXIS, SPURIOUS_FROM};
+use super::{Ascent, Candidate, search};
+use crate::algebra::svec::order;
+
+/// The largest dimension of a subspace off the diagonals of order `n` in which the search finds what spans it, and little
+/// else.
+pub fn most_off_diagonal(n: usize) -> usize {
+    ((SPURIOUS_FROM * (n * (n + 1) / 2) as f64) as usize).saturating_sub(n)
+}
+
+/// Pairs i < j in the order of svec.
+pub fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
+    (1..n).flat_map(|j| (0..j).map(move |i| (i, j)))
+}
+
+/// Entries of u u^T off the diagonal, in the order of [`pairs`].
+pub fn off_diagonal(u: &DVector<f64>) -> DVector<f64> {
+    let n = u.len();
+    DVector::from_iterator(n * n.saturating_sub(1) / 2, pairs(n).map(|(i, j)| u[i] * u[j]))
+}
+
+/// Unit vectors u, none of them an axis, with u u^T off the diagonal in the subspace with the orthonormal `basis` (n(n-1)/2 x
+/// m, in the order of [`pairs`]): those that the power method finds from the columns of `starts` (n x any), best
+/// scores first.
+pub fn search_off_diagonal(basis: &DMatrix<f64>, starts: &DMatrix<f64>) -> Vec<Candidate> {
+    let (n, m) = (starts.nrows(), basis.ncols());
+    let length = n * (n + 1) / 2;
+    debug_assert_eq!(order(length), n);
+    let mut whole = DMatrix::zeros(length, m + n);
+    let (mut at, mut pair) = (0, 0);
+    for j in 0..n {
+        for _ in 0..j {
+            whole.view_mut((at, 0), (1, m)).copy_from(&basis.row(pair));
+            at += 1;
+            pair += 1;
+        }
+        whole[(at, m + j)] = 1.0;
+        at += 1;
+    }
+    let mut found = search(&whole, starts, Ascent::Power);
+    found.retain(|candidate| candidate.direction.amax() < AXIS);
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::linalg::thin_svd;
+    use crate::draws;
+
+    #[test]
+    fn more_directions_than_dimensions_are_found_by_what_is_off_the_diagonal() {
+        for (n, m) in [(6, 4), (8, 16), (12, 40)] {
+            assert!(m <= most_off_diagonal(n));
+            let rng = &mut draws::stream(1, "off the diagonal", n as u64);
+            let truth: Vec<DVector<f64>> = (0..m).map(|_| draws::unit_vector(rng, n)).collect();
+            let columns: Vec<_> = truth.iter().map(off_diagonal).collect();
+            let basis = thin_svd(&DMatrix::from_columns(&columns)).unwrap().u;
+            let starts = draws::gaussian(rng, n, 60 * m);
+            let mut found = search_off_diagonal(&basis, &starts);
+            found.retain(|candidate| candidate.score > 1.0 - 1e-9);
+            assert_eq!(found.len(), m, "{n}");
+            for u in &truth {
+                assert!(found.iter().any(|c| c.direction.dot(u).abs() > 1.0 - 1e-10), "{n} {m}");
+            }
+        }
+    }
+}

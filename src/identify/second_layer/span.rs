@@ -1,0 +1,375 @@
+//! Stage 5 for any second layer: rank-one search among the second differences of a split.
+//!
+//! Hold the units S, saturate the units T on sides y_T(k), as the peel does. Off the diagonal, where kappa is not,
+//!
+//! ```text
+//! K(k) = G_S B_S diag(c * h''(u(k))) B_S^T G_S = sum_l w_l(k) beta_l beta_l^T,   u_l(k) = b_T,l . y_T(k) + o_l
+//! ```
+//!
+//! so that what is off the diagonals, for all k, spans m1 dimensions and no more, however many that is beside |S|: m1
+//! shows as a gap. With all diagonal matrices added the beta_l beta_l^T are in that space, and they are what a rank-one
+//! search finds there, beside the axes. The weights w_l(k) then need no more than m1 entries of K at a pattern, and
+//! each is a ridge ([`ridge`]): its signs classify the patterns, which gives the row b_T,l. Gradients
+//! p(k) = sum_l beta_l c_l h'(u_l(k)) tell the sizes and signs of beta_l and c_l.
+
+use nalgebra::{DMatrix, DVector};
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::ridge::{self, Ridge};
+use super::rows::{self, SecondLayer};
+use super::sight::{Looks, Sight};
+use super::split::Patterns;
+use super::tolerances::{
+    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_GROWTH, SPAN_MISFIT, SPAN_MORE,
+    SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROWS, SPAN_ROW_ERROR, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN,
+    SPAN_SPARE, SPAN_STARTS, SPAN_SURPRISE,
+};
+use crate::algebra::linalg::{Cholesky, gram, thin_svd};
+use crate::algebra::rank_one::{most_off_diagonal, off_diagonal, search_off_diagonal};
+use crate::algebra::subspace::{Gap, largest_gap};
+use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::{PeelFailed, SpanSplit, Spanning};
+use crate::identify::failure::{Failure, Halt};
+use crate::identify::first_layer::place::Placer;
+use crate::identify::first_layer::unit::Unit;
+use crate::network::Activation;
+use crate::oracle::Oracle;
+use crate::stage::Stage;
+
+/// The second layer's units as their curvature shows them at many patterns.
+pub struct Spanned {
+    /// The units held, and where the others were.
+    pub patterns: Patterns,
+    /// f at the points.
+    values: DVector<f64>,
+    /// Gradients along the units held, |S| x K.
+    gradients: DMatrix<f64>,
+    /// beta_l / |beta_l|, up to sign, |S| x m1.
+    directions: DMatrix<f64>,
+    /// w_l(k) = c_l |beta_l|^2 h''(u_l(k)), m1 x K.
+    w: DMatrix<f64>,
+    /// Their errors, m1.
+    noise: Vec<f64>,
+}
+
+/// The second layer along growing S, until the gap shows m1. `attempt` varies the split.
+pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
+    let Context { f, land, seed, attempt, evidence, .. } = cx;
+    let (f, attempt): (&mut dyn Oracle, _) = (*f, *attempt);
+    let placer = Placer::new(units, land);
+    let mut rng = draws::stream(*seed, "span", attempt);
+    let mut tried = Vec::new();
+    let mut last = failure(
+        "no split into S and T: four first-layer units must be held, one and three dimensions left",
+    );
+    for size in sizes(&placer, units.len(), f.input_dim()) {
+        match split(f, (units, &placer), size, &mut rng) {
+            Ok((spanned, split)) => {
+                evidence.span.push(Spanning { attempt, failed: tried, split: Some(split) });
+                return Ok(spanned);
+            }
+            Err(Halt::Failed(failure)) => {
+                tried.push(PeelFailed { held: size, reason: failure.reason.clone() });
+                last = failure.into();
+            }
+            Err(halt) => return Err(halt),
+        }
+    }
+    evidence.span.push(Spanning { attempt, failed: tried, split: None });
+    Err(last)
+}
+
+/// Sizes of S in the order tried: growing, and as many as can be held.
+fn sizes(placer: &Placer, m0: usize, d: usize) -> Vec<usize> {
+    // Directions must stay free for patterns of T: one unit alone has levels.
+    let most = if placer.any_signs() { m0.saturating_sub(1) } else { d.saturating_sub(3).min(m0 - 1) };
+    let growing = std::iter::successors(Some(SPAN_FIRST_HELD), |size| {
+        Some(size * SPAN_GROWTH.0 / SPAN_GROWTH.1)
+    });
+    let sizes = growing.take_while(|&size| size < most).chain([most]);
+    sizes.filter(|&size| most_off_diagonal(size) > 0).collect()
+}
+
+/// One split.
+fn split(
+    f: &mut dyn Oracle,
+    (units, placer): (&[Unit], &Placer),
+    size: usize,
+    rng: &mut ChaCha8Rng,
+) -> Result<(Spanned, SpanSplit), Halt> {
+    let mut sight = Sight::new(f, (units, placer), size, most_off_diagonal(size), rng)?;
+    let mut whole = Looks::new(sight.all_pairs());
+    let mut rounds = 0;
+    let (space, directions, looks) = loop {
+        let space = space(&mut sight, &mut whole)?;
+        let directions = directions(&space, size, sight.rng)?;
+        let pairs = telling_pairs(&directions);
+        let looks = rest(&mut sight, &whole, pairs)?;
+        // Patterns at which a unit shows that was not seen before.
+        let surprises = surprises(&looks, &directions, sight.error);
+        if surprises.is_empty() || rounds == SPAN_ROUNDS {
+            break (space, directions, looks);
+        }
+        rounds += 1;
+        let places: Vec<_> = surprises.iter().map(|&k| looks.places[k].clone()).collect();
+        sight.look(&mut whole, places)?;
+    };
+    let mut spanned = Spanned::of(&sight, &looks, &directions)?;
+    let mut looks = looks;
+    let mut shown = 0;
+    for round in 0..=SPAN_MORE {
+        let ridges = spanned.ridges(Activation::Tanh)?;
+        shown = ridges.iter().flatten().filter(|ridge| is_told(ridge)).count();
+        if shown == ridges.len() || round == SPAN_MORE {
+            break;
+        }
+        let more = sight.towards(&looks.places, &ridges, looks.places.len());
+        if more.is_empty() {
+            break;
+        }
+        sight.look(&mut looks, more)?;
+        spanned = Spanned::of(&sight, &looks, &directions)?;
+    }
+    let row = SpanSplit {
+        held: size,
+        free: sight.free(),
+        patterns: looks.places.len(),
+        whole: whole.places.len(),
+        m1: directions.ncols(),
+        gap: space.gap.ratio,
+        error: sight.error,
+        step: sight.step,
+        shown,
+    };
+    Ok((spanned, row))
+}
+
+/// What the second differences span off the diagonals.
+struct Space {
+    /// Orthonormal columns, pairs x m1.
+    basis: DMatrix<f64>,
+    gap: Gap,
+}
+
+/// Looks at more patterns until m1 shows.
+fn space(sight: &mut Sight<'_>, whole: &mut Looks) -> Result<Space, Halt> {
+    let size = sight.size();
+    let most = most_off_diagonal(size);
+    let enough = (SPAN_PATTERNS.0 * most as f64) as usize + SPAN_PATTERNS.1;
+    loop {
+        let (stack, noise) = normalised(whole, sight.error, sight.astray(&whole.places));
+        let count = stack.ncols();
+        let spare = SPAN_SPARE.0.max(count / SPAN_SPARE.1);
+        if count > spare {
+            let svd = thin_svd(&stack).ok_or_else(|| failure("second differences are not finite"))?;
+            let gap = largest_gap(&svd.s, 1..=most.min(count - spare), noise);
+            if let Some(gap) = gap.filter(|gap| gap.ratio > SPAN_GAP) {
+                let basis = svd.u.columns(0, gap.rank).into_owned();
+                return Ok(Space { basis, gap });
+            }
+            if count >= enough {
+                return Err(failure(format!(
+                    "second differences along {size} held units span more than {most} dimensions (singular \
+                     values {:.2e} to {:.2e}, error {noise:.2e}): m1 is larger, or more accurate values are needed",
+                    svd.s[0],
+                    svd.s[svd.s.len() - 1]
+                )));
+            }
+        }
+        let wanted = if whole.places.is_empty() { SPAN_PATTERNS.1 } else { whole.places.len() / 2 };
+        let more = sight.draw(&whole.places, wanted);
+        if more.len() < wanted.div_ceil(2) {
+            return Err(failure(format!(
+                "{} patterns of saturation, all that were found with {size} units held, do not show m1",
+                whole.places.len()
+            )));
+        }
+        sight.look(whole, more)?;
+    }
+}
+
+/// Second differences of unit norm, those at their error left out, and what errors make of their singular values at most.
+fn normalised(looks: &Looks, error: f64, astray: f64) -> (DMatrix<f64>, f64) {
+    let least = error * (looks.pairs.len() as f64).sqrt();
+    let columns: Vec<&DVector<f64>> =
+        looks.second.iter().filter(|k| k.norm() > SPAN_SEEN * least).collect();
+    let units: Vec<DVector<f64>> = columns.iter().map(|k| k.normalize()).collect();
+    if units.is_empty() {
+        return (DMatrix::zeros(looks.pairs.len(), 0), 0.0);
+    }
+    let errors: f64 = columns.iter().map(|k| (least / k.norm()).powi(2) + astray.powi(2)).sum();
+    (DMatrix::from_columns(&units), errors.sqrt())
+}
+
+/// beta_l / |beta_l| as columns, up to sign.
+fn directions(space: &Space, size: usize, rng: &mut ChaCha8Rng) -> Result<DMatrix<f64>, Halt> {
+    let m1 = space.basis.ncols();
+    let mut found = Vec::new();
+    for _ in 0..SPAN_SEARCHES {
+        let starts = draws::gaussian(rng, size, SPAN_STARTS * (m1 + size));
+        found.extend(search_off_diagonal(&space.basis, &starts));
+        found = crate::algebra::rank_one::merged(found);
+        found.retain(|candidate| candidate.score > SPAN_SCORE);
+        if found.len() >= m1 {
+            break;
+        }
+    }
+    if found.len() < m1 {
+        return Err(failure(format!(
+            "the second differences along {size} held units show m1 = {m1}, but only {} directions were found in \
+             their span: two units of the second layer may be parallel there",
+            found.len()
+        )));
+    }
+    let columns: Vec<_> = found.into_iter().take(m1).map(|c| c.direction).collect();
+    Ok(DMatrix::from_columns(&columns))
+}
+
+/// Entries that tell the weights of the `directions`: as many as these, the most independent ones, and as many more as
+/// show errors.
+fn telling_pairs(directions: &DMatrix<f64>) -> Vec<usize> {
+    let rows = design(directions).transpose();
+    let most = rows.ncols();
+    let m1 = directions.ncols();
+    let wanted = ((SPAN_ENTRIES.0 * m1 as f64) as usize + SPAN_ENTRIES.1).min(most);
+    let mut chosen = Vec::new();
+    let mut residual = rows.clone();
+    let mut rest: Vec<usize> = (0..most).collect();
+    while chosen.len() < wanted {
+        if chosen.len() % m1 == 0 {
+            residual = rows.clone();
+        }
+        let norm = |&k: &usize| residual.column(k).norm_squared();
+        let Some(at) = (0..rest.len()).max_by(|&a, &b| norm(&rest[a]).total_cmp(&norm(&rest[b])))
+        else {
+            break;
+        };
+        let pick = rest.swap_remove(at);
+        chosen.push(pick);
+        if let Some(q) = residual.column(pick).try_normalize(0.0) {
+            let along = residual.tr_mul(&q);
+            residual.ger(-1.0, &q, &along, 1.0);
+        }
+    }
+    chosen.sort_unstable();
+    chosen
+}
+
+/// What is off the diagonals of the direction's rank-one matrices, pairs x m1.
+fn design(directions: &DMatrix<f64>) -> DMatrix<f64> {
+    let columns: Vec<_> = directions.column_iter().map(|u| off_diagonal(&u.into_owned())).collect();
+    DMatrix::from_columns(&columns)
+}
+
+/// The entries chosen, at the patterns already looked at and as many more as rows need.
+fn rest(sight: &mut Sight<'_>, whole: &Looks, chosen: Vec<usize>) -> Result<Looks, Halt> {
+    let mut looks = whole.only(&chosen);
+    let wanted = SPAN_ROWS.0 * sight.unknowns() + SPAN_ROWS.1;
+    let more = sight.draw(&looks.places, wanted.saturating_sub(looks.places.len()));
+    sight.look(&mut looks, more)?;
+    Ok(looks)
+}
+
+/// Patterns whose second differences the directions do not make up.
+fn surprises(looks: &Looks, directions: &DMatrix<f64>, error: f64) -> Vec<usize> {
+    let design = design(directions).select_rows(&looks.indices);
+    let Some(svd) = thin_svd(&design) else { return Vec::new() };
+    let left = |k: usize| {
+        let second = &looks.second[k];
+        let left = second - &svd.u * svd.u.tr_mul(second);
+        left.norm() / (error * (second.len() as f64).sqrt() + second.norm() * SPAN_SURPRISE.1)
+    };
+    let mut seen: Vec<(f64, usize)> = (0..looks.second.len()).map(|k| (left(k), k)).collect();
+    seen.retain(|seen| seen.0 > SPAN_SURPRISE.0);
+    seen.sort_by(|a, b| b.0.total_cmp(&a.0));
+    seen.into_iter().take(SPAN_ADDED).map(|seen| seen.1).collect()
+}
+
+fn is_told(ridge: &Ridge) -> bool {
+    ridge.misfit < SPAN_MISFIT && ridge.error < SPAN_ROW_ERROR * (1.0 + ridge.inputs.amax())
+}
+
+impl Spanned {
+    fn of(sight: &Sight<'_>, looks: &Looks, directions: &DMatrix<f64>) -> Result<Self, Halt> {
+        let design = design(directions).select_rows(&looks.indices);
+        let (dual, _) = crate::algebra::linalg::dual(&design)
+            .ok_or_else(|| failure("the directions of the second layer are dependent"))?;
+        let columns: Vec<DVector<f64>> = looks.second.iter().map(|k| dual.tr_mul(k)).collect();
+        Ok(Spanned {
+            patterns: sight.patterns(&looks.places),
+            values: DVector::from_column_slice(&looks.values),
+            gradients: DMatrix::from_columns(&looks.first),
+            directions: directions.clone(),
+            w: DMatrix::from_columns(&columns),
+            noise: dual.column_iter().map(|row| sight.error * row.norm()).collect(),
+        })
+    }
+
+    /// m1.
+    pub fn width(&self) -> usize {
+        self.directions.ncols()
+    }
+
+    fn ridges(&self, h: Activation) -> Result<Vec<Option<Ridge>>, Halt> {
+        let (design, _) = rows::design(&self.patterns)?;
+        let each = (0..self.width()).into_par_iter();
+        Ok(each
+            .map(|l| ridge::fit(&design, &self.w.row(l).transpose(), self.noise[l], h))
+            .collect())
+    }
+
+    /// Scales, inputs and free rows of the second layer, for its activation h.
+    pub fn second_layer(&self, h: Activation) -> Result<SecondLayer, Halt> {
+        let (m1, count) = self.w.shape();
+        let (design, free) = rows::design(&self.patterns)?;
+        let ridges: Vec<Ridge> = self.ridges(h)?.into_iter().flatten().collect();
+        let told = ridges.iter().filter(|ridge| is_told(ridge)).count();
+        if told < m1 {
+            return Err(failure(format!(
+                "{m1} units of the second layer were seen, but {count} patterns of saturation tell the rows of \
+                 {told} only"
+            )));
+        }
+        let inputs: Vec<DVector<f64>> = ridges.iter().map(|ridge| ridge.inputs.clone()).collect();
+        let u = (&design * DMatrix::from_columns(&inputs)).transpose();
+        let strengths = self.strengths(&u, h)?;
+        let mut beta = self.directions.clone();
+        let mut c = DVector::zeros(m1);
+        for (l, ridge) in ridges.iter().enumerate() {
+            // sigma = c rho^2, and the gradients have c rho.
+            let rho = ridge.sigma / strengths[l];
+            beta.column_mut(l).scale_mut(rho);
+            c[l] = ridge.sigma / (rho * rho);
+        }
+        let b_free = DMatrix::from_fn(free.len(), m1, |row, l| inputs[l][row]);
+        let offset = DVector::from_fn(m1, |l, _| inputs[l][design.ncols() - 1]);
+        let logs: f64 = ridges.iter().map(|r| r.misfit.max(f64::MIN_POSITIVE).ln()).sum();
+        let affinity = ridges.iter().map(|ridge| ridge.misfit).fold(0.0, f64::max);
+        let misfit = (logs / m1 as f64).exp();
+        let mut out =
+            SecondLayer { beta, b_free, free, offset, u, c, c0: 0.0, affinity, misfit };
+        out.fit_outputs(&self.values, h);
+        Ok(out)
+    }
+
+    /// c_l rho_l for beta_l = rho_l (direction l), by the gradients.
+    fn strengths(&self, u: &DMatrix<f64>, h: Activation) -> Result<DVector<f64>, Halt> {
+        let slopes = u.map(|u| h.slope(u)).transpose();
+        let square = gram(&slopes.transpose())
+            .component_mul(&gram(&self.directions.transpose()));
+        let along = self.directions.tr_mul(&self.gradients);
+        let pull =
+            DVector::from_fn(self.width(), |l, _| along.row(l).transpose().dot(&slopes.column(l)));
+        let factor = Cholesky::new(&square);
+        let strengths = factor.map(|factor| factor.solve(&pull));
+        strengths
+            .filter(|s| s.iter().all(|s| s.is_finite() && *s != 0.0))
+            .ok_or_else(|| failure("the gradients do not tell the second layer's units apart"))
+    }
+}
+
+fn failure(reason: impl Into<String>) -> Halt {
+    Failure::new(Stage::Peel, reason).into()
+}
