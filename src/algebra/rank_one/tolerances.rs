@@ -58,6 +58,9 @@ pub(crate) const WHITENING_STEPS: usize = 60;
 /// shifts and more steps for each.
 pub(crate) const WHITENING_FALL: f64 = 0.1;
 
+/// Gauss-Newton steps of a polish: it converges quadratically.
+pub(crate) const POLISH_STEPS: usize = 12;
+
 // ---- Tuned.
 
 /// |cos| above which two directions are one candidate: an angle of 2.6 degrees. Units nearer than that are taken for one.

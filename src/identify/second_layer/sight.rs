@@ -7,14 +7,15 @@ use rand_chacha::ChaCha8Rng;
 use super::ridge::Ridge;
 use super::split::{Patterns, astray, choose, place};
 use super::tolerances::{
-    PEEL_LARGEST_STEP, PEEL_LEVEL_SPAN, PEEL_REDRAWS, SIGHT_CANDIDATES, SIGHT_ERROR, SIGHT_LEVELS,
+    PEEL_LEVEL_SPAN, PEEL_REDRAWS, SIGHT_CANDIDATES, SIGHT_HALVINGS, SIGHT_LARGEST_STEP, SIGHT_LEVELS, SIGHT_MOST_LEVELS, SIGHT_NEAR, SIGHT_REDRAWN,
     SIGHT_STEP_POINTS,
 };
+use crate::algebra::linalg::rms;
 use crate::algebra::rank_one::pairs;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
+use crate::identify::first_layer::saturator::Saturator;
 use crate::identify::first_layer::unit::Unit;
-use crate::identify::survey::step;
 use crate::oracle::Oracle;
 use crate::stage::Stage;
 use crate::stencil;
@@ -29,6 +30,8 @@ pub struct Sight<'s> {
     targets: Vec<f64>,
     levels: Vec<f64>,
     moves: DMatrix<f64>,
+    /// Where sides cannot be chosen.
+    saturator: Option<Saturator>,
     /// The step of second differences, in half widths.
     pub step: f64,
     /// Error of a mixed second difference.
@@ -89,9 +92,22 @@ impl<'s> Sight<'s> {
         let moves = placer.moves(&held);
         let moves = moves.ok_or_else(|| failure("the units held have dependent directions"))?;
         let levels = if placer.any_signs() { levels(free.len(), patterns) } else { vec![-1.0, 1.0] };
+        let saturator = (!placer.any_signs()).then(|| Saturator::of_units(units, 0.0));
         let (step, error) = (0.0, 0.0);
-        let mut sight =
-            Sight { f, units, placer, held, free, targets, levels, moves, step, error, rng };
+        let mut sight = Sight {
+            f,
+            units,
+            placer,
+            held,
+            free,
+            targets,
+            levels,
+            moves,
+            saturator,
+            step,
+            error,
+            rng,
+        };
         let places = sight.draw(&[], SIGHT_STEP_POINTS);
         if places.is_empty() {
             return Err(failure(format!(
@@ -99,18 +115,32 @@ impl<'s> Sight<'s> {
                  many for the number of inputs"
             )));
         }
-        let all = sight.all_pairs();
-        let along: Vec<DVector<f64>> = (0..places.len())
-            .map(|k| {
-                let (i, j) = all[k * all.len() / places.len()];
-                sight.moves.column(i) + sight.moves.column(j)
-            })
-            .collect();
-        let (points, along) = (points(&places), DMatrix::from_columns(&along));
-        let best = step::second_difference(sight.f, &points, &along, PEEL_LARGEST_STEP)?;
-        sight.step = best.h;
-        sight.error = SIGHT_ERROR * best.error;
+        sight.choose_step(&places)?;
         Ok(sight)
+    }
+
+    /// The step with which mixed differences change least when it is halved: truncation and noise balance there.
+    fn choose_step(&mut self, places: &[Placement]) -> Result<(), Halt> {
+        let all = self.all_pairs();
+        let steps = (0..=SIGHT_HALVINGS).map(|k| SIGHT_LARGEST_STEP * 0.5f64.powi(k as i32));
+        let mut rows: Vec<(f64, DVector<f64>)> = Vec::new();
+        for h in steps {
+            let mut row = DVector::zeros(places.len());
+            for (k, place) in places.iter().enumerate() {
+                let pair = all[k * all.len() / places.len()];
+                let moves = self.moves.select_columns(&[pair.0, pair.1]);
+                let f = &mut *self.f;
+                let point = points(std::slice::from_ref(place));
+                let seen = stencil::mixed(&mut |x| f.values(x), &point, &moves, &[(0, 1)], h)?;
+                row[k] = seen.second[(0, 0)];
+            }
+            rows.push((h, row));
+        }
+        let changes = rows.windows(2).map(|pair| (rms(&(&pair[0].1 - &pair[1].1)), pair[0].0));
+        let best = changes.filter(|c| c.0.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
+        (self.error, self.step) = best.ok_or_else(|| failure("second differences are not finite"))?;
+        eprintln!("size {} free {} dist {:?} step {:.1e} error {:.1e} of {:.1e}", self.size(), self.free.len(), crate::algebra::linalg::median(&places.iter().map(|p|p.point.norm()).collect::<Vec<_>>()), self.step, self.error, rms(&rows[rows.len()/2].1));
+        Ok(())
     }
 
     /// |S|.
@@ -148,35 +178,87 @@ impl<'s> Sight<'s> {
     /// Up to `count` places whose patterns are not among the `known`, nor twice.
     pub fn draw(&mut self, known: &[Placement], count: usize) -> Vec<Placement> {
         let mut found: Vec<Placement> = Vec::new();
-        'wanted: for _ in 0..count {
-            for _ in 0..PEEL_REDRAWS {
-                let mut sides = vec![0.0; self.units.len()];
-                for &j in &self.free {
-                    sides[j] = self.levels[self.rng.random_range(0..self.levels.len())];
-                }
-                let at = (self.held.as_slice(), self.targets.as_slice());
-                let Some(place) = place(self.units, self.placer, at, &sides, self.rng) else {
-                    continue;
-                };
-                if known.iter().chain(&found).all(|other| other.signs != place.signs) {
-                    found.push(place);
-                    continue 'wanted;
-                }
+        for _ in 0..count {
+            let mut fresh = (0..PEEL_REDRAWS).filter_map(|_| {
+                let sides = self.sides(None);
+                let place = self.place(&sides)?;
+                is_new(&place, known.iter().chain(&found)).then_some(place)
+            });
+            if let Some(place) = fresh.next() {
+                found.push(place);
             }
         }
         found
     }
 
-    /// The same, `count` of them, half of them where units that are not told yet should show their curvature by what
-    /// is known of their `ridges`.
+    /// The same, where units whose `ridges` do not tell them yet may show their curvatures `w`: near patterns at which they
+    /// do, if sides can be chosen, else where the ridges say so.
     pub fn towards(
         &mut self,
         known: &[Placement],
-        ridges: &[Option<Ridge>],
+        untold: &[(Option<Ridge>, DVector<f64>)],
         count: usize,
     ) -> Vec<Placement> {
-        let _ = (ridges, SIGHT_CANDIDATES);
-        self.draw(known, count)
+        let mut found: Vec<Placement> = Vec::new();
+        if self.placer.any_signs() {
+            for k in 0..count {
+                let shown = &untold[k % untold.len()].1;
+                let mut order: Vec<usize> = (0..known.len()).collect();
+                order.sort_by(|&a, &b| shown[b].abs().total_cmp(&shown[a].abs()));
+                let near = order[self.rng.random_range(0..order.len().min(SIGHT_NEAR))];
+                let sides = self.sides(Some(&known[near].signs));
+                if let Some(place) = self.place(&sides)
+                    && is_new(&place, known.iter().chain(&found))
+                {
+                    found.push(place);
+                }
+            }
+            return found;
+        }
+        found = self.draw(known, SIGHT_CANDIDATES * count);
+        let size = |place: &Placement| {
+            let all = untold.iter().filter_map(|(ridge, _)| Some(ridge.as_ref()?.inputs.clone()));
+            let at = |inputs: DVector<f64>| {
+                let free = self.free.iter().zip(inputs.iter());
+                let sum: f64 = free.map(|(&j, b)| b * place.signs[j]).sum();
+                (sum + inputs[inputs.len() - 1]).abs()
+            };
+            all.map(at).fold(f64::INFINITY, f64::min)
+        };
+        let mut sized: Vec<(f64, Placement)> =
+            found.into_iter().map(|place| (size(&place), place)).collect();
+        sized.sort_by(|a, b| a.0.total_cmp(&b.0));
+        sized.truncate(count);
+        sized.into_iter().map(|sized| sized.1).collect()
+    }
+
+    /// Random levels of the free units; or those of a pattern with a few of them drawn anew.
+    fn sides(&mut self, near: Option<&[f64]>) -> Vec<f64> {
+        let level = |rng: &mut ChaCha8Rng| self.levels[rng.random_range(0..self.levels.len())];
+        let Some(near) = near else {
+            let mut sides = vec![0.0; self.units.len()];
+            self.free.iter().for_each(|&j| sides[j] = level(self.rng));
+            return sides;
+        };
+        let mut sides = near.to_vec();
+        for _ in 0..self.rng.random_range(1..=SIGHT_REDRAWN) {
+            sides[self.free[self.rng.random_range(0..self.free.len())]] = level(self.rng);
+        }
+        sides
+    }
+
+    /// A place with these sides; where they cannot be chosen, one as near as they are had.
+    fn place(&mut self, sides: &[f64]) -> Option<Placement> {
+        let (held, targets) = (self.held.as_slice(), self.targets.as_slice());
+        if let Some(saturator) = &self.saturator {
+            let at: Vec<(usize, f64)> = held.iter().map(|&i| (i, 0.0)).collect();
+            if let Some(places) = saturator.near(&at, 1, self.rng) {
+                let point = places.points.column(0).into_owned();
+                let signs = places.sides.column(0).iter().copied().collect();
+                return Some(Placement { point, signs });
+            }
+        }
+        place(self.units, self.placer, (held, targets), sides, self.rng)
     }
 
     /// Looks at more `places`.
@@ -206,10 +288,14 @@ fn levels(free: usize, patterns: usize) -> Vec<f64> {
         let unknowns = free * (levels - 1) + 2;
         levels.saturating_pow(free as u32) >= SIGHT_LEVELS * (patterns + unknowns)
     };
-    let count = (2..).find(enough).unwrap_or(2);
+    let count = (2..SIGHT_MOST_LEVELS).find(enough).unwrap_or(SIGHT_MOST_LEVELS);
     let between = count - 2;
     let spread = |k: usize| PEEL_LEVEL_SPAN * ((2 * k + 1) as f64 / between as f64 - 1.0);
     [-1.0, 1.0].into_iter().chain((0..between).map(spread)).collect()
+}
+
+fn is_new<'p>(place: &Placement, known: impl IntoIterator<Item = &'p Placement>) -> bool {
+    known.into_iter().all(|other| other.signs != place.signs)
 }
 
 fn points(places: &[Placement]) -> DMatrix<f64> {

@@ -21,12 +21,14 @@ use super::rows::{self, SecondLayer};
 use super::sight::{Looks, Sight};
 use super::split::Patterns;
 use super::tolerances::{
-    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_GROWTH, SPAN_MISFIT, SPAN_MORE,
-    SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROWS, SPAN_ROW_ERROR, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN,
+    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_MISFIT, SPAN_MORE, SPAN_MORE_HELD,
+    SPAN_PARALLEL, SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROWS, SPAN_ROW_ERROR, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN,
     SPAN_SPARE, SPAN_STARTS, SPAN_SURPRISE,
 };
 use crate::algebra::linalg::{Cholesky, gram, thin_svd};
-use crate::algebra::rank_one::{most_off_diagonal, off_diagonal, search_off_diagonal};
+use crate::algebra::rank_one::{
+    most_off_diagonal, off_diagonal, polish_off_diagonal, search_off_diagonal,
+};
 use crate::algebra::subspace::{Gap, largest_gap};
 use crate::draws;
 use crate::identify::context::Context;
@@ -60,36 +62,55 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
     let (f, attempt): (&mut dyn Oracle, _) = (*f, *attempt);
     let placer = Placer::new(units, land);
     let mut rng = draws::stream(*seed, "span", attempt);
+    // Directions must stay free for patterns of T, or two units to vary.
+    let beside = if placer.any_signs() { units.len() } else { f.input_dim().min(units.len() + 1) - 1 };
+    let most = beside.saturating_sub(2);
     let mut tried = Vec::new();
+    let mut next = (1..=SPAN_FIRST_HELD.min(most)).rev().find(|&n| most_off_diagonal(n) > 0);
     let mut last = failure(
-        "no split into S and T: four first-layer units must be held, one and three dimensions left",
+        "no split into S and T: three first-layer units must be held, and two units and dimensions left",
     );
-    for size in sizes(&placer, units.len(), f.input_dim()) {
-        match split(f, (units, &placer), size, &mut rng) {
+    while let Some(size) = next {
+        let why = match split(f, (units, &placer), size, &mut rng) {
             Ok((spanned, split)) => {
                 evidence.span.push(Spanning { attempt, failed: tried, split: Some(split) });
                 return Ok(spanned);
             }
-            Err(Halt::Failed(failure)) => {
-                tried.push(PeelFailed { held: size, reason: failure.reason.clone() });
-                last = failure.into();
+            Err(Stop::Wider { least }) => {
+                next = (size + 1..=most).find(|&n| most_off_diagonal(n) >= least);
+                let can = most_off_diagonal(most);
+                Failure::new(Stage::Peel, match next {
+                    Some(_) => format!("second differences span {least} dimensions or more"),
+                    None => format!(
+                        "the second layer has {least} units or more: with the {most} first-layer units that can be \
+                         held at a time their second differences tell {can} apart"
+                    ),
+                })
             }
-            Err(halt) => return Err(halt),
-        }
+            Err(Stop::Halt(Halt::Failed(failure))) => {
+                next = (size < most).then_some((size + SPAN_MORE_HELD).min(most));
+                failure
+            }
+            Err(Stop::Halt(halt)) => return Err(halt),
+        };
+        tried.push(PeelFailed { held: size, reason: why.reason.clone() });
+        last = why.into();
     }
     evidence.span.push(Spanning { attempt, failed: tried, split: None });
     Err(last)
 }
 
-/// Sizes of S in the order tried: growing, and as many as can be held.
-fn sizes(placer: &Placer, m0: usize, d: usize) -> Vec<usize> {
-    // Directions must stay free for patterns of T: one unit alone has levels.
-    let most = if placer.any_signs() { m0.saturating_sub(1) } else { d.saturating_sub(3).min(m0 - 1) };
-    let growing = std::iter::successors(Some(SPAN_FIRST_HELD), |size| {
-        Some(size * SPAN_GROWTH.0 / SPAN_GROWTH.1)
-    });
-    let sizes = growing.take_while(|&size| size < most).chain([most]);
-    sizes.filter(|&size| most_off_diagonal(size) > 0).collect()
+/// Why a split did not do.
+enum Stop {
+    /// What it spans has so many dimensions at least, more than it can tell apart.
+    Wider { least: usize },
+    Halt(Halt),
+}
+
+impl From<Halt> for Stop {
+    fn from(halt: Halt) -> Self {
+        Stop::Halt(halt)
+    }
 }
 
 /// One split.
@@ -98,7 +119,7 @@ fn split(
     (units, placer): (&[Unit], &Placer),
     size: usize,
     rng: &mut ChaCha8Rng,
-) -> Result<(Spanned, SpanSplit), Halt> {
+) -> Result<(Spanned, SpanSplit), Stop> {
     let mut sight = Sight::new(f, (units, placer), size, most_off_diagonal(size), rng)?;
     let mut whole = Looks::new(sight.all_pairs());
     let mut rounds = 0;
@@ -121,11 +142,23 @@ fn split(
     let mut shown = 0;
     for round in 0..=SPAN_MORE {
         let ridges = spanned.ridges(Activation::Tanh)?;
+        let of = ridges.len();
         shown = ridges.iter().flatten().filter(|ridge| is_told(ridge)).count();
-        if shown == ridges.len() || round == SPAN_MORE {
+        if shown == of || round == SPAN_MORE {
             break;
         }
-        let more = sight.towards(&looks.places, &ridges, looks.places.len());
+        let untold: Vec<_> = ridges
+            .into_iter()
+            .enumerate()
+            .filter(|(_, ridge)| !ridge.as_ref().is_some_and(is_told))
+            .map(|(l, ridge)| (ridge, spanned.w.row(l).transpose()))
+            .collect();
+        for (ridge, w) in &untold {
+            let big = w.amax();
+            let seen = w.iter().filter(|w| w.abs() > 1e-6 * big).count();
+            eprintln!("  round {round} untold: w {big:.1e} seen {seen} of {} unknowns {} {:?}", w.len(), sight.unknowns(), ridge.as_ref().map(|r| (r.misfit, r.error, r.inputs.norm(), r.inputs.as_slice().last().copied())));
+        }
+        let more = sight.towards(&looks.places, &untold, looks.places.len());
         if more.is_empty() {
             break;
         }
@@ -154,37 +187,34 @@ struct Space {
 }
 
 /// Looks at more patterns until m1 shows.
-fn space(sight: &mut Sight<'_>, whole: &mut Looks) -> Result<Space, Halt> {
+fn space(sight: &mut Sight<'_>, whole: &mut Looks) -> Result<Space, Stop> {
     let size = sight.size();
-    let most = most_off_diagonal(size);
-    let enough = (SPAN_PATTERNS.0 * most as f64) as usize + SPAN_PATTERNS.1;
+    let (most, pairs) = (most_off_diagonal(size), whole.pairs.len());
     loop {
         let (stack, noise) = normalised(whole, sight.error, sight.astray(&whole.places));
         let count = stack.ncols();
         let spare = SPAN_SPARE.0.max(count / SPAN_SPARE.1);
         if count > spare {
             let svd = thin_svd(&stack).ok_or_else(|| failure("second differences are not finite"))?;
-            let gap = largest_gap(&svd.s, 1..=most.min(count - spare), noise);
-            if let Some(gap) = gap.filter(|gap| gap.ratio > SPAN_GAP) {
-                let basis = svd.u.columns(0, gap.rank).into_owned();
-                return Ok(Space { basis, gap });
-            }
-            if count >= enough {
-                return Err(failure(format!(
-                    "second differences along {size} held units span more than {most} dimensions (singular \
-                     values {:.2e} to {:.2e}, error {noise:.2e}): m1 is larger, or more accurate values are needed",
-                    svd.s[0],
-                    svd.s[svd.s.len() - 1]
-                )));
+            let ranks = 1..=(pairs - 1).min(count - spare);
+            let gap = largest_gap(&svd.s, ranks, noise).filter(|gap| gap.ratio > SPAN_GAP);
+            match gap {
+                Some(gap) if gap.rank <= most => {
+                    let basis = svd.u.columns(0, gap.rank).into_owned();
+                    return Ok(Space { basis, gap });
+                }
+                Some(gap) => return Err(Stop::Wider { least: gap.rank }),
+                None if count - spare >= pairs => return Err(Stop::Wider { least: pairs }),
+                None => {}
             }
         }
-        let wanted = if whole.places.is_empty() { SPAN_PATTERNS.1 } else { whole.places.len() / 2 };
+        let wanted = SPAN_PATTERNS.max(whole.places.len() / 2);
         let more = sight.draw(&whole.places, wanted);
         if more.len() < wanted.div_ceil(2) {
-            return Err(failure(format!(
+            return Err(Stop::Halt(failure(format!(
                 "{} patterns of saturation, all that were found with {size} units held, do not show m1",
                 whole.places.len()
-            )));
+            ))));
         }
         sight.look(whole, more)?;
     }
@@ -206,16 +236,24 @@ fn normalised(looks: &Looks, error: f64, astray: f64) -> (DMatrix<f64>, f64) {
 /// beta_l / |beta_l| as columns, up to sign.
 fn directions(space: &Space, size: usize, rng: &mut ChaCha8Rng) -> Result<DMatrix<f64>, Halt> {
     let m1 = space.basis.ncols();
-    let mut found = Vec::new();
+    let mut found: Vec<(f64, DVector<f64>)> = Vec::new();
     for _ in 0..SPAN_SEARCHES {
         let starts = draws::gaussian(rng, size, SPAN_STARTS * (m1 + size));
-        found.extend(search_off_diagonal(&space.basis, &starts));
-        found = crate::algebra::rank_one::merged(found);
-        found.retain(|candidate| candidate.score > SPAN_SCORE);
+        for candidate in search_off_diagonal(&space.basis, &starts) {
+            if candidate.score < SPAN_SCORE {
+                continue;
+            }
+            let (u, distance) = polish_off_diagonal(&space.basis, &candidate.direction);
+            if found.iter().all(|(_, other)| other.dot(&u).abs() < SPAN_PARALLEL) {
+                found.push((distance, u));
+            }
+        }
         if found.len() >= m1 {
             break;
         }
     }
+    found.sort_by(|a, b| a.0.total_cmp(&b.0));
+    eprintln!("  m1 {m1} gap {:.1e} found {} distances {:.1e} {:.1e} {:?}", space.gap.ratio, found.len(), found.first().map_or(0.0,|f|f.0), found.last().map_or(0.0,|f|f.0), found.get(m1.min(found.len())-1).map(|f|f.0));
     if found.len() < m1 {
         return Err(failure(format!(
             "the second differences along {size} held units show m1 = {m1}, but only {} directions were found in \
@@ -223,7 +261,7 @@ fn directions(space: &Space, size: usize, rng: &mut ChaCha8Rng) -> Result<DMatri
             found.len()
         )));
     }
-    let columns: Vec<_> = found.into_iter().take(m1).map(|c| c.direction).collect();
+    let columns: Vec<_> = found.into_iter().take(m1).map(|found| found.1).collect();
     Ok(DMatrix::from_columns(&columns))
 }
 

@@ -214,11 +214,11 @@ pub(crate) const RIDGE_COMPRESSED: f64 = 1e-4;
 
 // Of the span of second differences. Search effort.
 
-/// Units held at first, and the next number of them as a share of the last, numerator and denominator.
+/// Units held at first, and more where their directions are not found though their number is.
 pub(crate) const SPAN_FIRST_HELD: usize = 8;
-pub(crate) const SPAN_GROWTH: (usize, usize) = (3, 2);
-/// Patterns at which a span of the largest dimension is looked for, for each dimension, and more; the latter at first.
-pub(crate) const SPAN_PATTERNS: (f64, usize) = (1.2, 12);
+pub(crate) const SPAN_MORE_HELD: usize = 2;
+/// Patterns at which second differences are taken at first.
+pub(crate) const SPAN_PATTERNS: usize = 12;
 /// Patterns beyond m1 that show that there is no more: so many, or the share of all.
 pub(crate) const SPAN_SPARE: (usize, usize) = (4, 8);
 /// Searches for the directions before those found are taken as all, and random starts of each, for every limit that there
@@ -236,21 +236,30 @@ pub(crate) const SPAN_ROUNDS: usize = 4;
 pub(crate) const SPAN_ADDED: usize = 16;
 /// Points at which the step of mixed differences is chosen.
 pub(crate) const SIGHT_STEP_POINTS: usize = 16;
+/// The largest step of mixed differences tried, in half widths, of which they reach four times as far; and how often
+/// it is halved.
+pub(crate) const SIGHT_LARGEST_STEP: f64 = 0.125;
+pub(crate) const SIGHT_HALVINGS: u32 = 9;
 /// Patterns of levels for each that is needed, at least.
 pub(crate) const SIGHT_LEVELS: usize = 8;
+/// Levels of a unit at most.
+pub(crate) const SIGHT_MOST_LEVELS: usize = 32;
+/// Patterns at which a unit shows most, near which others are drawn, and units drawn anew there at most.
+pub(crate) const SIGHT_NEAR: usize = 16;
+pub(crate) const SIGHT_REDRAWN: usize = 3;
 /// Patterns from which those that show most are chosen, for each of them.
 pub(crate) const SIGHT_CANDIDATES: usize = 8;
 
 // Tuned.
 
-/// A mixed difference is made of three along lines, and its error is so many times that of the longest.
-pub(crate) const SIGHT_ERROR: f64 = 1.0;
 /// Second differences above so many times their error count for the span.
 pub(crate) const SPAN_SEEN: f64 = 30.0;
 /// Singular values of the second differences that fall by this factor show m1.
 pub(crate) const SPAN_GAP: f64 = 10.0;
-/// Score of a direction in a span that is exact but for the errors of second differences.
+/// Score of a direction in a span, before its polish, that is exact but for the errors of second differences.
 pub(crate) const SPAN_SCORE: f64 = 1.0 - 1e-6;
+/// |cos| from which on two polished directions are one.
+pub(crate) const SPAN_PARALLEL: f64 = 1.0 - 1e-6;
 /// Second differences that leave more than so many times their error beside the span, and this share of themselves,
 /// show a unit that is not in it.
 pub(crate) const SPAN_SURPRISE: (f64, f64) = (30.0, 1e-6);
