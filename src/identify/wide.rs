@@ -380,9 +380,14 @@ impl Attempt<'_, '_> {
             Way::Whole => self.run.stage(Stage::Peel, place, |cx| {
                 whole::whole(cx, units, ascent).map(Seen::Peel)
             }),
-            Way::Span(split) => self.run.stage(Stage::Peel, Place { attempt: split, ..place }, |cx| {
-                span::span(cx, units).map(Seen::Span)
-            }),
+            Way::Span(split) => {
+                // Far out angles are magnified, and here they are compared with the errors of second differences.
+                let (far, mut units) = (self.far, units.to_vec());
+                self.run.stage(Stage::Polish, place, |cx| units::polish(cx, far, &mut units))?;
+                self.run.stage(Stage::Peel, Place { attempt: split, ..place }, |cx| {
+                    span::span(cx, &units).map(Seen::Span)
+                })
+            }
         }?;
         self.run.widths = Some(vec![units.len(), seen.width()]);
 

@@ -137,9 +137,11 @@ impl<'s> Sight<'s> {
             rows.push((h, row));
         }
         let changes = rows.windows(2).map(|pair| (rms(&(&pair[0].1 - &pair[1].1)), pair[0].0));
-        let best = changes.filter(|c| c.0.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
+        let changes: Vec<_> = changes.collect();
+        eprintln!("changes {:?}", changes.iter().map(|c| format!("{:.0e}", c.0)).collect::<Vec<_>>());
+        let best = changes.into_iter().filter(|c| c.0.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
         (self.error, self.step) = best.ok_or_else(|| failure("second differences are not finite"))?;
-        eprintln!("size {} free {} dist {:?} step {:.1e} error {:.1e} of {:.1e}", self.size(), self.free.len(), crate::algebra::linalg::median(&places.iter().map(|p|p.point.norm()).collect::<Vec<_>>()), self.step, self.error, rms(&rows[rows.len()/2].1));
+        eprintln!("size {} free {} dist {:?} step {:.1e} error {:.1e} of {:.1e} astray {:.1e} worst {:.1e}", self.size(), self.free.len(), crate::algebra::linalg::median(&places.iter().map(|p|p.point.norm()).collect::<Vec<_>>()), self.step, self.error, rms(&rows[rows.len()/2].1), self.astray(places), self.units.iter().map(|u| u.error/u.half_width).fold(0.0,f64::max));
         Ok(())
     }
 
