@@ -101,6 +101,14 @@ impl Seen {
         }
     }
 
+    /// The first layer, where it is known better than before.
+    fn units(&self) -> Option<&[Unit]> {
+        match self {
+            Seen::Peel(_) => None,
+            Seen::Span(spanned) => Some(&spanned.units),
+        }
+    }
+
     fn patterns(&self) -> &Patterns {
         match self {
             Seen::Peel(peel) => &peel.patterns,
@@ -393,7 +401,7 @@ impl Attempt<'_, '_> {
 
         // What is seen of each layer orders the activations, and drops those that surely are not.
         let (first, second) = self.run.settings.activations();
-        let patterns = seen.patterns();
+        let (patterns, units) = (seen.patterns(), seen.units().unwrap_or(units));
         let seconds = contest(families(second), |h| {
             seen.second_layer(h).map(|layer| (layer.misfit, layer))
         })?;

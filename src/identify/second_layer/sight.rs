@@ -10,12 +10,13 @@ use super::tolerances::{
     PEEL_LEVEL_SPAN, PEEL_REDRAWS, SIGHT_CANDIDATES, SIGHT_HALVINGS, SIGHT_LARGEST_STEP, SIGHT_LEVELS, SIGHT_MOST_LEVELS, SIGHT_NEAR, SIGHT_REDRAWN,
     SIGHT_STEP_POINTS,
 };
-use crate::algebra::linalg::rms;
-use crate::algebra::rank_one::pairs;
+use crate::algebra::linalg::{dual, rms};
+use crate::algebra::rank_one::{most_off_diagonal, pairs};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::saturator::Saturator;
 use crate::identify::first_layer::unit::Unit;
+use crate::identify::survey::landscape::Landscape;
 use crate::oracle::Oracle;
 use crate::stage::Stage;
 use crate::stencil;
@@ -83,9 +84,10 @@ impl<'s> Sight<'s> {
         f: &'s mut dyn Oracle,
         (units, placer): (&'s [Unit], &'s Placer),
         size: usize,
-        patterns: usize,
+        land: &Landscape,
         rng: &'s mut ChaCha8Rng,
     ) -> Result<Self, Halt> {
+        let patterns = most_off_diagonal(size);
         let held = choose(units, size, rng);
         let free: Vec<usize> = (0..units.len()).filter(|j| !held.contains(j)).collect();
         let targets = held.iter().map(|&i| units[i].centre).collect();
@@ -115,8 +117,26 @@ impl<'s> Sight<'s> {
                  many for the number of inputs"
             )));
         }
+        let (change, noise) = sight.unsaturated(&places, land)?;
+        eprintln!("unsaturated {change:.1e} noise {noise:.1e} spread {:.1e} hw {:?}", land.spread, units.iter().map(|u| u.half_width as f32).collect::<Vec<_>>());
         sight.choose_step(&places)?;
         Ok(sight)
+    }
+
+    /// The largest change of f at the `places` where the free units are moved out twice as far, and what noise makes of it.
+    pub fn unsaturated(&mut self, places: &[Placement], land: &Landscape) -> Result<(f64, f64), Halt> {
+        let held: Vec<DVector<f64>> =
+            self.held.iter().map(|&i| self.units[i].direction.clone()).collect();
+        let (dual, _) = dual(&DMatrix::from_columns(&held))
+            .ok_or_else(|| failure("the units held have dependent directions"))?;
+        // The nearest point to the origin with the units held where they are: from there on only the others move.
+        let base = dual * DVector::from_column_slice(&self.targets);
+        let near = points(places);
+        let mut far = near.clone();
+        far.column_iter_mut().for_each(|mut x| x.axpy(-1.0, &base, 2.0));
+        let change = self.f.values(&near)? - self.f.values(&far)?;
+        let farthest = far.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
+        Ok((change.amax(), land.noise_at(farthest)))
     }
 
     /// The step with which mixed differences change least when it is halved: truncation and noise balance there.
@@ -143,6 +163,11 @@ impl<'s> Sight<'s> {
         (self.error, self.step) = best.ok_or_else(|| failure("second differences are not finite"))?;
         eprintln!("size {} free {} dist {:?} step {:.1e} error {:.1e} of {:.1e} astray {:.1e} worst {:.1e}", self.size(), self.free.len(), crate::algebra::linalg::median(&places.iter().map(|p|p.point.norm()).collect::<Vec<_>>()), self.step, self.error, rms(&rows[rows.len()/2].1), self.astray(places), self.units.iter().map(|u| u.error/u.half_width).fold(0.0,f64::max));
         Ok(())
+    }
+
+    /// The first layer.
+    pub fn units(&self) -> &[Unit] {
+        self.units
     }
 
     /// |S|.
@@ -181,9 +206,10 @@ impl<'s> Sight<'s> {
     pub fn draw(&mut self, known: &[Placement], count: usize) -> Vec<Placement> {
         let mut found: Vec<Placement> = Vec::new();
         for _ in 0..count {
-            let mut fresh = (0..PEEL_REDRAWS).filter_map(|_| {
+            let mut fresh = (0..PEEL_REDRAWS).filter_map(|trial| {
                 let sides = self.sides(None);
-                let place = self.place(&sides)?;
+                // Near places are not had in all patterns.
+                let place = self.place(&sides, 2 * trial < PEEL_REDRAWS)?;
                 is_new(&place, known.iter().chain(&found)).then_some(place)
             });
             if let Some(place) = fresh.next() {
@@ -209,7 +235,7 @@ impl<'s> Sight<'s> {
                 order.sort_by(|&a, &b| shown[b].abs().total_cmp(&shown[a].abs()));
                 let near = order[self.rng.random_range(0..order.len().min(SIGHT_NEAR))];
                 let sides = self.sides(Some(&known[near].signs));
-                if let Some(place) = self.place(&sides)
+                if let Some(place) = self.place(&sides, true)
                     && is_new(&place, known.iter().chain(&found))
                 {
                     found.push(place);
@@ -249,10 +275,10 @@ impl<'s> Sight<'s> {
         sides
     }
 
-    /// A place with these sides; where they cannot be chosen, one as near as they are had.
-    fn place(&mut self, sides: &[f64]) -> Option<Placement> {
+    /// A place with these sides; where they cannot be chosen, one that is `near` if it is had.
+    fn place(&mut self, sides: &[f64], near: bool) -> Option<Placement> {
         let (held, targets) = (self.held.as_slice(), self.targets.as_slice());
-        if let Some(saturator) = &self.saturator {
+        if let Some(saturator) = self.saturator.as_ref().filter(|_| near) {
             let at: Vec<(usize, f64)> = held.iter().map(|&i| (i, 0.0)).collect();
             if let Some(places) = saturator.near(&at, 1, self.rng) {
                 let point = places.points.column(0).into_owned();

@@ -21,13 +21,13 @@ use super::rows::{self, SecondLayer};
 use super::sight::{Looks, Sight};
 use super::split::Patterns;
 use super::tolerances::{
-    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_MISFIT, SPAN_MORE, SPAN_MORE_HELD,
+    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_LEAST_HELD, SPAN_MISFIT, SPAN_MORE, SPAN_MORE_HELD,
     SPAN_PARALLEL, SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROWS, SPAN_ROW_ERROR, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN,
     SPAN_SPARE, SPAN_STARTS, SPAN_SURPRISE,
 };
-use crate::algebra::linalg::{Cholesky, gram, thin_svd};
+use crate::algebra::linalg::{Cholesky, complement, gram, symmetric_eigen, thin_svd};
 use crate::algebra::rank_one::{
-    most_off_diagonal, off_diagonal, polish_off_diagonal, search_off_diagonal,
+    most_off_diagonal, off_diagonal, pairs, polish_off_diagonal, search_off_diagonal,
 };
 use crate::algebra::subspace::{Gap, largest_gap};
 use crate::draws;
@@ -36,12 +36,16 @@ use crate::identify::evidence::{PeelFailed, SpanSplit, Spanning};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
 use crate::identify::first_layer::unit::Unit;
+use crate::identify::first_layer::widths::widened;
+use crate::identify::survey::landscape::Landscape;
 use crate::network::Activation;
 use crate::oracle::Oracle;
 use crate::stage::Stage;
 
 /// The second layer's units as their curvature shows them at many patterns.
 pub struct Spanned {
+    /// The first layer with the widths that were taken for this.
+    pub units: Vec<Unit>,
     /// The units held, and where the others were.
     pub patterns: Patterns,
     /// f at the points.
@@ -60,18 +64,20 @@ pub struct Spanned {
 pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
     let Context { f, land, seed, attempt, evidence, .. } = cx;
     let (f, attempt): (&mut dyn Oracle, _) = (*f, *attempt);
-    let placer = Placer::new(units, land);
     let mut rng = draws::stream(*seed, "span", attempt);
+    let units = &widened(f, land, units, &mut rng)?;
+    let placer = Placer::new(units, land);
     // Directions must stay free for patterns of T, or two units to vary.
     let beside = if placer.any_signs() { units.len() } else { f.input_dim().min(units.len() + 1) - 1 };
     let most = beside.saturating_sub(2);
     let mut tried = Vec::new();
-    let mut next = (1..=SPAN_FIRST_HELD.min(most)).rev().find(|&n| most_off_diagonal(n) > 0);
+    let first = SPAN_FIRST_HELD.min(beside / 2).max(SPAN_LEAST_HELD).min(most);
+    let mut next = (1..=first).rev().find(|&n| most_off_diagonal(n) > 0);
     let mut last = failure(
         "no split into S and T: three first-layer units must be held, and two units and dimensions left",
     );
     while let Some(size) = next {
-        let why = match split(f, (units, &placer), size, &mut rng) {
+        let why = match split(f, (units, &placer, land), size, &mut rng) {
             Ok((spanned, split)) => {
                 evidence.span.push(Spanning { attempt, failed: tried, split: Some(split) });
                 return Ok(spanned);
@@ -116,11 +122,11 @@ impl From<Halt> for Stop {
 /// One split.
 fn split(
     f: &mut dyn Oracle,
-    (units, placer): (&[Unit], &Placer),
+    (units, placer, land): (&[Unit], &Placer, &Landscape),
     size: usize,
     rng: &mut ChaCha8Rng,
 ) -> Result<(Spanned, SpanSplit), Stop> {
-    let mut sight = Sight::new(f, (units, placer), size, most_off_diagonal(size), rng)?;
+    let mut sight = Sight::new(f, (units, placer), size, land, rng)?;
     let mut whole = Looks::new(sight.all_pairs());
     let mut rounds = 0;
     let (space, directions, looks) = loop {
@@ -238,7 +244,12 @@ fn directions(space: &Space, size: usize, rng: &mut ChaCha8Rng) -> Result<DMatri
     let m1 = space.basis.ncols();
     let mut found: Vec<(f64, DVector<f64>)> = Vec::new();
     for _ in 0..SPAN_SEARCHES {
-        let starts = draws::gaussian(rng, size, SPAN_STARTS * (m1 + size));
+        let mut starts = draws::gaussian(rng, size, SPAN_STARTS * (m1 + size));
+        if !found.is_empty() {
+            starts = DMatrix::from_columns(
+                &starts.column_iter().map(|s| s.into_owned()).chain(beside(&space.basis, &found, rng)).collect::<Vec<_>>(),
+            );
+        }
         for candidate in search_off_diagonal(&space.basis, &starts) {
             if candidate.score < SPAN_SCORE {
                 continue;
@@ -263,6 +274,31 @@ fn directions(space: &Space, size: usize, rng: &mut ChaCha8Rng) -> Result<DMatri
     }
     let columns: Vec<_> = found.into_iter().take(m1).map(|found| found.1).collect();
     Ok(DMatrix::from_columns(&columns))
+}
+
+/// Eigenvectors of matrices of the span, with a diagonal of 0, that are orthogonal to those of the directions `found`: what is not
+/// found yet is large there.
+fn beside(
+    basis: &DMatrix<f64>,
+    found: &[(f64, DVector<f64>)],
+    rng: &mut ChaCha8Rng,
+) -> Vec<DVector<f64>> {
+    let known: Vec<DVector<f64>> =
+        found.iter().map(|(_, u)| basis.tr_mul(&off_diagonal(u))).collect();
+    let rest = complement(&DMatrix::from_columns(&known));
+    let size = found[0].1.len();
+    let matrices = (0..SPAN_STARTS).filter(|_| rest.ncols() > 0).map(|_| {
+        let v = basis * (&rest * draws::unit_vector(rng, rest.ncols()));
+        let mut matrix = DMatrix::zeros(size, size);
+        for ((i, j), v) in pairs(size).zip(v.iter()) {
+            (matrix[(i, j)], matrix[(j, i)]) = (*v, *v);
+        }
+        matrix
+    });
+    matrices
+        .filter_map(|matrix| Some(symmetric_eigen(&matrix)?.vectors))
+        .flat_map(|vectors| vectors.column_iter().map(|v| v.into_owned()).collect::<Vec<_>>())
+        .collect()
 }
 
 /// Entries that tell the weights of the `directions`: as many as these, the most independent ones, and as many more as
@@ -336,6 +372,7 @@ impl Spanned {
             .ok_or_else(|| failure("the directions of the second layer are dependent"))?;
         let columns: Vec<DVector<f64>> = looks.second.iter().map(|k| dual.tr_mul(k)).collect();
         Ok(Spanned {
+            units: sight.units().to_vec(),
             patterns: sight.patterns(&looks.places),
             values: DVector::from_column_slice(&looks.values),
             gradients: DMatrix::from_columns(&looks.first),

@@ -214,16 +214,17 @@ pub(crate) const RIDGE_COMPRESSED: f64 = 1e-4;
 
 // Of the span of second differences. Search effort.
 
-/// Units held at first, and more where their directions are not found though their number is.
+/// Units held at first, if these are no more than half of what could be, or a few at least; and more where their directions are not found though their number is.
 pub(crate) const SPAN_FIRST_HELD: usize = 8;
-pub(crate) const SPAN_MORE_HELD: usize = 2;
+pub(crate) const SPAN_LEAST_HELD: usize = 5;
+pub(crate) const SPAN_MORE_HELD: usize = 1;
 /// Patterns at which second differences are taken at first.
 pub(crate) const SPAN_PATTERNS: usize = 12;
 /// Patterns beyond m1 that show that there is no more: so many, or the share of all.
 pub(crate) const SPAN_SPARE: (usize, usize) = (4, 8);
 /// Searches for the directions before those found are taken as all, and random starts of each, for every limit that there
 /// is: of some only one start in hundreds finds the way.
-pub(crate) const SPAN_SEARCHES: usize = 6;
+pub(crate) const SPAN_SEARCHES: usize = 10;
 pub(crate) const SPAN_STARTS: usize = 12;
 /// Entries of K measured for each direction, and more: more of them average errors and show units not seen yet.
 pub(crate) const SPAN_ENTRIES: (f64, usize) = (1.25, 6);
