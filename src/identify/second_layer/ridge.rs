@@ -12,8 +12,8 @@ use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{
     RIDGE_ARRIVED, RIDGE_BISECTED, RIDGE_CLASSIFIED, RIDGE_COMPRESSED, RIDGE_DAMPING, RIDGE_DECAY, RIDGE_FARTHEST, RIDGE_FLOOR,
-    RIDGE_FOLLOWED, RIDGE_HEIGHTS, RIDGE_LEAST_SEEN, RIDGE_MOST_DAMPING, RIDGE_NEWTON_STEPS, RIDGE_REWEIGHTED, RIDGE_SCALES, RIDGE_SLACK,
-    RIDGE_STEPS,
+    RIDGE_FOLLOWED, RIDGE_FOUND, RIDGE_HEIGHTS, RIDGE_LEAST, RIDGE_LEAST_SEEN, RIDGE_MOST_DAMPING, RIDGE_NEAR_TOP, RIDGE_NEWTON_STEPS, RIDGE_REWEIGHTED, RIDGE_SCALES, RIDGE_SLACK,
+    RIDGE_STEPS, RIDGE_TOP_WEIGHT,
 };
 use crate::algebra::linalg::{Cholesky, gram, median};
 use crate::network::Activation;
@@ -33,37 +33,40 @@ pub struct Ridge {
 
 /// The ridge through the curvatures `w` (K), by the `design` (K x n); `noise` is the error of each. `None` where too few
 /// patterns show any curvature.
-pub fn fit(design: &DMatrix<f64>, w: &DVector<f64>, noise: f64, h: Activation) -> Option<Ridge> {
+pub fn fit(
+    design: &DMatrix<f64>,
+    w: &DVector<f64>,
+    noise: &DVector<f64>,
+    h: Activation,
+) -> Option<Ridge> {
     let largest = w.amax();
     let v = w / largest;
-    let noise = (noise / largest).max(RIDGE_FLOOR);
-    let seen = v.iter().filter(|v| v.abs() > RIDGE_CLASSIFIED * noise).count();
-    if !v.iter().all(|v| v.is_finite()) || seen < RIDGE_LEAST_SEEN {
-        return None;
+    let noise = noise.map(|noise| (noise / largest).max(RIDGE_FLOOR));
+    let usual = median(noise.as_slice())?;
+    let measure = |span| Measure { design, v: &v, span, h };
+    let (compressed, exact) = (measure(Some(RIDGE_COMPRESSED.max(usual))), measure(None));
+    let mut best: Option<(f64, Point)> = None;
+    // Which curvatures are to be believed is open: those above the noise, or only larger ones.
+    'search: for least in RIDGE_LEAST {
+        let above = |k: &usize| v[*k].abs() > (RIDGE_CLASSIFIED * noise[*k]).max(least);
+        let seen: Vec<usize> = (0..v.len()).filter(above).collect();
+        if !v.iter().all(|v| v.is_finite()) || seen.len() < RIDGE_LEAST_SEEN {
+            continue;
+        }
+        let steep = RIDGE_HEIGHTS.iter().filter_map(|height| compressed.beyond(*height, &seen));
+        for start in compressed.classified(&seen).into_iter().chain(steep) {
+            let end = exact.descend(compressed.descend(start));
+            let misfit = exact.residuals(&end).norm() / (v.len() as f64).sqrt();
+            if best.as_ref().is_none_or(|best| misfit < best.0) {
+                best = Some((misfit, end));
+            }
+            if misfit < RIDGE_FOUND * usual {
+                break 'search;
+            }
+        }
     }
-    let margins = classified(design, &v, noise)?;
-    let compressed = Measure { v: &v, span: Some(RIDGE_COMPRESSED.max(noise)), h };
-    let mut starts: Vec<(f64, Point)> = RIDGE_SCALES
-        .filter_map(|k| {
-            let inputs = &margins * 2f64.powf(0.5 * f64::from(k));
-            let sigma = compressed.sigma_for(&(design * &inputs), noise)?;
-            let start = Point { inputs, log_sigma: sigma.ln() };
-            Some((compressed.residuals(design, &start).norm_squared(), start))
-        })
-        .collect();
-    starts.sort_by(|a, b| a.0.total_cmp(&b.0));
-    starts.truncate(RIDGE_FOLLOWED);
-    let starts = starts.into_iter().map(|(_, start)| start);
-    let steep = RIDGE_HEIGHTS.iter().filter_map(|height| compressed.beyond(design, *height, noise));
-    let exact = Measure { v: &v, span: None, h };
-    let ends = starts.chain(steep).map(|start| {
-        let near = compressed.descend(design, start);
-        let end = exact.descend(design, near);
-        (exact.residuals(design, &end).norm_squared(), end)
-    });
-    let (cost, end) = ends.min_by(|a, b| a.0.total_cmp(&b.0))?;
-    let misfit = (cost / v.len() as f64).sqrt();
-    let error = exact.error(design, &end, misfit.max(noise));
+    let (misfit, end) = best?;
+    let error = exact.error(&end, misfit.max(usual));
     Some(Ridge { inputs: end.inputs, sigma: end.log_sigma.exp() * largest, misfit, error })
 }
 
@@ -74,36 +77,9 @@ struct Point {
     log_sigma: f64,
 }
 
-/// Where the patterns change sides: a unit vector x with -x . (row k of the design) of the sign of v(k), by logistic
-/// regression, in which patterns count by the root of |v|.
-fn classified(design: &DMatrix<f64>, v: &DVector<f64>, noise: f64) -> Option<DVector<f64>> {
-    let n = design.ncols();
-    let weights = v.map(|v| if v.abs() > RIDGE_CLASSIFIED * noise { v.abs().sqrt() } else { 0.0 });
-    let mut x = DVector::zeros(n);
-    for _ in 0..RIDGE_NEWTON_STEPS {
-        let margins = design * &x;
-        // p: the probability that a pattern is on the side where v < 0.
-        let p = margins.map(|m| 0.5 * (1.0 + (0.5 * m).tanh()));
-        let pull = DVector::from_fn(v.len(), |k, _| {
-            weights[k] * (p[k] - f64::from(u8::from(v[k] < 0.0)))
-        });
-        let gradient = design.tr_mul(&pull) + &x * RIDGE_DECAY;
-        let roots = DVector::from_fn(v.len(), |k, _| (weights[k] * p[k] * (1.0 - p[k])).sqrt());
-        let scaled = DMatrix::from_fn(design.nrows(), n, |k, j| roots[k] * design[(k, j)]);
-        let mut second = gram(&scaled.transpose());
-        (0..n).for_each(|j| second[(j, j)] += RIDGE_DECAY);
-        let step = Cholesky::new(&second)?.solve(&gradient);
-        let size = step.norm();
-        x -= step;
-        if size < RIDGE_ARRIVED * x.norm() {
-            break;
-        }
-    }
-    x.try_normalize(0.0)
-}
-
 /// How curvatures v, of which the largest is 1, are compared with a ridge.
 struct Measure<'a> {
+    design: &'a DMatrix<f64>,
     v: &'a DVector<f64>,
     /// By asinh(v / span), which is the logarithm with a sign beyond the span; else as they are.
     span: Option<f64>,
@@ -111,12 +87,31 @@ struct Measure<'a> {
 }
 
 impl Measure<'_> {
-    /// What makes the curvatures most alike those of the inputs u, in the mean of the logarithms.
-    fn sigma_for(&self, u: &DVector<f64>, noise: f64) -> Option<f64> {
+    /// Starts along the unit vector x with -x . (row k of the design) of the sign of v(k) where it is `seen`, by logistic
+    /// regression in which patterns count by the root of |v|: the best of all scales.
+    fn classified(&self, seen: &[usize]) -> Vec<Point> {
+        let rows = self.design.select_rows(seen);
+        let v = DVector::from_fn(seen.len(), |k, _| self.v[seen[k]]);
+        let Some(margins) = sides(&rows, &v) else { return Vec::new() };
+        let along = &rows * &margins;
+        let mut starts: Vec<(f64, Point)> = RIDGE_SCALES
+            .filter_map(|k| {
+                let scale = 2f64.powf(0.5 * f64::from(k));
+                let sigma = self.sigma_for(&(&along * scale), &v)?;
+                let start = Point { inputs: &margins * scale, log_sigma: sigma.ln() };
+                Some((self.residuals(&start).norm_squared(), start))
+            })
+            .collect();
+        starts.sort_by(|a, b| a.0.total_cmp(&b.0));
+        starts.into_iter().take(RIDGE_FOLLOWED).map(|start| start.1).collect()
+    }
+
+    /// What makes the curvatures `v` most alike those of the inputs u, in the mean of the logarithms.
+    fn sigma_for(&self, u: &DVector<f64>, v: &DVector<f64>) -> Option<f64> {
         let (mut sum, mut count) = (0.0, 0.0);
-        for (&v, &u) in self.v.iter().zip(u.iter()) {
+        for (&v, &u) in v.iter().zip(u.iter()) {
             let bend = self.h.curvature(u);
-            if v * bend > 0.0 && v.abs() > RIDGE_CLASSIFIED * noise {
+            if v * bend > 0.0 {
                 let weight = v.abs().sqrt();
                 sum += weight * (v / bend).ln();
                 count += weight;
@@ -126,20 +121,23 @@ impl Measure<'_> {
         (sigma.is_finite() && sigma > 0.0).then_some(sigma)
     }
 
-    /// As if every pattern that shows a curvature were beyond the largest |h''|, which is `height` times as high as the
-    /// largest curvature seen: least sum of distances, by least squares with weights.
-    fn beyond(&self, design: &DMatrix<f64>, height: f64, noise: f64) -> Option<Point> {
+    /// As if every pattern `seen` were beyond the largest |h''|, which is `height` times as high as the largest curvature
+    /// seen: least sum of distances, by least squares with weights. Near the largest, u is about there, on its side.
+    fn beyond(&self, height: f64, seen: &[usize]) -> Option<Point> {
         let (top, peak) = steepest(self.h);
         let sigma = height / peak;
-        let seen: Vec<usize> =
-            (0..self.v.len()).filter(|&k| self.v[k].abs() > RIDGE_CLASSIFIED * noise).collect();
-        let u: Vec<f64> = seen
-            .iter()
-            .map(|&k| -self.v[k].signum() * outer(self.h, self.v[k].abs() / sigma, top))
+        let near = |k: usize| self.v[seen[k]].abs() > RIDGE_NEAR_TOP * height;
+        let u: Vec<f64> = (0..seen.len())
+            .map(|k| {
+                let v = self.v[seen[k]];
+                let size = if near(k) { top } else { outer(self.h, v.abs() / sigma, top) };
+                -v.signum() * size
+            })
             .collect();
-        let rows = design.select_rows(&seen);
-        let n = design.ncols();
-        let mut weights = vec![1.0; seen.len()];
+        let rows = self.design.select_rows(seen);
+        let n = rows.ncols();
+        let weight = |k: usize| if near(k) { RIDGE_TOP_WEIGHT } else { 1.0 };
+        let mut weights: Vec<f64> = (0..seen.len()).map(weight).collect();
         let mut inputs = DVector::zeros(n);
         for _ in 0..RIDGE_REWEIGHTED {
             let scaled = DMatrix::from_fn(n, seen.len(), |j, k| weights[k] * rows[(k, j)]);
@@ -148,10 +146,12 @@ impl Measure<'_> {
             let usual = square.trace() / n as f64;
             (0..n).for_each(|j| square[(j, j)] += RIDGE_SLACK * usual);
             inputs = Cholesky::new(&square)?.solve(&(scaled * target));
-            let off: Vec<f64> =
-                (&rows * &inputs).iter().zip(&u).map(|(fit, u)| (fit - u).abs()).collect();
+            let fitted = &rows * &inputs;
+            let off: Vec<f64> = (0..seen.len()).map(|k| (fitted[k] - u[k]).abs()).collect();
             let floor = RIDGE_DECAY * median(&off)? + RIDGE_FLOOR;
-            weights.iter_mut().zip(&off).for_each(|(w, off)| *w = (off + floor).powf(-0.5));
+            for k in (0..seen.len()).filter(|&k| !near(k)) {
+                weights[k] = (off[k] + floor).powf(-0.5);
+            }
         }
         Some(Point { inputs, log_sigma: sigma.ln() })
     }
@@ -165,14 +165,15 @@ impl Measure<'_> {
         self.span.map_or(1.0, |span| (v * v + span * span).sqrt().recip())
     }
 
-    fn residuals(&self, design: &DMatrix<f64>, at: &Point) -> DVector<f64> {
+    fn residuals(&self, at: &Point) -> DVector<f64> {
         let sigma = at.log_sigma.exp();
-        (design * &at.inputs)
+        (self.design * &at.inputs)
             .zip_map(self.v, |u, v| self.of(sigma * self.h.curvature(u)) - self.of(v))
     }
 
     /// Derivatives of the residuals, n + 1 of them.
-    fn jacobian(&self, design: &DMatrix<f64>, at: &Point) -> DMatrix<f64> {
+    fn jacobian(&self, at: &Point) -> DMatrix<f64> {
+        let design = self.design;
         let (count, n) = design.shape();
         let (sigma, u) = (at.log_sigma.exp(), design * &at.inputs);
         let bends = u.map(|u| sigma * self.h.curvature(u));
@@ -185,16 +186,16 @@ impl Measure<'_> {
     }
 
     /// Levenberg-Marquardt.
-    fn descend(&self, design: &DMatrix<f64>, start: Point) -> Point {
-        let n = design.ncols();
+    fn descend(&self, start: Point) -> Point {
+        let n = self.design.ncols();
         let mut at = start;
-        let mut residuals = self.residuals(design, &at);
+        let mut residuals = self.residuals(&at);
         let mut cost = residuals.norm_squared();
         let mut damping = RIDGE_DAMPING;
         let mut normal: Option<(DMatrix<f64>, DVector<f64>)> = None;
         for _ in 0..RIDGE_STEPS {
             let (square, pull) = normal.get_or_insert_with(|| {
-                let jacobian = self.jacobian(design, &at);
+                let jacobian = self.jacobian(&at);
                 (gram(&jacobian.transpose()), jacobian.tr_mul(&residuals))
             });
             let mut damped = square.clone();
@@ -205,7 +206,7 @@ impl Measure<'_> {
                 inputs: &at.inputs - step.rows(0, n),
                 log_sigma: at.log_sigma - step[n],
             };
-            let there = self.residuals(design, &next);
+            let there = self.residuals(&next);
             let next_cost = there.norm_squared();
             if next_cost < cost {
                 let done = cost - next_cost < RIDGE_ARRIVED * cost;
@@ -225,9 +226,9 @@ impl Measure<'_> {
     }
 
     /// The largest standard deviation of an input for residuals of `deviation`.
-    fn error(&self, design: &DMatrix<f64>, at: &Point, deviation: f64) -> f64 {
-        let jacobian = self.jacobian(design, at);
-        let n = design.ncols();
+    fn error(&self, at: &Point, deviation: f64) -> f64 {
+        let jacobian = self.jacobian(at);
+        let n = self.design.ncols();
         // Scaled to unit columns, so that it is the patterns that decide and not the sizes.
         let sizes: Vec<f64> = jacobian.column_iter().map(|c| c.norm()).collect();
         if sizes.iter().any(|&size| size == 0.0) {
@@ -241,6 +242,33 @@ impl Measure<'_> {
         let variances = (0..n).map(|j| inverse[(j, j)].max(0.0).sqrt() / sizes[j]);
         deviation * variances.fold(0.0, f64::max)
     }
+}
+
+/// A unit vector x with -x . (row) of the sign of v, as far as there is one.
+fn sides(rows: &DMatrix<f64>, v: &DVector<f64>) -> Option<DVector<f64>> {
+    let n = rows.ncols();
+    let weights = v.map(|v| v.abs().sqrt());
+    let mut x = DVector::zeros(n);
+    for _ in 0..RIDGE_NEWTON_STEPS {
+        let margins = rows * &x;
+        // p: the probability that a pattern is on the side where v < 0.
+        let p = margins.map(|m| 0.5 * (1.0 + (0.5 * m).tanh()));
+        let pull = DVector::from_fn(v.len(), |k, _| {
+            weights[k] * (p[k] - f64::from(u8::from(v[k] < 0.0)))
+        });
+        let gradient = rows.tr_mul(&pull) + &x * RIDGE_DECAY;
+        let roots = DVector::from_fn(v.len(), |k, _| (weights[k] * p[k] * (1.0 - p[k])).sqrt());
+        let scaled = DMatrix::from_fn(n, rows.nrows(), |j, k| roots[k] * rows[(k, j)]);
+        let mut second = gram(&scaled);
+        (0..n).for_each(|j| second[(j, j)] += RIDGE_DECAY);
+        let step = Cholesky::new(&second)?.solve(&gradient);
+        let size = step.norm();
+        x -= step;
+        if size < RIDGE_ARRIVED * x.norm() {
+            break;
+        }
+    }
+    x.try_normalize(0.0)
 }
 
 /// Where |h''| is largest, and how large.
@@ -293,7 +321,7 @@ mod tests {
                 for seed in seeds {
                     let count = if norm > 10.0 { 480 } else { 160 };
                     let (design, x, w) = ridge((20, count), (norm, offset), h, seed);
-                    let found = fit(&design, &w, 1e-9, h).unwrap();
+                    let found = fit(&design, &w, &DVector::repeat(count, 1e-9), h).unwrap();
                     // Up to the sign of everything, and sigma is positive: the truth has -3.
                     let off = (&found.inputs + &x).amax();
                     assert!(off < 1e-4 * norm.max(1.0), "{h} {norm} {seed}: {off:e} {found:?}");

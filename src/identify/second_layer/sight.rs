@@ -79,16 +79,17 @@ impl Looks {
 }
 
 impl<'s> Sight<'s> {
-    /// Holds `size` units at their middles, with levels of the others for `patterns` of them and many more.
+    /// Holds `size` units at their middles, those `wanted` among them, with levels of the others for the patterns that a
+    /// span of as many may need.
     pub fn new(
         f: &'s mut dyn Oracle,
         (units, placer): (&'s [Unit], &'s Placer),
-        size: usize,
+        (size, wanted): (usize, &[usize]),
         land: &Landscape,
         rng: &'s mut ChaCha8Rng,
     ) -> Result<Self, Halt> {
         let patterns = most_off_diagonal(size);
-        let held = choose(units, size, rng);
+        let held = choose(units, size, wanted, rng);
         let free: Vec<usize> = (0..units.len()).filter(|j| !held.contains(j)).collect();
         let targets = held.iter().map(|&i| units[i].centre).collect();
         let moves = placer.moves(&held);

@@ -22,7 +22,7 @@ use super::sight::{Looks, Sight};
 use super::split::Patterns;
 use super::tolerances::{
     SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_LEAST_HELD, SPAN_MISFIT, SPAN_MORE, SPAN_MORE_HELD,
-    SPAN_PARALLEL, SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROWS, SPAN_ROW_ERROR, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN,
+    SPAN_PARALLEL, SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ONE_SIDED, SPAN_ROWS, SPAN_ROW_ERROR, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN, SPAN_SHOWN, SPAN_SPLITS,
     SPAN_SPARE, SPAN_STARTS, SPAN_SURPRISE,
 };
 use crate::algebra::linalg::{Cholesky, complement, gram, symmetric_eigen, thin_svd};
@@ -56,8 +56,8 @@ pub struct Spanned {
     directions: DMatrix<f64>,
     /// w_l(k) = c_l |beta_l|^2 h''(u_l(k)), m1 x K.
     w: DMatrix<f64>,
-    /// Their errors, m1.
-    noise: Vec<f64>,
+    /// Their errors.
+    noise: DMatrix<f64>,
 }
 
 /// The second layer along growing S, until the gap shows m1. `attempt` varies the split.
@@ -76,8 +76,18 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
     let mut last = failure(
         "no split into S and T: three first-layer units must be held, and two units and dimensions left",
     );
+    let mut wanted: Vec<usize> = Vec::new();
+    let mut splits = 0;
     while let Some(size) = next {
-        let why = match split(f, (units, &placer, land), size, &mut rng) {
+        let why = match split(f, (units, &placer, land), (size, &wanted), &mut rng) {
+            Ok((spanned, split)) if split.shown < split.m1 => {
+                // Units that decide whether others show at all are held.
+                wanted.splice(0..0, spanned.deciding());
+                wanted.truncate(size / 2);
+                splits += 1;
+                next = (splits < SPAN_SPLITS).then_some(size);
+                spanned.untold(split.shown)
+            }
             Ok((spanned, split)) => {
                 evidence.span.push(Spanning { attempt, failed: tried, split: Some(split) });
                 return Ok(spanned);
@@ -123,10 +133,10 @@ impl From<Halt> for Stop {
 fn split(
     f: &mut dyn Oracle,
     (units, placer, land): (&[Unit], &Placer, &Landscape),
-    size: usize,
+    (size, wanted): (usize, &[usize]),
     rng: &mut ChaCha8Rng,
 ) -> Result<(Spanned, SpanSplit), Stop> {
-    let mut sight = Sight::new(f, (units, placer), size, land, rng)?;
+    let mut sight = Sight::new(f, (units, placer), (size, wanted), land, rng)?;
     let mut whole = Looks::new(sight.all_pairs());
     let mut rounds = 0;
     let (space, directions, looks) = loop {
@@ -159,7 +169,16 @@ fn split(
             .filter(|(_, ridge)| !ridge.as_ref().is_some_and(is_told))
             .map(|(l, ridge)| (ridge, spanned.w.row(l).transpose()))
             .collect();
-        for (ridge, w) in &untold {
+        for (n, (ridge, w)) in untold.iter().enumerate() {
+            if let Ok(dir) = std::env::var("DUMP") {
+                let (design, _) = rows::design(&spanned.patterns)?;
+                let mut text = String::new();
+                for k in 0..w.len() {
+                    for j in 0..design.ncols() { text += &format!("{} ", design[(k, j)]); }
+                    text += &format!("{:e}\n", w[k]);
+                }
+                let _ = std::fs::write(format!("{dir}/d-{m1}-{of}-{count}-{round}-{n}.txt", m1 = directions.ncols(), count = w.len()), text);
+            }
             let big = w.amax();
             let seen = w.iter().filter(|w| w.abs() > 1e-6 * big).count();
             eprintln!("  round {round} untold: w {big:.1e} seen {seen} of {} unknowns {} {:?}", w.len(), sight.unknowns(), ridge.as_ref().map(|r| (r.misfit, r.error, r.inputs.norm(), r.inputs.as_slice().last().copied())));
@@ -371,6 +390,7 @@ impl Spanned {
         let (dual, _) = crate::algebra::linalg::dual(&design)
             .ok_or_else(|| failure("the directions of the second layer are dependent"))?;
         let columns: Vec<DVector<f64>> = looks.second.iter().map(|k| dual.tr_mul(k)).collect();
+        let astray = sight.astray(&looks.places);
         Ok(Spanned {
             units: sight.units().to_vec(),
             patterns: sight.patterns(&looks.places),
@@ -378,7 +398,10 @@ impl Spanned {
             gradients: DMatrix::from_columns(&looks.first),
             directions: directions.clone(),
             w: DMatrix::from_columns(&columns),
-            noise: dual.column_iter().map(|row| sight.error * row.norm()).collect(),
+            noise: DMatrix::from_fn(dual.ncols(), columns.len(), |l, k| {
+                let off = sight.error + astray * looks.second[k].amax();
+                off * dual.column(l).norm()
+            }),
         })
     }
 
@@ -391,21 +414,55 @@ impl Spanned {
         let (design, _) = rows::design(&self.patterns)?;
         let each = (0..self.width()).into_par_iter();
         Ok(each
-            .map(|l| ridge::fit(&design, &self.w.row(l).transpose(), self.noise[l], h))
+            .map(|l| {
+                let (w, noise) = (self.w.row(l).transpose(), self.noise.row(l).transpose());
+                ridge::fit(&design, &w, &noise, h)
+            })
             .collect())
+    }
+
+    fn untold(&self, told: usize) -> Failure {
+        let (m1, count) = self.w.shape();
+        Failure::new(Stage::Peel, format!(
+            "{m1} units of the second layer were seen, but {count} patterns of saturation tell the rows of {told} only"
+        ))
+    }
+
+    /// Free units on one side of which units that are not told do not show, those first which matter most.
+    fn deciding(&self) -> Vec<usize> {
+        let held = &self.patterns.held;
+        let places = &self.patterns.places;
+        let free = (0..places[0].signs.len()).filter(|j| !held.contains(j));
+        let mut weighed: Vec<(f64, usize)> = free
+            .map(|j| {
+                let mean = |l: usize| {
+                    let w = self.w.row(l);
+                    let least = SPAN_SHOWN * w.amax();
+                    let (mut sum, mut count) = (0.0, 0.0);
+                    for (w, place) in w.iter().zip(places) {
+                        if w.abs() > least {
+                            sum += place.signs[j];
+                            count += 1.0;
+                        }
+                    }
+                    (sum / count).abs()
+                };
+                ((0..self.width()).map(mean).fold(0.0, f64::max), j)
+            })
+            .collect();
+        weighed.retain(|weighed| weighed.0 > SPAN_ONE_SIDED);
+        weighed.sort_by(|a, b| b.0.total_cmp(&a.0));
+        weighed.into_iter().map(|weighed| weighed.1).collect()
     }
 
     /// Scales, inputs and free rows of the second layer, for its activation h.
     pub fn second_layer(&self, h: Activation) -> Result<SecondLayer, Halt> {
-        let (m1, count) = self.w.shape();
+        let m1 = self.width();
         let (design, free) = rows::design(&self.patterns)?;
         let ridges: Vec<Ridge> = self.ridges(h)?.into_iter().flatten().collect();
         let told = ridges.iter().filter(|ridge| is_told(ridge)).count();
         if told < m1 {
-            return Err(failure(format!(
-                "{m1} units of the second layer were seen, but {count} patterns of saturation tell the rows of \
-                 {told} only"
-            )));
+            return Err(self.untold(told).into());
         }
         let inputs: Vec<DVector<f64>> = ridges.iter().map(|ridge| ridge.inputs.clone()).collect();
         let u = (&design * DMatrix::from_columns(&inputs)).transpose();

@@ -47,7 +47,7 @@ impl Split {
         effort: &PeelEffort,
         rng: &mut ChaCha8Rng,
     ) -> Option<Self> {
-        let held = choose(units, size, rng);
+        let held = choose(units, size, &[], rng);
         let free: Vec<usize> = (0..units.len()).filter(|j| !held.contains(j)).collect();
         let targets: Vec<f64> = held.iter().map(|&i| units[i].centre).collect();
         let places = places(units, placer, (&held, &targets), &free, effort, rng);
@@ -70,8 +70,13 @@ pub fn astray(units: &[Unit], held: &[usize]) -> f64 {
 }
 
 /// Units whose directions are best conditioned together, begun at random: each next one is the most
-/// independent of those chosen.
-pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
+/// independent of those chosen. Those `wanted` are chosen first.
+pub fn choose(
+    units: &[Unit],
+    size: usize,
+    wanted: &[usize],
+    rng: &mut ChaCha8Rng,
+) -> Vec<usize> {
     let mut rest = accurate(units, size);
     let mut residual: Vec<DVector<f64>> = units.iter().map(|u| u.direction.clone()).collect();
     let mut chosen = Vec::new();
@@ -79,7 +84,9 @@ pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
         // One of the three most independent, so that attempts differ.
         let norms: Vec<f64> = residual.iter().map(|r| r.norm()).collect();
         rest.sort_by(|&a, &b| norms[b].total_cmp(&norms[a]));
-        let pick = rest.remove(rng.random_range(0..rest.len().min(PEEL_CHOICES)));
+        let first = wanted.iter().find_map(|j| rest.iter().position(|other| other == j));
+        let pick = first.unwrap_or_else(|| rng.random_range(0..rest.len().min(PEEL_CHOICES)));
+        let pick = rest.remove(pick);
         chosen.push(pick);
         let q = residual[pick].normalize();
         for &j in &rest {

@@ -187,7 +187,9 @@ pub(crate) const RIDGE_DECAY: f64 = 1e-3;
 /// Scales of the inputs with which fits may start, in half powers of two.
 pub(crate) const RIDGE_SCALES: std::ops::RangeInclusive<i32> = -6..=16;
 /// Those of them that are followed.
-pub(crate) const RIDGE_FOLLOWED: usize = 4;
+pub(crate) const RIDGE_FOLLOWED: usize = 2;
+/// Curvatures, relative to the largest, from which on patterns have a side, in the order tried: noise is known roughly.
+pub(crate) const RIDGE_LEAST: [f64; 4] = [1e-5, 1e-7, 0.0, 1e-3];
 /// How many times as high as the largest curvature seen the largest of a steep unit may be.
 pub(crate) const RIDGE_HEIGHTS: [f64; 3] = [1.0, 2.0, 8.0];
 /// Rounds of weighing patterns by their distance.
@@ -209,6 +211,11 @@ pub(crate) const RIDGE_ARRIVED: f64 = 1e-6;
 
 /// Curvatures above so many times their error have a sign.
 pub(crate) const RIDGE_CLASSIFIED: f64 = 10.0;
+/// A misfit of so many times the noise is that of the true ridge: others miss by a thousandth of the largest and more.
+pub(crate) const RIDGE_FOUND: f64 = 30.0;
+/// Curvatures of more than this share of the largest are taken to be at it, and count so much.
+pub(crate) const RIDGE_NEAR_TOP: f64 = 0.3;
+pub(crate) const RIDGE_TOP_WEIGHT: f64 = 0.3;
 /// Curvatures, relative to the largest, down to which their logarithms are compared at first.
 pub(crate) const RIDGE_COMPRESSED: f64 = 1e-4;
 
@@ -230,6 +237,8 @@ pub(crate) const SPAN_STARTS: usize = 12;
 pub(crate) const SPAN_ENTRIES: (f64, usize) = (1.25, 6);
 /// Patterns for each unknown of a row, and more.
 pub(crate) const SPAN_ROWS: (usize, usize) = (4, 20);
+/// Splits of a size, of which each holds the units that kept rows from being told before.
+pub(crate) const SPAN_SPLITS: usize = 4;
 /// How often these are doubled for rows that they do not tell.
 pub(crate) const SPAN_MORE: usize = 3;
 /// How often patterns that the span does not make up are added to it, and how many.
@@ -259,6 +268,10 @@ pub(crate) const SPAN_SEEN: f64 = 30.0;
 pub(crate) const SPAN_GAP: f64 = 10.0;
 /// Score of a direction in a span, before its polish, that is exact but for the errors of second differences.
 pub(crate) const SPAN_SCORE: f64 = 1.0 - 1e-6;
+/// A unit shows where its curvature is more than this share of its largest, and a free unit decides whether it does if its
+/// mean side there is farther from 0 than this: nine in ten patterns on one side.
+pub(crate) const SPAN_SHOWN: f64 = 1e-4;
+pub(crate) const SPAN_ONE_SIDED: f64 = 0.8;
 /// |cos| from which on two polished directions are one.
 pub(crate) const SPAN_PARALLEL: f64 = 1.0 - 1e-6;
 /// Second differences that leave more than so many times their error beside the span, and this share of themselves,

@@ -61,7 +61,7 @@ fn all_rows(
     let m0 = units.len();
     let rng = &mut draws::stream(cx.seed, "whole", cx.attempt);
     let size = size(m0, placer, cx.attempt)?;
-    let fixed = choose(units, size, rng);
+    let fixed = choose(units, size, &[], rng);
     let varied: Vec<usize> = (0..m0).filter(|j| !fixed.contains(j)).collect();
     let wanted = WHOLE_PATTERNS.1.max(WHOLE_PATTERNS.0 * m0);
     let places = places(units, placer, &varied, wanted, rng)?;
