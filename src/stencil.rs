@@ -485,7 +485,8 @@ mod tests {
     fn mixed_derivatives_are_those_of_the_hessian() {
         let x = DMatrix::from_column_slice(3, 1, &[0.7, -0.4, 1.1]);
         let hessian = hessian(&x.column(0).into_owned());
-        let directions = DMatrix::from_row_slice(3, 3, &[1.0, 0.2, 0.0, 0.0, 1.0, 0.5, 0.3, 0.0, 2.0]);
+        let directions =
+            DMatrix::from_row_slice(3, 3, &[1.0, 0.2, 0.0, 0.0, 1.0, 0.5, 0.3, 0.0, 2.0]);
         let pairs = [(0, 1), (2, 0)];
         let mut values = |x: &DMatrix<f64>| {
             let values = x.column_iter().map(|x| f(&x.into_owned()));

@@ -25,11 +25,11 @@ use super::fit::tolerances::{FIT_FLOOR, SAMPLE_MARGIN};
 use super::run::{Fit, Fresh, Ground, Place, Purpose, Run};
 use super::scalars::family::{contest, families};
 use super::scalars::scales;
-use super::second_layer::tolerances::SATURATED_VALUES;
 use super::second_layer::peel::Peel;
 use super::second_layer::rows::SecondLayer;
 use super::second_layer::span::Spanned;
 use super::second_layer::split::Patterns;
+use super::second_layer::tolerances::SATURATED_VALUES;
 use super::second_layer::{peel, rows, saturated, span, whole};
 use super::settings::{FirstLayer, FitBy, Pipeline, Settings};
 use super::survey::frame::{self, Frame};
@@ -385,9 +385,9 @@ impl Attempt<'_, '_> {
                     peel::peel(cx, units, ascent, thrifty).map(Seen::Peel)
                 })
             }
-            Way::Whole => self.run.stage(Stage::Peel, place, |cx| {
-                whole::whole(cx, units, ascent).map(Seen::Peel)
-            }),
+            Way::Whole => self
+                .run
+                .stage(Stage::Peel, place, |cx| whole::whole(cx, units, ascent).map(Seen::Peel)),
             Way::Span(split) => {
                 // Far out angles are magnified, and here they are compared with the errors of second differences.
                 let (far, mut units) = (self.far, units.to_vec());
@@ -402,9 +402,8 @@ impl Attempt<'_, '_> {
         // What is seen of each layer orders the activations, and drops those that surely are not.
         let (first, second) = self.run.settings.activations();
         let (patterns, units) = (seen.patterns(), seen.units().unwrap_or(units));
-        let seconds = contest(families(second), |h| {
-            seen.second_layer(h).map(|layer| (layer.misfit, layer))
-        })?;
+        let seconds =
+            contest(families(second), |h| seen.second_layer(h).map(|layer| (layer.misfit, layer)))?;
         first_identified(&seconds, |h| {
             let readings = self
                 .run

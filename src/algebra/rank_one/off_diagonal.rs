@@ -52,9 +52,9 @@ pub fn search_off_diagonal(basis: &DMatrix<f64>, starts: &DMatrix<f64>) -> Vec<C
 }
 
 /// The unit vector near `u` for which what is off the diagonal of u u^T is nearest to the subspace with the orthonormal `basis`,
-/// by Gauss-Newton steps, and the squared distance. It tells nearly parallel units apart, for which the power method
-/// takes thousands of steps.
-pub fn polish_off_diagonal(basis: &DMatrix<f64>, u: &DVector<f64>) -> (DVector<f64>, f64) {
+/// by Gauss-Newton steps, and the squared distance relative to it; `None` where that is an axis, of which nothing is off the
+/// diagonal. It tells nearly parallel units apart, for which the power method takes thousands of steps.
+pub fn polish_off_diagonal(basis: &DMatrix<f64>, u: &DVector<f64>) -> Option<(DVector<f64>, f64)> {
     let n = u.len();
     let beside = |v: DVector<f64>| {
         let inside = basis * basis.tr_mul(&v);
@@ -82,7 +82,8 @@ pub fn polish_off_diagonal(basis: &DMatrix<f64>, u: &DVector<f64>) -> (DVector<f
         }
         (at, left) = (next, there);
     }
-    (at, left.norm_squared())
+    let distance = left.norm_squared() / off_diagonal(&at).norm_squared();
+    (at.amax() < AXIS).then_some((at, distance))
 }
 
 #[cfg(test)]

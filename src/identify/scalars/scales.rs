@@ -17,8 +17,8 @@ use crate::identify::context::Context;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
 use crate::identify::first_layer::unit::Unit;
-use crate::identify::second_layer::split::Patterns;
 use crate::identify::second_layer::rows::SecondLayer;
+use crate::identify::second_layer::split::Patterns;
 use crate::identify::survey::line::values_along;
 use crate::network::{Activation, TwoLayer};
 use crate::stage::Stage;
@@ -62,7 +62,8 @@ pub fn read(
     // Units of T: hold S and the unit, saturate the rest.
     for (row, &unit) in second.free.iter().enumerate() {
         let held: Vec<usize> = patterns.held.iter().copied().chain([unit]).collect();
-        let targets: Vec<f64> = patterns.targets.iter().copied().chain([units[unit].centre]).collect();
+        let targets: Vec<f64> =
+            patterns.targets.iter().copied().chain([units[unit].centre]).collect();
         let moves = placer.moves(&held).ok_or_else(dependent)?;
         let direction = moves.column(held.len() - 1).into_owned();
         let mut lines = Vec::new();
@@ -276,7 +277,9 @@ mod tests {
         let (patterns, second) = exact(truth, units);
         let mut f = NetworkOracle::new(truth.clone());
         let readings =
-            in_context(&mut f, &land(), (1, 0), |cx| read(cx, units, &patterns, &second)).0.unwrap();
+            in_context(&mut f, &land(), (1, 0), |cx| read(cx, units, &patterns, &second))
+                .0
+                .unwrap();
         // One line a place for the units held, and a few for the others.
         assert_eq!(readings.len(), units.len());
         assert!(readings.iter().all(|reading| reading.lines.len() == LINES_PER_UNIT));

@@ -11,9 +11,10 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{
-    RIDGE_ARRIVED, RIDGE_BISECTED, RIDGE_CLASSIFIED, RIDGE_COMPRESSED, RIDGE_DAMPING, RIDGE_DECAY, RIDGE_FARTHEST, RIDGE_FLOOR,
-    RIDGE_FOLLOWED, RIDGE_FOUND, RIDGE_HEIGHTS, RIDGE_LEAST, RIDGE_LEAST_SEEN, RIDGE_MOST_DAMPING, RIDGE_NEAR_TOP, RIDGE_NEWTON_STEPS, RIDGE_REWEIGHTED, RIDGE_SCALES, RIDGE_SLACK,
-    RIDGE_STEPS, RIDGE_TOP_WEIGHT,
+    RIDGE_ARRIVED, RIDGE_BISECTED, RIDGE_CLASSIFIED, RIDGE_COMPRESSED, RIDGE_DAMPING, RIDGE_DECAY,
+    RIDGE_FARTHEST, RIDGE_FLOOR, RIDGE_FOLLOWED, RIDGE_FOUND, RIDGE_HEIGHTS, RIDGE_LEAST,
+    RIDGE_LEAST_SEEN, RIDGE_MOST_DAMPING, RIDGE_NEAR_TOP, RIDGE_NEWTON_STEPS, RIDGE_REWEIGHTED,
+    RIDGE_SCALES, RIDGE_SLACK, RIDGE_STEPS, RIDGE_TOP_WEIGHT,
 };
 use crate::algebra::linalg::{Cholesky, gram, median};
 use crate::network::Activation;
@@ -31,13 +32,13 @@ pub struct Ridge {
     pub error: f64,
 }
 
-/// The ridge through the curvatures `w` (K), by the `design` (K x n); `noise` is the error of each. `None` where too few
-/// patterns show any curvature.
+/// The ridge through the curvatures `w` (K), by the `design` (K x n); `noise` is the error of each. It may be near a `hint`.
+/// `None` where too few patterns show any curvature.
 pub fn fit(
     design: &DMatrix<f64>,
-    w: &DVector<f64>,
-    noise: &DVector<f64>,
+    (w, noise): (&DVector<f64>, &DVector<f64>),
     h: Activation,
+    hint: Option<&Ridge>,
 ) -> Option<Ridge> {
     let largest = w.amax();
     let v = w / largest;
@@ -54,7 +55,11 @@ pub fn fit(
             continue;
         }
         let steep = RIDGE_HEIGHTS.iter().filter_map(|height| compressed.beyond(*height, &seen));
-        for start in compressed.classified(&seen).into_iter().chain(steep) {
+        let hint = hint.map(|ridge| Point {
+            inputs: ridge.inputs.clone(),
+            log_sigma: (ridge.sigma / largest).ln(),
+        });
+        for start in hint.into_iter().chain(compressed.classified(&seen)).chain(steep) {
             let end = exact.descend(compressed.descend(start));
             let misfit = exact.residuals(&end).norm() / (v.len() as f64).sqrt();
             if best.as_ref().is_none_or(|best| misfit < best.0) {
@@ -200,12 +205,11 @@ impl Measure<'_> {
             });
             let mut damped = square.clone();
             let usual = square.trace() / (n + 1) as f64;
-            (0..=n).for_each(|j| damped[(j, j)] += damping * (square[(j, j)] + RIDGE_DECAY * usual));
+            (0..=n)
+                .for_each(|j| damped[(j, j)] += damping * (square[(j, j)] + RIDGE_DECAY * usual));
             let Some(step) = Cholesky::new(&damped).map(|factor| factor.solve(pull)) else { break };
-            let next = Point {
-                inputs: &at.inputs - step.rows(0, n),
-                log_sigma: at.log_sigma - step[n],
-            };
+            let next =
+                Point { inputs: &at.inputs - step.rows(0, n), log_sigma: at.log_sigma - step[n] };
             let there = self.residuals(&next);
             let next_cost = there.norm_squared();
             if next_cost < cost {
@@ -234,8 +238,7 @@ impl Measure<'_> {
         if sizes.iter().any(|&size| size == 0.0) {
             return f64::INFINITY;
         }
-        let scaled =
-            DMatrix::from_fn(jacobian.nrows(), n + 1, |k, j| jacobian[(k, j)] / sizes[j]);
+        let scaled = DMatrix::from_fn(jacobian.nrows(), n + 1, |k, j| jacobian[(k, j)] / sizes[j]);
         let identity = DMatrix::identity(n + 1, n + 1);
         let Some(factor) = Cholesky::new(&gram(&scaled.transpose())) else { return f64::INFINITY };
         let inverse = factor.solve_columns(&identity);
@@ -253,9 +256,8 @@ fn sides(rows: &DMatrix<f64>, v: &DVector<f64>) -> Option<DVector<f64>> {
         let margins = rows * &x;
         // p: the probability that a pattern is on the side where v < 0.
         let p = margins.map(|m| 0.5 * (1.0 + (0.5 * m).tanh()));
-        let pull = DVector::from_fn(v.len(), |k, _| {
-            weights[k] * (p[k] - f64::from(u8::from(v[k] < 0.0)))
-        });
+        let pull =
+            DVector::from_fn(v.len(), |k, _| weights[k] * (p[k] - f64::from(u8::from(v[k] < 0.0))));
         let gradient = rows.tr_mul(&pull) + &x * RIDGE_DECAY;
         let roots = DVector::from_fn(v.len(), |k, _| (weights[k] * p[k] * (1.0 - p[k])).sqrt());
         let scaled = DMatrix::from_fn(n, rows.nrows(), |j, k| roots[k] * rows[(k, j)]);
@@ -314,14 +316,16 @@ mod tests {
 
     #[test]
     fn rows_come_from_the_sides_on_which_patterns_are() {
-        for (norm, offset) in [(0.3, 0.1), (1.0, -0.5), (3.0, 1.0), (8.0, -3.0), (25.0, 8.0), (60.0, 5.0)] {
+        for (norm, offset) in
+            [(0.3, 0.1), (1.0, -0.5), (3.0, 1.0), (8.0, -3.0), (25.0, 8.0), (60.0, 5.0)]
+        {
             for h in [Activation::Tanh, Activation::Erf] {
                 // Of an erf so steep too few patterns show a curvature.
                 let seeds = if norm > 30.0 && h == Activation::Erf { 0..0 } else { 0..4 };
                 for seed in seeds {
                     let count = if norm > 10.0 { 480 } else { 160 };
                     let (design, x, w) = ridge((20, count), (norm, offset), h, seed);
-                    let found = fit(&design, &w, &DVector::repeat(count, 1e-9), h).unwrap();
+                    let found = fit(&design, (&w, &DVector::repeat(count, 1e-9)), h, None).unwrap();
                     // Up to the sign of everything, and sigma is positive: the truth has -3.
                     let off = (&found.inputs + &x).amax();
                     assert!(off < 1e-4 * norm.max(1.0), "{h} {norm} {seed}: {off:e} {found:?}");

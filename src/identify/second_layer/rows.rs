@@ -57,9 +57,14 @@ impl SecondLayer {
     /// f = c0 + sum c_l h(u_l): c again, and c0, by least squares of the `values` at the same points.
     pub fn fit_outputs(&mut self, values: &DVector<f64>, h: Activation) {
         let (m1, count) = self.u.shape();
-        let outputs = DMatrix::from_fn(count, m1 + 1, |k, l| {
-            if l < m1 { h.value(self.u[(l, k)]) } else { 1.0 }
-        });
+        let outputs =
+            DMatrix::from_fn(
+                count,
+                m1 + 1,
+                |k, l| {
+                    if l < m1 { h.value(self.u[(l, k)]) } else { 1.0 }
+                },
+            );
         if count > ROWS_PER_UNKNOWN * (m1 + 1)
             && let Some((x, condition)) = least_squares(&outputs, values, OUTPUTS_SINGULAR)
             && condition < OUTPUTS_CONDITION
@@ -77,7 +82,7 @@ impl SecondLayer {
 pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     let Resolved { beta, w, curvature, .. } = &peel.layer;
     let (m1, count) = w.shape();
-    let (design, free) = design(&peel.patterns)?;
+    let Design { matrix: design, free, .. } = design(&peel.patterns)?;
     let columns = design.ncols();
     let mut out = SecondLayer {
         beta: beta.clone(),
@@ -124,10 +129,19 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     Ok(out)
 }
 
-/// What the inputs of the second layer depend on at every place, K x columns: the side of each free unit, an indicator
-/// of every part-way level that occurs (of a unit held: of every other than that of the first place), and 1. With it the
-/// free units.
-pub fn design(patterns: &Patterns) -> Result<(DMatrix<f64>, Vec<usize>), Halt> {
+/// What the inputs of the second layer depend on at every place.
+pub struct Design {
+    /// K x columns: the side of each free unit, an indicator of every part-way level that occurs (of a unit held: of every
+    /// other than that of the first place), and 1.
+    pub matrix: DMatrix<f64>,
+    /// The free units.
+    pub free: Vec<usize>,
+    /// The part-way levels: a unit and where it is.
+    pub between: Vec<(usize, f64)>,
+}
+
+/// The design of the places of `patterns`.
+pub fn design(patterns: &Patterns) -> Result<Design, Halt> {
     let Patterns { held, places, .. } = patterns;
     let (m0, count) = (places[0].signs.len(), places.len());
     let free: Vec<usize> = (0..m0).filter(|j| !held.contains(j)).collect();
@@ -144,7 +158,7 @@ pub fn design(patterns: &Patterns) -> Result<(DMatrix<f64>, Vec<usize>), Halt> {
     if count < columns {
         return Err(failure(format!("{count} patterns are too few for {columns} unknowns")));
     }
-    let design = DMatrix::from_fn(count, columns, |k, column| {
+    let matrix = DMatrix::from_fn(count, columns, |k, column| {
         let signs = &places[k].signs;
         if column < free.len() {
             let side = signs[free[column]];
@@ -156,10 +170,10 @@ pub fn design(patterns: &Patterns) -> Result<(DMatrix<f64>, Vec<usize>), Halt> {
             1.0
         }
     });
-    if thin_svd(&design).is_none_or(|svd| svd.s[0] > ROWS_CONDITION * svd.s[columns - 1]) {
+    if thin_svd(&matrix).is_none_or(|svd| svd.s[0] > ROWS_CONDITION * svd.s[columns - 1]) {
         return Err(failure("the patterns of saturation do not tell the rows of B apart"));
     }
-    Ok((design, free))
+    Ok(Design { matrix, free, between })
 }
 
 /// Least squares of the readings `u`, by their `weights`, which become 0 where a reading is far off the common rule.

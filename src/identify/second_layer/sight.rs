@@ -5,18 +5,17 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 
 use super::ridge::Ridge;
-use super::split::{Patterns, astray, choose, place};
+use super::split::{Patterns, accurate, astray, choose, place};
 use super::tolerances::{
-    PEEL_LEVEL_SPAN, PEEL_REDRAWS, SIGHT_CANDIDATES, SIGHT_HALVINGS, SIGHT_LARGEST_STEP, SIGHT_LEVELS, SIGHT_MOST_LEVELS, SIGHT_NEAR, SIGHT_REDRAWN,
-    SIGHT_STEP_POINTS,
+    PEEL_LEVEL_SPAN, PEEL_REDRAWS, SIGHT_CANDIDATES, SIGHT_HALVINGS, SIGHT_LARGEST_STEP,
+    SIGHT_LEVELS, SIGHT_MOST_LEVELS, SIGHT_NEAR, SIGHT_REDRAWN, SIGHT_STEP_POINTS,
 };
-use crate::algebra::linalg::{dual, rms};
+use crate::algebra::linalg::{median, rms};
 use crate::algebra::rank_one::{most_off_diagonal, pairs};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::saturator::Saturator;
 use crate::identify::first_layer::unit::Unit;
-use crate::identify::survey::landscape::Landscape;
 use crate::oracle::Oracle;
 use crate::stage::Stage;
 use crate::stencil;
@@ -35,8 +34,10 @@ pub struct Sight<'s> {
     saturator: Option<Saturator>,
     /// The step of second differences, in half widths.
     pub step: f64,
-    /// Error of a mixed second difference.
+    /// Error of a mixed second difference at the usual distance.
     pub error: f64,
+    /// That distance.
+    distance: f64,
     /// Where draws come from.
     pub rng: &'s mut ChaCha8Rng,
 }
@@ -85,18 +86,18 @@ impl<'s> Sight<'s> {
         f: &'s mut dyn Oracle,
         (units, placer): (&'s [Unit], &'s Placer),
         (size, wanted): (usize, &[usize]),
-        land: &Landscape,
         rng: &'s mut ChaCha8Rng,
     ) -> Result<Self, Halt> {
         let patterns = most_off_diagonal(size);
-        let held = choose(units, size, wanted, rng);
+        let held = choose(units, accurate(units, size), size, wanted, rng);
         let free: Vec<usize> = (0..units.len()).filter(|j| !held.contains(j)).collect();
         let targets = held.iter().map(|&i| units[i].centre).collect();
         let moves = placer.moves(&held);
         let moves = moves.ok_or_else(|| failure("the units held have dependent directions"))?;
-        let levels = if placer.any_signs() { levels(free.len(), patterns) } else { vec![-1.0, 1.0] };
+        let levels =
+            if placer.any_signs() { levels(free.len(), patterns) } else { vec![-1.0, 1.0] };
         let saturator = (!placer.any_signs()).then(|| Saturator::of_units(units, 0.0));
-        let (step, error) = (0.0, 0.0);
+        let (step, error, distance) = (0.0, 0.0, 0.0);
         let mut sight = Sight {
             f,
             units,
@@ -109,6 +110,7 @@ impl<'s> Sight<'s> {
             saturator,
             step,
             error,
+            distance,
             rng,
         };
         let places = sight.draw(&[], SIGHT_STEP_POINTS);
@@ -118,26 +120,8 @@ impl<'s> Sight<'s> {
                  many for the number of inputs"
             )));
         }
-        let (change, noise) = sight.unsaturated(&places, land)?;
-        eprintln!("unsaturated {change:.1e} noise {noise:.1e} spread {:.1e} hw {:?}", land.spread, units.iter().map(|u| u.half_width as f32).collect::<Vec<_>>());
         sight.choose_step(&places)?;
         Ok(sight)
-    }
-
-    /// The largest change of f at the `places` where the free units are moved out twice as far, and what noise makes of it.
-    pub fn unsaturated(&mut self, places: &[Placement], land: &Landscape) -> Result<(f64, f64), Halt> {
-        let held: Vec<DVector<f64>> =
-            self.held.iter().map(|&i| self.units[i].direction.clone()).collect();
-        let (dual, _) = dual(&DMatrix::from_columns(&held))
-            .ok_or_else(|| failure("the units held have dependent directions"))?;
-        // The nearest point to the origin with the units held where they are: from there on only the others move.
-        let base = dual * DVector::from_column_slice(&self.targets);
-        let near = points(places);
-        let mut far = near.clone();
-        far.column_iter_mut().for_each(|mut x| x.axpy(-1.0, &base, 2.0));
-        let change = self.f.values(&near)? - self.f.values(&far)?;
-        let farthest = far.column_iter().map(|x| x.norm()).fold(0.0, f64::max);
-        Ok((change.amax(), land.noise_at(farthest)))
     }
 
     /// The step with which mixed differences change least when it is halved: truncation and noise balance there.
@@ -157,18 +141,28 @@ impl<'s> Sight<'s> {
             }
             rows.push((h, row));
         }
-        let changes = rows.windows(2).map(|pair| (rms(&(&pair[0].1 - &pair[1].1)), pair[0].0));
-        let changes: Vec<_> = changes.collect();
-        eprintln!("changes {:?}", changes.iter().map(|c| format!("{:.0e}", c.0)).collect::<Vec<_>>());
-        let best = changes.into_iter().filter(|c| c.0.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
-        (self.error, self.step) = best.ok_or_else(|| failure("second differences are not finite"))?;
-        eprintln!("size {} free {} dist {:?} step {:.1e} error {:.1e} of {:.1e} astray {:.1e} worst {:.1e}", self.size(), self.free.len(), crate::algebra::linalg::median(&places.iter().map(|p|p.point.norm()).collect::<Vec<_>>()), self.step, self.error, rms(&rows[rows.len()/2].1), self.astray(places), self.units.iter().map(|u| u.error/u.half_width).fold(0.0,f64::max));
+        let distances: Vec<f64> = places.iter().map(|place| place.point.norm()).collect();
+        self.distance = median(&distances).unwrap_or(0.0);
+        // As if all were at the usual distance.
+        let farther = |k: usize| (distances[k] / self.distance).max(1.0);
+        let change = |a: &DVector<f64>, b: &DVector<f64>| {
+            rms(&DVector::from_fn(a.len(), |k, _| (a[k] - b[k]) / farther(k)))
+        };
+        let changes = rows.windows(2).map(|pair| (change(&pair[0].1, &pair[1].1), pair[0].0));
+        let best = changes.filter(|c| c.0.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
+        (self.error, self.step) =
+            best.ok_or_else(|| failure("second differences are not finite"))?;
         Ok(())
     }
 
     /// The first layer.
     pub fn units(&self) -> &[Unit] {
         self.units
+    }
+
+    /// Error of a mixed second difference at a `place`: rounding grows with the distance.
+    pub fn error_at(&self, place: &Placement) -> f64 {
+        self.error * (place.point.norm() / self.distance).max(1.0)
     }
 
     /// |S|.
@@ -197,10 +191,9 @@ impl<'s> Sight<'s> {
         Patterns { held, targets, places: places.to_vec() }
     }
 
-    /// How far the units held stray at the `places`, in half widths.
-    pub fn astray(&self, places: &[Placement]) -> f64 {
-        let farthest = places.iter().map(|p| p.point.norm()).fold(0.0, f64::max);
-        farthest * astray(self.units, &self.held)
+    /// How far the units held stray at a `place`, in half widths.
+    pub fn astray(&self, place: &Placement) -> f64 {
+        place.point.norm() * astray(self.units, &self.held)
     }
 
     /// Up to `count` places whose patterns are not among the `known`, nor twice.

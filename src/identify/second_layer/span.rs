@@ -17,15 +17,16 @@ use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
 use super::ridge::{self, Ridge};
-use super::rows::{self, SecondLayer};
+use super::rows::{self, Design, SecondLayer};
 use super::sight::{Looks, Sight};
-use super::split::Patterns;
+use super::split::{Patterns, part_way};
 use super::tolerances::{
-    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_LEAST_HELD, SPAN_MISFIT, SPAN_MORE, SPAN_MORE_HELD,
-    SPAN_PARALLEL, SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ONE_SIDED, SPAN_ROWS, SPAN_ROW_ERROR, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN, SPAN_SHOWN, SPAN_SPLITS,
-    SPAN_SPARE, SPAN_STARTS, SPAN_SURPRISE,
+    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_LEAST_HELD, SPAN_MISFIT, SPAN_MORE,
+    SPAN_MORE_HELD, SPAN_ONE_SIDED, SPAN_PARALLEL, SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROW_ERROR,
+    SPAN_ROWS, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN, SPAN_SHAPE, SPAN_SHOWN, SPAN_SPARE,
+    SPAN_SPLITS, SPAN_STARTS, SPAN_SURPRISE,
 };
-use crate::algebra::linalg::{Cholesky, complement, gram, symmetric_eigen, thin_svd};
+use crate::algebra::linalg::{Cholesky, complement, gram, median, symmetric_eigen, thin_svd};
 use crate::algebra::rank_one::{
     most_off_diagonal, off_diagonal, pairs, polish_off_diagonal, search_off_diagonal,
 };
@@ -37,7 +38,6 @@ use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
 use crate::identify::first_layer::unit::Unit;
 use crate::identify::first_layer::widths::widened;
-use crate::identify::survey::landscape::Landscape;
 use crate::network::Activation;
 use crate::oracle::Oracle;
 use crate::stage::Stage;
@@ -68,7 +68,8 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
     let units = &widened(f, land, units, &mut rng)?;
     let placer = Placer::new(units, land);
     // Directions must stay free for patterns of T, or two units to vary.
-    let beside = if placer.any_signs() { units.len() } else { f.input_dim().min(units.len() + 1) - 1 };
+    let beside =
+        if placer.any_signs() { units.len() } else { f.input_dim().min(units.len() + 1) - 1 };
     let most = beside.saturating_sub(2);
     let mut tried = Vec::new();
     let first = SPAN_FIRST_HELD.min(beside / 2).max(SPAN_LEAST_HELD).min(most);
@@ -79,7 +80,7 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
     let mut wanted: Vec<usize> = Vec::new();
     let mut splits = 0;
     while let Some(size) = next {
-        let why = match split(f, (units, &placer, land), (size, &wanted), &mut rng) {
+        let why = match split(f, (units, &placer), (size, &wanted), &mut rng) {
             Ok((spanned, split)) if split.shown < split.m1 => {
                 // Units that decide whether others show at all are held.
                 wanted.splice(0..0, spanned.deciding());
@@ -95,13 +96,16 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
             Err(Stop::Wider { least }) => {
                 next = (size + 1..=most).find(|&n| most_off_diagonal(n) >= least);
                 let can = most_off_diagonal(most);
-                Failure::new(Stage::Peel, match next {
-                    Some(_) => format!("second differences span {least} dimensions or more"),
-                    None => format!(
-                        "the second layer has {least} units or more: with the {most} first-layer units that can be \
+                Failure::new(
+                    Stage::Peel,
+                    match next {
+                        Some(_) => format!("second differences span {least} dimensions or more"),
+                        None => format!(
+                            "the second layer has {least} units or more: with the {most} first-layer units that can be \
                          held at a time their second differences tell {can} apart"
-                    ),
-                })
+                        ),
+                    },
+                )
             }
             Err(Stop::Halt(Halt::Failed(failure))) => {
                 next = (size < most).then_some((size + SPAN_MORE_HELD).min(most));
@@ -119,7 +123,9 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
 /// Why a split did not do.
 enum Stop {
     /// What it spans has so many dimensions at least, more than it can tell apart.
-    Wider { least: usize },
+    Wider {
+        least: usize,
+    },
     Halt(Halt),
 }
 
@@ -132,11 +138,11 @@ impl From<Halt> for Stop {
 /// One split.
 fn split(
     f: &mut dyn Oracle,
-    (units, placer, land): (&[Unit], &Placer, &Landscape),
+    (units, placer): (&[Unit], &Placer),
     (size, wanted): (usize, &[usize]),
     rng: &mut ChaCha8Rng,
 ) -> Result<(Spanned, SpanSplit), Stop> {
-    let mut sight = Sight::new(f, (units, placer), (size, wanted), land, rng)?;
+    let mut sight = Sight::new(f, (units, placer), (size, wanted), rng)?;
     let mut whole = Looks::new(sight.all_pairs());
     let mut rounds = 0;
     let (space, directions, looks) = loop {
@@ -145,7 +151,7 @@ fn split(
         let pairs = telling_pairs(&directions);
         let looks = rest(&mut sight, &whole, pairs)?;
         // Patterns at which a unit shows that was not seen before.
-        let surprises = surprises(&looks, &directions, sight.error);
+        let surprises = surprises(&sight, &looks, &directions);
         if surprises.is_empty() || rounds == SPAN_ROUNDS {
             break (space, directions, looks);
         }
@@ -169,20 +175,6 @@ fn split(
             .filter(|(_, ridge)| !ridge.as_ref().is_some_and(is_told))
             .map(|(l, ridge)| (ridge, spanned.w.row(l).transpose()))
             .collect();
-        for (n, (ridge, w)) in untold.iter().enumerate() {
-            if let Ok(dir) = std::env::var("DUMP") {
-                let (design, _) = rows::design(&spanned.patterns)?;
-                let mut text = String::new();
-                for k in 0..w.len() {
-                    for j in 0..design.ncols() { text += &format!("{} ", design[(k, j)]); }
-                    text += &format!("{:e}\n", w[k]);
-                }
-                let _ = std::fs::write(format!("{dir}/d-{m1}-{of}-{count}-{round}-{n}.txt", m1 = directions.ncols(), count = w.len()), text);
-            }
-            let big = w.amax();
-            let seen = w.iter().filter(|w| w.abs() > 1e-6 * big).count();
-            eprintln!("  round {round} untold: w {big:.1e} seen {seen} of {} unknowns {} {:?}", w.len(), sight.unknowns(), ridge.as_ref().map(|r| (r.misfit, r.error, r.inputs.norm(), r.inputs.as_slice().last().copied())));
-        }
         let more = sight.towards(&looks.places, &untold, looks.places.len());
         if more.is_empty() {
             break;
@@ -216,11 +208,12 @@ fn space(sight: &mut Sight<'_>, whole: &mut Looks) -> Result<Space, Stop> {
     let size = sight.size();
     let (most, pairs) = (most_off_diagonal(size), whole.pairs.len());
     loop {
-        let (stack, noise) = normalised(whole, sight.error, sight.astray(&whole.places));
+        let (stack, noise) = normalised(sight, whole);
         let count = stack.ncols();
         let spare = SPAN_SPARE.0.max(count / SPAN_SPARE.1);
         if count > spare {
-            let svd = thin_svd(&stack).ok_or_else(|| failure("second differences are not finite"))?;
+            let svd =
+                thin_svd(&stack).ok_or_else(|| failure("second differences are not finite"))?;
             let ranks = 1..=(pairs - 1).min(count - spare);
             let gap = largest_gap(&svd.s, ranks, noise).filter(|gap| gap.ratio > SPAN_GAP);
             match gap {
@@ -246,15 +239,21 @@ fn space(sight: &mut Sight<'_>, whole: &mut Looks) -> Result<Space, Stop> {
 }
 
 /// Second differences of unit norm, those at their error left out, and what errors make of their singular values at most.
-fn normalised(looks: &Looks, error: f64, astray: f64) -> (DMatrix<f64>, f64) {
-    let least = error * (looks.pairs.len() as f64).sqrt();
-    let columns: Vec<&DVector<f64>> =
-        looks.second.iter().filter(|k| k.norm() > SPAN_SEEN * least).collect();
-    let units: Vec<DVector<f64>> = columns.iter().map(|k| k.normalize()).collect();
-    if units.is_empty() {
+fn normalised(sight: &Sight<'_>, looks: &Looks) -> (DMatrix<f64>, f64) {
+    let root = (looks.pairs.len() as f64).sqrt();
+    let share = |k: usize| {
+        let place = &looks.places[k];
+        sight.error_at(place) * root / looks.second[k].norm() + sight.astray(place)
+    };
+    let shares: Vec<f64> = (0..looks.places.len()).map(share).collect();
+    let usual = median(&shares).unwrap_or(0.0);
+    let most = SPAN_SEEN.0.min(SPAN_SEEN.1 * usual);
+    let kept: Vec<usize> = (0..shares.len()).filter(|&k| shares[k] <= most).collect();
+    if kept.is_empty() {
         return (DMatrix::zeros(looks.pairs.len(), 0), 0.0);
     }
-    let errors: f64 = columns.iter().map(|k| (least / k.norm()).powi(2) + astray.powi(2)).sum();
+    let units: Vec<DVector<f64>> = kept.iter().map(|&k| looks.second[k].normalize()).collect();
+    let errors: f64 = kept.iter().map(|&k| shares[k].powi(2)).sum();
     (DMatrix::from_columns(&units), errors.sqrt())
 }
 
@@ -266,15 +265,21 @@ fn directions(space: &Space, size: usize, rng: &mut ChaCha8Rng) -> Result<DMatri
         let mut starts = draws::gaussian(rng, size, SPAN_STARTS * (m1 + size));
         if !found.is_empty() {
             starts = DMatrix::from_columns(
-                &starts.column_iter().map(|s| s.into_owned()).chain(beside(&space.basis, &found, rng)).collect::<Vec<_>>(),
+                &starts
+                    .column_iter()
+                    .map(|s| s.into_owned())
+                    .chain(beside(&space.basis, &found, rng))
+                    .collect::<Vec<_>>(),
             );
         }
         for candidate in search_off_diagonal(&space.basis, &starts) {
             if candidate.score < SPAN_SCORE {
                 continue;
             }
-            let (u, distance) = polish_off_diagonal(&space.basis, &candidate.direction);
-            if found.iter().all(|(_, other)| other.dot(&u).abs() < SPAN_PARALLEL) {
+            let polished = polish_off_diagonal(&space.basis, &candidate.direction);
+            if let Some((u, distance)) = polished
+                && found.iter().all(|(_, other)| other.dot(&u).abs() < SPAN_PARALLEL)
+            {
                 found.push((distance, u));
             }
         }
@@ -283,7 +288,6 @@ fn directions(space: &Space, size: usize, rng: &mut ChaCha8Rng) -> Result<DMatri
         }
     }
     found.sort_by(|a, b| a.0.total_cmp(&b.0));
-    eprintln!("  m1 {m1} gap {:.1e} found {} distances {:.1e} {:.1e} {:?}", space.gap.ratio, found.len(), found.first().map_or(0.0,|f|f.0), found.last().map_or(0.0,|f|f.0), found.get(m1.min(found.len())-1).map(|f|f.0));
     if found.len() < m1 {
         return Err(failure(format!(
             "the second differences along {size} held units show m1 = {m1}, but only {} directions were found in \
@@ -366,13 +370,15 @@ fn rest(sight: &mut Sight<'_>, whole: &Looks, chosen: Vec<usize>) -> Result<Look
 }
 
 /// Patterns whose second differences the directions do not make up.
-fn surprises(looks: &Looks, directions: &DMatrix<f64>, error: f64) -> Vec<usize> {
+fn surprises(sight: &Sight<'_>, looks: &Looks, directions: &DMatrix<f64>) -> Vec<usize> {
     let design = design(directions).select_rows(&looks.indices);
     let Some(svd) = thin_svd(&design) else { return Vec::new() };
     let left = |k: usize| {
         let second = &looks.second[k];
         let left = second - &svd.u * svd.u.tr_mul(second);
-        left.norm() / (error * (second.len() as f64).sqrt() + second.norm() * SPAN_SURPRISE.1)
+        let (place, root) = (&looks.places[k], (second.len() as f64).sqrt());
+        let share = SPAN_SURPRISE.1 + sight.astray(place);
+        left.norm() / (sight.error_at(place) * root + second.norm() * share)
     };
     let mut seen: Vec<(f64, usize)> = (0..looks.second.len()).map(|k| (left(k), k)).collect();
     seen.retain(|seen| seen.0 > SPAN_SURPRISE.0);
@@ -390,7 +396,6 @@ impl Spanned {
         let (dual, _) = crate::algebra::linalg::dual(&design)
             .ok_or_else(|| failure("the directions of the second layer are dependent"))?;
         let columns: Vec<DVector<f64>> = looks.second.iter().map(|k| dual.tr_mul(k)).collect();
-        let astray = sight.astray(&looks.places);
         Ok(Spanned {
             units: sight.units().to_vec(),
             patterns: sight.patterns(&looks.places),
@@ -399,7 +404,8 @@ impl Spanned {
             directions: directions.clone(),
             w: DMatrix::from_columns(&columns),
             noise: DMatrix::from_fn(dual.ncols(), columns.len(), |l, k| {
-                let off = sight.error + astray * looks.second[k].amax();
+                let place = &looks.places[k];
+                let off = sight.error_at(place) + sight.astray(place) * looks.second[k].amax();
                 off * dual.column(l).norm()
             }),
         })
@@ -411,21 +417,46 @@ impl Spanned {
     }
 
     fn ridges(&self, h: Activation) -> Result<Vec<Option<Ridge>>, Halt> {
-        let (design, _) = rows::design(&self.patterns)?;
-        let each = (0..self.width()).into_par_iter();
-        Ok(each
-            .map(|l| {
-                let (w, noise) = (self.w.row(l).transpose(), self.noise.row(l).transpose());
-                ridge::fit(&design, &w, &noise, h)
+        let design = rows::design(&self.patterns)?;
+        let Design { matrix, free, between } = &design;
+        // Where units are part-way, a unit of about the shape of a transition is a start with few unknowns.
+        let about = |level: f64| if part_way(level) { (SPAN_SHAPE * level).tanh() } else { level };
+        let few = (!between.is_empty()).then(|| {
+            let places = &self.patterns.places;
+            DMatrix::from_fn(places.len(), free.len() + 1, |k, j| {
+                free.get(j).map_or(1.0, |&unit| about(places[k].signs[unit]))
             })
-            .collect())
+        });
+        let spread_out = |ridge: Ridge| {
+            let row = |unit: usize| free.iter().position(|&j| j == unit);
+            let inputs = DVector::from_fn(matrix.ncols(), |column, _| {
+                if let Some((unit, level)) =
+                    column.checked_sub(free.len()).and_then(|n| between.get(n))
+                {
+                    row(*unit).map_or(0.0, |row| ridge.inputs[row] * about(*level))
+                } else {
+                    ridge.inputs[column.min(free.len())]
+                }
+            });
+            Ridge { inputs, ..ridge }
+        };
+        let each = (0..self.width()).into_par_iter().map(|l| {
+            let (w, noise) = (self.w.row(l).transpose(), self.noise.row(l).transpose());
+            let seen = (&w, &noise);
+            let hint = few.as_ref().and_then(|few| ridge::fit(few, seen, h, None));
+            ridge::fit(matrix, seen, h, hint.map(spread_out).as_ref())
+        });
+        Ok(each.collect())
     }
 
     fn untold(&self, told: usize) -> Failure {
         let (m1, count) = self.w.shape();
-        Failure::new(Stage::Peel, format!(
-            "{m1} units of the second layer were seen, but {count} patterns of saturation tell the rows of {told} only"
-        ))
+        Failure::new(
+            Stage::Peel,
+            format!(
+                "{m1} units of the second layer were seen, but {count} patterns of saturation tell the rows of {told} only"
+            ),
+        )
     }
 
     /// Free units on one side of which units that are not told do not show, those first which matter most.
@@ -458,7 +489,7 @@ impl Spanned {
     /// Scales, inputs and free rows of the second layer, for its activation h.
     pub fn second_layer(&self, h: Activation) -> Result<SecondLayer, Halt> {
         let m1 = self.width();
-        let (design, free) = rows::design(&self.patterns)?;
+        let Design { matrix: design, free, .. } = rows::design(&self.patterns)?;
         let ridges: Vec<Ridge> = self.ridges(h)?.into_iter().flatten().collect();
         let told = ridges.iter().filter(|ridge| is_told(ridge)).count();
         if told < m1 {
@@ -480,8 +511,7 @@ impl Spanned {
         let logs: f64 = ridges.iter().map(|r| r.misfit.max(f64::MIN_POSITIVE).ln()).sum();
         let affinity = ridges.iter().map(|ridge| ridge.misfit).fold(0.0, f64::max);
         let misfit = (logs / m1 as f64).exp();
-        let mut out =
-            SecondLayer { beta, b_free, free, offset, u, c, c0: 0.0, affinity, misfit };
+        let mut out = SecondLayer { beta, b_free, free, offset, u, c, c0: 0.0, affinity, misfit };
         out.fit_outputs(&self.values, h);
         Ok(out)
     }
@@ -489,8 +519,7 @@ impl Spanned {
     /// c_l rho_l for beta_l = rho_l (direction l), by the gradients.
     fn strengths(&self, u: &DMatrix<f64>, h: Activation) -> Result<DVector<f64>, Halt> {
         let slopes = u.map(|u| h.slope(u)).transpose();
-        let square = gram(&slopes.transpose())
-            .component_mul(&gram(&self.directions.transpose()));
+        let square = gram(&slopes.transpose()).component_mul(&gram(&self.directions.transpose()));
         let along = self.directions.tr_mul(&self.gradients);
         let pull =
             DVector::from_fn(self.width(), |l, _| along.row(l).transpose().dot(&slopes.column(l)));

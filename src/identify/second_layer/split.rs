@@ -47,7 +47,7 @@ impl Split {
         effort: &PeelEffort,
         rng: &mut ChaCha8Rng,
     ) -> Option<Self> {
-        let held = choose(units, size, &[], rng);
+        let held = choose(units, candidates(units, size), size, &[], rng);
         let free: Vec<usize> = (0..units.len()).filter(|j| !held.contains(j)).collect();
         let targets: Vec<f64> = held.iter().map(|&i| units[i].centre).collect();
         let places = places(units, placer, (&held, &targets), &free, effort, rng);
@@ -69,15 +69,16 @@ pub fn astray(units: &[Unit], held: &[usize]) -> f64 {
     held.iter().map(|&i| units[i].error / units[i].half_width).fold(0.0, f64::max)
 }
 
-/// Units whose directions are best conditioned together, begun at random: each next one is the most
-/// independent of those chosen. Those `wanted` are chosen first.
+/// Units whose directions are best conditioned together, of these `candidates`, begun at random: each next one is the
+/// most independent of those chosen. Those `wanted` are chosen first.
 pub fn choose(
     units: &[Unit],
+    candidates: Vec<usize>,
     size: usize,
     wanted: &[usize],
     rng: &mut ChaCha8Rng,
 ) -> Vec<usize> {
-    let mut rest = accurate(units, size);
+    let mut rest = candidates;
     let mut residual: Vec<DVector<f64>> = units.iter().map(|u| u.direction.clone()).collect();
     let mut chosen = Vec::new();
     while chosen.len() < size {
@@ -98,11 +99,13 @@ pub fn choose(
     chosen
 }
 
-/// Of many units those whose directions are known about as well as most, and `size` at least.
-fn accurate(units: &[Unit], size: usize) -> Vec<usize> {
-    if units.len() <= MOST_CHOSEN {
-        return (0..units.len()).collect();
-    }
+/// Of many units the [`accurate`] ones, of few all.
+pub fn candidates(units: &[Unit], size: usize) -> Vec<usize> {
+    if units.len() <= MOST_CHOSEN { (0..units.len()).collect() } else { accurate(units, size) }
+}
+
+/// Those units whose directions are known about as well as most, and `size` at least.
+pub fn accurate(units: &[Unit], size: usize) -> Vec<usize> {
     let astray: Vec<f64> = units.iter().map(|unit| unit.error / unit.half_width).collect();
     let most = median(&astray).map_or(f64::INFINITY, |median| HELD_ERROR * median);
     let kept: Vec<usize> = (0..units.len()).filter(|&i| astray[i] <= most).collect();

@@ -251,7 +251,7 @@ pub(crate) const SIGHT_STEP_POINTS: usize = 16;
 pub(crate) const SIGHT_LARGEST_STEP: f64 = 0.125;
 pub(crate) const SIGHT_HALVINGS: u32 = 9;
 /// Patterns of levels for each that is needed, at least.
-pub(crate) const SIGHT_LEVELS: usize = 8;
+pub(crate) const SIGHT_LEVELS: usize = 4;
 /// Levels of a unit at most.
 pub(crate) const SIGHT_MOST_LEVELS: usize = 32;
 /// Patterns at which a unit shows most, near which others are drawn, and units drawn anew there at most.
@@ -262,12 +262,15 @@ pub(crate) const SIGHT_CANDIDATES: usize = 8;
 
 // Tuned.
 
-/// Second differences above so many times their error count for the span.
-pub(crate) const SPAN_SEEN: f64 = 30.0;
+/// Second differences count for the span where their error is no more than this share of them, and no more than so many times
+/// the usual share.
+pub(crate) const SPAN_SEEN: (f64, f64) = (0.03, 100.0);
 /// Singular values of the second differences that fall by this factor show m1.
 pub(crate) const SPAN_GAP: f64 = 10.0;
 /// Score of a direction in a span, before its polish, that is exact but for the errors of second differences.
 pub(crate) const SPAN_SCORE: f64 = 1.0 - 1e-6;
+/// A unit at a level between its ends is at about tanh of so many times that: half widths are where 98 % are passed.
+pub(crate) const SPAN_SHAPE: f64 = 2.3;
 /// A unit shows where its curvature is more than this share of its largest, and a free unit decides whether it does if its
 /// mean side there is farther from 0 than this: nine in ten patterns on one side.
 pub(crate) const SPAN_SHOWN: f64 = 1e-4;

@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::factors::common_factors;
 use super::peel::{Peel, Resolved};
-use super::split::{Patterns, choose};
+use super::split::{Patterns, candidates, choose};
 use super::tolerances::{
     PEEL_LARGEST_STEP, ROWS_PER_UNKNOWN, WHOLE_ERROR, WHOLE_GAP, WHOLE_LEVEL_SPAN, WHOLE_LISTED,
     WHOLE_PATTERNS, WHOLE_SINGULAR, WHOLE_STEP_POINTS,
@@ -61,7 +61,7 @@ fn all_rows(
     let m0 = units.len();
     let rng = &mut draws::stream(cx.seed, "whole", cx.attempt);
     let size = size(m0, placer, cx.attempt)?;
-    let fixed = choose(units, size, &[], rng);
+    let fixed = choose(units, candidates(units, size), size, &[], rng);
     let varied: Vec<usize> = (0..m0).filter(|j| !fixed.contains(j)).collect();
     let wanted = WHOLE_PATTERNS.1.max(WHOLE_PATTERNS.0 * m0);
     let places = places(units, placer, &varied, wanted, rng)?;
