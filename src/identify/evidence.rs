@@ -428,7 +428,7 @@ pub struct SpanSplit {
     /// Step of the differences, half widths.
     pub step: f64,
     /// Units whose rows the patterns tell.
-    pub shown: usize,
+    pub told: usize,
 }
 
 /// The polish of the directions.

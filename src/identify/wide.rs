@@ -27,7 +27,7 @@ use super::scalars::family::{contest, families};
 use super::scalars::scales;
 use super::second_layer::peel::Peel;
 use super::second_layer::rows::SecondLayer;
-use super::second_layer::span::Spanned;
+use super::second_layer::spanned::Spanned;
 use super::second_layer::split::Patterns;
 use super::second_layer::tolerances::SATURATED_VALUES;
 use super::second_layer::{peel, rows, saturated, span, whole};

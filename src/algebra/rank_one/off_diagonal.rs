@@ -2,7 +2,7 @@
 //!
 //! Let L be a subspace of symmetric n x n matrices with a diagonal of 0, spanned by what is off the diagonals of u_l u_l^T,
 //! l = 1..m. The u_l u_l^T are in L + {all diagonal matrices}, of m + n dimensions, and so are the e_i e_i^T, which
-//! are rank one too and known. Generically there is no other as long as m + n is well below n (n + 1) / 2.
+//! are rank one too and known. Generically there is no other as long as [`most_off_diagonal`] is not less than m.
 
 use nalgebra::{DMatrix, DVector};
 
@@ -12,9 +12,12 @@ use crate::algebra::linalg::Cholesky;
 use crate::algebra::svec::order;
 
 /// The largest dimension of a subspace off the diagonals of order `n` in which the search finds what spans it, and little
-/// else.
+/// else. What is off the diagonals of rank-one matrices is an n-dimensional cone: with its dimension and that of the
+/// subspace n(n-1)/2 together, there are others by chance; and somewhat before, nearly.
 pub fn most_off_diagonal(n: usize) -> usize {
-    ((SPURIOUS_FROM * (n * (n + 1) / 2) as f64) as usize).saturating_sub(n)
+    let by_chance = (n * n.saturating_sub(1) / 2).saturating_sub(n + 1);
+    let nearly = (SPURIOUS_FROM * (n * (n + 1) / 2) as f64) as usize;
+    by_chance.min(nearly.saturating_sub(n))
 }
 
 /// Pairs i < j in the order of svec.
@@ -93,8 +96,30 @@ mod tests {
     use crate::draws;
 
     #[test]
+    fn so_many_units_are_told_apart() {
+        assert_eq!([3, 4, 5, 6, 8, 10, 16].map(most_off_diagonal), [0, 1, 4, 8, 19, 31, 86]);
+    }
+
+    #[test]
+    fn the_polish_tells_nearly_parallel_directions_apart() {
+        let rng = &mut draws::stream(1, "nearly parallel", 0);
+        let mut truth: Vec<DVector<f64>> = (0..6).map(|_| draws::unit_vector(rng, 8)).collect();
+        truth[1] = (&truth[0] + draws::unit_vector(rng, 8) * 0.05).normalize();
+        let columns: Vec<_> = truth.iter().map(off_diagonal).collect();
+        let basis = thin_svd(&DMatrix::from_columns(&columns)).unwrap().u;
+        for u in &truth {
+            let start = (u + draws::unit_vector(rng, 8) * 0.01).normalize();
+            let (found, distance) = polish_off_diagonal(&basis, &start).unwrap();
+            assert!(found.dot(u).abs() > 1.0 - 1e-12 && distance < 1e-20, "{distance:e}");
+        }
+        // An axis has nothing off the diagonal, which is in every subspace.
+        let axis = DVector::from_fn(8, |i, _| if i == 2 { 1.0 } else { 1e-4 });
+        assert!(polish_off_diagonal(&basis, &axis).is_none());
+    }
+
+    #[test]
     fn more_directions_than_dimensions_are_found_by_what_is_off_the_diagonal() {
-        for (n, m) in [(6, 4), (8, 16), (12, 40)] {
+        for (n, m) in [(6, 8), (8, 16), (12, 40)] {
             assert!(m <= most_off_diagonal(n));
             let rng = &mut draws::stream(1, "off the diagonal", n as u64);
             let truth: Vec<DVector<f64>> = (0..m).map(|_| draws::unit_vector(rng, n)).collect();

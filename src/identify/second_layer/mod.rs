@@ -7,6 +7,7 @@ pub(crate) mod rows;
 pub(crate) mod saturated;
 pub(crate) mod sight;
 pub(crate) mod span;
+pub(crate) mod spanned;
 pub(crate) mod split;
 pub(crate) mod tolerances;
 pub(crate) mod whole;

@@ -335,4 +335,34 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn what_too_few_patterns_show_is_open() {
+        // On one side of a free unit nothing shows: its row is open, and known to be.
+        let (mut design, _, _) = ridge((10, 200), (1.0, 0.0), Activation::Tanh, 5);
+        let mut x = DVector::from_fn(11, |j, _| [30.0, 0.4, -0.6, 0.3, 0.5][j.min(4)]);
+        x[10] = -30.0;
+        design.column_mut(0).iter_mut().enumerate().for_each(|(k, side)| {
+            *side = if k % 5 == 0 { -1.0 } else { 1.0 };
+        });
+        let w = (&design * &x).map(|u| Activation::Tanh.curvature(u));
+        let noise = DVector::repeat(200, 1e-9);
+        let found = fit(&design, (&w, &noise), Activation::Tanh, None).unwrap();
+        assert!(found.error > 1e3, "{found:?}");
+        assert!(fit(&design, (&(w * 1e-12), &noise), Activation::Tanh, None).is_none());
+    }
+
+    #[test]
+    fn curvatures_at_their_errors_have_no_side() {
+        // Half of the patterns are so inaccurate that their signs are wrong.
+        let h = Activation::Tanh;
+        let (design, x, mut w) = ridge((12, 300), (9.0, 2.0), h, 7);
+        let mut noise = DVector::repeat(300, 1e-9);
+        for k in 0..150 {
+            noise[k] = 1e-3;
+            w[k] += if k % 2 == 0 { 1e-3 } else { -1e-3 };
+        }
+        let found = fit(&design, (&w, &noise), h, None).unwrap();
+        assert!((&found.inputs + &x).amax() < 0.1, "{:?}", (&found.inputs + &x).amax());
+    }
 }

@@ -14,19 +14,15 @@
 
 use nalgebra::{DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
-use rayon::prelude::*;
 
-use super::ridge::{self, Ridge};
-use super::rows::{self, Design, SecondLayer};
 use super::sight::{Looks, Sight};
-use super::split::{Patterns, part_way};
+use super::spanned::{Spanned, outer_products};
 use super::tolerances::{
-    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_LEAST_HELD, SPAN_MISFIT, SPAN_MORE,
-    SPAN_MORE_HELD, SPAN_ONE_SIDED, SPAN_PARALLEL, SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROW_ERROR,
-    SPAN_ROWS, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN, SPAN_SHAPE, SPAN_SHOWN, SPAN_SPARE,
-    SPAN_SPLITS, SPAN_STARTS, SPAN_SURPRISE,
+    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_LEAST_HELD, SPAN_MORE,
+    SPAN_MORE_HELD, SPAN_MOST_PATTERNS, SPAN_PARALLEL, SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROWS,
+    SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN, SPAN_SPARE, SPAN_SPLITS, SPAN_STARTS, SPAN_SURPRISE,
 };
-use crate::algebra::linalg::{Cholesky, complement, gram, median, symmetric_eigen, thin_svd};
+use crate::algebra::linalg::{complement, median, symmetric_eigen, thin_svd};
 use crate::algebra::rank_one::{
     most_off_diagonal, off_diagonal, pairs, polish_off_diagonal, search_off_diagonal,
 };
@@ -41,24 +37,6 @@ use crate::identify::first_layer::widths::widened;
 use crate::network::Activation;
 use crate::oracle::Oracle;
 use crate::stage::Stage;
-
-/// The second layer's units as their curvature shows them at many patterns.
-pub struct Spanned {
-    /// The first layer with the widths that were taken for this.
-    pub units: Vec<Unit>,
-    /// The units held, and where the others were.
-    pub patterns: Patterns,
-    /// f at the points.
-    values: DVector<f64>,
-    /// Gradients along the units held, |S| x K.
-    gradients: DMatrix<f64>,
-    /// beta_l / |beta_l|, up to sign, |S| x m1.
-    directions: DMatrix<f64>,
-    /// w_l(k) = c_l |beta_l|^2 h''(u_l(k)), m1 x K.
-    w: DMatrix<f64>,
-    /// Their errors.
-    noise: DMatrix<f64>,
-}
 
 /// The second layer along growing S, until the gap shows m1. `attempt` varies the split.
 pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
@@ -81,13 +59,13 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
     let mut splits = 0;
     while let Some(size) = next {
         let why = match split(f, (units, &placer), (size, &wanted), &mut rng) {
-            Ok((spanned, split)) if split.shown < split.m1 => {
+            Ok((spanned, split)) if split.told < split.m1 => {
                 // Units that decide whether others show at all are held.
                 wanted.splice(0..0, spanned.deciding());
                 wanted.truncate(size / 2);
                 splits += 1;
                 next = (splits < SPAN_SPLITS).then_some(size);
-                spanned.untold(split.shown)
+                spanned.open(split.told)
             }
             Ok((spanned, split)) => {
                 evidence.span.push(Spanning { attempt, failed: tried, split: Some(split) });
@@ -159,41 +137,44 @@ fn split(
         let places: Vec<_> = surprises.iter().map(|&k| looks.places[k].clone()).collect();
         sight.look(&mut whole, places)?;
     };
-    let mut spanned = Spanned::of(&sight, &looks, &directions)?;
-    let mut looks = looks;
-    let mut shown = 0;
-    for round in 0..=SPAN_MORE {
-        let ridges = spanned.ridges(Activation::Tanh)?;
-        let of = ridges.len();
-        shown = ridges.iter().flatten().filter(|ridge| is_told(ridge)).count();
-        if shown == of || round == SPAN_MORE {
-            break;
-        }
-        let untold: Vec<_> = ridges
-            .into_iter()
-            .enumerate()
-            .filter(|(_, ridge)| !ridge.as_ref().is_some_and(is_told))
-            .map(|(l, ridge)| (ridge, spanned.w.row(l).transpose()))
-            .collect();
-        let more = sight.towards(&looks.places, &untold, looks.places.len());
-        if more.is_empty() {
-            break;
-        }
-        sight.look(&mut looks, more)?;
-        spanned = Spanned::of(&sight, &looks, &directions)?;
-    }
+    let (spanned, told) = tell_rows(&mut sight, looks, &directions)?;
     let row = SpanSplit {
         held: size,
         free: sight.free(),
-        patterns: looks.places.len(),
+        patterns: spanned.patterns.places.len(),
         whole: whole.places.len(),
         m1: directions.ncols(),
         gap: space.gap.ratio,
         error: sight.error,
         step: sight.step,
-        shown,
+        told,
     };
     Ok((spanned, row))
+}
+
+/// Looks at more patterns until the rows of all units are told, or no more are had; and of how many they are.
+fn tell_rows(
+    sight: &mut Sight<'_>,
+    mut looks: Looks,
+    directions: &DMatrix<f64>,
+) -> Result<(Spanned, usize), Halt> {
+    let m1 = directions.ncols();
+    let mut spanned = Spanned::of(sight, &looks, directions)?;
+    let mut round = 0;
+    loop {
+        // Activations differ too little to choose patterns otherwise.
+        let untold = spanned.untold(Activation::Tanh)?;
+        if untold.is_empty() || round == SPAN_MORE {
+            return Ok((spanned, m1 - untold.len()));
+        }
+        let more = sight.towards(&looks.places, &untold, looks.places.len());
+        if more.is_empty() {
+            return Ok((spanned, m1 - untold.len()));
+        }
+        sight.look(&mut looks, more)?;
+        spanned = Spanned::of(sight, &looks, directions)?;
+        round += 1;
+    }
 }
 
 /// What the second differences span off the diagonals.
@@ -225,6 +206,13 @@ fn space(sight: &mut Sight<'_>, whole: &mut Looks) -> Result<Space, Stop> {
                 None if count - spare >= pairs => return Err(Stop::Wider { least: pairs }),
                 None => {}
             }
+        }
+        if whole.places.len() > SPAN_MOST_PATTERNS * (pairs + SPAN_PATTERNS) {
+            return Err(Stop::Halt(failure(format!(
+                "of {} patterns of saturation only {count} show second differences along {size} held units well above \
+                 their error: the second layer is saturated nearly everywhere, or the values are too inaccurate",
+                whole.places.len()
+            ))));
         }
         let wanted = SPAN_PATTERNS.max(whole.places.len() / 2);
         let more = sight.draw(&whole.places, wanted);
@@ -262,17 +250,9 @@ fn directions(space: &Space, size: usize, rng: &mut ChaCha8Rng) -> Result<DMatri
     let m1 = space.basis.ncols();
     let mut found: Vec<(f64, DVector<f64>)> = Vec::new();
     for _ in 0..SPAN_SEARCHES {
-        let mut starts = draws::gaussian(rng, size, SPAN_STARTS * (m1 + size));
-        if !found.is_empty() {
-            starts = DMatrix::from_columns(
-                &starts
-                    .column_iter()
-                    .map(|s| s.into_owned())
-                    .chain(beside(&space.basis, &found, rng))
-                    .collect::<Vec<_>>(),
-            );
-        }
-        for candidate in search_off_diagonal(&space.basis, &starts) {
+        let mut starts = beside(&space.basis, &found, rng);
+        starts.extend((0..SPAN_STARTS * (m1 + size)).map(|_| draws::unit_vector(rng, size)));
+        for candidate in search_off_diagonal(&space.basis, &DMatrix::from_columns(&starts)) {
             if candidate.score < SPAN_SCORE {
                 continue;
             }
@@ -306,10 +286,10 @@ fn beside(
     found: &[(f64, DVector<f64>)],
     rng: &mut ChaCha8Rng,
 ) -> Vec<DVector<f64>> {
+    let Some(size) = found.first().map(|found| found.1.len()) else { return Vec::new() };
     let known: Vec<DVector<f64>> =
         found.iter().map(|(_, u)| basis.tr_mul(&off_diagonal(u))).collect();
     let rest = complement(&DMatrix::from_columns(&known));
-    let size = found[0].1.len();
     let matrices = (0..SPAN_STARTS).filter(|_| rest.ncols() > 0).map(|_| {
         let v = basis * (&rest * draws::unit_vector(rng, rest.ncols()));
         let mut matrix = DMatrix::zeros(size, size);
@@ -327,7 +307,7 @@ fn beside(
 /// Entries that tell the weights of the `directions`: as many as these, the most independent ones, and as many more as
 /// show errors.
 fn telling_pairs(directions: &DMatrix<f64>) -> Vec<usize> {
-    let rows = design(directions).transpose();
+    let rows = outer_products(directions).transpose();
     let most = rows.ncols();
     let m1 = directions.ncols();
     let wanted = ((SPAN_ENTRIES.0 * m1 as f64) as usize + SPAN_ENTRIES.1).min(most);
@@ -354,12 +334,6 @@ fn telling_pairs(directions: &DMatrix<f64>) -> Vec<usize> {
     chosen
 }
 
-/// What is off the diagonals of the direction's rank-one matrices, pairs x m1.
-fn design(directions: &DMatrix<f64>) -> DMatrix<f64> {
-    let columns: Vec<_> = directions.column_iter().map(|u| off_diagonal(&u.into_owned())).collect();
-    DMatrix::from_columns(&columns)
-}
-
 /// The entries chosen, at the patterns already looked at and as many more as rows need.
 fn rest(sight: &mut Sight<'_>, whole: &Looks, chosen: Vec<usize>) -> Result<Looks, Halt> {
     let mut looks = whole.only(&chosen);
@@ -371,7 +345,7 @@ fn rest(sight: &mut Sight<'_>, whole: &Looks, chosen: Vec<usize>) -> Result<Look
 
 /// Patterns whose second differences the directions do not make up.
 fn surprises(sight: &Sight<'_>, looks: &Looks, directions: &DMatrix<f64>) -> Vec<usize> {
-    let design = design(directions).select_rows(&looks.indices);
+    let design = outer_products(directions).select_rows(&looks.indices);
     let Some(svd) = thin_svd(&design) else { return Vec::new() };
     let left = |k: usize| {
         let second = &looks.second[k];
@@ -386,151 +360,87 @@ fn surprises(sight: &Sight<'_>, looks: &Looks, directions: &DMatrix<f64>) -> Vec
     seen.into_iter().take(SPAN_ADDED).map(|seen| seen.1).collect()
 }
 
-fn is_told(ridge: &Ridge) -> bool {
-    ridge.misfit < SPAN_MISFIT && ridge.error < SPAN_ROW_ERROR * (1.0 + ridge.inputs.amax())
-}
-
-impl Spanned {
-    fn of(sight: &Sight<'_>, looks: &Looks, directions: &DMatrix<f64>) -> Result<Self, Halt> {
-        let design = design(directions).select_rows(&looks.indices);
-        let (dual, _) = crate::algebra::linalg::dual(&design)
-            .ok_or_else(|| failure("the directions of the second layer are dependent"))?;
-        let columns: Vec<DVector<f64>> = looks.second.iter().map(|k| dual.tr_mul(k)).collect();
-        Ok(Spanned {
-            units: sight.units().to_vec(),
-            patterns: sight.patterns(&looks.places),
-            values: DVector::from_column_slice(&looks.values),
-            gradients: DMatrix::from_columns(&looks.first),
-            directions: directions.clone(),
-            w: DMatrix::from_columns(&columns),
-            noise: DMatrix::from_fn(dual.ncols(), columns.len(), |l, k| {
-                let place = &looks.places[k];
-                let off = sight.error_at(place) + sight.astray(place) * looks.second[k].amax();
-                off * dual.column(l).norm()
-            }),
-        })
-    }
-
-    /// m1.
-    pub fn width(&self) -> usize {
-        self.directions.ncols()
-    }
-
-    fn ridges(&self, h: Activation) -> Result<Vec<Option<Ridge>>, Halt> {
-        let design = rows::design(&self.patterns)?;
-        let Design { matrix, free, between } = &design;
-        // Where units are part-way, a unit of about the shape of a transition is a start with few unknowns.
-        let about = |level: f64| if part_way(level) { (SPAN_SHAPE * level).tanh() } else { level };
-        let few = (!between.is_empty()).then(|| {
-            let places = &self.patterns.places;
-            DMatrix::from_fn(places.len(), free.len() + 1, |k, j| {
-                free.get(j).map_or(1.0, |&unit| about(places[k].signs[unit]))
-            })
-        });
-        let spread_out = |ridge: Ridge| {
-            let row = |unit: usize| free.iter().position(|&j| j == unit);
-            let inputs = DVector::from_fn(matrix.ncols(), |column, _| {
-                if let Some((unit, level)) =
-                    column.checked_sub(free.len()).and_then(|n| between.get(n))
-                {
-                    row(*unit).map_or(0.0, |row| ridge.inputs[row] * about(*level))
-                } else {
-                    ridge.inputs[column.min(free.len())]
-                }
-            });
-            Ridge { inputs, ..ridge }
-        };
-        let each = (0..self.width()).into_par_iter().map(|l| {
-            let (w, noise) = (self.w.row(l).transpose(), self.noise.row(l).transpose());
-            let seen = (&w, &noise);
-            let hint = few.as_ref().and_then(|few| ridge::fit(few, seen, h, None));
-            ridge::fit(matrix, seen, h, hint.map(spread_out).as_ref())
-        });
-        Ok(each.collect())
-    }
-
-    fn untold(&self, told: usize) -> Failure {
-        let (m1, count) = self.w.shape();
-        Failure::new(
-            Stage::Peel,
-            format!(
-                "{m1} units of the second layer were seen, but {count} patterns of saturation tell the rows of {told} only"
-            ),
-        )
-    }
-
-    /// Free units on one side of which units that are not told do not show, those first which matter most.
-    fn deciding(&self) -> Vec<usize> {
-        let held = &self.patterns.held;
-        let places = &self.patterns.places;
-        let free = (0..places[0].signs.len()).filter(|j| !held.contains(j));
-        let mut weighed: Vec<(f64, usize)> = free
-            .map(|j| {
-                let mean = |l: usize| {
-                    let w = self.w.row(l);
-                    let least = SPAN_SHOWN * w.amax();
-                    let (mut sum, mut count) = (0.0, 0.0);
-                    for (w, place) in w.iter().zip(places) {
-                        if w.abs() > least {
-                            sum += place.signs[j];
-                            count += 1.0;
-                        }
-                    }
-                    (sum / count).abs()
-                };
-                ((0..self.width()).map(mean).fold(0.0, f64::max), j)
-            })
-            .collect();
-        weighed.retain(|weighed| weighed.0 > SPAN_ONE_SIDED);
-        weighed.sort_by(|a, b| b.0.total_cmp(&a.0));
-        weighed.into_iter().map(|weighed| weighed.1).collect()
-    }
-
-    /// Scales, inputs and free rows of the second layer, for its activation h.
-    pub fn second_layer(&self, h: Activation) -> Result<SecondLayer, Halt> {
-        let m1 = self.width();
-        let Design { matrix: design, free, .. } = rows::design(&self.patterns)?;
-        let ridges: Vec<Ridge> = self.ridges(h)?.into_iter().flatten().collect();
-        let told = ridges.iter().filter(|ridge| is_told(ridge)).count();
-        if told < m1 {
-            return Err(self.untold(told).into());
-        }
-        let inputs: Vec<DVector<f64>> = ridges.iter().map(|ridge| ridge.inputs.clone()).collect();
-        let u = (&design * DMatrix::from_columns(&inputs)).transpose();
-        let strengths = self.strengths(&u, h)?;
-        let mut beta = self.directions.clone();
-        let mut c = DVector::zeros(m1);
-        for (l, ridge) in ridges.iter().enumerate() {
-            // sigma = c rho^2, and the gradients have c rho.
-            let rho = ridge.sigma / strengths[l];
-            beta.column_mut(l).scale_mut(rho);
-            c[l] = ridge.sigma / (rho * rho);
-        }
-        let b_free = DMatrix::from_fn(free.len(), m1, |row, l| inputs[l][row]);
-        let offset = DVector::from_fn(m1, |l, _| inputs[l][design.ncols() - 1]);
-        let logs: f64 = ridges.iter().map(|r| r.misfit.max(f64::MIN_POSITIVE).ln()).sum();
-        let affinity = ridges.iter().map(|ridge| ridge.misfit).fold(0.0, f64::max);
-        let misfit = (logs / m1 as f64).exp();
-        let mut out = SecondLayer { beta, b_free, free, offset, u, c, c0: 0.0, affinity, misfit };
-        out.fit_outputs(&self.values, h);
-        Ok(out)
-    }
-
-    /// c_l rho_l for beta_l = rho_l (direction l), by the gradients.
-    fn strengths(&self, u: &DMatrix<f64>, h: Activation) -> Result<DVector<f64>, Halt> {
-        let slopes = u.map(|u| h.slope(u)).transpose();
-        let square = gram(&slopes.transpose()).component_mul(&gram(&self.directions.transpose()));
-        let along = self.directions.tr_mul(&self.gradients);
-        let pull =
-            DVector::from_fn(self.width(), |l, _| along.row(l).transpose().dot(&slopes.column(l)));
-        let factor = Cholesky::new(&square);
-        let strengths = factor.map(|factor| factor.solve(&pull));
-        strengths
-            .filter(|s| s.iter().all(|s| s.is_finite() && *s != 0.0))
-            .ok_or_else(|| failure("the gradients do not tell the second layer's units apart"))
-    }
-}
-
 fn failure(reason: impl Into<String>) -> Halt {
     Failure::new(Stage::Peel, reason).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identify::context::in_context;
+    use crate::identify::evidence::Evidence;
+    use crate::identify::first_layer::units::tests::units_of;
+    use crate::identify::survey::landscape::Landscape;
+    use crate::network::{Activation, Class, TwoLayer};
+    use crate::oracle::NetworkOracle;
+
+    fn land() -> Landscape {
+        Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 }
+    }
+
+    fn spanned(truth: &TwoLayer) -> (Result<Spanned, Halt>, Evidence) {
+        let (units, mut f) = (units_of(truth), NetworkOracle::new(truth.clone()));
+        in_context(&mut f, &land(), (1, 0), |cx| span(cx, &units))
+    }
+
+    #[test]
+    fn second_layers_wider_than_the_first_or_than_the_inputs_are_seen() {
+        // Square and wide, with part-way levels; more first-layer units than inputs; a narrow one.
+        for dims in [(12, 12, 20), (11, 24, 14), (14, 14, 3)] {
+            let truth = TwoLayer::random(dims, Class::General, Activation::Tanh, 2).unwrap();
+            let (found, evidence) = spanned(&truth);
+            let found = found.unwrap();
+            let seen = &evidence.as_json()["span"][0];
+            assert_eq!((&seen["m1"], &seen["told"]), (&dims.2.into(), &dims.2.into()), "{seen}");
+            // f follows from the inputs of the second layer, at places with other signs too.
+            let second = found.second_layer(truth.h).map_err(|_| "no second layer").unwrap();
+            for (place, u) in found.patterns.places.iter().zip(second.u.column_iter()) {
+                let output = second.output(&u.into_owned(), truth.h);
+                let value = truth.value(place.point.as_slice());
+                assert!((output - value).abs() < 1e-5, "{dims:?}: {output} and {value}");
+            }
+            let mut c: Vec<f64> = second.c.iter().map(|c| c.abs()).collect();
+            let mut exact: Vec<f64> = truth.c.iter().map(|c| c.abs()).collect();
+            c.sort_by(f64::total_cmp);
+            exact.sort_by(f64::total_cmp);
+            assert!(c.iter().zip(&exact).all(|(c, exact)| (c - exact).abs() < 1e-4 * exact));
+        }
+    }
+
+    #[test]
+    fn what_is_beyond_it_says_why() {
+        let reason = |dims| {
+            let truth = TwoLayer::random(dims, Class::General, Activation::Tanh, 1).unwrap();
+            match spanned(&truth).0 {
+                Err(Halt::Failed(failure)) => failure.reason,
+                _ => panic!("{dims:?} must fail"),
+            }
+        };
+        let said = reason((8, 8, 20));
+        assert!(said.contains("6 first-layer units") && said.contains("tell 8 apart"), "{said}");
+        assert!(reason((5, 5, 1)).contains("no split into S and T"));
+    }
+
+    #[test]
+    fn the_gap_is_the_width_and_no_pattern_at_its_error_counts() {
+        let truth = TwoLayer::random((12, 12, 7), Class::General, Activation::Tanh, 3).unwrap();
+        let (units, mut f) = (units_of(&truth), NetworkOracle::new(truth));
+        let placer = Placer::new(&units, &land());
+        let rng = &mut draws::stream(1, "gap", 0);
+        let mut sight = Sight::new(&mut f, (&units, &placer), (7, &[3, 5]), rng).unwrap();
+        let mut whole = Looks::new(sight.all_pairs());
+        let Ok(found) = space(&mut sight, &mut whole) else { panic!("no gap") };
+        assert_eq!((found.gap.rank, found.basis.shape()), (7, (21, 7)));
+        assert!(found.gap.ratio > 1e3, "{}", found.gap.ratio);
+        assert!([3, 5].iter().all(|j| sight.patterns(&whole.places).held.contains(j)));
+        // A pattern that shows nothing but errors is left out.
+        let count = normalised(&sight, &whole).0.ncols();
+        whole.second[0].fill(sight.error);
+        assert_eq!(normalised(&sight, &whole).0.ncols(), count - 1);
+        // Each direction makes up its share, and the entries chosen tell all of them.
+        let found = directions(&found, 7, sight.rng).unwrap();
+        let chosen = telling_pairs(&found);
+        let some = outer_products(&found).select_rows(&chosen);
+        assert!(some.nrows() < 21 && some.rank(1e-6) == 7);
+    }
 }

@@ -227,6 +227,8 @@ pub(crate) const SPAN_LEAST_HELD: usize = 5;
 pub(crate) const SPAN_MORE_HELD: usize = 1;
 /// Patterns at which second differences are taken at first.
 pub(crate) const SPAN_PATTERNS: usize = 12;
+/// Patterns for each pair of units held at most: where so few of them show anything, more would not.
+pub(crate) const SPAN_MOST_PATTERNS: usize = 6;
 /// Patterns beyond m1 that show that there is no more: so many, or the share of all.
 pub(crate) const SPAN_SPARE: (usize, usize) = (4, 8);
 /// Searches for the directions before those found are taken as all, and random starts of each, for every limit that there
@@ -238,7 +240,7 @@ pub(crate) const SPAN_ENTRIES: (f64, usize) = (1.25, 6);
 /// Patterns for each unknown of a row, and more.
 pub(crate) const SPAN_ROWS: (usize, usize) = (4, 20);
 /// Splits of a size, of which each holds the units that kept rows from being told before.
-pub(crate) const SPAN_SPLITS: usize = 4;
+pub(crate) const SPAN_SPLITS: usize = 6;
 /// How often these are doubled for rows that they do not tell.
 pub(crate) const SPAN_MORE: usize = 3;
 /// How often patterns that the span does not make up are added to it, and how many.
