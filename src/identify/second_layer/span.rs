@@ -18,7 +18,7 @@ use rand_chacha::ChaCha8Rng;
 use super::sight::{Looks, Sight};
 use super::spanned::{Spanned, outer_products};
 use super::tolerances::{
-    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_LEAST_HELD, SPAN_MORE,
+    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_HOPELESS, SPAN_LEAST_HELD, SPAN_MORE,
     SPAN_MORE_HELD, SPAN_MOST_PATTERNS, SPAN_PARALLEL, SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROWS,
     SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN, SPAN_SPARE, SPAN_SPLITS, SPAN_STARTS, SPAN_SURPRISE,
 };
@@ -164,12 +164,15 @@ fn tell_rows(
     loop {
         // Activations differ too little to choose patterns otherwise.
         let untold = spanned.untold(Activation::Tanh)?;
-        if untold.is_empty() || round == SPAN_MORE {
-            return Ok((spanned, m1 - untold.len()));
+        let told = m1 - untold.len();
+        // Where hardly any is told it is not for want of patterns: the directions are not those of units.
+        let hopeless = m1 >= SPAN_HOPELESS && told < m1 / SPAN_HOPELESS;
+        if untold.is_empty() || hopeless || round == SPAN_MORE {
+            return Ok((spanned, told));
         }
         let more = sight.towards(&looks.places, &untold, looks.places.len());
         if more.is_empty() {
-            return Ok((spanned, m1 - untold.len()));
+            return Ok((spanned, told));
         }
         sight.look(&mut looks, more)?;
         spanned = Spanned::of(sight, &looks, directions)?;

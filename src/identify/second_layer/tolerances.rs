@@ -241,6 +241,8 @@ pub(crate) const SPAN_ENTRIES: (f64, usize) = (1.25, 6);
 pub(crate) const SPAN_ROWS: (usize, usize) = (4, 20);
 /// Splits of a size, of which each holds the units that kept rows from being told before.
 pub(crate) const SPAN_SPLITS: usize = 6;
+/// Of so many units at least one is told by the first patterns.
+pub(crate) const SPAN_HOPELESS: usize = 4;
 /// How often these are doubled for rows that they do not tell.
 pub(crate) const SPAN_MORE: usize = 3;
 /// How often patterns that the span does not make up are added to it, and how many.
