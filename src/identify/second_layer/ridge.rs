@@ -12,9 +12,9 @@ use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{
     RIDGE_ARRIVED, RIDGE_BISECTED, RIDGE_CLASSIFIED, RIDGE_COMPRESSED, RIDGE_DAMPING, RIDGE_DECAY,
-    RIDGE_FARTHEST, RIDGE_FLOOR, RIDGE_FOLLOWED, RIDGE_FOUND, RIDGE_HEIGHTS, RIDGE_LEAST,
-    RIDGE_LEAST_SEEN, RIDGE_MOST_DAMPING, RIDGE_NEAR_TOP, RIDGE_NEWTON_STEPS, RIDGE_REWEIGHTED,
-    RIDGE_SCALES, RIDGE_SLACK, RIDGE_STEPS, RIDGE_TOP_WEIGHT,
+    RIDGE_FAR, RIDGE_FARTHEST, RIDGE_FLOOR, RIDGE_FOLLOWED, RIDGE_FOUND, RIDGE_HEIGHTS,
+    RIDGE_LEAST, RIDGE_LEAST_SEEN, RIDGE_MOST_DAMPING, RIDGE_NEAR_TOP, RIDGE_NEWTON_STEPS,
+    RIDGE_PUSHED, RIDGE_REWEIGHTED, RIDGE_SCALES, RIDGE_SLACK, RIDGE_STEPS, RIDGE_TOP_WEIGHT,
 };
 use crate::algebra::linalg::{Cholesky, gram, median};
 use crate::network::Activation;
@@ -59,7 +59,10 @@ pub fn fit(
             inputs: ridge.inputs.clone(),
             log_sigma: (ridge.sigma / largest).ln(),
         });
-        for start in hint.into_iter().chain(compressed.classified(&seen)).chain(steep) {
+        let starts: Vec<Point> =
+            hint.into_iter().chain(compressed.classified(&seen)).chain(steep).collect();
+        let pushed = starts.first().map(|start| compressed.one_sided(&seen, start));
+        for start in pushed.unwrap_or_default().into_iter().chain(starts) {
             let end = exact.descend(compressed.descend(start));
             let misfit = exact.residuals(&end).norm() / (v.len() as f64).sqrt();
             if best.as_ref().is_none_or(|best| misfit < best.0) {
@@ -109,6 +112,28 @@ impl Measure<'_> {
             .collect();
         starts.sort_by(|a, b| a.0.total_cmp(&b.0));
         starts.into_iter().take(RIDGE_FOLLOWED).map(|start| start.1).collect()
+    }
+
+    /// Where a unit shows on one side of an input only, the other side is far out, either way: the start with that input and
+    /// the last one, which is 1, pushed against each other.
+    fn one_sided(&self, seen: &[usize], start: &Point) -> Vec<Point> {
+        let last = self.design.ncols() - 1;
+        let columns = (0..last).filter_map(|j| {
+            let side = self.design[(seen[0], j)];
+            let alone = side != 0.0 && seen.iter().all(|&k| self.design[(k, j)] == side);
+            alone.then_some((j, side))
+        });
+        let pushed = |(j, side): (usize, f64), far: f64| {
+            let mut point = start.clone();
+            point.inputs[j] += far * side;
+            point.inputs[last] -= far;
+            point
+        };
+        let columns: Vec<_> = columns.take(RIDGE_PUSHED).collect();
+        columns
+            .into_iter()
+            .flat_map(|at| [RIDGE_FAR, -RIDGE_FAR].map(|far| pushed(at, far)))
+            .collect()
     }
 
     /// What makes the curvatures `v` most alike those of the inputs u, in the mean of the logarithms.

@@ -18,9 +18,10 @@ use rand_chacha::ChaCha8Rng;
 use super::sight::{Looks, Sight};
 use super::spanned::{Spanned, outer_products};
 use super::tolerances::{
-    SPAN_ADDED, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_HOPELESS, SPAN_LEAST_HELD, SPAN_MORE,
-    SPAN_MORE_HELD, SPAN_MOST_PATTERNS, SPAN_PARALLEL, SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROWS,
-    SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN, SPAN_SPARE, SPAN_SPLITS, SPAN_STARTS, SPAN_SURPRISE,
+    SPAN_ADDED, SPAN_DISTANCE, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_HOPELESS,
+    SPAN_LEAST_HELD, SPAN_MORE, SPAN_MORE_HELD, SPAN_MOST_PATTERNS, SPAN_OPEN, SPAN_PARALLEL,
+    SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROWS, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN, SPAN_SPARE,
+    SPAN_SPLITS, SPAN_STARTS, SPAN_SURPRISE,
 };
 use crate::algebra::linalg::{complement, median, symmetric_eigen, thin_svd};
 use crate::algebra::rank_one::{
@@ -49,41 +50,37 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
     let beside =
         if placer.any_signs() { units.len() } else { f.input_dim().min(units.len() + 1) - 1 };
     let most = beside.saturating_sub(2);
-    let mut tried = Vec::new();
     let first = SPAN_FIRST_HELD.min(beside / 2).max(SPAN_LEAST_HELD).min(most);
     let mut next = (1..=first).rev().find(|&n| most_off_diagonal(n) > 0);
     let mut last = failure(
         "no split into S and T: three first-layer units must be held, and two units and dimensions left",
     );
+    let (mut tried, mut splits) = (Vec::new(), 0);
     let mut wanted: Vec<usize> = Vec::new();
-    let mut splits = 0;
+    let mut best: Option<(Spanned, SpanSplit)> = None;
     while let Some(size) = next {
         let why = match split(f, (units, &placer), (size, &wanted), &mut rng) {
-            Ok((spanned, split)) if split.told < split.m1 => {
-                // Units that decide whether others show at all are held.
+            Ok((spanned, split)) => {
+                let all = split.told == split.m1;
+                // Units that decide whether others show at all are held next.
                 wanted.splice(0..0, spanned.deciding());
                 wanted.truncate(size / 2);
-                splits += 1;
-                next = (splits < SPAN_SPLITS).then_some(size);
-                spanned.open(split.told)
-            }
-            Ok((spanned, split)) => {
-                evidence.span.push(Spanning { attempt, failed: tried, split: Some(split) });
-                return Ok(spanned);
+                next = (!all).then_some(size);
+                let why = spanned.open(split.told);
+                if best.as_ref().is_none_or(|(_, best)| split.told > best.told) {
+                    best = Some((spanned, split));
+                }
+                if all {
+                    break;
+                }
+                why
             }
             Err(Stop::Wider { least }) => {
-                next = (size + 1..=most).find(|&n| most_off_diagonal(n) >= least);
-                let can = most_off_diagonal(most);
-                Failure::new(
-                    Stage::Peel,
-                    match next {
-                        Some(_) => format!("second differences span {least} dimensions or more"),
-                        None => format!(
-                            "the second layer has {least} units or more: with the {most} first-layer units that can be \
-                         held at a time their second differences tell {can} apart"
-                        ),
-                    },
-                )
+                let wider = (size + 1..=most).find(|&n| most_off_diagonal(n) >= least);
+                tried.push(PeelFailed { held: size, reason: wider_than(least, most) });
+                last = Failure::new(Stage::Peel, wider_than(least, most)).into();
+                next = wider;
+                continue;
             }
             Err(Stop::Halt(Halt::Failed(failure))) => {
                 next = (size < most).then_some((size + SPAN_MORE_HELD).min(most));
@@ -93,9 +90,26 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
         };
         tried.push(PeelFailed { held: size, reason: why.reason.clone() });
         last = why.into();
+        splits += 1;
+        next = next.filter(|_| splits < SPAN_SPLITS);
     }
-    evidence.span.push(Spanning { attempt, failed: tried, split: None });
-    Err(last)
+    // What is open of a few rows the fit may find.
+    let best = best.filter(|(_, best)| SPAN_OPEN * (best.m1 - best.told) <= best.m1);
+    let split = best.as_ref().map(|best| best.1);
+    evidence.span.push(Spanning { attempt, failed: tried, split });
+    best.map(|best| best.0).ok_or(last)
+}
+
+/// That the second layer has `least` units or more, with `most` held at a time at best.
+fn wider_than(least: usize, most: usize) -> String {
+    let can = most_off_diagonal(most);
+    if least <= can {
+        return format!("second differences span {least} dimensions or more");
+    }
+    format!(
+        "the second layer has {least} units or more: with the {most} first-layer units that can be held at a time their \
+         second differences tell {can} apart"
+    )
 }
 
 /// Why a split did not do.
@@ -261,6 +275,7 @@ fn directions(space: &Space, size: usize, rng: &mut ChaCha8Rng) -> Result<DMatri
             }
             let polished = polish_off_diagonal(&space.basis, &candidate.direction);
             if let Some((u, distance)) = polished
+                && distance < SPAN_DISTANCE
                 && found.iter().all(|(_, other)| other.dot(&u).abs() < SPAN_PARALLEL)
             {
                 found.push((distance, u));

@@ -153,9 +153,8 @@ impl Spanned {
         let m1 = self.width();
         let Design { matrix: design, free, .. } = rows::design(&self.patterns)?;
         let ridges: Vec<Ridge> = self.ridges(h)?.into_iter().flatten().collect();
-        let told = ridges.iter().filter(|ridge| is_told(ridge)).count();
-        if told < m1 {
-            return Err(self.open(told).into());
+        if ridges.len() < m1 {
+            return Err(self.open(ridges.len()).into());
         }
         let inputs: Vec<DVector<f64>> = ridges.iter().map(|ridge| ridge.inputs.clone()).collect();
         let u = (&design * DMatrix::from_columns(&inputs)).transpose();

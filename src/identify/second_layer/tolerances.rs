@@ -199,6 +199,9 @@ pub(crate) const RIDGE_SLACK: f64 = 1e-12;
 /// Inputs farther out show no curvature above rounding, and those nearer together than this no difference at first.
 pub(crate) const RIDGE_FARTHEST: f64 = 40.0;
 pub(crate) const RIDGE_BISECTED: f64 = 1e-6;
+/// Inputs on one side of which alone a unit shows that are pushed, and how far: twice as far no curvature is left.
+pub(crate) const RIDGE_PUSHED: usize = 4;
+pub(crate) const RIDGE_FAR: f64 = 15.0;
 /// Steps of a fit, at most.
 pub(crate) const RIDGE_STEPS: usize = 60;
 /// Damping with which it begins, and with which it ends.
@@ -239,8 +242,10 @@ pub(crate) const SPAN_STARTS: usize = 12;
 pub(crate) const SPAN_ENTRIES: (f64, usize) = (1.25, 6);
 /// Patterns for each unknown of a row, and more.
 pub(crate) const SPAN_ROWS: (usize, usize) = (4, 20);
-/// Splits of a size, of which each holds the units that kept rows from being told before.
+/// Splits that come to something at most; each holds the units that kept rows from being told before.
 pub(crate) const SPAN_SPLITS: usize = 6;
+/// One row in so many may be left to the fit.
+pub(crate) const SPAN_OPEN: usize = 4;
 /// Of so many units at least one is told by the first patterns.
 pub(crate) const SPAN_HOPELESS: usize = 4;
 /// How often these are doubled for rows that they do not tell.
@@ -271,8 +276,10 @@ pub(crate) const SIGHT_CANDIDATES: usize = 8;
 pub(crate) const SPAN_SEEN: (f64, f64) = (0.03, 100.0);
 /// Singular values of the second differences that fall by this factor show m1.
 pub(crate) const SPAN_GAP: f64 = 10.0;
-/// Score of a direction in a span, before its polish, that is exact but for the errors of second differences.
-pub(crate) const SPAN_SCORE: f64 = 1.0 - 1e-6;
+/// Score from which on a limit of the search is polished: near the capacity the search is slow to end.
+pub(crate) const SPAN_SCORE: f64 = 1.0 - 1e-2;
+/// Squared distance of a polished direction from the span, up to which it is in it but for the errors of second differences.
+pub(crate) const SPAN_DISTANCE: f64 = 1e-6;
 /// A unit at a level between its ends is at about tanh of so many times that: half widths are where 98 % are passed.
 pub(crate) const SPAN_SHAPE: f64 = 2.3;
 /// A unit shows where its curvature is more than this share of its largest, and a free unit decides whether it does if its
