@@ -80,10 +80,11 @@ pub fn polish_off_diagonal(basis: &DMatrix<f64>, u: &DVector<f64>) -> Option<(DV
         let Some(factor) = Cholesky::new(&square) else { break };
         let next = (&at - factor.solve(&jacobian.tr_mul(&left))).normalize();
         let there = beside(off_diagonal(&next));
-        if !(there.norm_squared() < left.norm_squared()) {
+        if there.norm_squared() < left.norm_squared() {
+            (at, left) = (next, there);
+        } else {
             break;
         }
-        (at, left) = (next, there);
     }
     let distance = left.norm_squared() / off_diagonal(&at).norm_squared();
     (at.amax() < AXIS).then_some((at, distance))

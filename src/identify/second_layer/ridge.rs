@@ -260,7 +260,7 @@ impl Measure<'_> {
         let n = self.design.ncols();
         // Scaled to unit columns, so that it is the patterns that decide and not the sizes.
         let sizes: Vec<f64> = jacobian.column_iter().map(|c| c.norm()).collect();
-        if sizes.iter().any(|&size| size == 0.0) {
+        if sizes.contains(&0.0) {
             return f64::INFINITY;
         }
         let scaled = DMatrix::from_fn(jacobian.nrows(), n + 1, |k, j| jacobian[(k, j)] / sizes[j]);

@@ -58,6 +58,14 @@ pub struct Looks {
     pub second: Vec<DVector<f64>>,
 }
 
+/// A unit of the second layer whose row the patterns do not tell.
+pub struct Untold {
+    /// The ridge that is nearest, if there is one.
+    pub near: Option<Ridge>,
+    /// Its curvature at the patterns.
+    pub w: DVector<f64>,
+}
+
 impl Looks {
     /// None yet, at all `pairs`.
     pub fn new(pairs: Vec<(usize, usize)>) -> Self {
@@ -213,45 +221,62 @@ impl<'s> Sight<'s> {
         found
     }
 
-    /// The same, where units whose `ridges` do not tell them yet may show their curvatures `w`: near patterns at which they
-    /// do, if sides can be chosen, else where the ridges say so.
+    /// The same, where units that are not told yet may show their curvature: near patterns at which they do, if sides can be
+    /// chosen, else where the nearest ridges say so.
     pub fn towards(
         &mut self,
         known: &[Placement],
-        untold: &[(Option<Ridge>, DVector<f64>)],
+        untold: &[Untold],
         count: usize,
     ) -> Vec<Placement> {
-        let mut found: Vec<Placement> = Vec::new();
         if self.placer.any_signs() {
-            for k in 0..count {
-                let shown = &untold[k % untold.len()].1;
-                let mut order: Vec<usize> = (0..known.len()).collect();
-                order.sort_by(|&a, &b| shown[b].abs().total_cmp(&shown[a].abs()));
-                let near = order[self.rng.random_range(0..order.len().min(SIGHT_NEAR))];
-                let sides = self.sides(Some(&known[near].signs));
-                if let Some(place) = self.place(&sides, true)
-                    && is_new(&place, known.iter().chain(&found))
-                {
-                    found.push(place);
-                }
-            }
-            return found;
+            return self.near_shown(known, untold, count);
         }
-        found = self.draw(known, SIGHT_CANDIDATES * count);
-        let size = |place: &Placement| {
-            let all = untold.iter().filter_map(|(ridge, _)| Some(ridge.as_ref()?.inputs.clone()));
-            let at = |inputs: DVector<f64>| {
-                let free = self.free.iter().zip(inputs.iter());
-                let sum: f64 = free.map(|(&j, b)| b * place.signs[j]).sum();
-                (sum + inputs[inputs.len() - 1]).abs()
-            };
-            all.map(at).fold(f64::INFINITY, f64::min)
+        let found = self.draw(known, SIGHT_CANDIDATES * count);
+        let input = |place: &Placement, inputs: &DVector<f64>| {
+            let free = self.free.iter().zip(inputs.iter());
+            let sum: f64 = free.map(|(&j, b)| b * place.signs[j]).sum();
+            (sum + inputs[inputs.len() - 1]).abs()
+        };
+        let least = |place: &Placement| {
+            let near = untold.iter().filter_map(|unit| unit.near.as_ref());
+            near.map(|ridge| input(place, &ridge.inputs)).fold(f64::INFINITY, f64::min)
         };
         let mut sized: Vec<(f64, Placement)> =
-            found.into_iter().map(|place| (size(&place), place)).collect();
+            found.into_iter().map(|place| (least(&place), place)).collect();
         sized.sort_by(|a, b| a.0.total_cmp(&b.0));
         sized.truncate(count);
         sized.into_iter().map(|sized| sized.1).collect()
+    }
+
+    /// Places near patterns of the `known` ones at which the units show most, with a few sides drawn anew.
+    fn near_shown(
+        &mut self,
+        known: &[Placement],
+        untold: &[Untold],
+        count: usize,
+    ) -> Vec<Placement> {
+        let orders: Vec<Vec<usize>> = untold
+            .iter()
+            .map(|Untold { w, .. }| {
+                let mut order: Vec<usize> = (0..known.len()).collect();
+                order.sort_by(|&a, &b| w[b].abs().total_cmp(&w[a].abs()));
+                order.truncate(SIGHT_NEAR);
+                order
+            })
+            .collect();
+        let mut found: Vec<Placement> = Vec::new();
+        for k in 0..count {
+            let order = &orders[k % orders.len()];
+            let near = order[self.rng.random_range(0..order.len())];
+            let sides = self.sides(Some(&known[near].signs));
+            if let Some(place) = self.place(&sides, true)
+                && is_new(&place, known.iter().chain(&found))
+            {
+                found.push(place);
+            }
+        }
+        found
     }
 
     /// Random levels of the free units; or those of a pattern with a few of them drawn anew.

@@ -5,7 +5,7 @@ use rayon::prelude::*;
 
 use super::ridge::{self, Ridge};
 use super::rows::{self, Design, SecondLayer};
-use super::sight::{Looks, Sight};
+use super::sight::{Looks, Sight, Untold};
 use super::split::{Patterns, part_way};
 use super::tolerances::{SPAN_MISFIT, SPAN_ONE_SIDED, SPAN_ROW_ERROR, SPAN_SHAPE, SPAN_SHOWN};
 use crate::algebra::linalg::{Cholesky, dual, gram};
@@ -70,11 +70,11 @@ impl Spanned {
         self.directions.ncols()
     }
 
-    /// The units whose rows the patterns do not tell: the nearest ridge, and the curvature.
-    pub fn untold(&self, h: Activation) -> Result<Vec<(Option<Ridge>, DVector<f64>)>, Halt> {
+    /// The units whose rows the patterns do not tell.
+    pub fn untold(&self, h: Activation) -> Result<Vec<Untold>, Halt> {
         let ridges = self.ridges(h)?.into_iter().enumerate();
         let open = ridges.filter(|(_, ridge)| !ridge.as_ref().is_some_and(is_told));
-        Ok(open.map(|(l, ridge)| (ridge, self.w.row(l).transpose())).collect())
+        Ok(open.map(|(l, near)| Untold { near, w: self.w.row(l).transpose() }).collect())
     }
 
     fn ridges(&self, h: Activation) -> Result<Vec<Option<Ridge>>, Halt> {
