@@ -36,7 +36,7 @@
 //! | stack | where lines fall short, and first where a device keeps it: the span of the a_i a_i^T | finite-difference Hessians ([`stencil`]) far from the origin; their singular values fall after m0 of them ([`algebra::subspace`]) |
 //! | units | m0 and the directions a_i | rank-one matrices in that span ([`algebra::rank_one`]), and steps of f along lines |
 //! | polish | the directions to rounding | gradients where one unit alone is active |
-//! | peel | m1 and B up to scales | saturated patterns of some units make gradients and Hessians in the others an exact low-rank problem |
+//! | peel | m1 and B up to scales | saturated patterns of some units make gradients and Hessians in the others an exact low-rank problem; wide second layers are rank-one elements of what second differences span |
 //! | scales | theta, tau, c, c0 and all scales; units that share a direction | least squares |
 //! | refine | all parameters to rounding | Levenberg-Marquardt, all at once or by blocks where few parameters show |
 //! | certify | residual and error bound | fresh values; the covariance of the fit |

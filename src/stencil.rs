@@ -318,6 +318,76 @@ pub fn lines<E>(
     })
 }
 
+/// Values, first derivatives along directions and mixed second ones along pairs of them.
+#[derive(Clone, Debug)]
+pub struct Mixed {
+    /// At the centres, n.
+    pub values: DVector<f64>,
+    /// First derivatives, k x n.
+    pub first: DMatrix<f64>,
+    /// Mixed second ones, pairs x n.
+    pub second: DMatrix<f64>,
+}
+
+/// Multiples of the step at which differences of order 8 are taken, either side, and what they count in the first and in
+/// the second derivative; the latter has the centre too.
+const ORDER_8: [(f64, f64, f64); 4] = [
+    (1.0, 4.0 / 5.0, 8.0 / 5.0),
+    (2.0, -1.0 / 5.0, -1.0 / 5.0),
+    (3.0, 4.0 / 105.0, 8.0 / 315.0),
+    (4.0, -1.0 / 280.0, -1.0 / 560.0),
+];
+
+/// Derivatives of order 8 along the columns of `directions` (d x k), and along `pairs` of them, at the columns of `centres`
+/// with steps up to 4 `h`: 8 queries for each direction and each pair, and one. The order allows larger steps, and
+/// mixed derivatives suffer most from small ones.
+pub fn mixed<E>(
+    f: &mut Values<'_, E>,
+    centres: &DMatrix<f64>,
+    directions: &DMatrix<f64>,
+    pairs: &[(usize, usize)],
+    h: f64,
+) -> Result<Mixed, E> {
+    let k = directions.ncols();
+    let sums = pairs.iter().map(|&(i, j)| directions.column(i) + directions.column(j));
+    let along: Vec<DVector<f64>> =
+        directions.column_iter().map(|v| v.into_owned()).chain(sums).collect();
+    let nodes = 2 * ORDER_8.len();
+    let mut offsets = DMatrix::zeros(directions.nrows(), 1 + nodes * along.len());
+    for (n, along) in along.iter().enumerate() {
+        for (m, &(multiple, ..)) in ORDER_8.iter().enumerate() {
+            offsets.column_mut(1 + nodes * n + 2 * m).axpy(multiple * h, along, 0.0);
+            offsets.column_mut(2 + nodes * n + 2 * m).axpy(-multiple * h, along, 0.0);
+        }
+    }
+    let all = over_centres(f, centres, &offsets, 1 + k + pairs.len(), |values, out| {
+        let centre = values[0];
+        let lines: Vec<&[f64]> = values[1..].chunks_exact(nodes).collect();
+        let seconds: Vec<f64> =
+            lines.iter().map(|line| second_of_order_8(centre, line, h)).collect();
+        out[0] = centre;
+        for (out, line) in out[1..=k].iter_mut().zip(&lines) {
+            let terms = ORDER_8.iter().zip(line.chunks_exact(2));
+            *out = terms.map(|(&(_, first, _), v)| first * (v[0] - v[1])).sum::<f64>() / h;
+        }
+        for (n, &(i, j)) in pairs.iter().enumerate() {
+            // Along i + j, less those along i and along j.
+            out[1 + k + n] = 0.5 * (seconds[k + n] - seconds[i] - seconds[j]);
+        }
+    })?;
+    Ok(Mixed {
+        values: all.row(0).transpose(),
+        first: all.rows(1, k).into_owned(),
+        second: all.rows(1 + k, pairs.len()).into_owned(),
+    })
+}
+
+fn second_of_order_8(centre: f64, line: &[f64], h: f64) -> f64 {
+    let terms = ORDER_8.iter().zip(line.chunks_exact(2));
+    let sum = terms.map(|(&(_, _, second), v)| second * ((v[0] - centre) + (v[1] - centre)));
+    sum.sum::<f64>() / (h * h)
+}
+
 /// The second derivative from the values at a centre and h, -h, 2h, -2h from it.
 pub(crate) fn second_along(centre: f64, values: &[f64], h: f64) -> f64 {
     let near = ((values[0] - centre) + (values[1] - centre)) / (h * h);
@@ -409,6 +479,27 @@ mod tests {
         // Two skew directions of R^3: neither axes, nor orthogonal, nor of length one.
         let directions = DMatrix::from_column_slice(3, 2, &[1.0, 0.5, -0.3, 0.2, -1.0, 0.8]);
         (centres, directions)
+    }
+
+    #[test]
+    fn mixed_derivatives_are_those_of_the_hessian() {
+        let x = DMatrix::from_column_slice(3, 1, &[0.7, -0.4, 1.1]);
+        let hessian = hessian(&x.column(0).into_owned());
+        let directions =
+            DMatrix::from_row_slice(3, 3, &[1.0, 0.2, 0.0, 0.0, 1.0, 0.5, 0.3, 0.0, 2.0]);
+        let pairs = [(0, 1), (2, 0)];
+        let mut values = |x: &DMatrix<f64>| {
+            let values = x.column_iter().map(|x| f(&x.into_owned()));
+            Ok::<_, Infallible>(DVector::from_iterator(x.ncols(), values))
+        };
+        let found = mixed(&mut values, &x, &directions, &pairs, 0.1).unwrap();
+        let lines = lines(&mut values, &x, &directions, 0.01).unwrap();
+        assert_eq!(found.values, lines.values);
+        assert!((found.first - lines.first).amax() < 1e-8);
+        for (&(i, j), second) in pairs.iter().zip(found.second.iter()) {
+            let exact = (directions.column(i).transpose() * &hessian * directions.column(j))[0];
+            assert!((second - exact).abs() < 1e-9, "{second} {exact}");
+        }
     }
 
     #[test]

@@ -97,6 +97,9 @@ pub struct Evidence {
     /// How far the second layer's inputs are from affine in the patterns.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub second_layer: Vec<RowsFound>,
+    /// The second layer by what second differences span.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub span: Vec<Spanning>,
     /// Stacks of Hessians.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub stack: Vec<StackSeen>,
@@ -391,6 +394,41 @@ pub struct PeelSplit {
     pub step: f64,
     /// The largest share of a Hessian that is not diagonal in the second layer.
     pub off_diagonal: f64,
+}
+
+/// The second layer by what second differences span.
+#[derive(Clone, Debug, Serialize)]
+pub struct Spanning {
+    /// The split tried.
+    pub attempt: u64,
+    /// What other sizes of it ended with.
+    pub failed: Vec<PeelFailed>,
+    /// What the first that did not fail showed.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub split: Option<SpanSplit>,
+}
+
+/// What second differences along a split showed of the second layer.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct SpanSplit {
+    /// Units held.
+    pub held: usize,
+    /// Units saturated.
+    pub free: usize,
+    /// Patterns of these.
+    pub patterns: usize,
+    /// Those of them at which all second differences were taken.
+    pub whole: usize,
+    /// The dimension that these span.
+    pub m1: usize,
+    /// The ratio of the singular values there.
+    pub gap: f64,
+    /// Error of a second difference.
+    pub error: f64,
+    /// Step of the differences, half widths.
+    pub step: f64,
+    /// Units whose rows the patterns tell.
+    pub told: usize,
 }
 
 /// The polish of the directions.

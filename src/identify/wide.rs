@@ -25,8 +25,12 @@ use super::fit::tolerances::{FIT_FLOOR, SAMPLE_MARGIN};
 use super::run::{Fit, Fresh, Ground, Place, Purpose, Run};
 use super::scalars::family::{contest, families};
 use super::scalars::scales;
+use super::second_layer::peel::Peel;
+use super::second_layer::rows::SecondLayer;
+use super::second_layer::spanned::Spanned;
+use super::second_layer::split::Patterns;
 use super::second_layer::tolerances::SATURATED_VALUES;
-use super::second_layer::{peel, rows, saturated, whole};
+use super::second_layer::{peel, rows, saturated, span, whole};
 use super::settings::{FirstLayer, FitBy, Pipeline, Settings};
 use super::survey::frame::{self, Frame};
 use super::survey::{clipping, far};
@@ -39,7 +43,7 @@ use super::verdict::outcome::{Outcome, first_identified};
 use super::verdict::remedy::Remedy;
 use super::verdict::solution::Status;
 use crate::draws;
-use crate::network::TwoLayer;
+use crate::network::{Activation, TwoLayer};
 use crate::oracle::{Averaged, Found, Oracle, OracleError};
 use crate::stage::Stage;
 
@@ -77,6 +81,47 @@ enum Way {
     Split(u64),
     /// All units in their active range.
     Whole,
+    /// Rank-one search among the second differences of this split.
+    Span(u64),
+}
+
+/// What a way to the second layer saw of it.
+enum Seen {
+    /// First and second derivatives of each unit.
+    Peel(Peel),
+    /// Its curvature alone.
+    Span(Spanned),
+}
+
+impl Seen {
+    fn width(&self) -> usize {
+        match self {
+            Seen::Peel(peel) => peel.layer.beta.ncols(),
+            Seen::Span(spanned) => spanned.width(),
+        }
+    }
+
+    /// The first layer, where it is known better than before.
+    fn units(&self) -> Option<&[Unit]> {
+        match self {
+            Seen::Peel(_) => None,
+            Seen::Span(spanned) => Some(&spanned.units),
+        }
+    }
+
+    fn patterns(&self) -> &Patterns {
+        match self {
+            Seen::Peel(peel) => &peel.patterns,
+            Seen::Span(spanned) => &spanned.patterns,
+        }
+    }
+
+    fn second_layer(&self, h: Activation) -> Result<SecondLayer, Halt> {
+        match self {
+            Seen::Peel(peel) => rows::second_layer(peel, h),
+            Seen::Span(spanned) => spanned.second_layer(h),
+        }
+    }
 }
 
 /// Runs the pipeline: probe and reduce once, then attempts until one is certified; then within the box to which
@@ -237,6 +282,7 @@ impl Attempt<'_, '_> {
             if units.len() <= MOST_WHOLE {
                 ways.insert(2, Way::Whole);
             }
+            ways.insert(1, Way::Span(attempt));
             first_identified(ways, |way| self.second_layer(&units, way))
         })
     }
@@ -331,31 +377,41 @@ impl Attempt<'_, '_> {
     fn second_layer(&mut self, units: &[Unit], way: Way) -> Result<Outcome, Halt> {
         let ascent = self.run.settings.ascent();
         let place = place(self.frame, self.attempt);
-        let peel = match way {
+        let seen = match way {
             Way::Split(split) => {
                 // The first split of an attempt is to be a cheap one.
                 let thrifty = split % SPLITS == 0;
                 self.run.stage(Stage::Peel, Place { attempt: split, ..place }, |cx| {
-                    peel::peel(cx, units, ascent, thrifty)
+                    peel::peel(cx, units, ascent, thrifty).map(Seen::Peel)
                 })
             }
-            Way::Whole => self.run.stage(Stage::Peel, place, |cx| whole::whole(cx, units, ascent)),
+            Way::Whole => self
+                .run
+                .stage(Stage::Peel, place, |cx| whole::whole(cx, units, ascent).map(Seen::Peel)),
+            Way::Span(split) => {
+                // Far out angles are magnified, and here they are compared with the errors of second differences.
+                let (far, mut units) = (self.far, units.to_vec());
+                self.run.stage(Stage::Polish, place, |cx| units::polish(cx, far, &mut units))?;
+                self.run.stage(Stage::Peel, Place { attempt: split, ..place }, |cx| {
+                    span::span(cx, &units).map(Seen::Span)
+                })
+            }
         }?;
-        self.run.widths = Some(vec![units.len(), peel.layer.beta.ncols()]);
+        self.run.widths = Some(vec![units.len(), seen.width()]);
 
         // What is seen of each layer orders the activations, and drops those that surely are not.
         let (first, second) = self.run.settings.activations();
-        let seconds = contest(families(second), |h| {
-            rows::second_layer(&peel, h).map(|layer| (layer.misfit, layer))
-        })?;
+        let (patterns, units) = (seen.patterns(), seen.units().unwrap_or(units));
+        let seconds =
+            contest(families(second), |h| seen.second_layer(h).map(|layer| (layer.misfit, layer)))?;
         first_identified(&seconds, |h| {
             let readings = self
                 .run
-                .stage(Stage::Scales, place, |cx| scales::read(cx, units, &peel, &h.what))?;
+                .stage(Stage::Scales, place, |cx| scales::read(cx, units, patterns, &h.what))?;
             let seed = self.run.settings.seed;
             let starts = contest(families(first), |g| {
                 let pair = (g, h.activation);
-                let start = scales::assemble(&readings, units, &peel, &h.what, pair, seed)?;
+                let start = scales::assemble(&readings, units, patterns, &h.what, pair, seed)?;
                 Ok((start.misfit, start))
             })?;
             first_identified(starts, |g| {

@@ -168,6 +168,17 @@ impl Activation {
         }
     }
 
+    /// phi'''(t) of one of those that saturate.
+    pub(crate) fn third_derivative(self, t: f64) -> f64 {
+        let (slope, ratio) = (self.slope(t), self.curvature_ratio(t));
+        // phi'' = phi' r, so that phi''' = phi' (r^2 + r').
+        let turn = match self {
+            Activation::Tanh | Activation::Sigmoid => -2.0 * slope,
+            _ => -2.0,
+        };
+        slope * (ratio * ratio + turn)
+    }
+
     /// Applies phi to a whole slice in place.
     #[inline(always)]
     pub fn apply(self, values: &mut [f64]) {
@@ -444,6 +455,17 @@ mod tests {
         assert!((Activation::Tanh.slope(300.0) / exact - 1.0).abs() < 1e-12);
         let exact = (-300.0f64).exp();
         assert!((Activation::Sigmoid.slope(-300.0) / exact - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn third_derivatives_are_those_of_the_curvature() {
+        for phi in [Activation::Tanh, Activation::Sigmoid, Activation::Erf] {
+            for t in [-2.1, -0.4, 0.0, 0.7, 1.6] {
+                let h = 1e-4;
+                let difference = (phi.curvature(t + h) - phi.curvature(t - h)) / (2.0 * h);
+                assert!((phi.third_derivative(t) - difference).abs() < 1e-7, "{phi} {t}");
+            }
+        }
     }
 
     #[test]

@@ -135,6 +135,17 @@ fn second_layers_as_wide_as_the_first() {
 }
 
 #[test]
+fn second_layers_wider_than_the_first_or_than_the_inputs() {
+    for (dims, phi) in [
+        ((12, 12, 20), Activation::Tanh),
+        ((14, 12, 24), Activation::Sigmoid),
+        ((14, 28, 20), Activation::Tanh),
+    ] {
+        assert_identified(&network(dims, phi, 1), &format!("{dims:?} {phi}"));
+    }
+}
+
+#[test]
 fn a_second_layer_too_wide_is_said_to_be_so() {
     for dims in [(8, 8, 12), (5, 5, 5), (8, 16, 8)] {
         let solution = run(&network(dims, Activation::Tanh, 1), Some(Activation::Tanh));

@@ -46,3 +46,10 @@ fn several_outputs_behind_a_link() {
         assert_identified(name);
     }
 }
+
+#[test]
+fn second_layers_that_are_wide_or_steep() {
+    for name in ["pipnn_h4o", "n2p2_water_H"] {
+        assert_identified(name);
+    }
+}

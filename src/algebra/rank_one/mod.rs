@@ -4,6 +4,7 @@
 //! 1, reached exactly by the rank-one elements of W, so its distance from 1 tests a candidate.
 
 mod conditions;
+mod off_diagonal;
 mod power;
 mod spectral;
 mod tolerances;
@@ -14,6 +15,9 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use conditions::Conditions;
+pub use off_diagonal::{
+    most_off_diagonal, off_diagonal, pairs, polish_off_diagonal, search_off_diagonal,
+};
 pub use spectral::{Climb, Limit, StepSize, ascend, random_starts};
 pub use whitening::Whitening;
 

@@ -58,7 +58,15 @@ pub(crate) const WHITENING_STEPS: usize = 60;
 /// shifts and more steps for each.
 pub(crate) const WHITENING_FALL: f64 = 0.1;
 
+/// Gauss-Newton steps of a polish: it converges quadratically.
+pub(crate) const POLISH_STEPS: usize = 12;
+
 // ---- Tuned.
 
 /// |cos| above which two directions are one candidate: an angle of 2.6 degrees. Units nearer than that are taken for one.
 pub(crate) const SAME_DIRECTION: f64 = 0.999;
+/// |u_i| above which u is the axis e_i: as [`SAME_DIRECTION`].
+pub(crate) const AXIS: f64 = SAME_DIRECTION;
+/// Share of the dimensions of Sym(n) from which on limits of the search are other matrices than those that span the
+/// subspace: seen from 0.75 on.
+pub(crate) const SPURIOUS_FROM: f64 = 0.75;

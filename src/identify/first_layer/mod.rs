@@ -8,3 +8,4 @@ pub(crate) mod tolerances;
 pub(crate) mod unit;
 pub(crate) mod units;
 pub(crate) mod wide_stack;
+pub(crate) mod widths;

@@ -271,3 +271,16 @@ pub(crate) const PLANE_LEAST: f64 = 1e-3;
 /// Singular values under this share of the largest are left out of a least squares fit whose unknowns data alone
 /// decide.
 pub(crate) const LEAST_SINGULAR: f64 = 1e-9;
+
+// Of widths where the second layer is steep.
+
+/// f changes by less than this share of its spread beyond a transition: what 1 - tanh is at 3 half widths. Derived.
+pub(crate) const WIDTH_SHARE: f64 = 1e-6;
+/// Half widths from the middle at which that is so, for the transition itself. Derived.
+pub(crate) const WIDTH_TAIL: f64 = 3.0;
+/// The others are saturated as if they were so many times as wide. Search effort: wider means farther out.
+pub(crate) const WIDTH_SAFE: f64 = 4.0;
+/// Half widths from the middle at which f is looked at, either side. Search effort.
+pub(crate) const WIDTH_LEVELS: [f64; 9] = [3.0, 3.6, 4.3, 5.2, 6.3, 9.0, 13.0, 20.0, 30.0];
+/// Patterns of the others at which it is. Search effort.
+pub(crate) const WIDTH_PLACES: usize = 6;

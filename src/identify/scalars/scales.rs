@@ -17,8 +17,8 @@ use crate::identify::context::Context;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
 use crate::identify::first_layer::unit::Unit;
-use crate::identify::second_layer::peel::Peel;
 use crate::identify::second_layer::rows::SecondLayer;
+use crate::identify::second_layer::split::Patterns;
 use crate::identify::survey::line::values_along;
 use crate::network::{Activation, TwoLayer};
 use crate::stage::Stage;
@@ -27,7 +27,7 @@ use crate::stage::Stage;
 pub fn read(
     cx: &mut Context<'_>,
     units: &[Unit],
-    peel: &Peel,
+    patterns: &Patterns,
     second: &SecondLayer,
 ) -> Result<Vec<Reading>, Halt> {
     let placer = Placer::new(units, cx.land);
@@ -37,34 +37,35 @@ pub fn read(
 
     // Units of S: the lines run through the places of the peel, where the row of B is known times
     // phi'(z) and the second layer's inputs include the unit at its middle.
-    let moves = placer.moves(&peel.held).ok_or_else(dependent)?;
-    for (index, &unit) in peel.held.iter().enumerate() {
+    let moves = placer.moves(&patterns.held).ok_or_else(dependent)?;
+    for (index, &unit) in patterns.held.iter().enumerate() {
         cx.clock.done(index as f64 / units.len() as f64);
         let direction = moves.column(index).into_owned();
         let mut lines = Vec::new();
-        let level = |k: usize| peel.places[k].signs[unit];
+        let level = |k: usize| patterns.places[k].signs[unit];
         let mut alike: Vec<usize> =
-            (0..peel.places.len()).filter(|&k| level(k) == level(0)).collect();
+            (0..patterns.places.len()).filter(|&k| level(k) == level(0)).collect();
         if !placer.any_signs() {
             // Other units move too: places where they stay saturated, if there are any.
             let (all, line) = (alike.clone(), (&direction, LINE_REACH));
-            let places = &peel.places;
-            alike.retain(|&k| placer.is_saturated_along(&peel.held, &places[k].point, line));
+            let places = &patterns.places;
+            alike.retain(|&k| placer.is_saturated_along(&patterns.held, &places[k].point, line));
             alike = if alike.is_empty() { all } else { alike };
         }
         for k in spread_out(alike.len(), LINES_PER_UNIT).into_iter().map(|n| alike[n]) {
-            let values = values_along(cx.f, &peel.places[k].point, &direction, &ts)?;
+            let values = values_along(cx.f, &patterns.places[k].point, &direction, &ts)?;
             lines.push(Line { inputs: second.u.column(k).into_owned(), values });
         }
         let row = Row::TimesSlope(second.beta.row(index).transpose());
-        readings.push(Reading { unit, at: peel.targets[index], row, lines });
+        readings.push(Reading { unit, at: patterns.targets[index], row, lines });
     }
 
     // Units of T: hold S and the unit, saturate the rest.
     for (row, &unit) in second.free.iter().enumerate() {
-        cx.clock.done((peel.held.len() + row) as f64 / units.len() as f64);
-        let held: Vec<usize> = peel.held.iter().copied().chain([unit]).collect();
-        let targets: Vec<f64> = peel.targets.iter().copied().chain([units[unit].centre]).collect();
+        cx.clock.done((patterns.held.len() + row) as f64 / units.len() as f64);
+        let held: Vec<usize> = patterns.held.iter().copied().chain([unit]).collect();
+        let targets: Vec<f64> =
+            patterns.targets.iter().copied().chain([units[unit].centre]).collect();
         let moves = placer.moves(&held).ok_or_else(dependent)?;
         let direction = moves.column(held.len() - 1).into_owned();
         let mut lines = Vec::new();
@@ -107,7 +108,7 @@ pub struct Assembled {
 pub fn assemble(
     readings: &[Reading],
     units: &[Unit],
-    peel: &Peel,
+    patterns: &Patterns,
     second: &SecondLayer,
     (g, h): (Activation, Activation),
     seed: u64,
@@ -149,7 +150,7 @@ pub fn assemble(
     let mut next = m0;
     for (reading, parts) in columns {
         let unit = &units[reading.unit];
-        let held = peel.held.contains(&reading.unit);
+        let held = patterns.held.contains(&reading.unit);
         for (k, part) in parts.iter().enumerate() {
             let column = if k == 0 { reading.unit } else { next };
             next += usize::from(k > 0);
@@ -223,7 +224,6 @@ mod tests {
     use crate::identify::context::in_context;
     use crate::identify::first_layer::units::tests::units_of;
     use crate::identify::scalars::tolerances::POINTS_PER_LINE;
-    use crate::identify::second_layer::peel::Resolved;
     use crate::identify::survey::landscape::Landscape;
     use crate::network::Class;
     use crate::oracle::NetworkOracle;
@@ -242,7 +242,7 @@ mod tests {
 
     /// What the peel and the second layer would be without an error, for `units` of which unit i is unit i of
     /// the `truth` and those of the truth beyond their number have the direction of the last one.
-    fn exact(truth: &TwoLayer, units: &[Unit]) -> (Peel, SecondLayer) {
+    fn exact(truth: &TwoLayer, units: &[Unit]) -> (Patterns, SecondLayer) {
         let m0 = units.len();
         let rng = &mut draws::stream(1, "exact", 0);
         let placer = Placer::new(units, &land());
@@ -270,27 +270,22 @@ mod tests {
             free.iter().for_each(|&j| u += row(j).transpose() * place.signs[j]);
         }
         let b_free = DMatrix::from_rows(&free.iter().map(|&j| row(j)).collect::<Vec<_>>());
-        let layer = Resolved {
-            beta: beta.clone(),
-            w: DMatrix::zeros(0, 0),
-            curvature: DMatrix::zeros(0, 0),
-            off_diagonal: 0.0,
-        };
-        let values = DVector::zeros(places.len());
-        let peel = Peel { held: HELD.to_vec(), targets, places, values, layer };
+        let patterns = Patterns { held: HELD.to_vec(), targets, places };
         let (c, c0) = (truth.c.clone(), truth.c0);
-        (peel, SecondLayer { beta, b_free, free, offset, u, c, c0, affinity: 0.0, misfit: 0.0 })
+        (patterns, SecondLayer { beta, b_free, free, offset, u, c, c0, affinity: 0.0, misfit: 0.0 })
     }
 
     fn assembled(truth: &TwoLayer, units: &[Unit], g: Activation) -> Assembled {
-        let (peel, second) = exact(truth, units);
+        let (patterns, second) = exact(truth, units);
         let mut f = NetworkOracle::new(truth.clone());
         let readings =
-            in_context(&mut f, &land(), (1, 0), |cx| read(cx, units, &peel, &second)).0.unwrap();
+            in_context(&mut f, &land(), (1, 0), |cx| read(cx, units, &patterns, &second))
+                .0
+                .unwrap();
         // One line a place for the units held, and a few for the others.
         assert_eq!(readings.len(), units.len());
         assert!(readings.iter().all(|reading| reading.lines.len() == LINES_PER_UNIT));
-        assemble(&readings, units, &peel, &second, (g, truth.h), 1).unwrap()
+        assemble(&readings, units, &patterns, &second, (g, truth.h), 1).unwrap()
     }
 
     #[test]
@@ -336,10 +331,10 @@ mod tests {
     fn a_unit_that_depends_on_those_held_has_no_line() {
         let truth = network((6, 6, 2), 1);
         let mut units = units_of(&truth);
-        let (peel, second) = exact(&truth, &units);
+        let (patterns, second) = exact(&truth, &units);
         units[1].direction = units[0].direction.clone();
         let mut f = NetworkOracle::new(truth);
-        match in_context(&mut f, &land(), (1, 0), |cx| read(cx, &units, &peel, &second)).0 {
+        match in_context(&mut f, &land(), (1, 0), |cx| read(cx, &units, &patterns, &second)).0 {
             Err(Halt::Failed(failure)) => {
                 assert_eq!(failure.stage, Stage::Scales);
                 assert!(failure.reason.contains("depends on those held"), "{failure}");

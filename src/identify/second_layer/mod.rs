@@ -2,8 +2,12 @@
 
 pub(crate) mod factors;
 pub(crate) mod peel;
+pub(crate) mod ridge;
 pub(crate) mod rows;
 pub(crate) mod saturated;
+pub(crate) mod sight;
+pub(crate) mod span;
+pub(crate) mod spanned;
 pub(crate) mod split;
 pub(crate) mod tolerances;
 pub(crate) mod whole;

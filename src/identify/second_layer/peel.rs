@@ -17,7 +17,7 @@ use nalgebra::{DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
 
 use super::factors::{Factors, common_factors};
-use super::split::Split;
+use super::split::{Patterns, Split};
 use super::tolerances::{
     PEEL_ACCURATE, PEEL_GAP, PEEL_GROWTH, PEEL_LARGEST_STEP, PEEL_NEAR, PEEL_THOROUGH,
     PEEL_THRIFTY, PeelEffort,
@@ -30,7 +30,7 @@ use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::{PeelFailed, PeelSplit, Peeled};
 use crate::identify::failure::{Failure, Halt};
-use crate::identify::first_layer::place::{Placement, Placer};
+use crate::identify::first_layer::place::Placer;
 use crate::identify::first_layer::unit::Unit;
 use crate::identify::survey::step::{self, Step, Steps};
 use crate::oracle::{Oracle, OracleError};
@@ -43,12 +43,8 @@ const DEPENDENT: &str = "the units of T cannot be saturated with those of S held
 
 /// What the peel measured along the units S.
 pub struct Peel {
-    /// Units held.
-    pub held: Vec<usize>,
-    /// Where they are at the first point: direction_i . x.
-    pub targets: Vec<f64>,
-    /// The points x(k) and the levels of the units that vary: +-1, or part-way.
-    pub places: Vec<Placement>,
+    /// The units held, and where the others were.
+    pub patterns: Patterns,
     /// f at the points.
     pub values: DVector<f64>,
     /// The second layer along the units held.
@@ -151,15 +147,14 @@ fn peel_split(
     let row = PeelSplit {
         held: size,
         free: split.free.len(),
-        patterns: split.places.len(),
+        patterns: split.patterns.places.len(),
         m1,
         gap: seen.gap,
         error: seen.error,
         step: step.h,
         off_diagonal: factors.off_diagonal,
     };
-    let Split { held, targets, places, .. } = split;
-    Ok(Some((Peel { held, targets, places, values, layer }, row)))
+    Ok(Some((Peel { patterns: split.patterns, values, layer }, row)))
 }
 
 /// What shows m1.

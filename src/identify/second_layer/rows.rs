@@ -8,7 +8,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::peel::{Peel, Resolved};
-use super::split::part_way;
+use super::split::{Patterns, part_way};
 use super::tolerances::{
     MOST_READING, OUTPUTS_CONDITION, OUTPUTS_SINGULAR, ROWS_CONDITION, ROWS_LEAST_SLOPE,
     ROWS_OUTLIER, ROWS_PER_UNKNOWN, ROWS_REFINED, ROWS_ROUNDING, ROWS_ROUNDS, ROWS_STEEP,
@@ -53,15 +53,36 @@ impl SecondLayer {
     pub fn output_of(&self, u: impl Iterator<Item = f64>, h: Activation) -> f64 {
         self.c0 + self.c.iter().zip(u).map(|(c, u)| c * h.value(u)).sum::<f64>()
     }
+
+    /// f = c0 + sum c_l h(u_l): c again, and c0, by least squares of the `values` at the same points.
+    pub fn fit_outputs(&mut self, values: &DVector<f64>, h: Activation) {
+        let (m1, count) = self.u.shape();
+        let outputs =
+            DMatrix::from_fn(
+                count,
+                m1 + 1,
+                |k, l| {
+                    if l < m1 { h.value(self.u[(l, k)]) } else { 1.0 }
+                },
+            );
+        if count > ROWS_PER_UNKNOWN * (m1 + 1)
+            && let Some((x, condition)) = least_squares(&outputs, values, OUTPUTS_SINGULAR)
+            && condition < OUTPUTS_CONDITION
+        {
+            self.c.copy_from(&x.rows(0, m1));
+            self.c0 = x[m1];
+        } else {
+            let residual = values - outputs.columns(0, m1) * &self.c;
+            self.c0 = residual.mean();
+        }
+    }
 }
 
 /// Scales, inputs and free rows of the second layer, for its activation h.
 pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
     let Resolved { beta, w, curvature, .. } = &peel.layer;
     let (m1, count) = w.shape();
-    let m0 = peel.places[0].signs.len();
-    let free: Vec<usize> = (0..m0).filter(|j| !peel.held.contains(j)).collect();
-    let design = design(peel, &free)?;
+    let Design { matrix: design, free, .. } = design(&peel.patterns)?;
     let columns = design.ncols();
     let mut out = SecondLayer {
         beta: beta.clone(),
@@ -104,30 +125,30 @@ pub fn second_layer(peel: &Peel, h: Activation) -> Result<SecondLayer, Halt> {
         out.c[l] = w0 / (rho * h.slope(0.0));
     }
     out.misfit = (logs / m1 as f64).exp();
-    // f = c0 + sum c_l h(u_l): c again, and c0, by least squares at the same points.
-    let outputs =
-        DMatrix::from_fn(count, m1 + 1, |k, l| if l < m1 { h.value(out.u[(l, k)]) } else { 1.0 });
-    if count > ROWS_PER_UNKNOWN * (m1 + 1)
-        && let Some((x, condition)) = least_squares(&outputs, &peel.values, OUTPUTS_SINGULAR)
-        && condition < OUTPUTS_CONDITION
-    {
-        out.c.copy_from(&x.rows(0, m1));
-        out.c0 = x[m1];
-    } else {
-        let residual = &peel.values - outputs.columns(0, m1) * &out.c;
-        out.c0 = residual.mean();
-    }
+    out.fit_outputs(&peel.values, h);
     Ok(out)
 }
 
-/// What the inputs of the second layer depend on at every place, K x columns: the side of each free unit, an indicator
-/// of every part-way level that occurs (of a unit held: of every other than that of the first place), and 1.
-fn design(peel: &Peel, free: &[usize]) -> Result<DMatrix<f64>, Halt> {
-    let (m0, count) = (peel.places[0].signs.len(), peel.places.len());
+/// What the inputs of the second layer depend on at every place.
+pub struct Design {
+    /// K x columns: the side of each free unit, an indicator of every part-way level that occurs (of a unit held: of every
+    /// other than that of the first place), and 1.
+    pub matrix: DMatrix<f64>,
+    /// The free units.
+    pub free: Vec<usize>,
+    /// The part-way levels: a unit and where it is.
+    pub between: Vec<(usize, f64)>,
+}
+
+/// The design of the places of `patterns`.
+pub fn design(patterns: &Patterns) -> Result<Design, Halt> {
+    let Patterns { held, places, .. } = patterns;
+    let (m0, count) = (places[0].signs.len(), places.len());
+    let free: Vec<usize> = (0..m0).filter(|j| !held.contains(j)).collect();
     let mut between: Vec<(usize, f64)> = Vec::new();
-    for place in &peel.places {
+    for place in places {
         for j in (0..m0).filter(|&j| part_way(place.signs[j])) {
-            let at_first = peel.held.contains(&j) && place.signs[j] == peel.places[0].signs[j];
+            let at_first = held.contains(&j) && place.signs[j] == places[0].signs[j];
             if !at_first && !between.contains(&(j, place.signs[j])) {
                 between.push((j, place.signs[j]));
             }
@@ -137,8 +158,8 @@ fn design(peel: &Peel, free: &[usize]) -> Result<DMatrix<f64>, Halt> {
     if count < columns {
         return Err(failure(format!("{count} patterns are too few for {columns} unknowns")));
     }
-    let design = DMatrix::from_fn(count, columns, |k, column| {
-        let signs = &peel.places[k].signs;
+    let matrix = DMatrix::from_fn(count, columns, |k, column| {
+        let signs = &places[k].signs;
         if column < free.len() {
             let side = signs[free[column]];
             if part_way(side) { 0.0 } else { side }
@@ -149,10 +170,10 @@ fn design(peel: &Peel, free: &[usize]) -> Result<DMatrix<f64>, Halt> {
             1.0
         }
     });
-    if thin_svd(&design).is_none_or(|svd| svd.s[0] > ROWS_CONDITION * svd.s[columns - 1]) {
+    if thin_svd(&matrix).is_none_or(|svd| svd.s[0] > ROWS_CONDITION * svd.s[columns - 1]) {
         return Err(failure("the patterns of saturation do not tell the rows of B apart"));
     }
-    Ok(design)
+    Ok(Design { matrix, free, between })
 }
 
 /// Least squares of the readings `u`, by their `weights`, which become 0 where a reading is far off the common rule.

@@ -16,16 +16,22 @@ use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::tolerances::MOST_CHOSEN;
 use crate::identify::first_layer::unit::Unit;
 
+/// Units that are held, and patterns of the others.
+pub struct Patterns {
+    /// Units held.
+    pub held: Vec<usize>,
+    /// Where they are at the first of the places: direction_i . x.
+    pub targets: Vec<f64>,
+    /// The points x(k) and the levels of the units that vary: +-1, or part-way.
+    pub places: Vec<Placement>,
+}
+
 /// S, T, and where to ask.
 pub struct Split {
-    /// The units S.
-    pub held: Vec<usize>,
+    /// The units S, and patterns of the units T.
+    pub patterns: Patterns,
     /// The units T.
     pub free: Vec<usize>,
-    /// Where those held are: direction_i . x.
-    pub targets: Vec<f64>,
-    /// A point for each pattern of T, and its levels: +-1, or part-way.
-    pub places: Vec<Placement>,
     /// The points once more, d x K.
     pub points: DMatrix<f64>,
     /// Directions along which one of the units held moves by its half width and no other, d x |S|.
@@ -41,34 +47,47 @@ impl Split {
         effort: &PeelEffort,
         rng: &mut ChaCha8Rng,
     ) -> Option<Self> {
-        let held = choose(units, size, rng);
+        let held = choose(units, candidates(units, size), size, &[], rng);
         let free: Vec<usize> = (0..units.len()).filter(|j| !held.contains(j)).collect();
         let targets: Vec<f64> = held.iter().map(|&i| units[i].centre).collect();
         let places = places(units, placer, (&held, &targets), &free, effort, rng);
         let moves = placer.moves(&held).filter(|_| places.len() > free.len() + 1)?;
         let points: Vec<DVector<f64>> = places.iter().map(|p| p.point.clone()).collect();
         let points = DMatrix::from_columns(&points);
-        Some(Split { held, free, targets, places, points, moves })
+        Some(Split { patterns: Patterns { held, targets, places }, free, points, moves })
     }
 
     /// How far the units held stray from their places, in half widths: by the angle errors times the distance.
     pub fn strays(&self, units: &[Unit]) -> f64 {
         self.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max)
-            * self.held.iter().map(|&i| units[i].error / units[i].half_width).fold(0.0, f64::max)
+            * astray(units, &self.patterns.held)
     }
 }
 
-/// Units whose directions are best conditioned together, begun at random: each next one is the most
-/// independent of those chosen.
-pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
-    let mut rest = accurate(units, size);
+/// The largest angle error of the units `held`, as what they stray, in half widths, by the distance.
+pub fn astray(units: &[Unit], held: &[usize]) -> f64 {
+    held.iter().map(|&i| units[i].error / units[i].half_width).fold(0.0, f64::max)
+}
+
+/// Units whose directions are best conditioned together, of these `candidates`, begun at random: each next one is the
+/// most independent of those chosen. Those `wanted` are chosen first.
+pub fn choose(
+    units: &[Unit],
+    candidates: Vec<usize>,
+    size: usize,
+    wanted: &[usize],
+    rng: &mut ChaCha8Rng,
+) -> Vec<usize> {
+    let mut rest = candidates;
     let mut residual: Vec<DVector<f64>> = units.iter().map(|u| u.direction.clone()).collect();
     let mut chosen = Vec::new();
     while chosen.len() < size {
         // One of the three most independent, so that attempts differ.
         let norms: Vec<f64> = residual.iter().map(|r| r.norm()).collect();
         rest.sort_by(|&a, &b| norms[b].total_cmp(&norms[a]));
-        let pick = rest.remove(rng.random_range(0..rest.len().min(PEEL_CHOICES)));
+        let first = wanted.iter().find_map(|j| rest.iter().position(|other| other == j));
+        let pick = first.unwrap_or_else(|| rng.random_range(0..rest.len().min(PEEL_CHOICES)));
+        let pick = rest.remove(pick);
         chosen.push(pick);
         let q = residual[pick].normalize();
         for &j in &rest {
@@ -80,11 +99,13 @@ pub fn choose(units: &[Unit], size: usize, rng: &mut ChaCha8Rng) -> Vec<usize> {
     chosen
 }
 
-/// Of many units those whose directions are known about as well as most, and `size` at least.
-fn accurate(units: &[Unit], size: usize) -> Vec<usize> {
-    if units.len() <= MOST_CHOSEN {
-        return (0..units.len()).collect();
-    }
+/// Of many units the [`accurate`] ones, of few all.
+pub fn candidates(units: &[Unit], size: usize) -> Vec<usize> {
+    if units.len() <= MOST_CHOSEN { (0..units.len()).collect() } else { accurate(units, size) }
+}
+
+/// Those units whose directions are known about as well as most, and `size` at least.
+pub fn accurate(units: &[Unit], size: usize) -> Vec<usize> {
     let astray: Vec<f64> = units.iter().map(|unit| unit.error / unit.half_width).collect();
     let most = median(&astray).map_or(f64::INFINITY, |median| HELD_ERROR * median);
     let kept: Vec<usize> = (0..units.len()).filter(|&i| astray[i] <= most).collect();
@@ -145,6 +166,26 @@ fn patterns(
         .collect()
 }
 
+/// A point with the units `held` at their `targets` and the others at the levels `sides`, if these can be had, or on
+/// other sides.
+pub fn place(
+    units: &[Unit],
+    placer: &Placer,
+    (held, targets): (&[usize], &[f64]),
+    sides: &[f64],
+    rng: &mut ChaCha8Rng,
+) -> Option<Placement> {
+    let between = |j: &usize| part_way(sides[*j]) && !held.contains(j);
+    let between: Vec<usize> = (0..units.len()).filter(between).collect();
+    let mut all = held.to_vec();
+    all.extend(&between);
+    let mut at = targets.to_vec();
+    at.extend(between.iter().map(|&j| units[j].centre + sides[j] * units[j].half_width));
+    let mut place = placer.saturate(&all, &at, Some(sides), rng)?;
+    between.iter().for_each(|&j| place.signs[j] = sides[j]);
+    Some(place)
+}
+
 /// Points with the units `held` at their `targets` and those `free` in many patterns of saturation.
 fn places(
     units: &[Unit],
@@ -166,17 +207,9 @@ fn places(
         wanted.resize(of(effort.unchosen), vec![1.0; m0]);
     }
     for sides in wanted {
-        let between: Vec<usize> = free.iter().copied().filter(|&j| part_way(sides[j])).collect();
-        let mut all = held.to_vec();
-        all.extend(&between);
-        let mut at = targets.to_vec();
-        at.extend(between.iter().map(|&j| units[j].centre + sides[j] * units[j].half_width));
         // Where the sides asked for cannot be had, those found may repeat: draw again.
         for _ in 0..PEEL_REDRAWS {
-            let Some(mut place) = placer.saturate(&all, &at, Some(&sides), rng) else { continue };
-            for &j in &between {
-                place.signs[j] = sides[j];
-            }
+            let Some(place) = place(units, placer, (held, targets), &sides, rng) else { continue };
             if places.iter().all(|q| q.signs != place.signs) {
                 places.push(place);
                 break;

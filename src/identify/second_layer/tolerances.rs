@@ -172,3 +172,128 @@ pub(crate) const ROWS_LEAST_SLOPE: f64 = 1e-3;
 pub(crate) const ROWS_STEEP: f64 = 0.7;
 /// Two more units must bring the residual below this share, or the search for the width ends.
 pub(crate) const SATURATED_FALL: f64 = 0.5;
+
+// Of one unit by its curvatures. Derived.
+
+/// Curvatures of which the largest is 1 are no better than this: rounding, through what they are read from.
+pub(crate) const RIDGE_FLOOR: f64 = 1e-14;
+
+// Search effort.
+
+/// Patterns that show curvature, at least, for a fit to be tried.
+pub(crate) const RIDGE_LEAST_SEEN: usize = 3;
+/// Newton steps of the classification, at most.
+pub(crate) const RIDGE_NEWTON_STEPS: usize = 30;
+/// What keeps the unknowns finite where the patterns can be told apart without an error.
+pub(crate) const RIDGE_DECAY: f64 = 1e-3;
+/// Scales of the inputs with which fits may start, in half powers of two.
+pub(crate) const RIDGE_SCALES: std::ops::RangeInclusive<i32> = -6..=16;
+/// Those of them that are followed.
+pub(crate) const RIDGE_FOLLOWED: usize = 2;
+/// Curvatures, relative to the largest, from which on patterns have a side, in the order tried: noise is known roughly.
+pub(crate) const RIDGE_LEAST: [f64; 4] = [1e-5, 1e-7, 0.0, 1e-3];
+/// How many times as high as the largest curvature seen the largest of a steep unit may be.
+pub(crate) const RIDGE_HEIGHTS: [f64; 3] = [1.0, 2.0, 8.0];
+/// Rounds of weighing patterns by their distance.
+pub(crate) const RIDGE_REWEIGHTED: usize = 25;
+/// What keeps them solvable where too few patterns show a curvature.
+pub(crate) const RIDGE_SLACK: f64 = 1e-12;
+/// Inputs farther out show no curvature above rounding, and those nearer together than this no difference at first.
+pub(crate) const RIDGE_FARTHEST: f64 = 40.0;
+pub(crate) const RIDGE_BISECTED: f64 = 1e-6;
+/// Inputs on one side of which alone a unit shows that are pushed, and how far: twice as far no curvature is left.
+pub(crate) const RIDGE_PUSHED: usize = 4;
+pub(crate) const RIDGE_FAR: f64 = 15.0;
+/// Steps of a fit, at most.
+pub(crate) const RIDGE_STEPS: usize = 60;
+/// Damping with which it begins, and with which it ends.
+pub(crate) const RIDGE_DAMPING: f64 = 1e-2;
+pub(crate) const RIDGE_MOST_DAMPING: f64 = 1e8;
+/// A fit ends where the sum of squares falls by less than this share of it.
+pub(crate) const RIDGE_ARRIVED: f64 = 1e-6;
+
+// Tuned.
+
+/// Curvatures above so many times their error have a sign.
+pub(crate) const RIDGE_CLASSIFIED: f64 = 10.0;
+/// A misfit of so many times the noise is that of the true ridge: others miss by a thousandth of the largest and more.
+pub(crate) const RIDGE_FOUND: f64 = 30.0;
+/// Curvatures of more than this share of the largest are taken to be at it, and count so much.
+pub(crate) const RIDGE_NEAR_TOP: f64 = 0.3;
+pub(crate) const RIDGE_TOP_WEIGHT: f64 = 0.3;
+/// Curvatures, relative to the largest, down to which their logarithms are compared at first.
+pub(crate) const RIDGE_COMPRESSED: f64 = 1e-4;
+
+// Of the span of second differences. Search effort.
+
+/// Units held at first, if these are no more than half of what could be, or a few at least; and more where their directions are not found though their number is.
+pub(crate) const SPAN_FIRST_HELD: usize = 8;
+pub(crate) const SPAN_LEAST_HELD: usize = 5;
+pub(crate) const SPAN_MORE_HELD: usize = 1;
+/// Patterns at which second differences are taken at first.
+pub(crate) const SPAN_PATTERNS: usize = 12;
+/// Patterns for each pair of units held at most: where so few of them show anything, more would not.
+pub(crate) const SPAN_MOST_PATTERNS: usize = 6;
+/// Patterns beyond m1 that show that there is no more: so many, or the share of all.
+pub(crate) const SPAN_SPARE: (usize, usize) = (4, 8);
+/// Searches for the directions before those found are taken as all, and random starts of each, for every limit that there
+/// is: of some only one start in hundreds finds the way.
+pub(crate) const SPAN_SEARCHES: usize = 10;
+pub(crate) const SPAN_STARTS: usize = 12;
+/// Entries of K measured for each direction, and more: more of them average errors and show units not seen yet.
+pub(crate) const SPAN_ENTRIES: (f64, usize) = (1.25, 6);
+/// Patterns for each unknown of a row, and more.
+pub(crate) const SPAN_ROWS: (usize, usize) = (4, 20);
+/// Splits that come to something at most; each holds the units that kept rows from being told before.
+pub(crate) const SPAN_SPLITS: usize = 6;
+/// One row in so many may be left to the fit.
+pub(crate) const SPAN_OPEN: usize = 4;
+/// Of so many units at least one is told by the first patterns.
+pub(crate) const SPAN_HOPELESS: usize = 4;
+/// How often these are doubled for rows that they do not tell.
+pub(crate) const SPAN_MORE: usize = 3;
+/// How often patterns that the span does not make up are added to it, and how many.
+pub(crate) const SPAN_ROUNDS: usize = 4;
+pub(crate) const SPAN_ADDED: usize = 16;
+/// Points at which the step of mixed differences is chosen.
+pub(crate) const SIGHT_STEP_POINTS: usize = 16;
+/// The largest step of mixed differences tried, in half widths, of which they reach four times as far; and how often
+/// it is halved.
+pub(crate) const SIGHT_LARGEST_STEP: f64 = 0.125;
+pub(crate) const SIGHT_HALVINGS: u32 = 9;
+/// Patterns of levels for each that is needed, at least.
+pub(crate) const SIGHT_LEVELS: usize = 4;
+/// Levels of a unit at most.
+pub(crate) const SIGHT_MOST_LEVELS: usize = 32;
+/// Patterns at which a unit shows most, near which others are drawn, and units drawn anew there at most.
+pub(crate) const SIGHT_NEAR: usize = 16;
+pub(crate) const SIGHT_REDRAWN: usize = 3;
+/// Patterns from which those that show most are chosen, for each of them.
+pub(crate) const SIGHT_CANDIDATES: usize = 8;
+
+// Tuned.
+
+/// Second differences count for the span where their error is no more than this share of them, and no more than so many times
+/// the usual share.
+pub(crate) const SPAN_SEEN: (f64, f64) = (0.03, 100.0);
+/// Singular values of the second differences that fall by this factor show m1.
+pub(crate) const SPAN_GAP: f64 = 10.0;
+/// Score from which on a limit of the search is polished: near the capacity the search is slow to end.
+pub(crate) const SPAN_SCORE: f64 = 1.0 - 1e-2;
+/// Squared distance of a polished direction from the span, up to which it is in it but for the errors of second differences.
+pub(crate) const SPAN_DISTANCE: f64 = 1e-6;
+/// A unit at a level between its ends is at about tanh of so many times that: half widths are where 98 % are passed.
+pub(crate) const SPAN_SHAPE: f64 = 2.3;
+/// A unit shows where its curvature is more than this share of its largest, and a free unit decides whether it does if its
+/// mean side there is farther from 0 than this: nine in ten patterns on one side.
+pub(crate) const SPAN_SHOWN: f64 = 1e-4;
+pub(crate) const SPAN_ONE_SIDED: f64 = 0.8;
+/// |cos| from which on two polished directions are one.
+pub(crate) const SPAN_PARALLEL: f64 = 1.0 - 1e-6;
+/// Second differences that leave more than so many times their error beside the span, and this share of themselves,
+/// show a unit that is not in it.
+pub(crate) const SPAN_SURPRISE: (f64, f64) = (30.0, 1e-6);
+/// Misfit of a ridge, relative to the largest curvature, up to which it is one.
+pub(crate) const SPAN_MISFIT: f64 = 1e-3;
+/// Error of a row, relative to its largest entry and one, up to which it is told.
+pub(crate) const SPAN_ROW_ERROR: f64 = 1e-2;

@@ -19,7 +19,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::factors::common_factors;
 use super::peel::{Peel, Resolved};
-use super::split::choose;
+use super::split::{Patterns, candidates, choose};
 use super::tolerances::{
     PEEL_LARGEST_STEP, ROWS_PER_UNKNOWN, WHOLE_ERROR, WHOLE_GAP, WHOLE_LEVEL_SPAN, WHOLE_LISTED,
     WHOLE_PATTERNS, WHOLE_SINGULAR, WHOLE_STEP_POINTS,
@@ -61,7 +61,7 @@ fn all_rows(
     let m0 = units.len();
     let rng = &mut draws::stream(cx.seed, "whole", cx.attempt);
     let size = size(m0, placer, cx.attempt)?;
-    let fixed = choose(units, size, rng);
+    let fixed = choose(units, candidates(units, size), size, &[], rng);
     let varied: Vec<usize> = (0..m0).filter(|j| !fixed.contains(j)).collect();
     let wanted = WHOLE_PATTERNS.1.max(WHOLE_PATTERNS.0 * m0);
     let places = places(units, placer, &varied, wanted, rng)?;
@@ -123,7 +123,8 @@ fn all_rows(
     };
     let targets =
         all.iter().map(|&j| units[j].centre + places[0].signs[j] * units[j].half_width).collect();
-    Ok((Peel { held: all, targets, places, values, layer }, row))
+    let patterns = Patterns { held: all, targets, places };
+    Ok((Peel { patterns, values, layer }, row))
 }
 
 /// Derivatives of f along `moves`.
@@ -343,14 +344,14 @@ mod tests {
             let truth = network(dims, seed);
             let (peel, evidence) = run(&truth, 0);
             let peel = peel.unwrap();
-            assert_eq!(peel.held, (0..dims.1).collect::<Vec<_>>());
+            assert_eq!(peel.patterns.held, (0..dims.1).collect::<Vec<_>>());
             assert_eq!(evidence.as_json()["whole"][0]["m1"], dims.2);
             // Columns G B at the first place, in half widths, each up to a factor.
             let beta = &peel.layer.beta;
             assert_eq!(beta.shape(), (dims.1, dims.2));
             let slopes = DVector::from_fn(dims.1, |i, _| {
                 let norm = truth.a.column(i).norm();
-                2.3 * truth.g.slope(norm * peel.targets[i] - truth.theta[i])
+                2.3 * truth.g.slope(norm * peel.patterns.targets[i] - truth.theta[i])
             });
             let mut expected = DMatrix::from_diagonal(&slopes) * &truth.b;
             for (l, mut column) in expected.column_iter_mut().enumerate() {
@@ -360,7 +361,7 @@ mod tests {
                 assert!(best > 1.0 - 1e-6, "{dims:?}, unit {l}: {best}");
             }
             // What is measured is the values there, and makes a second layer.
-            for (place, value) in peel.places.iter().zip(peel.values.iter()) {
+            for (place, value) in peel.patterns.places.iter().zip(peel.values.iter()) {
                 assert!((truth.value(place.point.as_slice()) - value).abs() < 1e-12);
             }
             let second = second_layer(&peel, truth.h).map_err(|_| "no second layer").unwrap();

@@ -1,0 +1,144 @@
+//! Rank-one matrices of which only the entries off the diagonal are in a subspace.
+//!
+//! Let L be a subspace of symmetric n x n matrices with a diagonal of 0, spanned by what is off the diagonals of u_l u_l^T,
+//! l = 1..m. The u_l u_l^T are in L + {all diagonal matrices}, of m + n dimensions, and so are the e_i e_i^T, which
+//! are rank one too and known. Generically there is no other as long as [`most_off_diagonal`] is not less than m.
+
+use nalgebra::{DMatrix, DVector};
+
+use super::tolerances::{AXIS, POLISH_STEPS, SPURIOUS_FROM};
+use super::{Ascent, Candidate, search};
+use crate::algebra::linalg::Cholesky;
+use crate::algebra::svec::order;
+
+/// The largest dimension of a subspace off the diagonals of order `n` in which the search finds what spans it, and little
+/// else. What is off the diagonals of rank-one matrices is an n-dimensional cone: with its dimension and that of the
+/// subspace n(n-1)/2 together, there are others by chance; and somewhat before, nearly.
+pub fn most_off_diagonal(n: usize) -> usize {
+    let by_chance = (n * n.saturating_sub(1) / 2).saturating_sub(n + 1);
+    let nearly = (SPURIOUS_FROM * (n * (n + 1) / 2) as f64) as usize;
+    by_chance.min(nearly.saturating_sub(n))
+}
+
+/// Pairs i < j in the order of svec.
+pub fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
+    (1..n).flat_map(|j| (0..j).map(move |i| (i, j)))
+}
+
+/// Entries of u u^T off the diagonal, in the order of [`pairs`].
+pub fn off_diagonal(u: &DVector<f64>) -> DVector<f64> {
+    let n = u.len();
+    DVector::from_iterator(n * n.saturating_sub(1) / 2, pairs(n).map(|(i, j)| u[i] * u[j]))
+}
+
+/// Unit vectors u, none of them an axis, with u u^T off the diagonal in the subspace with the orthonormal `basis` (n(n-1)/2 x
+/// m, in the order of [`pairs`]): those that the power method finds from the columns of `starts` (n x any), best
+/// scores first.
+pub fn search_off_diagonal(basis: &DMatrix<f64>, starts: &DMatrix<f64>) -> Vec<Candidate> {
+    let (n, m) = (starts.nrows(), basis.ncols());
+    let length = n * (n + 1) / 2;
+    debug_assert_eq!(order(length), n);
+    let mut whole = DMatrix::zeros(length, m + n);
+    let (mut at, mut pair) = (0, 0);
+    for j in 0..n {
+        for _ in 0..j {
+            whole.view_mut((at, 0), (1, m)).copy_from(&basis.row(pair));
+            at += 1;
+            pair += 1;
+        }
+        whole[(at, m + j)] = 1.0;
+        at += 1;
+    }
+    let mut found = search(&whole, starts, Ascent::Power);
+    found.retain(|candidate| candidate.direction.amax() < AXIS);
+    found
+}
+
+/// The unit vector near `u` for which what is off the diagonal of u u^T is nearest to the subspace with the orthonormal `basis`,
+/// by Gauss-Newton steps, and the squared distance relative to it; `None` where that is an axis, of which nothing is off the
+/// diagonal. It tells nearly parallel units apart, for which the power method takes thousands of steps.
+pub fn polish_off_diagonal(basis: &DMatrix<f64>, u: &DVector<f64>) -> Option<(DVector<f64>, f64)> {
+    let n = u.len();
+    let beside = |v: DVector<f64>| {
+        let inside = basis * basis.tr_mul(&v);
+        v - inside
+    };
+    let mut at = u.normalize();
+    let mut left = beside(off_diagonal(&at));
+    for _ in 0..POLISH_STEPS {
+        let columns: Vec<DVector<f64>> = (0..n)
+            .map(|i| {
+                let entries = pairs(n).map(|(p, q)| {
+                    f64::from(u8::from(p == i)) * at[q] + f64::from(u8::from(q == i)) * at[p]
+                });
+                beside(DVector::from_iterator(left.len(), entries))
+            })
+            .collect();
+        let jacobian = DMatrix::from_columns(&columns);
+        // The length is open: what of a step is along u is held back.
+        let square = jacobian.tr_mul(&jacobian) + &at * at.transpose();
+        let Some(factor) = Cholesky::new(&square) else { break };
+        let next = (&at - factor.solve(&jacobian.tr_mul(&left))).normalize();
+        let there = beside(off_diagonal(&next));
+        if there.norm_squared() < left.norm_squared() {
+            (at, left) = (next, there);
+        } else {
+            break;
+        }
+    }
+    let distance = left.norm_squared() / off_diagonal(&at).norm_squared();
+    (at.amax() < AXIS).then_some((at, distance))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::algebra::linalg::thin_svd;
+    use crate::draws;
+
+    #[test]
+    fn so_many_units_are_told_apart() {
+        assert_eq!([3, 4, 5, 6, 8, 10, 16].map(most_off_diagonal), [0, 1, 4, 8, 19, 31, 86]);
+    }
+
+    #[test]
+    fn the_polish_tells_nearly_parallel_directions_apart() {
+        let rng = &mut draws::stream(1, "nearly parallel", 0);
+        let mut truth: Vec<DVector<f64>> = (0..6).map(|_| draws::unit_vector(rng, 8)).collect();
+        truth[1] = (&truth[0] + draws::unit_vector(rng, 8) * 0.05).normalize();
+        let columns: Vec<_> = truth.iter().map(off_diagonal).collect();
+        let basis = thin_svd(&DMatrix::from_columns(&columns)).unwrap().u;
+        for u in &truth {
+            let start = (u + draws::unit_vector(rng, 8) * 0.01).normalize();
+            let (found, distance) = polish_off_diagonal(&basis, &start).unwrap();
+            assert!(found.dot(u).abs() > 1.0 - 1e-12 && distance < 1e-20, "{distance:e}");
+        }
+        // An axis has nothing off the diagonal, which is in every subspace.
+        let axis = DVector::from_fn(8, |i, _| if i == 2 { 1.0 } else { 1e-4 });
+        assert!(polish_off_diagonal(&basis, &axis).is_none());
+    }
+
+    #[test]
+    fn more_directions_than_dimensions_are_found_by_what_is_off_the_diagonal() {
+        for (n, m) in [(6, 8), (8, 16), (12, 40)] {
+            assert!(m <= most_off_diagonal(n));
+            let rng = &mut draws::stream(1, "off the diagonal", n as u64);
+            let truth: Vec<DVector<f64>> = (0..m).map(|_| draws::unit_vector(rng, n)).collect();
+            let columns: Vec<_> = truth.iter().map(off_diagonal).collect();
+            let basis = thin_svd(&DMatrix::from_columns(&columns)).unwrap().u;
+            let starts = draws::gaussian(rng, n, 60 * m);
+            let mut found: Vec<DVector<f64>> = Vec::new();
+            for candidate in search_off_diagonal(&basis, &starts) {
+                let polished = polish_off_diagonal(&basis, &candidate.direction);
+                let Some((u, _)) = polished.filter(|polished| polished.1 < 1e-12) else { continue };
+                if found.iter().all(|other| other.dot(&u).abs() < 1.0 - 1e-6) {
+                    found.push(u);
+                }
+            }
+            assert_eq!(found.len(), m, "{n}");
+            for u in &truth {
+                assert!(found.iter().any(|found| found.dot(u).abs() > 1.0 - 1e-10), "{n} {m}");
+            }
+        }
+    }
+}

@@ -1,0 +1,355 @@
+//! Looking at a split: patterns of T as they are needed, and derivatives along S there.
+
+use nalgebra::{DMatrix, DVector};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+
+use super::ridge::Ridge;
+use super::split::{Patterns, accurate, astray, choose, place};
+use super::tolerances::{
+    PEEL_LEVEL_SPAN, PEEL_REDRAWS, SIGHT_CANDIDATES, SIGHT_HALVINGS, SIGHT_LARGEST_STEP,
+    SIGHT_LEVELS, SIGHT_MOST_LEVELS, SIGHT_NEAR, SIGHT_REDRAWN, SIGHT_STEP_POINTS,
+};
+use crate::algebra::linalg::{median, rms};
+use crate::algebra::rank_one::{most_off_diagonal, pairs};
+use crate::identify::failure::{Failure, Halt};
+use crate::identify::first_layer::place::{Placement, Placer};
+use crate::identify::first_layer::saturator::Saturator;
+use crate::identify::first_layer::unit::Unit;
+use crate::oracle::Oracle;
+use crate::stage::Stage;
+use crate::stencil;
+
+/// Units held, and the others that are saturated.
+pub struct Sight<'s> {
+    f: &'s mut dyn Oracle,
+    units: &'s [Unit],
+    placer: &'s Placer,
+    held: Vec<usize>,
+    free: Vec<usize>,
+    targets: Vec<f64>,
+    levels: Vec<f64>,
+    moves: DMatrix<f64>,
+    /// Where sides cannot be chosen.
+    saturator: Option<Saturator>,
+    /// The step of second differences, in half widths.
+    pub step: f64,
+    /// Error of a mixed second difference at the usual distance.
+    pub error: f64,
+    /// That distance.
+    distance: f64,
+    /// Where draws come from.
+    pub rng: &'s mut ChaCha8Rng,
+}
+
+/// What was seen at some patterns.
+pub struct Looks {
+    /// The pairs of units held whose second differences are taken.
+    pub pairs: Vec<(usize, usize)>,
+    /// Their places in the list of all pairs.
+    pub indices: Vec<usize>,
+    /// The patterns.
+    pub places: Vec<Placement>,
+    /// f there.
+    pub values: Vec<f64>,
+    /// Gradients along the units held.
+    pub first: Vec<DVector<f64>>,
+    /// Second differences along the pairs.
+    pub second: Vec<DVector<f64>>,
+}
+
+/// A unit of the second layer whose row the patterns do not tell.
+pub struct Untold {
+    /// The ridge that is nearest, if there is one.
+    pub near: Option<Ridge>,
+    /// Its curvature at the patterns.
+    pub w: DVector<f64>,
+}
+
+impl Looks {
+    /// None yet, at all `pairs`.
+    pub fn new(pairs: Vec<(usize, usize)>) -> Self {
+        let indices = (0..pairs.len()).collect();
+        let (places, values, first, second) = Default::default();
+        Looks { pairs, indices, places, values, first, second }
+    }
+
+    /// The same at some of the pairs.
+    pub fn only(&self, chosen: &[usize]) -> Self {
+        Looks {
+            pairs: chosen.iter().map(|&n| self.pairs[n]).collect(),
+            indices: chosen.iter().map(|&n| self.indices[n]).collect(),
+            places: self.places.clone(),
+            values: self.values.clone(),
+            first: self.first.clone(),
+            second: self.second.iter().map(|k| k.select_rows(chosen)).collect(),
+        }
+    }
+}
+
+impl<'s> Sight<'s> {
+    /// Holds `size` units at their middles, those `wanted` among them, with levels of the others for the patterns that a
+    /// span of as many may need.
+    pub fn new(
+        f: &'s mut dyn Oracle,
+        (units, placer): (&'s [Unit], &'s Placer),
+        (size, wanted): (usize, &[usize]),
+        rng: &'s mut ChaCha8Rng,
+    ) -> Result<Self, Halt> {
+        let patterns = most_off_diagonal(size);
+        let held = choose(units, accurate(units, size), size, wanted, rng);
+        let free: Vec<usize> = (0..units.len()).filter(|j| !held.contains(j)).collect();
+        let targets = held.iter().map(|&i| units[i].centre).collect();
+        let moves = placer.moves(&held);
+        let moves = moves.ok_or_else(|| failure("the units held have dependent directions"))?;
+        let levels =
+            if placer.any_signs() { levels(free.len(), patterns) } else { vec![-1.0, 1.0] };
+        let saturator = (!placer.any_signs()).then(|| Saturator::of_units(units, 0.0));
+        let (step, error, distance) = (0.0, 0.0, 0.0);
+        let mut sight = Sight {
+            f,
+            units,
+            placer,
+            held,
+            free,
+            targets,
+            levels,
+            moves,
+            saturator,
+            step,
+            error,
+            distance,
+            rng,
+        };
+        let places = sight.draw(&[], SIGHT_STEP_POINTS);
+        if places.is_empty() {
+            return Err(failure(format!(
+                "the other units cannot be saturated with {size} held: their directions are too dependent, or too \
+                 many for the number of inputs"
+            )));
+        }
+        sight.choose_step(&places)?;
+        Ok(sight)
+    }
+
+    /// The step with which mixed differences change least when it is halved: truncation and noise balance there.
+    fn choose_step(&mut self, places: &[Placement]) -> Result<(), Halt> {
+        let all = self.all_pairs();
+        let steps = (0..=SIGHT_HALVINGS).map(|k| SIGHT_LARGEST_STEP * 0.5f64.powi(k as i32));
+        let mut rows: Vec<(f64, DVector<f64>)> = Vec::new();
+        for h in steps {
+            let mut row = DVector::zeros(places.len());
+            for (k, place) in places.iter().enumerate() {
+                let pair = all[k * all.len() / places.len()];
+                let moves = self.moves.select_columns(&[pair.0, pair.1]);
+                let f = &mut *self.f;
+                let point = points(std::slice::from_ref(place));
+                let seen = stencil::mixed(&mut |x| f.values(x), &point, &moves, &[(0, 1)], h)?;
+                row[k] = seen.second[(0, 0)];
+            }
+            rows.push((h, row));
+        }
+        let distances: Vec<f64> = places.iter().map(|place| place.point.norm()).collect();
+        self.distance = median(&distances).unwrap_or(0.0);
+        // As if all were at the usual distance.
+        let farther = |k: usize| (distances[k] / self.distance).max(1.0);
+        let change = |a: &DVector<f64>, b: &DVector<f64>| {
+            rms(&DVector::from_fn(a.len(), |k, _| (a[k] - b[k]) / farther(k)))
+        };
+        let changes = rows.windows(2).map(|pair| (change(&pair[0].1, &pair[1].1), pair[0].0));
+        let best = changes.filter(|c| c.0.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
+        (self.error, self.step) =
+            best.ok_or_else(|| failure("second differences are not finite"))?;
+        Ok(())
+    }
+
+    /// The first layer.
+    pub fn units(&self) -> &[Unit] {
+        self.units
+    }
+
+    /// Error of a mixed second difference at a `place`: rounding grows with the distance.
+    pub fn error_at(&self, place: &Placement) -> f64 {
+        self.error * (place.point.norm() / self.distance).max(1.0)
+    }
+
+    /// |S|.
+    pub fn size(&self) -> usize {
+        self.held.len()
+    }
+
+    /// |T|.
+    pub fn free(&self) -> usize {
+        self.free.len()
+    }
+
+    /// Unknowns of a ridge over the patterns.
+    pub fn unknowns(&self) -> usize {
+        self.free.len() * (self.levels.len() - 1) + 2
+    }
+
+    /// Pairs of units held, by their places among them.
+    pub fn all_pairs(&self) -> Vec<(usize, usize)> {
+        pairs(self.held.len()).collect()
+    }
+
+    /// The same with `places`.
+    pub fn patterns(&self, places: &[Placement]) -> Patterns {
+        let (held, targets) = (self.held.clone(), self.targets.clone());
+        Patterns { held, targets, places: places.to_vec() }
+    }
+
+    /// How far the units held stray at a `place`, in half widths.
+    pub fn astray(&self, place: &Placement) -> f64 {
+        place.point.norm() * astray(self.units, &self.held)
+    }
+
+    /// Up to `count` places whose patterns are not among the `known`, nor twice.
+    pub fn draw(&mut self, known: &[Placement], count: usize) -> Vec<Placement> {
+        let mut found: Vec<Placement> = Vec::new();
+        for _ in 0..count {
+            let mut fresh = (0..PEEL_REDRAWS).filter_map(|trial| {
+                let sides = self.sides(None);
+                // Near places are not had in all patterns.
+                let place = self.place(&sides, 2 * trial < PEEL_REDRAWS)?;
+                is_new(&place, known.iter().chain(&found)).then_some(place)
+            });
+            if let Some(place) = fresh.next() {
+                found.push(place);
+            }
+        }
+        found
+    }
+
+    /// The same, where units that are not told yet may show their curvature: near patterns at which they do, if sides can be
+    /// chosen, else where the nearest ridges say so.
+    pub fn towards(
+        &mut self,
+        known: &[Placement],
+        untold: &[Untold],
+        count: usize,
+    ) -> Vec<Placement> {
+        if self.placer.any_signs() {
+            return self.near_shown(known, untold, count);
+        }
+        let found = self.draw(known, SIGHT_CANDIDATES * count);
+        let input = |place: &Placement, inputs: &DVector<f64>| {
+            let free = self.free.iter().zip(inputs.iter());
+            let sum: f64 = free.map(|(&j, b)| b * place.signs[j]).sum();
+            (sum + inputs[inputs.len() - 1]).abs()
+        };
+        let least = |place: &Placement| {
+            let near = untold.iter().filter_map(|unit| unit.near.as_ref());
+            near.map(|ridge| input(place, &ridge.inputs)).fold(f64::INFINITY, f64::min)
+        };
+        let mut sized: Vec<(f64, Placement)> =
+            found.into_iter().map(|place| (least(&place), place)).collect();
+        sized.sort_by(|a, b| a.0.total_cmp(&b.0));
+        sized.truncate(count);
+        sized.into_iter().map(|sized| sized.1).collect()
+    }
+
+    /// Places near patterns of the `known` ones at which the units show most, with a few sides drawn anew.
+    fn near_shown(
+        &mut self,
+        known: &[Placement],
+        untold: &[Untold],
+        count: usize,
+    ) -> Vec<Placement> {
+        let orders: Vec<Vec<usize>> = untold
+            .iter()
+            .map(|Untold { w, .. }| {
+                let mut order: Vec<usize> = (0..known.len()).collect();
+                order.sort_by(|&a, &b| w[b].abs().total_cmp(&w[a].abs()));
+                order.truncate(SIGHT_NEAR);
+                order
+            })
+            .collect();
+        let mut found: Vec<Placement> = Vec::new();
+        for k in 0..count {
+            let order = &orders[k % orders.len()];
+            let near = order[self.rng.random_range(0..order.len())];
+            let sides = self.sides(Some(&known[near].signs));
+            if let Some(place) = self.place(&sides, true)
+                && is_new(&place, known.iter().chain(&found))
+            {
+                found.push(place);
+            }
+        }
+        found
+    }
+
+    /// Random levels of the free units; or those of a pattern with a few of them drawn anew.
+    fn sides(&mut self, near: Option<&[f64]>) -> Vec<f64> {
+        let level = |rng: &mut ChaCha8Rng| self.levels[rng.random_range(0..self.levels.len())];
+        let Some(near) = near else {
+            let mut sides = vec![0.0; self.units.len()];
+            self.free.iter().for_each(|&j| sides[j] = level(self.rng));
+            return sides;
+        };
+        let mut sides = near.to_vec();
+        for _ in 0..self.rng.random_range(1..=SIGHT_REDRAWN) {
+            sides[self.free[self.rng.random_range(0..self.free.len())]] = level(self.rng);
+        }
+        sides
+    }
+
+    /// A place with these sides; where they cannot be chosen, one that is `near` if it is had.
+    fn place(&mut self, sides: &[f64], near: bool) -> Option<Placement> {
+        let (held, targets) = (self.held.as_slice(), self.targets.as_slice());
+        if let Some(saturator) = self.saturator.as_ref().filter(|_| near) {
+            let at: Vec<(usize, f64)> = held.iter().map(|&i| (i, 0.0)).collect();
+            if let Some(places) = saturator.near(&at, 1, self.rng) {
+                let point = places.points.column(0).into_owned();
+                let signs = places.sides.column(0).iter().copied().collect();
+                return Some(Placement { point, signs });
+            }
+        }
+        place(self.units, self.placer, (held, targets), sides, self.rng)
+    }
+
+    /// Looks at more `places`.
+    pub fn look(&mut self, looks: &mut Looks, places: Vec<Placement>) -> Result<(), Halt> {
+        if places.is_empty() {
+            return Ok(());
+        }
+        let f = &mut *self.f;
+        let seen = stencil::mixed(
+            &mut |x| f.values(x),
+            &points(&places),
+            &self.moves,
+            &looks.pairs,
+            self.step,
+        )?;
+        looks.values.extend(seen.values.iter());
+        looks.first.extend(seen.first.column_iter().map(|p| p.into_owned()));
+        looks.second.extend(seen.second.column_iter().map(|k| k.into_owned()));
+        looks.places.extend(places);
+        Ok(())
+    }
+}
+
+/// Levels of `free` units: +-1, and as many part-way as make many times the `patterns`.
+fn levels(free: usize, patterns: usize) -> Vec<f64> {
+    let enough = |levels: &usize| {
+        let unknowns = free * (levels - 1) + 2;
+        levels.saturating_pow(free as u32) >= SIGHT_LEVELS * (patterns + unknowns)
+    };
+    let count = (2..SIGHT_MOST_LEVELS).find(enough).unwrap_or(SIGHT_MOST_LEVELS);
+    let between = count - 2;
+    let spread = |k: usize| PEEL_LEVEL_SPAN * ((2 * k + 1) as f64 / between as f64 - 1.0);
+    [-1.0, 1.0].into_iter().chain((0..between).map(spread)).collect()
+}
+
+fn is_new<'p>(place: &Placement, known: impl IntoIterator<Item = &'p Placement>) -> bool {
+    known.into_iter().all(|other| other.signs != place.signs)
+}
+
+fn points(places: &[Placement]) -> DMatrix<f64> {
+    let columns: Vec<DVector<f64>> = places.iter().map(|place| place.point.clone()).collect();
+    DMatrix::from_columns(&columns)
+}
+
+fn failure(reason: impl Into<String>) -> Halt {
+    Failure::new(Stage::Peel, reason).into()
+}

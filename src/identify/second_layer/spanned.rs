@@ -1,0 +1,197 @@
+//! What a span of second differences shows of each unit of the second layer, and the layer from it.
+
+use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
+
+use super::ridge::{self, Ridge};
+use super::rows::{self, Design, SecondLayer};
+use super::sight::{Looks, Sight, Untold};
+use super::split::{Patterns, part_way};
+use super::tolerances::{SPAN_MISFIT, SPAN_ONE_SIDED, SPAN_ROW_ERROR, SPAN_SHAPE, SPAN_SHOWN};
+use crate::algebra::linalg::{Cholesky, dual, gram};
+use crate::algebra::rank_one::off_diagonal;
+use crate::identify::failure::{Failure, Halt};
+use crate::identify::first_layer::unit::Unit;
+use crate::network::Activation;
+use crate::stage::Stage;
+
+/// The second layer's units as their curvature shows them at many patterns.
+pub struct Spanned {
+    /// The first layer with the widths that were taken for this.
+    pub units: Vec<Unit>,
+    /// The units held, and where the others were.
+    pub patterns: Patterns,
+    /// f at the points.
+    values: DVector<f64>,
+    /// Gradients along the units held, |S| x K.
+    gradients: DMatrix<f64>,
+    /// beta_l / |beta_l|, up to sign, |S| x m1.
+    directions: DMatrix<f64>,
+    /// w_l(k) = c_l |beta_l|^2 h''(u_l(k)), m1 x K.
+    w: DMatrix<f64>,
+    /// Their errors.
+    noise: DMatrix<f64>,
+}
+
+/// What is off the diagonals of the rank-one matrices of `directions`, pairs x m1.
+pub fn outer_products(directions: &DMatrix<f64>) -> DMatrix<f64> {
+    let columns: Vec<_> = directions.column_iter().map(|u| off_diagonal(&u.into_owned())).collect();
+    DMatrix::from_columns(&columns)
+}
+
+fn is_told(ridge: &Ridge) -> bool {
+    ridge.misfit < SPAN_MISFIT && ridge.error < SPAN_ROW_ERROR * (1.0 + ridge.inputs.amax())
+}
+
+impl Spanned {
+    /// From second differences at some patterns, which are sums of the rank-one matrices of the `directions`.
+    pub fn of(sight: &Sight<'_>, looks: &Looks, directions: &DMatrix<f64>) -> Result<Self, Halt> {
+        let products = outer_products(directions).select_rows(&looks.indices);
+        let (dual, _) = dual(&products)
+            .ok_or_else(|| failure("the directions of the second layer are dependent"))?;
+        let columns: Vec<DVector<f64>> = looks.second.iter().map(|k| dual.tr_mul(k)).collect();
+        Ok(Spanned {
+            units: sight.units().to_vec(),
+            patterns: sight.patterns(&looks.places),
+            values: DVector::from_column_slice(&looks.values),
+            gradients: DMatrix::from_columns(&looks.first),
+            directions: directions.clone(),
+            w: DMatrix::from_columns(&columns),
+            noise: DMatrix::from_fn(dual.ncols(), columns.len(), |l, k| {
+                let place = &looks.places[k];
+                let off = sight.error_at(place) + sight.astray(place) * looks.second[k].amax();
+                off * dual.column(l).norm()
+            }),
+        })
+    }
+
+    /// m1.
+    pub fn width(&self) -> usize {
+        self.directions.ncols()
+    }
+
+    /// The units whose rows the patterns do not tell.
+    pub fn untold(&self, h: Activation) -> Result<Vec<Untold>, Halt> {
+        let ridges = self.ridges(h)?.into_iter().enumerate();
+        let open = ridges.filter(|(_, ridge)| !ridge.as_ref().is_some_and(is_told));
+        Ok(open.map(|(l, near)| Untold { near, w: self.w.row(l).transpose() }).collect())
+    }
+
+    fn ridges(&self, h: Activation) -> Result<Vec<Option<Ridge>>, Halt> {
+        let design = rows::design(&self.patterns)?;
+        let Design { matrix, free, between } = &design;
+        // Where units are part-way, a unit of about the shape of a transition is a start with few unknowns.
+        let about = |level: f64| if part_way(level) { (SPAN_SHAPE * level).tanh() } else { level };
+        let few = (!between.is_empty()).then(|| {
+            let places = &self.patterns.places;
+            DMatrix::from_fn(places.len(), free.len() + 1, |k, j| {
+                free.get(j).map_or(1.0, |&unit| about(places[k].signs[unit]))
+            })
+        });
+        let spread_out = |ridge: Ridge| {
+            let row = |unit: usize| free.iter().position(|&j| j == unit);
+            let inputs = DVector::from_fn(matrix.ncols(), |column, _| {
+                if let Some((unit, level)) =
+                    column.checked_sub(free.len()).and_then(|n| between.get(n))
+                {
+                    row(*unit).map_or(0.0, |row| ridge.inputs[row] * about(*level))
+                } else {
+                    ridge.inputs[column.min(free.len())]
+                }
+            });
+            Ridge { inputs, ..ridge }
+        };
+        let each = (0..self.width()).into_par_iter().map(|l| {
+            let (w, noise) = (self.w.row(l).transpose(), self.noise.row(l).transpose());
+            let seen = (&w, &noise);
+            let hint = few.as_ref().and_then(|few| ridge::fit(few, seen, h, None));
+            ridge::fit(matrix, seen, h, hint.map(spread_out).as_ref())
+        });
+        Ok(each.collect())
+    }
+
+    /// Why there is no second layer where the rows of so many units are told only.
+    pub fn open(&self, told: usize) -> Failure {
+        let (m1, count) = self.w.shape();
+        Failure::new(
+            Stage::Peel,
+            format!(
+                "{m1} units of the second layer were seen, but {count} patterns of saturation tell the rows of {told} only"
+            ),
+        )
+    }
+
+    /// Free units on one side of which units that are not told do not show, those first which matter most.
+    pub fn deciding(&self) -> Vec<usize> {
+        let held = &self.patterns.held;
+        let places = &self.patterns.places;
+        let free = (0..places[0].signs.len()).filter(|j| !held.contains(j));
+        let mut weighed: Vec<(f64, usize)> = free
+            .map(|j| {
+                let mean = |l: usize| {
+                    let w = self.w.row(l);
+                    let least = SPAN_SHOWN * w.amax();
+                    let (mut sum, mut count) = (0.0, 0.0);
+                    for (w, place) in w.iter().zip(places) {
+                        if w.abs() > least {
+                            sum += place.signs[j];
+                            count += 1.0;
+                        }
+                    }
+                    (sum / count).abs()
+                };
+                ((0..self.width()).map(mean).fold(0.0, f64::max), j)
+            })
+            .collect();
+        weighed.retain(|weighed| weighed.0 > SPAN_ONE_SIDED);
+        weighed.sort_by(|a, b| b.0.total_cmp(&a.0));
+        weighed.into_iter().map(|weighed| weighed.1).collect()
+    }
+
+    /// Scales, inputs and free rows of the second layer, for its activation h.
+    pub fn second_layer(&self, h: Activation) -> Result<SecondLayer, Halt> {
+        let m1 = self.width();
+        let Design { matrix: design, free, .. } = rows::design(&self.patterns)?;
+        let ridges: Vec<Ridge> = self.ridges(h)?.into_iter().flatten().collect();
+        if ridges.len() < m1 {
+            return Err(self.open(ridges.len()).into());
+        }
+        let inputs: Vec<DVector<f64>> = ridges.iter().map(|ridge| ridge.inputs.clone()).collect();
+        let u = (&design * DMatrix::from_columns(&inputs)).transpose();
+        let strengths = self.strengths(&u, h)?;
+        let mut beta = self.directions.clone();
+        let mut c = DVector::zeros(m1);
+        for (l, ridge) in ridges.iter().enumerate() {
+            // sigma = c rho^2, and the gradients have c rho.
+            let rho = ridge.sigma / strengths[l];
+            beta.column_mut(l).scale_mut(rho);
+            c[l] = ridge.sigma / (rho * rho);
+        }
+        let b_free = DMatrix::from_fn(free.len(), m1, |row, l| inputs[l][row]);
+        let offset = DVector::from_fn(m1, |l, _| inputs[l][design.ncols() - 1]);
+        let logs: f64 = ridges.iter().map(|r| r.misfit.max(f64::MIN_POSITIVE).ln()).sum();
+        let affinity = ridges.iter().map(|ridge| ridge.misfit).fold(0.0, f64::max);
+        let misfit = (logs / m1 as f64).exp();
+        let mut out = SecondLayer { beta, b_free, free, offset, u, c, c0: 0.0, affinity, misfit };
+        out.fit_outputs(&self.values, h);
+        Ok(out)
+    }
+
+    /// c_l rho_l for beta_l = rho_l (direction l), by the gradients.
+    fn strengths(&self, u: &DMatrix<f64>, h: Activation) -> Result<DVector<f64>, Halt> {
+        let slopes = u.map(|u| h.slope(u)).transpose();
+        let square = gram(&slopes.transpose()).component_mul(&gram(&self.directions.transpose()));
+        let along = self.directions.tr_mul(&self.gradients);
+        let pull =
+            DVector::from_fn(self.width(), |l, _| along.row(l).transpose().dot(&slopes.column(l)));
+        let factor = Cholesky::new(&square);
+        let strengths = factor.map(|factor| factor.solve(&pull));
+        strengths
+            .filter(|s| s.iter().all(|s| s.is_finite() && *s != 0.0))
+            .ok_or_else(|| failure("the gradients do not tell the second layer's units apart"))
+    }
+}
+
+fn failure(reason: impl Into<String>) -> Halt {
+    Failure::new(Stage::Peel, reason).into()
+}
