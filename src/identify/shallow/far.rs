@@ -1,5 +1,6 @@
 //! The way far out, where every step of f is one unit.
 
+use super::growing;
 use super::sightings::{Sightings, sightings};
 use crate::algebra::linalg::rms;
 use crate::identify::context::Coordinates;
@@ -23,8 +24,8 @@ use crate::stage::Stage;
 /// What is known of f before its units are looked for.
 pub struct Far {
     frame: Frame,
-    /// The distance from which on f is constant between hyperplanes.
-    distance: f64,
+    /// The distance from which on f is constant between hyperplanes; `None` where it grows.
+    distance: Option<f64>,
 }
 
 impl Far {
@@ -33,17 +34,24 @@ impl Far {
         let inputs = Place { coordinates: Coordinates::INPUTS, land, attempt: 0 };
         // Gradients that tell a range of more than a few dimensions cost more than they save.
         let frame = run.stage(Stage::Reduce, inputs, |cx| frame::frame(cx, 0))?;
-        let distance = run.work(place(&frame, 0), far::far)?;
-        run.evidence.far.push(distance);
+        let distance = match land.grows {
+            true => None,
+            false => Some(run.work(place(&frame, 0), far::far)?),
+        };
+        run.evidence.far.extend(distance);
         Ok(Far { frame, distance })
     }
 
     /// The units one by one. Where nothing is left of f but them it has one hidden layer, as far as it goes far out; where
     /// there are two no step is one of a single unit, or a unit has different steps in different places: a failure.
     pub fn sighted(&self, run: &mut Run<'_>, attempt: u64) -> Result<Sightings, Halt> {
-        let families = families(run.settings.activation);
+        let asked = run.settings.activation;
+        let mixture = run.mixture();
         let place = place(&self.frame, attempt);
-        let found = run.stage(Stage::Lines, place, |cx| sightings(cx, self.distance, families))?;
+        let found = run.stage(Stage::Lines, place, |cx| match self.distance {
+            Some(distance) => sightings(cx, distance, families(asked)),
+            None => growing::sightings(cx, &mixture, asked),
+        })?;
         run.widths = Some(vec![found.network.dims().1]);
         let contest = Contest { layers: [found.network.phi; 2], margins: [found.margin; 2] };
         run.evidence.activation.push(contest);
@@ -68,6 +76,7 @@ impl Far {
     ) -> Result<Outcome<OneLayer>, Halt> {
         let Frame { points, weights, land, outside } = &self.frame;
         let Settings { seed, activation, width, .. } = run.settings;
+        let start = start.normalised(land.scale);
         let count = sample::size_for(&start);
         let sample = run.stage(Stage::Refine, place(&self.frame, attempt), |cx| {
             active::sample(
@@ -92,9 +101,11 @@ impl Far {
         if let Some(asked) = activation {
             network = network.with_activation(asked).unwrap_or(network);
         }
+        network = network.normalised(1.0);
         let sample = Sample { points: points * &sample.points, ..sample };
         let accepted = width.is_none_or(|width| width == network.dims().1);
         let draw = |f: &mut dyn Oracle, network: &OneLayer, count, purpose: Purpose| {
+            let network = network.normalised(outside.scale);
             let layer = (&network.a, &network.theta);
             active::sample(
                 f,

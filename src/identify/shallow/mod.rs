@@ -19,6 +19,7 @@
 
 mod directions;
 mod far;
+mod growing;
 mod near;
 mod pipeline;
 pub mod profile;

@@ -1,0 +1,281 @@
+//! The bends of f along a line: cells in which it bends are halved until each bend shows by itself.
+
+use std::ops::Range;
+
+use nalgebra::DVector;
+
+use super::bend::{Bend, is_kink};
+use super::tolerances::{
+    BEND_CELLS, BEND_CLEAN, BEND_MOST_CELLS, BEND_MOST_OPEN, BEND_QUIET, BEND_ZOOMS, KINK_NOISES,
+    KINK_ROUNDS, KINK_SHARE,
+};
+use crate::identify::failure::{Failure, Halt};
+use crate::identify::shallow::tolerances::STEP_FINEST;
+use crate::network::Activation;
+use crate::stage::Stage;
+
+/// What is left of f on a line without the units known.
+#[derive(Clone, Debug)]
+pub struct Reading {
+    /// Where.
+    pub t: f64,
+    /// The mixture of all outputs.
+    pub value: f64,
+    /// All of them.
+    pub outputs: DVector<f64>,
+    /// Standard deviation of the value.
+    pub noise: f64,
+    /// It may be off by this.
+    pub tolerance: f64,
+}
+
+/// A bend, by each of the activations that were tried.
+pub struct Candidate {
+    /// What each activation makes of it, in their order.
+    pub fits: Vec<Option<Bend>>,
+    /// The readings on it lie between these.
+    pub span: (f64, f64),
+}
+
+/// What a line shows.
+pub struct Seen {
+    /// The readings, in order.
+    pub readings: Vec<Reading>,
+    /// The bends that are one of a single unit.
+    pub bends: Vec<Candidate>,
+    /// Where f bends otherwise.
+    pub others: Vec<(f64, f64)>,
+}
+
+/// The bends of what `ask` reads between the `first` readings, at least three of them, as some of the activations `families`
+/// make them.
+pub fn scan(
+    first: Vec<Reading>,
+    families: &[Activation],
+    mut ask: impl FnMut(&[f64]) -> Result<Vec<Reading>, Halt>,
+) -> Result<Seen, Halt> {
+    let mut seen = Seen { readings: first, bends: Vec::new(), others: Vec::new() };
+    for round in 0..BEND_ZOOMS {
+        let open: Vec<Range<usize>> =
+            runs(&seen.readings).into_iter().filter(|run| !seen.is_settled(run)).collect();
+        let mut tested = Vec::new();
+        let mut halved = Vec::new();
+        for run in open {
+            let readings = &seen.readings[run.clone()];
+            let cells = readings.len() - 1;
+            let span = (readings[0].t, readings[cells].t);
+            let smooth = if cells >= BEND_CELLS { fits(readings, families) } else { None };
+            if let Some(fits) = smooth {
+                seen.bends.push(Candidate { fits, span });
+            } else if cells > BEND_MOST_CELLS || is_finest(span, cells) {
+                seen.others.push(span);
+            } else {
+                let kinks = round % KINK_ROUNDS == 0 && families.iter().any(|&phi| is_kink(phi));
+                if let Some(kink) = Kink::at(readings).filter(|_| kinks) {
+                    tested.push((kink, run.clone()));
+                }
+                halved.push(run);
+            }
+        }
+        // A kink that is one needs no halving.
+        let corners: Vec<f64> = tested.iter().flat_map(|(kink, _)| kink.beside()).collect();
+        let values = if corners.is_empty() { Vec::new() } else { ask(&corners)? };
+        for ((kink, run), values) in tested.iter().zip(values.chunks_exact(2)) {
+            if kink.is_one(values) {
+                let readings = &seen.readings[run.clone()];
+                let span = (readings[0].t, readings[readings.len() - 1].t);
+                let fit = |&phi: &Activation| is_kink(phi).then_some(kink.bend);
+                let fits = families.iter().map(fit).collect();
+                seen.bends.push(Candidate { fits, span });
+                halved.retain(|other| other != run);
+            }
+        }
+        let middles = |run: &Range<usize>| {
+            let cells = seen.readings[run.clone()].windows(2);
+            cells.map(|r| 0.5 * (r[0].t + r[1].t)).collect::<Vec<f64>>()
+        };
+        let mut ts: Vec<f64> = halved.iter().flat_map(middles).collect();
+        // Neighbours share a cell.
+        ts.dedup();
+        if ts.is_empty() {
+            return Ok(seen);
+        }
+        if ts.len() > BEND_MOST_OPEN {
+            let reason = "far out f is not straight between hyperplanes: it bends all along a line";
+            return Err(Failure::new(Stage::Lines, reason).into());
+        }
+        seen.readings.extend(ask(&ts)?);
+        seen.readings.sort_by(|a, b| a.t.total_cmp(&b.t));
+    }
+    let left = runs(&seen.readings).into_iter().filter(|run| !seen.is_settled(run));
+    let left: Vec<(f64, f64)> = left.map(|run| seen.span(&run)).collect();
+    seen.others.extend(left);
+    Ok(seen)
+}
+
+impl Seen {
+    fn span(&self, run: &Range<usize>) -> (f64, f64) {
+        (self.readings[run.start].t, self.readings[run.end - 1].t)
+    }
+
+    /// Is this the place of a bend that needs no more readings?
+    fn is_settled(&self, run: &Range<usize>) -> bool {
+        let (from, to) = self.span(run);
+        let settled = self.bends.iter().map(|bend| bend.span).chain(self.others.iter().copied());
+        let middle = 0.5 * (from + to);
+        settled.into_iter().any(|(start, end)| start <= middle && middle <= end)
+    }
+}
+
+/// The places where f bends: stretches of readings, of which all but the first and the last are on a bend.
+fn runs(readings: &[Reading]) -> Vec<Range<usize>> {
+    let slope = |k: usize| {
+        (readings[k + 1].value - readings[k].value) / (readings[k + 1].t - readings[k].t)
+    };
+    let sure = |k: usize| {
+        (readings[k + 1].tolerance + readings[k].tolerance) / (readings[k + 1].t - readings[k].t)
+    };
+    let bend = |k: usize| (slope(k) - slope(k - 1)).abs();
+    let bends = |k: &usize| bend(*k) > sure(*k) + sure(*k - 1);
+    let mut found = Vec::new();
+    let last = readings.len() - 1;
+    let mut k = 1;
+    while k < last {
+        let end = (k..last).find(|k| !bends(k)).unwrap_or(last);
+        // Of a smooth bend the middle alone.
+        let most = (k..end).map(bend).fold(0.0, f64::max);
+        let mut from = k;
+        while from < end {
+            let shows = |k: &usize| bend(*k) > BEND_QUIET * most;
+            let to = (from..end).find(|k| !shows(k)).unwrap_or(end);
+            if to > from {
+                found.push(from - 1..to + 1);
+            }
+            from = to + 1;
+        }
+        k = end + 1;
+    }
+    found
+}
+
+/// What the smooth ones of the `families` make of a stretch of readings, if one of them fits.
+fn fits(readings: &[Reading], families: &[Activation]) -> Option<Vec<Option<Bend>>> {
+    let ts: Vec<f64> = readings.iter().map(|r| r.t).collect();
+    let values: Vec<f64> = readings.iter().map(|r| r.value).collect();
+    let fit = |&phi: &Activation| if is_kink(phi) { None } else { Bend::fit(&ts, &values, phi) };
+    let fits: Vec<Option<Bend>> = families.iter().map(fit).collect();
+    let clean = |bend: &Bend| bend.misfit <= BEND_CLEAN * bend.weight.abs();
+    fits.iter().flatten().any(clean).then_some(fits)
+}
+
+/// Are the cells as short as positions are rounded?
+fn is_finest((from, to): (f64, f64), cells: usize) -> bool {
+    to - from <= STEP_FINEST * from.abs().max(to.abs()) * cells as f64
+}
+
+/// A bend within a cell or two, as if it were a kink.
+struct Kink {
+    bend: Bend,
+    /// So far beside the corner f is asked.
+    aside: f64,
+    jump: f64,
+    noise: f64,
+}
+
+impl Kink {
+    /// By the straight lines on both sides; `None` where more than a cell is bent.
+    fn at(readings: &[Reading]) -> Option<Kink> {
+        let n = readings.len();
+        if !(3..=4).contains(&n) {
+            return None;
+        }
+        let rate = |k: usize| {
+            (readings[k + 1].value - readings[k].value) / (readings[k + 1].t - readings[k].t)
+        };
+        let (before, after) = (rate(0), rate(n - 2));
+        let (from, to) = (&readings[1], &readings[n - 2]);
+        let jump = after - before;
+        let centre = if n == 3 {
+            from.t
+        } else {
+            (from.value - before * from.t - to.value + after * to.t) / jump
+        };
+        let within = readings[0].t < centre && centre < readings[n - 1].t;
+        let noise = readings.iter().map(|r| r.noise).fold(0.0, f64::max);
+        let level = from.value + before * (centre - from.t);
+        let bend = Bend { level, tilt: before, weight: jump, slope: 1.0, centre, misfit: noise };
+        let aside = KINK_NOISES * noise / jump.abs();
+        (within && jump != 0.0).then_some(Kink { bend, aside, jump, noise })
+    }
+
+    /// Where f tells whether it is one.
+    fn beside(&self) -> [f64; 2] {
+        [self.bend.centre - self.aside, self.bend.centre + self.aside]
+    }
+
+    /// Is f on both lines right beside the corner? A smooth one is half way between them there.
+    fn is_one(&self, values: &[Reading]) -> bool {
+        let off = |r: &Reading| {
+            let aside = r.t - self.bend.centre;
+            r.value - (self.bend.level + self.bend.tilt * aside + self.jump * aside.max(0.0))
+        };
+        let most = KINK_SHARE * KINK_NOISES * self.noise;
+        values.iter().all(|r| off(r).abs() <= most)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn line(f: fn(f64) -> f64) -> impl FnMut(&[f64]) -> Result<Vec<Reading>, Halt> {
+        move |ts| {
+            let read = |&t: &f64| Reading {
+                t,
+                value: f(t),
+                outputs: DVector::from_element(1, f(t)),
+                noise: 1e-12,
+                tolerance: 1e-10,
+            };
+            Ok(ts.iter().map(read).collect())
+        }
+    }
+
+    fn seen(families: &[Activation], f: fn(f64) -> f64) -> Seen {
+        let mut ask = line(f);
+        let first: Vec<f64> = (0..=8).map(|k| -1e4 + 2.5e3 * f64::from(k)).collect();
+        let first = ask(&first).unwrap();
+        scan(first, families, ask).unwrap()
+    }
+
+    #[test]
+    fn bends_are_told_apart_and_what_is_none_is_counted() {
+        let f = |t: f64| {
+            Activation::Silu.value(0.5 * (t - 310.0)) - Activation::Silu.value(2.0 * (t - 433.0))
+                + 3.0 * t
+        };
+        let mut found = seen(&[Activation::Gelu, Activation::Silu], f);
+        found.bends.sort_by(|a, b| a.span.0.total_cmp(&b.span.0));
+        assert_eq!((found.bends.len(), found.others.len()), (2, 0));
+        for (bend, (slope, centre)) in found.bends.iter().zip([(0.5, 310.0), (2.0, 433.0)]) {
+            let fit = bend.fits[1].unwrap();
+            assert!((fit.slope - slope).abs() < 1e-3 && (fit.centre - centre).abs() < 1e-3);
+        }
+        assert!(found.readings.len() < 140, "{}", found.readings.len());
+        let found = seen(&[Activation::Softplus], f);
+        assert_eq!((found.bends.len(), found.others.len()), (0, 2));
+    }
+
+    #[test]
+    fn kinks_are_seen_at_once_and_two_of_them_are_two() {
+        let f = |t: f64| (t - 310.0).max(0.0) - 2.0 * (t - 310.7).max(0.0) - (t + 4e3).max(0.0);
+        let mut found = seen(&[Activation::Silu, Activation::Relu], f);
+        found.bends.sort_by(|a, b| a.span.0.total_cmp(&b.span.0));
+        let kinks: Vec<f64> = found.bends.iter().map(|b| b.fits[1].unwrap().centre).collect();
+        assert_eq!((kinks.len(), found.others.len()), (3, 0));
+        for (kink, centre) in kinks.iter().zip([-4e3, 310.0, 310.7]) {
+            assert!((kink - centre).abs() < 1e-9, "{kinks:?}");
+        }
+        assert!(found.readings.len() < 80, "{}", found.readings.len());
+    }
+}

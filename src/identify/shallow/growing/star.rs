@@ -1,0 +1,466 @@
+//! The units of one hidden layer that grows, by lines from one distant point to others.
+//!
+//! The point and the gradient there are known; what f has elsewhere beside that, and beside the units found, is the rest. It is 0
+//! all over once all units are found, and where it is not, there is a bend on the way.
+
+use nalgebra::{DMatrix, DVector};
+use rand_chacha::ChaCha8Rng;
+
+use super::aside::{self, Between, Group, Landing, Obstacle, Slopes};
+use super::bend::{Bend, gain, is_kink, lift, tail};
+use super::line::{Candidate, Reading, Seen, scan};
+use super::tolerances::{
+    BEND_LEAST_VALUES, KINK_ACCURATE, KINK_NOISES, STAR_ALONG, STAR_CHECKS, STAR_FARTHER,
+    STAR_FEWEST, STAR_FIRST_CELLS, STAR_MOST_FRUITLESS, STAR_MOST_TURNS, STAR_ROOM, STAR_SPACING,
+};
+use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::StepsSeen;
+use crate::identify::failure::{Failure, Halt};
+use crate::identify::shallow::tolerances::{PLACED, SAME_ERRORS, SIGHTED_ACCURATE};
+use crate::identify::survey::landscape::Landscape;
+use crate::identify::survey::tolerances::SURE_CHANGE;
+use crate::network::Activation;
+use crate::oracle::{Deadline, Mixture, Oracle};
+use crate::stage::Stage;
+
+/// A unit c lift(a . (x - place)), turned so that it is 0 at the centre of the star; a has norm 1 where there is a kink.
+#[derive(Clone, Debug)]
+pub struct Unit {
+    pub a: DVector<f64>,
+    /// A point of its hyperplane, where it was seen.
+    pub place: DVector<f64>,
+    /// Weights of the outputs, as the mixture has them.
+    pub c: DVector<f64>,
+    /// Error of a . x at `place`.
+    argument_error: f64,
+    /// Error of a.
+    error: f64,
+}
+
+/// All units that f has far out.
+pub struct Star {
+    pub units: Vec<Unit>,
+    /// The distant point.
+    pub centre: DVector<f64>,
+    /// What the outputs are there, and their gradients, as the mixture has them.
+    pub slopes: Slopes,
+    pub phi: Activation,
+    /// How many times worse the best of the other activations fitted, at the bend where that is least.
+    pub margin: Option<f64>,
+    /// What says that there may be more of them.
+    pub left: Option<Failure>,
+}
+
+struct Search<'a> {
+    f: &'a mut dyn Oracle,
+    land: &'a Landscape,
+    /// What each output counts for in the mixture.
+    weights: DVector<f64>,
+    rng: ChaCha8Rng,
+    /// The activations that it may be, the likeliest first.
+    families: Vec<Activation>,
+    margin: Option<f64>,
+    centre: DVector<f64>,
+    slopes: Slopes,
+    units: Vec<Unit>,
+    seen: StepsSeen,
+}
+
+/// Finds all units of f, a mixture of outputs that grows, with one of the activations `families`.
+pub fn star(
+    cx: &mut Context<'_>,
+    mixture: &Mixture,
+    families: &[Activation],
+) -> Result<Star, Halt> {
+    let Context { f, land, seed, attempt, deadline, evidence } = cx;
+    let d = f.input_dim();
+    let nowhere = Slopes {
+        outputs: DVector::zeros(mixture.outputs()),
+        gradient: DMatrix::zeros(mixture.outputs(), d),
+        error: 0.0,
+        step: 0.0,
+    };
+    let mut search = Search {
+        f: *f,
+        land,
+        weights: mixture.weights(),
+        rng: draws::stream(*seed, "star", *attempt),
+        families: families.to_vec(),
+        margin: None,
+        centre: DVector::zeros(d),
+        slopes: nowhere,
+        units: Vec::new(),
+        seen: StepsSeen::default(),
+    };
+    let result = search.run(*deadline);
+    let Search { families, margin, units, mut seen, centre, slopes, .. } = search;
+    seen.units = units.len();
+    seen.complete = matches!(result, Ok(None));
+    seen.largest_error = units.iter().map(|u| u.error / u.a.norm()).fold(0.0, f64::max);
+    evidence.steps.push(seen);
+    Ok(Star { units, centre, slopes, phi: families[0], margin, left: result? })
+}
+
+impl Search<'_> {
+    fn run(&mut self, deadline: Option<Deadline>) -> Result<Option<Failure>, Halt> {
+        let mut distance = self.first_distance();
+        self.settle_at(distance)?;
+        let mut checks: Vec<(DVector<f64>, DVector<f64>)> = Vec::new();
+        let mut fruitless = 0;
+        for _ in 0..STAR_MOST_TURNS {
+            if let Some(deadline) = deadline.filter(Deadline::passed) {
+                return Err(deadline.error().into());
+            }
+            if checks.is_empty() {
+                checks = self.distant(distance)?;
+            }
+            let Some(to) = self.unexplained(&checks) else {
+                if self.units.is_empty() {
+                    return Err(self.failure("f bends nowhere between distant points").into());
+                }
+                return Ok(None);
+            };
+            let before = (self.units.len(), self.seen.steps);
+            self.look(&checks[to].0.clone())?;
+            if self.seen.conflicts > 0 {
+                return Err(self.failure("the bend of a unit is another one elsewhere").into());
+            }
+            let (new, steps) = (self.units.len() - before.0, self.seen.steps - before.1);
+            fruitless = if new > 0 { 0 } else { fruitless + 1 };
+            if fruitless == STAR_MOST_FRUITLESS {
+                break;
+            }
+            if STAR_FEWEST * new < steps && distance < self.farthest() {
+                distance = (STAR_FARTHER * distance).min(self.farthest());
+                self.units.clear();
+                checks.clear();
+                self.settle_at(distance)?;
+            }
+        }
+        let left = self.failure("bends are left that are none of a single unit");
+        if self.units.is_empty() { Err(left.into()) } else { Ok(Some(left)) }
+    }
+
+    fn failure(&self, what: &str) -> Failure {
+        let StepsSeen { steps, overlapping, refused, .. } = self.seen;
+        let found = self.units.len();
+        Failure::new(
+            Stage::Lines,
+            format!(
+                "the values grow, but {what}: {found} units of {steps} bends, {overlapping} that are none of one unit and \
+                 {refused} whose weights are not told"
+            ),
+        )
+    }
+
+    /// The distance from the origin at which as many hyperplanes as inputs are mostly crossed apart from each other.
+    fn first_distance(&self) -> f64 {
+        let d = self.f.input_dim() as f64;
+        let wanted = STAR_SPACING * d.sqrt() * d.max(STAR_ALONG) * self.land.scale;
+        wanted.min(self.farthest())
+    }
+
+    /// From farther away values are not accurate enough to tell one activation from another.
+    fn farthest(&self) -> f64 {
+        PLACED * self.land.spread / self.land.noise_growth
+    }
+
+    /// Takes a fresh centre at this distance.
+    fn settle_at(&mut self, distance: f64) -> Result<(), Halt> {
+        let d = self.f.input_dim();
+        self.seen.distance = distance;
+        let x = draws::unit_vector(&mut self.rng, d) * distance;
+        // So that hardly any of d steps aside crosses one of d hyperplanes.
+        let step = distance / (STAR_ROOM * (d * d) as f64);
+        let landing = Landing { x: x.clone(), step };
+        let mut rng = self.rng.clone();
+        let mut ask = |points: &DMatrix<f64>| self.answers(points);
+        let found = aside::slopes(&[landing], &mut rng, &mut ask)?.swap_remove(0);
+        self.rng = rng;
+        let Some(slopes) = found else {
+            return Err(self.failure("far out f is straight nowhere").into());
+        };
+        (self.centre, self.slopes) = (x, slopes);
+        Ok(())
+    }
+
+    /// All outputs at points (d x n), as the mixture has them, and their noise.
+    fn answers(&mut self, points: &DMatrix<f64>) -> Result<(DMatrix<f64>, Vec<f64>), Halt> {
+        let mut outputs = self.f.outputs(points)?;
+        outputs.row_iter_mut().zip(&self.weights).for_each(|(mut row, w)| row *= *w);
+        let noise = points.column_iter().map(|x| self.land.noise_at(x.norm())).collect();
+        Ok((outputs, noise))
+    }
+
+    /// What is left of the outputs without the units found.
+    fn rests(&mut self, points: &DMatrix<f64>) -> Result<(DMatrix<f64>, Vec<f64>), Halt> {
+        let (mut outputs, noise) = self.answers(points)?;
+        for (x, mut y) in points.column_iter().zip(outputs.column_iter_mut()) {
+            let rest = self.rest(&x.into_owned(), &y.clone_owned());
+            y.copy_from(&rest);
+        }
+        Ok((outputs, noise))
+    }
+
+    /// The same where the outputs at x are known.
+    fn rest(&self, x: &DVector<f64>, outputs: &DVector<f64>) -> DVector<f64> {
+        let phi = self.families[0];
+        let mut rest = outputs - &self.slopes.outputs;
+        rest.gemv(-1.0, &self.slopes.gradient, &(x - &self.centre), 1.0);
+        for unit in &self.units {
+            rest.axpy(-lift(phi, unit.argument(x)), &unit.c, 1.0);
+        }
+        rest
+    }
+
+    /// By how much the mixture of the rest may be off at x through the errors of the units found.
+    fn unsure(&self, x: &DVector<f64>) -> f64 {
+        let of = |unit: &Unit| {
+            let off = SAME_ERRORS * unit.error_at(x);
+            let z = unit.argument(x) + off;
+            let sure = -tail(self.families[0], unit.c.sum().abs(), self.land.noise_near);
+            if z < sure { 0.0 } else { off * unit.c.sum().abs() }
+        };
+        self.units.iter().map(of).sum()
+    }
+
+    /// Fresh distant points, and the outputs there.
+    fn distant(&mut self, distance: f64) -> Result<Vec<(DVector<f64>, DVector<f64>)>, Halt> {
+        let d = self.f.input_dim();
+        let xs: Vec<DVector<f64>> = (0..STAR_CHECKS)
+            .map(|_| draws::unit_vector(&mut self.rng, d) * distance)
+            .collect();
+        let (outputs, _) = self.answers(&DMatrix::from_columns(&xs))?;
+        Ok(xs.into_iter().zip(outputs.column_iter().map(|y| y.into_owned())).collect())
+    }
+
+    /// The point at which most is left that nothing explains, if there is one.
+    fn unexplained(&self, checks: &[(DVector<f64>, DVector<f64>)]) -> Option<usize> {
+        let Slopes { error, .. } = self.slopes;
+        let outputs = self.weights.len() as f64;
+        let excess = |(x, y): &(DVector<f64>, DVector<f64>)| {
+            let carried = SAME_ERRORS * error * (x - &self.centre).norm() * outputs.sqrt();
+            let noise = SURE_CHANGE * self.land.noise_at(x.norm());
+            self.rest(x, y).sum().abs() - noise - carried - self.unsure(x)
+        };
+        let excess: Vec<f64> = checks.iter().map(excess).collect();
+        let most = (0..checks.len()).max_by(|&i, &j| excess[i].total_cmp(&excess[j]))?;
+        (excess[most] > 0.0).then_some(most)
+    }
+
+    /// The rest on a line from the centre.
+    fn read(&mut self, w: &DVector<f64>, ts: &[f64]) -> Result<Vec<Reading>, Halt> {
+        let points: Vec<DVector<f64>> = ts.iter().map(|&t| &self.centre + w * t).collect();
+        let (outputs, noise) = self.rests(&DMatrix::from_columns(&points))?;
+        let reading = |(k, &t): (usize, &f64)| {
+            let outputs = outputs.column(k).into_owned();
+            let tolerance = SURE_CHANGE * noise[k] + self.unsure(&points[k]);
+            Reading { t, value: outputs.sum(), outputs, noise: noise[k], tolerance }
+        };
+        Ok(ts.iter().enumerate().map(reading).collect())
+    }
+
+    /// The units that show between the centre and a distant point.
+    fn look(&mut self, to: &DVector<f64>) -> Result<(), Halt> {
+        self.seen.lines += 1;
+        let length = (to - &self.centre).norm();
+        let w = (to - &self.centre) / length;
+        let cells = STAR_FIRST_CELLS;
+        let ts: Vec<f64> = (0..=cells).map(|k| length * k as f64 / cells as f64).collect();
+        let first = self.read(&w, &ts)?;
+        let families = self.families.clone();
+        let mut seen = scan(first, &families, |ts| self.read(&w, ts))?;
+        self.seen.steps += seen.bends.len() + seen.others.len();
+        self.seen.overlapping += seen.others.len();
+        self.settle(&mut seen.bends);
+        let mut crossings = self.crossings(&seen);
+        let obstacles = self.obstacles(&crossings, &seen);
+        let most = aside::most_at_once(self.weights.len());
+        let groups = aside::groups(obstacles, length, most);
+        self.weigh(&w, &mut crossings, &groups)?;
+        for crossing in crossings {
+            match self.unit(&w, &crossing) {
+                Some(unit) => self.enter(unit),
+                None => self.seen.refused += 1,
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts the activation first that fits most bends best.
+    fn settle(&mut self, bends: &mut [Candidate]) {
+        if self.families.len() < 2 || bends.is_empty() {
+            return;
+        }
+        let misfit = |bend: &Candidate, k: usize| {
+            bend.fits[k].map_or(f64::INFINITY, |fit| fit.misfit / fit.weight.abs())
+        };
+        let best = |bend: &Candidate| {
+            (0..bend.fits.len())
+                .min_by(|&i, &j| misfit(bend, i).total_cmp(&misfit(bend, j)))
+                .unwrap_or(0)
+        };
+        let count = |k: usize| bends.iter().filter(|bend| best(bend) == k).count();
+        let first = (0..self.families.len()).max_by_key(|&k| count(k)).unwrap_or(0);
+        let margin = |bend: &Candidate| {
+            let others = (0..bend.fits.len()).filter(|&k| k != first).map(|k| misfit(bend, k));
+            others.fold(f64::INFINITY, f64::min) / misfit(bend, first)
+        };
+        self.margin = bends.iter().map(margin).filter(|m| m.is_finite()).reduce(f64::min);
+        self.families = vec![self.families[first]];
+        bends.iter_mut().for_each(|bend| bend.fits.swap(0, first));
+    }
+
+    /// The bends of the activation that it is, each by all readings around it.
+    fn crossings(&self, seen: &Seen) -> Vec<Crossing> {
+        let phi = self.families[0];
+        let mut ends: Vec<(f64, f64)> =
+            seen.bends.iter().map(|bend| bend.span).chain(seen.others.iter().copied()).collect();
+        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
+        let of = |bend: &Candidate| {
+            let rough = bend.fits[0]?;
+            let before = ends.iter().map(|e| e.1).filter(|&end| end <= bend.span.0);
+            let behind = ends.iter().map(|e| e.0).filter(|&start| start >= bend.span.1);
+            let (from, to) =
+                (before.fold(f64::NEG_INFINITY, f64::max), behind.fold(f64::INFINITY, f64::min));
+            let around: Vec<&Reading> =
+                seen.readings.iter().filter(|r| from <= r.t && r.t <= to).collect();
+            let ts: Vec<f64> = around.iter().map(|r| r.t).collect();
+            let values: Vec<f64> = around.iter().map(|r| r.value).collect();
+            let noise = around.iter().map(|r| r.noise).fold(0.0, f64::max);
+            let fine = Bend::fit(&ts, &values, phi);
+            let fine = fine.filter(|fine| {
+                (fine.centre - rough.centre).abs() < bend.span.1 - bend.span.0
+            });
+            let bend = fine.filter(|_| ts.len() >= BEND_LEAST_VALUES).unwrap_or(rough);
+            let outputs: Vec<DVector<f64>> = around.iter().map(|r| r.outputs.clone()).collect();
+            let jumps = bend.jumps(&ts, &DMatrix::from_columns(&outputs), phi)?;
+            Some(Crossing { bend, jumps, noise, normal: None })
+        };
+        seen.bends.iter().filter_map(of).collect()
+    }
+
+    /// Where f is not straight.
+    fn obstacles(&self, crossings: &[Crossing], seen: &Seen) -> Vec<Obstacle> {
+        let phi = self.families[0];
+        let of = |(k, crossing): (usize, &Crossing)| {
+            let Crossing { bend, noise, .. } = crossing;
+            let half = if is_kink(phi) {
+                KINK_NOISES * noise / bend.jump(phi).abs()
+            } else {
+                tail(phi, bend.weight.abs(), *noise) / bend.slope
+            };
+            Obstacle { what: Between::Unit(k), from: bend.centre - half, to: bend.centre + half }
+        };
+        let others =
+            seen.others.iter().map(|&(from, to)| Obstacle { what: Between::Other, from, to });
+        crossings.iter().enumerate().map(of).chain(others).collect()
+    }
+
+    /// Finds the normals of what is crossed, by gradients of the rest behind each group.
+    fn weigh(
+        &mut self,
+        w: &DVector<f64>,
+        crossings: &mut [Crossing],
+        groups: &[Group],
+    ) -> Result<(), Halt> {
+        let d = w.len();
+        let landing = |group: &Group| {
+            let step = group.room / (STAR_ROOM * (d as f64).max(STAR_ALONG));
+            Landing { x: &self.centre + w * group.at, step: step.min(self.slopes.step) }
+        };
+        let landings: Vec<Landing> = groups.iter().map(landing).collect();
+        let mut rng = self.rng.clone();
+        let mut ask = |points: &DMatrix<f64>| self.rests(points);
+        let found = aside::slopes(&landings, &mut rng, &mut ask)?;
+        self.rng = rng;
+        let (outputs, error) = (self.weights.len(), self.slopes.error);
+        let mut before = Some((DMatrix::zeros(outputs, d), error));
+        for (group, here) in groups.iter().zip(found) {
+            let here = here.map(|slopes| (slopes.gradient, slopes.error));
+            if let (Some(units), Some(before), Some(here)) = (&group.units, &before, &here) {
+                let jumps: Vec<DVector<f64>> =
+                    units.iter().map(|&k| crossings[k].jumps.clone()).collect();
+                let change = &here.0 - &before.0;
+                let noise = before.1.hypot(here.1);
+                if let Some((normals, errors)) =
+                    aside::normals(&DMatrix::from_columns(&jumps), &change)
+                {
+                    for ((&k, v), error) in units.iter().zip(normals.column_iter()).zip(errors) {
+                        crossings[k].normal = Some((v.into_owned(), error * noise));
+                    }
+                }
+            }
+            before = here;
+        }
+        Ok(())
+    }
+
+    /// The unit that is crossed, if its weights are told accurately enough to know it elsewhere.
+    fn unit(&self, w: &DVector<f64>, crossing: &Crossing) -> Option<Unit> {
+        let phi = self.families[0];
+        let Crossing { bend, jumps, noise, normal } = crossing;
+        let (v, entry_error) = normal.as_ref()?;
+        let error = entry_error * (v.len() as f64).sqrt();
+        if (v.dot(w) - 1.0).abs() > SAME_ERRORS * error + KINK_ACCURATE {
+            return None;
+        }
+        let slope = if is_kink(phi) { v.norm().recip() } else { bend.slope };
+        let a = v * slope;
+        let c = jumps / (slope * gain(phi));
+        let off = bend.misfit.max(*noise);
+        let (argument_error, error) = (SAME_ERRORS * off / c.sum().abs(), error * slope);
+        // Known elsewhere to a part of its width, or of its length where it has none.
+        let most = if is_kink(phi) {
+            KINK_ACCURATE
+        } else {
+            SIGHTED_ACCURATE / (2.0 * self.seen.distance)
+        };
+        let place = &self.centre + w * bend.centre;
+        (error <= most).then_some(Unit { a, place, c, argument_error, error })
+    }
+
+    /// Adds a unit, unless its hyperplane is known: then it has another bend there, which no unit of one hidden layer has.
+    fn enter(&mut self, unit: Unit) {
+        if self.units.iter().any(|known| known.has_hyperplane_of(&unit)) {
+            self.seen.conflicts += 1;
+        } else {
+            self.units.push(unit);
+        }
+    }
+}
+
+/// A bend of the line.
+struct Crossing {
+    bend: Bend,
+    /// By how much the slope of each output changes.
+    jumps: DVector<f64>,
+    noise: f64,
+    /// a / (a . w), and the error of an entry.
+    normal: Option<(DVector<f64>, f64)>,
+}
+
+impl Unit {
+    /// a . (x - place).
+    pub fn argument(&self, x: &DVector<f64>) -> f64 {
+        let both = self.a.iter().zip(x.iter().zip(self.place.iter()));
+        both.map(|(a, (x, place))| a * (x - place)).sum()
+    }
+
+    /// How far the argument may be off at x.
+    fn error_at(&self, x: &DVector<f64>) -> f64 {
+        let rounding = f64::EPSILON * self.a.norm() * x.norm();
+        self.argument_error + self.error * (x - &self.place).norm() + rounding
+    }
+
+    /// Do both have one hyperplane, as far as they are known?
+    fn has_hyperplane_of(&self, other: &Unit) -> bool {
+        let scale = self.a.norm() / other.a.norm();
+        let sign = self.a.dot(&other.a).signum();
+        let turned = (&self.a - &other.a * (sign * scale)).norm();
+        turned <= SAME_ERRORS * (self.error + other.error * scale)
+            && self.argument(&other.place).abs()
+                <= SAME_ERRORS * (self.error_at(&other.place) + other.argument_error * scale)
+    }
+}
