@@ -61,6 +61,6 @@ pub(super) fn sightings(
         return Err(Failure::new(Stage::Lines, reason).into());
     }
     let found = star::star(cx, mixture, families)?;
-    let network = turns::turned(&found, mixture, asked)?;
+    let network = turns::turned(&found, asked)?;
     Ok(Sightings { network, margin: found.margin, left: found.left })
 }

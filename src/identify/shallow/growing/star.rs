@@ -10,7 +10,7 @@ use super::aside::{self, Between, Group, Landing, Obstacle, Slopes};
 use super::bend::{Bend, gain, is_kink, lift, tail};
 use super::line::{Candidate, Reading, Seen, scan};
 use super::tolerances::{
-    BEND_LEAST_VALUES, KINK_ACCURATE, KINK_NOISES, STAR_ALONG, STAR_CHECKS, STAR_FARTHER,
+    BEND_CLEAN, KINK_ACCURATE, KINK_NOISES, STAR_ALONG, STAR_CHECKS, STAR_FARTHER,
     STAR_FEWEST, STAR_FIRST_CELLS, STAR_MOST_FRUITLESS, STAR_MOST_TURNS, STAR_ROOM, STAR_SPACING,
 };
 use crate::draws;
@@ -312,46 +312,40 @@ impl Search<'_> {
         bends.iter_mut().for_each(|bend| bend.fits.swap(0, first));
     }
 
-    /// The bends of the activation that it is, each by all readings around it.
+    /// The bends of the activation that it is, each by all readings around it at which its neighbours are straight.
     fn crossings(&self, seen: &Seen) -> Vec<Crossing> {
         let phi = self.families[0];
-        let mut ends: Vec<(f64, f64)> =
-            seen.bends.iter().map(|bend| bend.span).chain(seen.others.iter().copied()).collect();
-        ends.sort_by(|a, b| a.0.total_cmp(&b.0));
-        let of = |bend: &Candidate| {
-            let rough = bend.fits[0]?;
-            let before = ends.iter().map(|e| e.1).filter(|&end| end <= bend.span.0);
-            let behind = ends.iter().map(|e| e.0).filter(|&start| start >= bend.span.1);
+        let rough: Vec<Bend> = seen.bends.iter().filter_map(|bend| bend.fits[0]).collect();
+        let noise = |bend: &Bend| {
+            let after = seen.readings.partition_point(|r| r.t < bend.centre);
+            seen.readings[after.min(seen.readings.len() - 1)].noise
+        };
+        let mut bent: Vec<(f64, f64)> = rough.iter().map(|b| extent(b, phi, noise(b))).collect();
+        bent.extend(&seen.others);
+        let of = |rough: &Bend| {
+            let before = bent.iter().map(|e| e.1).filter(|&end| end < rough.centre);
+            let behind = bent.iter().map(|e| e.0).filter(|&start| start > rough.centre);
             let (from, to) =
                 (before.fold(f64::NEG_INFINITY, f64::max), behind.fold(f64::INFINITY, f64::min));
             let around: Vec<&Reading> =
                 seen.readings.iter().filter(|r| from <= r.t && r.t <= to).collect();
             let ts: Vec<f64> = around.iter().map(|r| r.t).collect();
             let values: Vec<f64> = around.iter().map(|r| r.value).collect();
-            let noise = around.iter().map(|r| r.noise).fold(0.0, f64::max);
-            let fine = Bend::fit(&ts, &values, phi);
-            let fine = fine.filter(|fine| {
-                (fine.centre - rough.centre).abs() < bend.span.1 - bend.span.0
-            });
-            let bend = fine.filter(|_| ts.len() >= BEND_LEAST_VALUES).unwrap_or(rough);
+            let fine = rough.refit(&ts, &values, phi);
+            let clean = |fine: &Bend| fine.misfit <= BEND_CLEAN * fine.weight.abs();
+            let bend = fine.filter(clean).unwrap_or(*rough);
             let outputs: Vec<DVector<f64>> = around.iter().map(|r| r.outputs.clone()).collect();
             let jumps = bend.jumps(&ts, &DMatrix::from_columns(&outputs), phi)?;
-            Some(Crossing { bend, jumps, noise, normal: None })
+            Some(Crossing { bend, jumps, noise: noise(rough), normal: None })
         };
-        seen.bends.iter().filter_map(of).collect()
+        rough.iter().filter_map(of).collect()
     }
 
     /// Where f is not straight.
     fn obstacles(&self, crossings: &[Crossing], seen: &Seen) -> Vec<Obstacle> {
-        let phi = self.families[0];
         let of = |(k, crossing): (usize, &Crossing)| {
-            let Crossing { bend, noise, .. } = crossing;
-            let half = if is_kink(phi) {
-                KINK_NOISES * noise / bend.jump(phi).abs()
-            } else {
-                tail(phi, bend.weight.abs(), *noise) / bend.slope
-            };
-            Obstacle { what: Between::Unit(k), from: bend.centre - half, to: bend.centre + half }
+            let (from, to) = extent(&crossing.bend, self.families[0], crossing.noise);
+            Obstacle { what: Between::Unit(k), from, to }
         };
         let others =
             seen.others.iter().map(|&(from, to)| Obstacle { what: Between::Other, from, to });
@@ -401,8 +395,10 @@ impl Search<'_> {
     fn unit(&self, w: &DVector<f64>, crossing: &Crossing) -> Option<Unit> {
         let phi = self.families[0];
         let Crossing { bend, jumps, noise, normal } = crossing;
+        if normal.is_none() { eprintln!("DBG no normal at {} of {:?}", bend.centre, bend); }
         let (v, entry_error) = normal.as_ref()?;
         let error = entry_error * (v.len() as f64).sqrt();
+        eprintln!("DBG v.w-1 {:e} error {:e} bend {:?} noise {:e} jump {:?}", v.dot(w) - 1.0, error, bend, noise, jumps.as_slice());
         if (v.dot(w) - 1.0).abs() > SAME_ERRORS * error + KINK_ACCURATE {
             return None;
         }
@@ -429,6 +425,16 @@ impl Search<'_> {
             self.units.push(unit);
         }
     }
+}
+
+/// Where a bend is not straight, values being so accurate.
+fn extent(bend: &Bend, phi: Activation, noise: f64) -> (f64, f64) {
+    let half = if is_kink(phi) {
+        KINK_NOISES * noise / bend.jump(phi).abs()
+    } else {
+        tail(phi, bend.weight.abs(), noise) / bend.slope
+    };
+    (bend.centre - half, bend.centre + half)
 }
 
 /// A bend of the line.

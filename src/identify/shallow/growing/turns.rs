@@ -7,28 +7,22 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::bend::is_kink;
+use super::bend::{gain, is_kink};
 use super::star::{Star, Unit};
 use super::tolerances::{TURN_EXACT, TURN_SURE};
 use crate::algebra::linalg::dual;
 use crate::identify::failure::Failure;
 use crate::network::{Activation, OneLayer};
-use crate::oracle::Mixture;
 use crate::stage::Stage;
 
-/// The network of the `mixture` whose units a star has seen.
-pub fn turned(
-    star: &Star,
-    mixture: &Mixture,
-    asked: Option<Activation>,
-) -> Result<OneLayer, Failure> {
+/// The network whose units a star has seen.
+pub fn turned(star: &Star, asked: Option<Activation>) -> Result<OneLayer, Failure> {
     let kinks = [Activation::Relu, Activation::LeakyRelu];
     let candidates: Vec<Activation> = match asked {
         Some(asked) => vec![asked],
         None if is_kink(star.phi) => kinks.to_vec(),
         None => vec![star.phi],
     };
-    let _ = mixture;
     let products = Products::of(star)?;
     let turns = candidates.iter().find_map(|&phi| Some((phi, products.turns(star, phi)?)));
     let Some((phi, turns)) = turns else {
@@ -72,13 +66,14 @@ impl Products {
     /// Which units are turned, if they have this activation.
     fn turns(&self, star: &Star, phi: Activation) -> Option<Vec<bool>> {
         let (before, after) = phi.end_slopes();
-        let norms = DVector::from_column_slice(&self.norms);
+        let norms = DVector::from_column_slice(&self.norms) * (gain(star.phi) / gain(phi));
         let gradient = DVector::from_column_slice(star.slopes.gradient.as_slice());
         let left = &self.unit * (&norms * before) - gradient;
-        let shares = self.dual.tr_mul(&left).component_div(&norms) / (before + after);
+        let left = left; let shares = self.dual.tr_mul(&left).component_div(&norms) / (before + after);
         let turns: Vec<bool> = shares.iter().map(|&share| share > 0.5).collect();
         let whole = DVector::from_iterator(turns.len(), turns.iter().map(|&b| f64::from(u8::from(b))));
         let rest = left - &self.unit * norms.component_mul(&whole) * (before + after);
+        eprintln!("DBG shares {:?} rest {:e} norms {:e}", shares.as_slice(), rest.amax(), norms.max());
         let told = (shares - whole).amax() <= TURN_SURE && rest.amax() <= TURN_EXACT * norms.max();
         told.then_some(turns)
     }
@@ -91,9 +86,11 @@ fn network(star: &Star, phi: Activation, turns: &[bool]) -> OneLayer {
         star.units.iter().zip(turns).map(|(unit, &turned)| &unit.a * sign(turned)).collect();
     let pairs = star.units.iter().zip(&columns);
     let theta = DVector::from_iterator(turns.len(), pairs.map(|(unit, a)| a.dot(&unit.place)));
-    let c = DVector::from_iterator(turns.len(), star.units.iter().map(|unit| unit.c.sum()));
+    // Of relu and of leaky relu the bends are the same for other weights.
+    let weight = |unit: &Unit| unit.c.sum() * gain(star.phi) / gain(phi);
+    let c = DVector::from_iterator(turns.len(), star.units.iter().map(weight));
     let value = |(unit, &turned): (&Unit, &bool)| {
-        unit.c.sum() * phi.value(sign(turned) * unit.argument(&star.centre))
+        weight(unit) * phi.value(sign(turned) * unit.argument(&star.centre))
     };
     let units: f64 = star.units.iter().zip(turns).map(value).sum();
     let c0 = star.slopes.outputs.sum() - units;
