@@ -1,8 +1,10 @@
 //! The way far out, where every step of f is one unit.
 
 use super::growing;
+use super::large::{self, Answered, Layered};
 use super::sightings::{Sightings, sightings};
 use crate::algebra::linalg::rms;
+use crate::draws;
 use crate::identify::context::Coordinates;
 use crate::identify::evidence::Contest;
 use crate::identify::failure::{Failure, Halt};
@@ -15,9 +17,10 @@ use crate::identify::settings::Settings;
 use crate::identify::survey::far;
 use crate::identify::survey::frame::{self, Frame};
 use crate::identify::survey::landscape::Landscape;
-use crate::identify::tolerances::MOST_ROUNDS;
+use crate::identify::tolerances::{MOST_DENSE, MOST_ROUNDS};
 use crate::identify::verdict::outcome::Outcome;
 use crate::network::OneLayer;
+use crate::network::model::Model;
 use crate::oracle::Oracle;
 use crate::stage::Stage;
 
@@ -61,7 +64,13 @@ impl Far {
     /// The units one by one, then all parameters together.
     pub fn attempt(&self, run: &mut Run<'_>, attempt: u64) -> Result<Outcome<OneLayer>, Halt> {
         let Sightings { network, left, .. } = self.sighted(run, attempt)?;
-        match (self.finish(run, network, attempt), left) {
+        let large = self.distance.is_none() && network.parameter_count() > MOST_DENSE;
+        let outcome = if large {
+            self.finish_large(run, network, attempt)
+        } else {
+            self.finish(run, network, attempt)
+        };
+        match (outcome, left) {
             (Err(Halt::Failed(_)), Some(left)) => Err(left.into()),
             (outcome, _) => outcome,
         }
@@ -120,6 +129,41 @@ impl Far {
         let fresh = Some(Fresh { reduced, rounds: MOST_ROUNDS, draw: &draw });
         let ground = Ground { land: outside, land_of_fit: land, fresh };
         run.conclude(Fit { network, sample, rms }, ground, accepted)
+    }
+}
+
+impl Far {
+    /// The same where parameters are many: without a matrix, by all outputs at once.
+    fn finish_large(
+        &self,
+        run: &mut Run<'_>,
+        start: OneLayer,
+        attempt: u64,
+    ) -> Result<Outcome<OneLayer>, Halt> {
+        let Frame { points, weights, land, outside } = &self.frame;
+        let Settings { seed, deadline, tolerance, width, .. } = run.settings;
+        let mixture = run.mixture().weights();
+        let start = start.normalised(land.scale);
+        let count = large::points_for((points.nrows(), start.dims().1), mixture.len());
+        let rng = &mut draws::stream(seed, "large", attempt);
+        let inner = active::points((&start.a, &start.theta), land.scale, count, rng);
+        let x = points * inner;
+        let inputs = Place { coordinates: Coordinates::INPUTS, land: outside, attempt };
+        let mut answers = run.stage(Stage::Refine, inputs, |cx| Ok(cx.f.outputs(&x)?))?;
+        answers.row_iter_mut().zip(&mixture).for_each(|(mut row, w)| row *= *w);
+        let data = Answered { points: x.transpose(), answers: answers.transpose() };
+        let start = OneLayer { a: weights * &start.a, ..start }.normalised(1.0);
+        let start = Layered::with_outputs(&start, &data).ok_or_else(|| {
+            Failure::new(Stage::Refine, "the units do not determine the weights of the outputs")
+        })?;
+        let (found, unfinished, ended) = large::fitted(start, &data, deadline)?;
+        run.evidence.refine.push(ended);
+        let support = large::support((&found, &unfinished), &data, outside, (seed, deadline))?;
+        let network = found.mixed();
+        let certificate = run.supported(outside, &network, &support)?;
+        let accepted = width.is_none_or(|width| width == network.dims().1);
+        let outcome = Outcome::judge(network, certificate, tolerance, accepted);
+        Ok(Outcome { plausible: support.plausible(), ..outcome })
     }
 }
 

@@ -20,6 +20,7 @@
 mod directions;
 mod far;
 mod growing;
+mod large;
 mod near;
 mod pipeline;
 pub mod profile;

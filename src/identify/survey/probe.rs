@@ -30,14 +30,18 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
     if spread == 0.0 {
         return Err(constant().into());
     }
-    let (before, last) = (spreads[spreads.len() - 3], spreads[spreads.len() - 1]);
+    let end = spreads.len() - 1;
+    let (mut before, mut last) = (spreads[end - 2], spreads[end]);
     if last > MOST_GROWTH * before {
-        // Perhaps by chance: few points show little of a function that is large in few places.
-        let mut again = |exponent: i32| -> Result<f64, Halt> {
-            let points = draws::gaussian(&mut rng, d, PROBE_MORE_POINTS) * 2f64.powi(exponent);
-            Ok(f.values(&points)?.variance().sqrt())
-        };
-        let (before, last) = (again(PROBE_EXPONENTS.end() - 2)?, again(*PROBE_EXPONENTS.end())?);
+        let steady = |from: f64, to: f64| in_proportion(from, to).is_ok();
+        if !(steady(spreads[end - 4], before) && steady(before, last)) {
+            // Perhaps by chance: few points show little of a function that is large in few places.
+            let mut again = |exponent: i32| -> Result<f64, Halt> {
+                let points = draws::gaussian(&mut rng, d, PROBE_MORE_POINTS) * 2f64.powi(exponent);
+                Ok(f.values(&points)?.variance().sqrt())
+            };
+            (before, last) = (again(PROBE_EXPONENTS.end() - 2)?, again(*PROBE_EXPONENTS.end())?);
+        }
         if last > MOST_GROWTH * before {
             in_proportion(before, last)?;
             let scale = scale_of_bends(f, &mut draws::stream(seed, "probe bends", 0))?;

@@ -6,7 +6,7 @@ use nalgebra::DVector;
 
 use super::bend::{Bend, is_kink};
 use super::tolerances::{
-    BEND_CELLS, BEND_CLEAN, BEND_MOST_CELLS, BEND_MOST_OPEN, BEND_QUIET, BEND_ZOOMS, KINK_NOISES,
+    BEND_CELLS, BEND_CLEAN, BEND_MOST_CELLS, BEND_MOST_OPEN, BEND_QUIET, BEND_WHOLE, BEND_ZOOMS, KINK_NOISES,
     KINK_ROUNDS, KINK_SHARE,
 };
 use crate::identify::failure::{Failure, Halt};
@@ -136,24 +136,26 @@ fn runs(readings: &[Reading]) -> Vec<Range<usize>> {
         (readings[k + 1].tolerance + readings[k].tolerance) / (readings[k + 1].t - readings[k].t)
     };
     let bend = |k: usize| (slope(k) - slope(k - 1)).abs();
-    let bends = |k: &usize| bend(*k) > sure(*k) + sure(*k - 1);
+    let surely = |k: usize| bend(k) > sure(k) + sure(k - 1);
     let mut found = Vec::new();
-    let last = readings.len() - 1;
-    let mut k = 1;
-    while k < last {
-        let end = (k..last).find(|k| !bends(k)).unwrap_or(last);
+    for stretch in stretches(1..readings.len() - 1, surely) {
         // Of a smooth bend the middle alone.
-        let most = (k..end).map(bend).fold(0.0, f64::max);
-        let mut from = k;
-        while from < end {
-            let shows = |k: &usize| bend(*k) > BEND_QUIET * most;
-            let to = (from..end).find(|k| !shows(k)).unwrap_or(end);
-            if to > from {
-                found.push(from - 1..to + 1);
-            }
-            from = to + 1;
+        let most = stretch.clone().map(bend).fold(0.0, f64::max);
+        let shows = |k: usize| bend(k) > BEND_QUIET * most;
+        found.extend(stretches(stretch, shows).into_iter().map(|run| run.start - 1..run.end + 1));
+    }
+    found
+}
+
+/// The stretches of a range of numbers that have a property, all but single ones: where the curvature of silu and of gelu changes
+/// its sign they do not bend.
+fn stretches(range: Range<usize>, has: impl Fn(usize) -> bool) -> Vec<Range<usize>> {
+    let mut found: Vec<Range<usize>> = Vec::new();
+    for k in range.filter(|&k| has(k)) {
+        match found.last_mut() {
+            Some(last) if k <= last.end + 1 => last.end = k + 1,
+            _ => found.push(k..k + 1),
         }
-        k = end + 1;
     }
     found
 }
@@ -164,7 +166,10 @@ fn fits(readings: &[Reading], families: &[Activation]) -> Option<Vec<Option<Bend
     let values: Vec<f64> = readings.iter().map(|r| r.value).collect();
     let fit = |&phi: &Activation| if is_kink(phi) { None } else { Bend::fit(&ts, &values, phi) };
     let fits: Vec<Option<Bend>> = families.iter().map(fit).collect();
-    let clean = |bend: &Bend| bend.misfit <= BEND_CLEAN * bend.weight.abs();
+    let clean = |bend: &Bend| {
+        let aside = (bend.centre - ts[0]).min(ts[ts.len() - 1] - bend.centre);
+        bend.misfit <= BEND_CLEAN * bend.weight.abs() && bend.slope * aside >= BEND_WHOLE
+    };
     fits.iter().flatten().any(clean).then_some(fits)
 }
 

@@ -61,6 +61,9 @@ pub(super) fn sightings(
         return Err(Failure::new(Stage::Lines, reason).into());
     }
     let found = star::star(cx, mixture, families)?;
-    let network = turns::turned(&found, asked)?;
-    Ok(Sightings { network, margin: found.margin, left: found.left })
+    match (turns::turned(&found, asked), found.left) {
+        (Ok(network), left) => Ok(Sightings { network, margin: found.margin, left }),
+        // Of units that are not all of them nothing more is told.
+        (Err(failure), left) => Err(left.unwrap_or(failure).into()),
+    }
 }

@@ -10,7 +10,7 @@ use super::aside::{self, Between, Group, Landing, Obstacle, Slopes};
 use super::bend::{Bend, gain, is_kink, lift, tail};
 use super::line::{Candidate, Reading, Seen, scan};
 use super::tolerances::{
-    BEND_CLEAN, KINK_ACCURATE, KINK_NOISES, STAR_ALONG, STAR_CHECKS, STAR_FARTHER,
+    KINK_ACCURATE, KINK_NOISES, STAR_ALONG, STAR_CHECKS, STAR_FARTHER,
     STAR_FEWEST, STAR_FIRST_CELLS, STAR_MOST_FRUITLESS, STAR_MOST_TURNS, STAR_ROOM, STAR_SPACING,
 };
 use crate::draws;
@@ -121,17 +121,22 @@ impl Search<'_> {
                 }
                 return Ok(None);
             };
-            let before = (self.units.len(), self.seen.steps);
+            let before = (self.units.len(), self.seen.steps, self.seen.overlapping);
             self.look(&checks[to].0.clone())?;
             if self.seen.conflicts > 0 {
                 return Err(self.failure("the bend of a unit is another one elsewhere").into());
             }
             let (new, steps) = (self.units.len() - before.0, self.seen.steps - before.1);
             fruitless = if new > 0 { 0 } else { fruitless + 1 };
+            if new == 0 {
+                // Other lines.
+                checks.clear();
+            }
             if fruitless == STAR_MOST_FRUITLESS {
                 break;
             }
-            if STAR_FEWEST * new < steps && distance < self.farthest() {
+            let overlapping = self.seen.overlapping - before.2;
+            if STAR_FEWEST * overlapping > steps && distance < self.farthest() {
                 distance = (STAR_FARTHER * distance).min(self.farthest());
                 self.units.clear();
                 checks.clear();
@@ -172,7 +177,7 @@ impl Search<'_> {
         self.seen.distance = distance;
         let x = draws::unit_vector(&mut self.rng, d) * distance;
         // So that hardly any of d steps aside crosses one of d hyperplanes.
-        let step = distance / (STAR_ROOM * (d * d) as f64);
+        let step = distance / (d as f64 * (d as f64).max(STAR_ALONG));
         let landing = Landing { x: x.clone(), step };
         let mut rng = self.rng.clone();
         let mut ask = |points: &DMatrix<f64>| self.answers(points);
@@ -274,7 +279,9 @@ impl Search<'_> {
         self.seen.steps += seen.bends.len() + seen.others.len();
         self.seen.overlapping += seen.others.len();
         self.settle(&mut seen.bends);
-        let mut crossings = self.crossings(&seen);
+        let mut crossings = self.crossings(&w, &seen);
+        let unclear = crossings.iter().filter(|crossing| crossing.jumps.is_none()).count();
+        self.seen.overlapping += unclear;
         let obstacles = self.obstacles(&crossings, &seen);
         let most = aside::most_at_once(self.weights.len());
         let groups = aside::groups(obstacles, length, most);
@@ -312,8 +319,8 @@ impl Search<'_> {
         bends.iter_mut().for_each(|bend| bend.fits.swap(0, first));
     }
 
-    /// The bends of the activation that it is, each by all readings around it at which its neighbours are straight.
-    fn crossings(&self, seen: &Seen) -> Vec<Crossing> {
+    /// The bends of the activation that it is, each by all readings around it at which the others are straight.
+    fn crossings(&self, w: &DVector<f64>, seen: &Seen) -> Vec<Crossing> {
         let phi = self.families[0];
         let rough: Vec<Bend> = seen.bends.iter().filter_map(|bend| bend.fits[0]).collect();
         let noise = |bend: &Bend| {
@@ -322,30 +329,41 @@ impl Search<'_> {
         };
         let mut bent: Vec<(f64, f64)> = rough.iter().map(|b| extent(b, phi, noise(b))).collect();
         bent.extend(&seen.others);
-        let of = |rough: &Bend| {
-            let before = bent.iter().map(|e| e.1).filter(|&end| end < rough.centre);
-            let behind = bent.iter().map(|e| e.0).filter(|&start| start > rough.centre);
+        // What is left of a known unit is straight on either side of its hyperplane.
+        let known = |unit: &Unit| -unit.argument(&self.centre) / unit.a.dot(w);
+        bent.extend(self.units.iter().map(known).map(|t| (t, t)));
+        let of = |(k, rough): (usize, &Bend)| {
+            let others = || bent.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, bent)| *bent);
+            let overlaps = others().any(|(from, to)| from < rough.centre && rough.centre < to);
+            let before = others().map(|bent| bent.1).filter(|&end| end <= rough.centre);
+            let behind = others().map(|bent| bent.0).filter(|&start| start >= rough.centre);
             let (from, to) =
                 (before.fold(f64::NEG_INFINITY, f64::max), behind.fold(f64::INFINITY, f64::min));
             let around: Vec<&Reading> =
                 seen.readings.iter().filter(|r| from <= r.t && r.t <= to).collect();
             let ts: Vec<f64> = around.iter().map(|r| r.t).collect();
             let values: Vec<f64> = around.iter().map(|r| r.value).collect();
-            let fine = rough.refit(&ts, &values, phi);
-            let clean = |fine: &Bend| fine.misfit <= BEND_CLEAN * fine.weight.abs();
-            let bend = fine.filter(clean).unwrap_or(*rough);
             let outputs: Vec<DVector<f64>> = around.iter().map(|r| r.outputs.clone()).collect();
-            let jumps = bend.jumps(&ts, &DMatrix::from_columns(&outputs), phi)?;
-            Some(Crossing { bend, jumps, noise: noise(rough), normal: None })
+            let noise = noise(rough);
+            let fine = rough.refit(&ts, &values, phi).filter(|_| !overlaps);
+            let tolerance = around.iter().map(|r| r.tolerance).fold(0.0, f64::max);
+            let fine = fine.filter(|fine| fine.misfit <= tolerance);
+            let jumps = fine
+                .and_then(|fine| fine.jumps(&ts, &DMatrix::from_columns(&outputs), phi));
+            Crossing { bend: fine.unwrap_or(*rough), jumps, noise, normal: None }
         };
-        rough.iter().filter_map(of).collect()
+        rough.iter().enumerate().map(of).collect()
     }
 
     /// Where f is not straight.
     fn obstacles(&self, crossings: &[Crossing], seen: &Seen) -> Vec<Obstacle> {
         let of = |(k, crossing): (usize, &Crossing)| {
             let (from, to) = extent(&crossing.bend, self.families[0], crossing.noise);
-            Obstacle { what: Between::Unit(k), from, to }
+            let what = match crossing.jumps {
+                Some(_) => Between::Unit(k),
+                None => Between::Other,
+            };
+            Obstacle { what, from, to }
         };
         let others =
             seen.others.iter().map(|&(from, to)| Obstacle { what: Between::Other, from, to });
@@ -362,7 +380,7 @@ impl Search<'_> {
         let d = w.len();
         let landing = |group: &Group| {
             let step = group.room / (STAR_ROOM * (d as f64).max(STAR_ALONG));
-            Landing { x: &self.centre + w * group.at, step: step.min(self.slopes.step) }
+            Landing { x: &self.centre + w * group.at, step }
         };
         let landings: Vec<Landing> = groups.iter().map(landing).collect();
         let mut rng = self.rng.clone();
@@ -373,9 +391,11 @@ impl Search<'_> {
         let mut before = Some((DMatrix::zeros(outputs, d), error));
         for (group, here) in groups.iter().zip(found) {
             let here = here.map(|slopes| (slopes.gradient, slopes.error));
-            if let (Some(units), Some(before), Some(here)) = (&group.units, &before, &here) {
-                let jumps: Vec<DVector<f64>> =
-                    units.iter().map(|&k| crossings[k].jumps.clone()).collect();
+            let jumps = group.units.as_ref().and_then(|units| {
+                let of = |&k: &usize| crossings[k].jumps.clone();
+                Some((units, units.iter().map(of).collect::<Option<Vec<_>>>()?))
+            });
+            if let (Some((units, jumps)), Some(before), Some(here)) = (jumps, &before, &here) {
                 let change = &here.0 - &before.0;
                 let noise = before.1.hypot(here.1);
                 if let Some((normals, errors)) =
@@ -395,13 +415,11 @@ impl Search<'_> {
     fn unit(&self, w: &DVector<f64>, crossing: &Crossing) -> Option<Unit> {
         let phi = self.families[0];
         let Crossing { bend, jumps, noise, normal } = crossing;
-        if normal.is_none() { eprintln!("DBG no normal at {} of {:?}", bend.centre, bend); }
         let (v, entry_error) = normal.as_ref()?;
-        let error = entry_error * (v.len() as f64).sqrt();
-        eprintln!("DBG v.w-1 {:e} error {:e} bend {:?} noise {:e} jump {:?}", v.dot(w) - 1.0, error, bend, noise, jumps.as_slice());
-        if (v.dot(w) - 1.0).abs() > SAME_ERRORS * error + KINK_ACCURATE {
-            return None;
-        }
+        let jumps = jumps.as_ref()?;
+        // What the jumps are off by shows along the line itself.
+        let along = (v.dot(w) - 1.0).abs() * v.norm();
+        let error = (entry_error * (v.len() as f64).sqrt()).max(along);
         let slope = if is_kink(phi) { v.norm().recip() } else { bend.slope };
         let a = v * slope;
         let c = jumps / (slope * gain(phi));
@@ -440,8 +458,8 @@ fn extent(bend: &Bend, phi: Activation, noise: f64) -> (f64, f64) {
 /// A bend of the line.
 struct Crossing {
     bend: Bend,
-    /// By how much the slope of each output changes.
-    jumps: DVector<f64>,
+    /// By how much the slope of each output changes; `None` where other bends are too near to tell.
+    jumps: Option<DVector<f64>>,
     noise: f64,
     /// a / (a . w), and the error of an entry.
     normal: Option<(DVector<f64>, f64)>,

@@ -7,6 +7,9 @@
 
 /// Values that a bend needs: its five unknowns, and one that judges.
 pub(crate) const BEND_LEAST_VALUES: usize = 6;
+/// Readings on a bend go this far to both sides of its middle, in its argument: a part of silu or gelu up to there is no other
+/// activation.
+pub(crate) const BEND_WHOLE: f64 = 2.5;
 /// Halvings of a line: 2^-60 of it is under the rounding of positions.
 pub(crate) const BEND_ZOOMS: usize = 60;
 /// Arguments from which on a unit is straight are looked for up to here: z exp(-z) is 1e-24 of a unit.
@@ -29,16 +32,16 @@ pub(crate) const STAR_CHECKS: usize = 32;
 
 /// Distance of the star, in natural scales for every unit and the root of the number of inputs. Hyperplanes are crossed at places
 /// spread over about the distance, a bend is up to 35 widths long before it is straight to all digits, and a line runs at a
-/// cosine of about 1 / sqrt(d) to a hyperplane: with 300, one bend in ten overlaps another. More cost accuracy.
-pub(crate) const STAR_SPACING: f64 = 300.0;
+/// cosine of about 1 / sqrt(d) to a hyperplane: with 1000, one bend in thirty overlaps another. More cost accuracy.
+pub(crate) const STAR_SPACING: f64 = 1000.0;
 /// Units are taken to be as many as inputs, and at least this many.
 pub(crate) const STAR_ALONG: f64 = 8.0;
 /// The first step aside is this part of the room for it, for every input: others may lie nearer than those along the line. More
 /// cost accuracy, less cost steps that are taken again.
-pub(crate) const STAR_ROOM: f64 = 4.0;
+pub(crate) const STAR_ROOM: f64 = 2.0;
 /// By this factor the distance grows where bends overlap. A larger one costs accuracy, a smaller one lines.
 pub(crate) const STAR_FARTHER: f64 = 4.0;
-/// They overlap where a line shows more than this many times as many bends as it brings units.
+/// That is where more than one in so many does.
 pub(crate) const STAR_FEWEST: usize = 2;
 /// Cells of a line before it is halved. More cost queries where there are few units.
 pub(crate) const STAR_FIRST_CELLS: usize = 16;
@@ -85,4 +88,4 @@ pub(crate) const TURN_SURE: f64 = 0.1;
 pub(crate) const TURN_EXACT: f64 = 1e-5;
 
 /// A bend is one of a single unit if it misses the readings by no more than this share of the unit.
-pub(crate) const BEND_CLEAN: f64 = 1e-3;
+pub(crate) const BEND_CLEAN: f64 = 1e-4;

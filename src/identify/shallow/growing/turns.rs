@@ -69,11 +69,10 @@ impl Products {
         let norms = DVector::from_column_slice(&self.norms) * (gain(star.phi) / gain(phi));
         let gradient = DVector::from_column_slice(star.slopes.gradient.as_slice());
         let left = &self.unit * (&norms * before) - gradient;
-        let left = left; let shares = self.dual.tr_mul(&left).component_div(&norms) / (before + after);
+        let shares = self.dual.tr_mul(&left).component_div(&norms) / (before + after);
         let turns: Vec<bool> = shares.iter().map(|&share| share > 0.5).collect();
         let whole = DVector::from_iterator(turns.len(), turns.iter().map(|&b| f64::from(u8::from(b))));
         let rest = left - &self.unit * norms.component_mul(&whole) * (before + after);
-        eprintln!("DBG shares {:?} rest {:e} norms {:e}", shares.as_slice(), rest.amax(), norms.max());
         let told = (shares - whole).amax() <= TURN_SURE && rest.amax() <= TURN_EXACT * norms.max();
         told.then_some(turns)
     }
