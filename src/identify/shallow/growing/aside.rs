@@ -30,8 +30,6 @@ pub struct Slopes {
     pub gradient: DMatrix<f64>,
     /// Standard error of an entry, in noises of an output.
     pub error: f64,
-    /// The step.
-    pub step: f64,
 }
 
 /// What `ask` answers at points (d x n): all outputs, K x n, and the noise of each point.
@@ -85,7 +83,7 @@ pub fn slopes(
             let off = (answers.column(last) - &here - &gradient * signs).amax();
             if off <= SURE_CHANGE * noise {
                 let error = std::f64::consts::SQRT_2 * noise / step;
-                found[k] = Some(Slopes { outputs: here, gradient, error, step });
+                found[k] = Some(Slopes { outputs: here, gradient, error });
             } else {
                 next.push((k, step * ASIDE_ROOM));
             }
@@ -231,7 +229,8 @@ mod tests {
         let landing = Landing { x: DVector::zeros(2), step: 1.0 };
         let rng = &mut draws::stream(1, "test", 0);
         let found = slopes(&[landing], rng, &mut ask).unwrap()[0].clone().unwrap();
-        assert_eq!(found.step, 0.25);
+        // The step is a quarter.
+        assert!((found.error / 1e-15 - 4.0 * std::f64::consts::SQRT_2).abs() < 1e-9);
         assert!((found.gradient[0] - 1.0).abs() < 1e-14 && found.gradient[1].abs() < 1e-14);
     }
 }

@@ -79,7 +79,6 @@ pub fn star(
         outputs: DVector::zeros(mixture.outputs()),
         gradient: DMatrix::zeros(mixture.outputs(), d),
         error: 0.0,
-        step: 0.0,
     };
     let mut search = Search {
         f: *f,
@@ -108,6 +107,8 @@ impl Search<'_> {
         self.settle_at(distance)?;
         let mut checks: Vec<(DVector<f64>, DVector<f64>)> = Vec::new();
         let mut fruitless = 0;
+        // What was seen from nearer centres.
+        let mut since = (0, 0);
         for _ in 0..STAR_MOST_TURNS {
             if let Some(deadline) = deadline.filter(Deadline::passed) {
                 return Err(deadline.error().into());
@@ -121,26 +122,28 @@ impl Search<'_> {
                 }
                 return Ok(None);
             };
-            let before = (self.units.len(), self.seen.steps, self.seen.overlapping);
+            let known = self.units.len();
             self.look(&checks[to].0.clone())?;
             if self.seen.conflicts > 0 {
                 return Err(self.failure("the bend of a unit is another one elsewhere").into());
             }
-            let (new, steps) = (self.units.len() - before.0, self.seen.steps - before.1);
-            fruitless = if new > 0 { 0 } else { fruitless + 1 };
-            if new == 0 {
+            if self.units.len() > known {
+                fruitless = 0;
+            } else {
+                fruitless += 1;
                 // Other lines.
                 checks.clear();
             }
-            if fruitless == STAR_MOST_FRUITLESS {
-                break;
-            }
-            let overlapping = self.seen.overlapping - before.2;
-            if STAR_FEWEST * overlapping > steps && distance < self.farthest() {
+            let overlapping = self.seen.overlapping - since.0;
+            let overlap = STAR_FEWEST * overlapping > self.seen.steps - since.1;
+            if overlap && distance < self.farthest() {
                 distance = (STAR_FARTHER * distance).min(self.farthest());
                 self.units.clear();
                 checks.clear();
                 self.settle_at(distance)?;
+                since = (self.seen.overlapping, self.seen.steps);
+            } else if fruitless == STAR_MOST_FRUITLESS {
+                break;
             }
         }
         let left = self.failure("bends are left that are none of a single unit");
