@@ -19,19 +19,19 @@ use crate::stage::Stage;
 pub struct Reading {
     /// Where.
     pub t: f64,
-    /// The mixture of all outputs.
-    pub value: f64,
-    /// All of them.
+    /// All outputs.
     pub outputs: DVector<f64>,
-    /// Standard deviation of the value.
+    /// Standard deviation of all of them together.
     pub noise: f64,
-    /// It may be off by this.
+    /// They may be off by this together.
     pub tolerance: f64,
 }
 
 /// A bend, by each of the activations that were tried.
 pub struct Candidate {
-    /// What each activation makes of it, in their order.
+    /// The combination of the outputs in which it shows most, of norm 1.
+    pub heard: DVector<f64>,
+    /// What each activation makes of that, in their order.
     pub fits: Vec<Option<Bend>>,
     /// The readings on it lie between these.
     pub span: (f64, f64),
@@ -64,14 +64,15 @@ pub fn scan(
             let readings = &seen.readings[run.clone()];
             let cells = readings.len() - 1;
             let span = (readings[0].t, readings[cells].t);
-            let smooth = if cells >= BEND_CELLS { fits(readings, families) } else { None };
+            let heard = heard(readings);
+            let smooth = if cells >= BEND_CELLS { fits(readings, &heard, families) } else { None };
             if let Some(fits) = smooth {
-                seen.bends.push(Candidate { fits, span });
+                seen.bends.push(Candidate { heard, fits, span });
             } else if cells > BEND_MOST_CELLS || is_finest(span, cells) {
                 seen.others.push(span);
             } else {
                 let kinks = round % KINK_ROUNDS == 0 && families.iter().any(|&phi| is_kink(phi));
-                if let Some(kink) = Kink::at(readings).filter(|_| kinks) {
+                if let Some(kink) = Kink::at(readings, heard).filter(|_| kinks) {
                     tested.push((kink, run.clone()));
                 }
                 halved.push(run);
@@ -86,7 +87,7 @@ pub fn scan(
                 let span = (readings[0].t, readings[readings.len() - 1].t);
                 let fit = |&phi: &Activation| is_kink(phi).then_some(kink.bend);
                 let fits = families.iter().map(fit).collect();
-                seen.bends.push(Candidate { fits, span });
+                seen.bends.push(Candidate { heard: kink.heard.clone(), fits, span });
                 halved.retain(|other| other != run);
             }
         }
@@ -129,13 +130,12 @@ impl Seen {
 
 /// The places where f bends: stretches of readings, of which all but the first and the last are on a bend.
 fn runs(readings: &[Reading]) -> Vec<Range<usize>> {
-    let slope = |k: usize| {
-        (readings[k + 1].value - readings[k].value) / (readings[k + 1].t - readings[k].t)
-    };
+    let slopes: Vec<DVector<f64>> = readings.windows(2).map(rate).collect();
+    let bends: Vec<f64> = slopes.windows(2).map(|s| (&s[1] - &s[0]).norm()).collect();
     let sure = |k: usize| {
         (readings[k + 1].tolerance + readings[k].tolerance) / (readings[k + 1].t - readings[k].t)
     };
-    let bend = |k: usize| (slope(k) - slope(k - 1)).abs();
+    let bend = |k: usize| bends[k - 1];
     let surely = |k: usize| bend(k) > sure(k) + sure(k - 1);
     let mut found = Vec::new();
     for stretch in stretches(1..readings.len() - 1, surely) {
@@ -160,10 +160,26 @@ fn stretches(range: Range<usize>, has: impl Fn(usize) -> bool) -> Vec<Range<usiz
     found
 }
 
+/// The slopes of the outputs between two readings.
+fn rate(pair: &[Reading]) -> DVector<f64> {
+    (&pair[1].outputs - &pair[0].outputs) / (pair[1].t - pair[0].t)
+}
+
+/// The combination of the outputs, of norm 1, whose slope changes most over a stretch of readings.
+fn heard(readings: &[Reading]) -> DVector<f64> {
+    let change = rate(&readings[readings.len() - 2..]) - rate(&readings[..2]);
+    let norm = change.norm();
+    if norm > 0.0 { change / norm } else { DVector::zeros(change.len()) }
+}
+
 /// What the smooth ones of the `families` make of a stretch of readings, if one of them fits.
-fn fits(readings: &[Reading], families: &[Activation]) -> Option<Vec<Option<Bend>>> {
+fn fits(
+    readings: &[Reading],
+    heard: &DVector<f64>,
+    families: &[Activation],
+) -> Option<Vec<Option<Bend>>> {
     let ts: Vec<f64> = readings.iter().map(|r| r.t).collect();
-    let values: Vec<f64> = readings.iter().map(|r| r.value).collect();
+    let values: Vec<f64> = readings.iter().map(|r| r.outputs.dot(heard)).collect();
     let fit = |&phi: &Activation| if is_kink(phi) { None } else { Bend::fit(&ts, &values, phi) };
     let fits: Vec<Option<Bend>> = families.iter().map(fit).collect();
     let clean = |bend: &Bend| {
@@ -180,6 +196,7 @@ fn is_finest((from, to): (f64, f64), cells: usize) -> bool {
 
 /// A bend within a cell or two, as if it were a kink.
 struct Kink {
+    heard: DVector<f64>,
     bend: Bend,
     /// So far beside the corner f is asked.
     aside: f64,
@@ -189,28 +206,27 @@ struct Kink {
 
 impl Kink {
     /// By the straight lines on both sides; `None` where more than a cell is bent.
-    fn at(readings: &[Reading]) -> Option<Kink> {
+    fn at(readings: &[Reading], heard: DVector<f64>) -> Option<Kink> {
         let n = readings.len();
         if !(3..=4).contains(&n) {
             return None;
         }
-        let rate = |k: usize| {
-            (readings[k + 1].value - readings[k].value) / (readings[k + 1].t - readings[k].t)
-        };
+        let value = |k: usize| readings[k].outputs.dot(&heard);
+        let rate = |k: usize| (value(k + 1) - value(k)) / (readings[k + 1].t - readings[k].t);
         let (before, after) = (rate(0), rate(n - 2));
-        let (from, to) = (&readings[1], &readings[n - 2]);
+        let (from, to) = (readings[1].t, readings[n - 2].t);
         let jump = after - before;
         let centre = if n == 3 {
-            from.t
+            from
         } else {
-            (from.value - before * from.t - to.value + after * to.t) / jump
+            (value(1) - before * from - value(n - 2) + after * to) / jump
         };
         let within = readings[0].t < centre && centre < readings[n - 1].t;
         let noise = readings.iter().map(|r| r.noise).fold(0.0, f64::max);
-        let level = from.value + before * (centre - from.t);
+        let level = value(1) + before * (centre - from);
         let bend = Bend { level, tilt: before, weight: jump, slope: 1.0, centre, misfit: noise };
         let aside = KINK_NOISES * noise / jump.abs();
-        (within && jump != 0.0).then_some(Kink { bend, aside, jump, noise })
+        (within && jump != 0.0).then_some(Kink { heard, bend, aside, jump, noise })
     }
 
     /// Where f tells whether it is one.
@@ -222,7 +238,8 @@ impl Kink {
     fn is_one(&self, values: &[Reading]) -> bool {
         let off = |r: &Reading| {
             let aside = r.t - self.bend.centre;
-            r.value - (self.bend.level + self.bend.tilt * aside + self.jump * aside.max(0.0))
+            let straight = self.bend.level + self.bend.tilt * aside;
+            r.outputs.dot(&self.heard) - (straight + self.jump * aside.max(0.0))
         };
         let most = KINK_SHARE * KINK_NOISES * self.noise;
         values.iter().all(|r| off(r).abs() <= most)
@@ -237,7 +254,6 @@ mod tests {
         move |ts| {
             let read = |&t: &f64| Reading {
                 t,
-                value: f(t),
                 outputs: DVector::from_element(1, f(t)),
                 noise: 1e-12,
                 tolerance: 1e-10,

@@ -222,13 +222,13 @@ impl Search<'_> {
         rest
     }
 
-    /// By how much the mixture of the rest may be off at x through the errors of the units found.
+    /// By how much the rest may be off at x through the errors of the units found.
     fn unsure(&self, x: &DVector<f64>) -> f64 {
         let of = |unit: &Unit| {
             let off = SAME_ERRORS * unit.error_at(x);
             let z = unit.argument(x) + off;
-            let sure = -tail(self.families[0], unit.c.sum().abs(), self.land.noise_near);
-            if z < sure { 0.0 } else { off * unit.c.sum().abs() }
+            let sure = -tail(self.families[0], unit.c.norm(), self.land.noise_near);
+            if z < sure { 0.0 } else { off * unit.c.norm() }
         };
         self.units.iter().map(of).sum()
     }
@@ -250,7 +250,7 @@ impl Search<'_> {
         let excess = |(x, y): &(DVector<f64>, DVector<f64>)| {
             let carried = SAME_ERRORS * error * (x - &self.centre).norm() * outputs.sqrt();
             let noise = SURE_CHANGE * self.land.noise_at(x.norm());
-            self.rest(x, y).sum().abs() - noise - carried - self.unsure(x)
+            self.rest(x, y).norm() - noise - carried - self.unsure(x)
         };
         let excess: Vec<f64> = checks.iter().map(excess).collect();
         let most = (0..checks.len()).max_by(|&i, &j| excess[i].total_cmp(&excess[j]))?;
@@ -264,7 +264,7 @@ impl Search<'_> {
         let reading = |(k, &t): (usize, &f64)| {
             let outputs = outputs.column(k).into_owned();
             let tolerance = SURE_CHANGE * noise[k] + self.unsure(&points[k]);
-            Reading { t, value: outputs.sum(), outputs, noise: noise[k], tolerance }
+            Reading { t, outputs, noise: noise[k], tolerance }
         };
         Ok(ts.iter().enumerate().map(reading).collect())
     }
@@ -325,17 +325,18 @@ impl Search<'_> {
     /// The bends of the activation that it is, each by all readings around it at which the others are straight.
     fn crossings(&self, w: &DVector<f64>, seen: &Seen) -> Vec<Crossing> {
         let phi = self.families[0];
-        let rough: Vec<Bend> = seen.bends.iter().filter_map(|bend| bend.fits[0]).collect();
+        let rough: Vec<(Bend, &DVector<f64>)> =
+            seen.bends.iter().filter_map(|seen| Some((seen.fits[0]?, &seen.heard))).collect();
         let noise = |bend: &Bend| {
             let after = seen.readings.partition_point(|r| r.t < bend.centre);
             seen.readings[after.min(seen.readings.len() - 1)].noise
         };
-        let mut bent: Vec<(f64, f64)> = rough.iter().map(|b| extent(b, phi, noise(b))).collect();
+        let mut bent: Vec<(f64, f64)> = rough.iter().map(|(b, _)| extent(b, phi, noise(b))).collect();
         bent.extend(&seen.others);
         // What is left of a known unit is straight on either side of its hyperplane.
         let known = |unit: &Unit| -unit.argument(&self.centre) / unit.a.dot(w);
         bent.extend(self.units.iter().map(known).map(|t| (t, t)));
-        let of = |(k, rough): (usize, &Bend)| {
+        let of = |(k, (rough, heard)): (usize, &(Bend, &DVector<f64>))| {
             let others = || bent.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, bent)| *bent);
             let overlaps = others().any(|(from, to)| from < rough.centre && rough.centre < to);
             let before = others().map(|bent| bent.1).filter(|&end| end <= rough.centre);
@@ -345,7 +346,7 @@ impl Search<'_> {
             let around: Vec<&Reading> =
                 seen.readings.iter().filter(|r| from <= r.t && r.t <= to).collect();
             let ts: Vec<f64> = around.iter().map(|r| r.t).collect();
-            let values: Vec<f64> = around.iter().map(|r| r.value).collect();
+            let values: Vec<f64> = around.iter().map(|r| r.outputs.dot(heard)).collect();
             let outputs: Vec<DVector<f64>> = around.iter().map(|r| r.outputs.clone()).collect();
             let noise = noise(rough);
             let fine = rough.refit(&ts, &values, phi).filter(|_| !overlaps);
@@ -427,7 +428,7 @@ impl Search<'_> {
         let a = v * slope;
         let c = jumps / (slope * gain(phi));
         let off = bend.misfit.max(*noise);
-        let (argument_error, error) = (SAME_ERRORS * off / c.sum().abs(), error * slope);
+        let (argument_error, error) = (SAME_ERRORS * off / c.norm(), error * slope);
         // Known elsewhere to a part of its width, or of its length where it has none.
         let most = if is_kink(phi) {
             KINK_ACCURATE
