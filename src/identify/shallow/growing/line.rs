@@ -11,6 +11,7 @@ use super::tolerances::{
 };
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::shallow::tolerances::STEP_FINEST;
+use crate::identify::survey::tolerances::SURE_CHANGE;
 use crate::network::Activation;
 use crate::stage::Stage;
 
@@ -23,8 +24,15 @@ pub struct Reading {
     pub outputs: DVector<f64>,
     /// Standard deviation of all of them together.
     pub noise: f64,
-    /// They may be off by this together.
-    pub tolerance: f64,
+}
+
+/// A place where f bends a little by the error of a unit that is known.
+#[derive(Clone, Copy, Debug)]
+pub struct Known {
+    pub from: f64,
+    pub to: f64,
+    /// Values may be off by this.
+    pub off: f64,
 }
 
 /// A bend, by each of the activations that were tried.
@@ -51,13 +59,13 @@ pub struct Seen {
 /// make them.
 pub fn scan(
     first: Vec<Reading>,
-    families: &[Activation],
+    (families, known): (&[Activation], &[Known]),
     mut ask: impl FnMut(&[f64]) -> Result<Vec<Reading>, Halt>,
 ) -> Result<Seen, Halt> {
     let mut seen = Seen { readings: first, bends: Vec::new(), others: Vec::new() };
     for round in 0..BEND_ZOOMS {
         let open: Vec<Range<usize>> =
-            runs(&seen.readings).into_iter().filter(|run| !seen.is_settled(run)).collect();
+            runs(&seen.readings, known).into_iter().filter(|run| !seen.is_settled(run)).collect();
         let mut tested = Vec::new();
         let mut halved = Vec::new();
         for run in open {
@@ -108,7 +116,7 @@ pub fn scan(
         seen.readings.extend(ask(&ts)?);
         seen.readings.sort_by(|a, b| a.t.total_cmp(&b.t));
     }
-    let left = runs(&seen.readings).into_iter().filter(|run| !seen.is_settled(run));
+    let left = runs(&seen.readings, known).into_iter().filter(|run| !seen.is_settled(run));
     let left: Vec<(f64, f64)> = left.map(|run| seen.span(&run)).collect();
     seen.others.extend(left);
     Ok(seen)
@@ -129,14 +137,17 @@ impl Seen {
 }
 
 /// The places where f bends: stretches of readings, of which all but the first and the last are on a bend.
-fn runs(readings: &[Reading]) -> Vec<Range<usize>> {
+fn runs(readings: &[Reading], known: &[Known]) -> Vec<Range<usize>> {
     let slopes: Vec<DVector<f64>> = readings.windows(2).map(rate).collect();
     let bends: Vec<f64> = slopes.windows(2).map(|s| (&s[1] - &s[0]).norm()).collect();
-    let sure = |k: usize| {
-        (readings[k + 1].tolerance + readings[k].tolerance) / (readings[k + 1].t - readings[k].t)
-    };
     let bend = |k: usize| bends[k - 1];
-    let surely = |k: usize| bend(k) > sure(k) + sure(k - 1);
+    let surely = |k: usize| {
+        let (before, here, behind) = (&readings[k - 1], &readings[k], &readings[k + 1]);
+        let noise = before.noise.max(here.noise).max(behind.noise);
+        let near = known.iter().filter(|known| known.from <= behind.t && before.t <= known.to);
+        let off = 2.0 * SURE_CHANGE * noise + near.map(|known| known.off).sum::<f64>();
+        bend(k) > off * ((here.t - before.t).recip() + (behind.t - here.t).recip())
+    };
     let mut found = Vec::new();
     for stretch in stretches(1..readings.len() - 1, surely) {
         // Of a smooth bend the middle alone.
@@ -256,7 +267,6 @@ mod tests {
                 t,
                 outputs: DVector::from_element(1, f(t)),
                 noise: 1e-12,
-                tolerance: 1e-10,
             };
             Ok(ts.iter().map(read).collect())
         }
@@ -266,7 +276,7 @@ mod tests {
         let mut ask = line(f);
         let first: Vec<f64> = (0..=8).map(|k| -1e4 + 2.5e3 * f64::from(k)).collect();
         let first = ask(&first).unwrap();
-        scan(first, families, ask).unwrap()
+        scan(first, (families, &[]), ask).unwrap()
     }
 
     #[test]

@@ -8,7 +8,7 @@ use rand_chacha::ChaCha8Rng;
 
 use super::aside::{self, Between, Group, Landing, Obstacle, Slopes};
 use super::bend::{Bend, gain, is_kink, lift, tail};
-use super::line::{Candidate, Reading, Seen, scan};
+use super::line::{Candidate, Known, Reading, Seen, scan};
 use super::tolerances::{
     KINK_ACCURATE, KINK_NOISES, STAR_ALONG, STAR_CHECKS, STAR_FARTHER,
     STAR_FEWEST, STAR_FIRST_CELLS, STAR_MOST_FRUITLESS, STAR_MOST_TURNS, STAR_ROOM, STAR_SPACING,
@@ -263,8 +263,7 @@ impl Search<'_> {
         let (outputs, noise) = self.rests(&DMatrix::from_columns(&points))?;
         let reading = |(k, &t): (usize, &f64)| {
             let outputs = outputs.column(k).into_owned();
-            let tolerance = SURE_CHANGE * noise[k] + self.unsure(&points[k]);
-            Reading { t, outputs, noise: noise[k], tolerance }
+            Reading { t, outputs, noise: noise[k] }
         };
         Ok(ts.iter().enumerate().map(reading).collect())
     }
@@ -278,11 +277,12 @@ impl Search<'_> {
         let ts: Vec<f64> = (0..=cells).map(|k| length * k as f64 / cells as f64).collect();
         let first = self.read(&w, &ts)?;
         let families = self.families.clone();
-        let mut seen = scan(first, &families, |ts| self.read(&w, ts))?;
+        let known = self.known(&w, length);
+        let mut seen = scan(first, (&families, &known), |ts| self.read(&w, ts))?;
         self.seen.steps += seen.bends.len() + seen.others.len();
         self.seen.overlapping += seen.others.len();
         self.settle(&mut seen.bends);
-        let mut crossings = self.crossings(&w, &seen);
+        let mut crossings = self.crossings(&seen, &known);
         let unclear = crossings.iter().filter(|crossing| crossing.jumps.is_none()).count();
         self.seen.overlapping += unclear;
         let obstacles = self.obstacles(&crossings, &seen);
@@ -322,8 +322,23 @@ impl Search<'_> {
         bends.iter_mut().for_each(|bend| bend.fits.swap(0, first));
     }
 
+    /// Where a line in direction w from the centre crosses the hyperplanes of the units found.
+    fn known(&self, w: &DVector<f64>, length: f64) -> Vec<Known> {
+        let phi = self.families[0];
+        let crossing = |unit: &Unit| {
+            let slope = unit.a.dot(w);
+            let at = -unit.argument(&self.centre) / slope;
+            let x = &self.centre + w * at;
+            let off = SAME_ERRORS * unit.error_at(&x);
+            let half = (off + tail(phi, unit.c.norm(), self.land.noise_at(x.norm()))) / slope.abs();
+            Known { from: at - half, to: at + half, off: off * unit.c.norm() }
+        };
+        let crossings = self.units.iter().map(crossing);
+        crossings.filter(|known| known.to > 0.0 && known.from < length).collect()
+    }
+
     /// The bends of the activation that it is, each by all readings around it at which the others are straight.
-    fn crossings(&self, w: &DVector<f64>, seen: &Seen) -> Vec<Crossing> {
+    fn crossings(&self, seen: &Seen, known: &[Known]) -> Vec<Crossing> {
         let phi = self.families[0];
         let rough: Vec<(Bend, &DVector<f64>)> =
             seen.bends.iter().filter_map(|seen| Some((seen.fits[0]?, &seen.heard))).collect();
@@ -333,9 +348,7 @@ impl Search<'_> {
         };
         let mut bent: Vec<(f64, f64)> = rough.iter().map(|(b, _)| extent(b, phi, noise(b))).collect();
         bent.extend(&seen.others);
-        // What is left of a known unit is straight on either side of its hyperplane.
-        let known = |unit: &Unit| -unit.argument(&self.centre) / unit.a.dot(w);
-        bent.extend(self.units.iter().map(known).map(|t| (t, t)));
+        bent.extend(known.iter().map(|known| (known.from, known.to)));
         let of = |(k, (rough, heard)): (usize, &(Bend, &DVector<f64>))| {
             let others = || bent.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, bent)| *bent);
             let overlaps = others().any(|(from, to)| from < rough.centre && rough.centre < to);
@@ -350,8 +363,7 @@ impl Search<'_> {
             let outputs: Vec<DVector<f64>> = around.iter().map(|r| r.outputs.clone()).collect();
             let noise = noise(rough);
             let fine = rough.refit(&ts, &values, phi).filter(|_| !overlaps);
-            let tolerance = around.iter().map(|r| r.tolerance).fold(0.0, f64::max);
-            let fine = fine.filter(|fine| fine.misfit <= tolerance);
+            let fine = fine.filter(|fine| fine.misfit <= SURE_CHANGE * noise);
             let jumps = fine
                 .and_then(|fine| fine.jumps(&ts, &DMatrix::from_columns(&outputs), phi));
             Crossing { bend: fine.unwrap_or(*rough), jumps, noise, normal: None }
