@@ -151,7 +151,7 @@ impl Far {
         let inputs = Place { coordinates: Coordinates::INPUTS, land: outside, attempt };
         let mut answers = run.stage(Stage::Refine, inputs, |cx| Ok(cx.f.outputs(&x)?))?;
         answers.row_iter_mut().zip(&mixture).for_each(|(mut row, w)| row *= *w);
-        let data = Answered { points: x.transpose(), answers: answers.transpose() };
+        let data = Answered::new(&x, &answers);
         let start = OneLayer { a: weights * &start.a, ..start }.normalised(1.0);
         let start = Layered::with_outputs(&start, &data).ok_or_else(|| {
             Failure::new(Stage::Refine, "the units do not determine the weights of the outputs")

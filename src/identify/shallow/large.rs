@@ -5,25 +5,28 @@
 //! it goes on; and a point of K outputs counts K times. Errors of the parameters are what the same equations make of random
 //! errors of the values.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 use super::tolerances::{
-    CONJUGATE_DRAWS, CONJUGATE_DRAWS_GAIN, CONJUGATE_GAIN, CONJUGATE_ROUNDS, CONJUGATE_STEPS,
+    CONJUGATE_DRAWS, CONJUGATE_DRAWS_GAIN, CONJUGATE_GAIN, CONJUGATE_IDLE, CONJUGATE_ROUNDING,
+    CONJUGATE_ROUNDS, CONJUGATE_STEPS,
     LARGE_OVERSAMPLING, LARGE_SPARE, LARGE_UNIT_POINTS,
 };
-use crate::algebra::linalg::{dual, product, rms, tr_product};
+use crate::algebra::linalg::{InverseFactor, dual, product, rms, tr_product};
 use crate::draws;
 use crate::identify::evidence::FitEnded;
-use crate::identify::failure::Halt;
+use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::verdict::certify::Support;
 use crate::identify::verdict::tolerances::{
-    BOUND_EXCEEDED, CURVED_SAFETY, DRAWN_DEVIATION, PARAMETER_ROUNDING, VISIBLE_CHANGE,
+    BOUND_EXCEEDED, CURVED_SAFETY, DRAWN_DEVIATION, MOST_CURVATURE, PARAMETER_ROUNDING,
+    VISIBLE_CHANGE,
 };
 use crate::identify::verdict::uncertainty::{Uncertainty, relative};
 use crate::network::{Activation, OneLayer};
 use crate::oracle::Deadline;
+use crate::stage::Stage;
 
 /// Points for a fit of so many units with d inputs and K outputs.
 pub fn points_for((d, m): (usize, usize), outputs: usize) -> usize {
@@ -32,182 +35,178 @@ pub fn points_for((d, m): (usize, usize), outputs: usize) -> usize {
     (over * parameters).div_ceil(under * outputs).max(LARGE_UNIT_POINTS * (m + 1)) + LARGE_SPARE
 }
 
-/// One hidden layer of several outputs, as the mixture has them.
+/// One hidden layer of several outputs, as the mixture has them, or a change of it.
 #[derive(Clone)]
 pub struct Layered {
-    /// d x m.
-    pub a: DMatrix<f64>,
-    pub theta: DVector<f64>,
-    /// m x K.
-    pub c: DMatrix<f64>,
-    pub c0: DVector<f64>,
-    pub phi: Activation,
+    /// Weights and, in the last row, shifts: (d + 1) x m.
+    incoming: DMatrix<f64>,
+    /// Output weights and, in the last row, offsets: (m + 1) x K.
+    outgoing: DMatrix<f64>,
+    phi: Activation,
 }
 
 /// Points and answers, a row a point.
 pub struct Answered {
-    /// N x d.
-    pub points: DMatrix<f64>,
+    /// N x (d + 1): the inputs, and -1, which shifts are multiplied with.
+    points: DMatrix<f64>,
     /// N x K, as the mixture has them.
-    pub answers: DMatrix<f64>,
+    answers: DMatrix<f64>,
 }
 
-/// A change of all parameters.
-type Step = Layered;
+impl Answered {
+    /// Of points (d x N) and answers (K x N).
+    pub fn new(points: &DMatrix<f64>, answers: &DMatrix<f64>) -> Self {
+        let points = points.transpose();
+        let d = points.ncols();
+        Answered { points: points.insert_column(d, -1.0), answers: answers.transpose() }
+    }
+
+    fn norms(&self) -> impl Iterator<Item = f64> {
+        self.points.row_iter().map(|x| (x.norm_squared() - 1.0).max(0.0).sqrt())
+    }
+}
 
 impl Layered {
     /// The hidden layer of `network` with the output weights that the answers tell.
     pub fn with_outputs(network: &OneLayer, data: &Answered) -> Option<Layered> {
-        let OneLayer { a, theta, phi, .. } = network.clone();
-        let m = theta.len();
-        let bare = Layered { a, theta, c: DMatrix::zeros(m, 0), c0: DVector::zeros(0), phi };
-        let mut hidden = bare.arguments(&data.points);
-        phi.apply(hidden.as_mut_slice());
-        let (dual, _) = dual(&hidden.insert_column(m, 1.0))?;
-        let weights = tr_product(&dual, &data.answers);
-        Some(Layered {
-            c: weights.rows(0, m).into_owned(),
-            c0: weights.row(m).transpose(),
-            ..bare
-        })
+        let (d, m) = network.dims();
+        let mut incoming = network.a.clone().insert_row(d, 0.0);
+        incoming.set_row(d, &network.theta.transpose());
+        let bare = Layered { incoming, outgoing: DMatrix::zeros(m + 1, 0), phi: network.phi };
+        let (dual, _) = dual(&bare.hidden(&data.points))?;
+        Some(Layered { outgoing: tr_product(&dual, &data.answers), ..bare })
     }
 
     /// The mixture of the outputs.
     pub fn mixed(&self) -> OneLayer {
-        let Layered { a, theta, c, c0, phi } = self;
+        let Layered { incoming, outgoing, phi } = self;
+        let (d, m) = (incoming.nrows() - 1, incoming.ncols());
+        let mixed = outgoing.column_sum();
         OneLayer {
-            a: a.clone(),
-            theta: theta.clone(),
-            c: c.column_sum(),
-            c0: c0.sum(),
+            a: incoming.rows(0, d).into_owned(),
+            theta: incoming.row(d).transpose(),
+            c: mixed.rows(0, m).into_owned(),
+            c0: mixed[m],
             phi: *phi,
         }
         .normalised(1.0)
     }
 
-    /// Arguments of the units at points (N x d), N x m.
-    fn arguments(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut z = product(points, &self.a);
-        z.row_iter_mut().for_each(|mut row| row -= self.theta.transpose());
-        z
+    /// What the units put out at points (N x (d + 1)), and 1: N x (m + 1).
+    fn hidden(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        let mut y = product(points, &self.incoming);
+        self.phi.apply(y.as_mut_slice());
+        let m = y.ncols();
+        y.insert_column(m, 1.0)
     }
 
     fn answers(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut y = self.arguments(points);
-        self.phi.apply(y.as_mut_slice());
-        let mut outputs = product(&y, &self.c);
-        outputs.row_iter_mut().for_each(|mut row| row += self.c0.transpose());
-        outputs
+        product(&self.hidden(points), &self.outgoing)
     }
 
     fn parameter_count(&self) -> usize {
-        self.a.len() + self.theta.len() + self.c.len() + self.c0.len()
+        self.incoming.len() + self.outgoing.len()
     }
 
     /// self + factor step.
-    fn moved(&self, step: &Step, factor: f64) -> Layered {
+    fn moved(&self, step: &Layered, factor: f64) -> Layered {
         Layered {
-            a: &self.a + &step.a * factor,
-            theta: &self.theta + &step.theta * factor,
-            c: &self.c + &step.c * factor,
-            c0: &self.c0 + &step.c0 * factor,
-            phi: self.phi,
-        }
-    }
-
-    fn map(&self, other: &Step, of: impl Fn(f64, f64) -> f64) -> Step {
-        Layered {
-            a: self.a.zip_map(&other.a, &of),
-            theta: self.theta.zip_map(&other.theta, &of),
-            c: self.c.zip_map(&other.c, &of),
-            c0: self.c0.zip_map(&other.c0, &of),
+            incoming: &self.incoming + &step.incoming * factor,
+            outgoing: &self.outgoing + &step.outgoing * factor,
             phi: self.phi,
         }
     }
 
     fn norm_squared(&self) -> f64 {
-        self.a.norm_squared()
-            + self.theta.norm_squared()
-            + self.c.norm_squared()
-            + self.c0.norm_squared()
+        self.incoming.norm_squared() + self.outgoing.norm_squared()
     }
 }
 
-/// The derivatives of all outputs with respect to all parameters at the points of a fit.
+/// The derivatives of all outputs with respect to all parameters at the points of a fit, in coordinates in which those of a unit,
+/// and those of an output, are orthogonal to each other.
 struct Jacobian<'a> {
     points: &'a DMatrix<f64>,
-    /// phi and phi' of the units, N x m.
-    values: DMatrix<f64>,
+    /// phi' of the units, N x m.
     slopes: DMatrix<f64>,
-    /// m x K and K x m.
-    c: &'a DMatrix<f64>,
+    /// What the units put out, and 1: N x (m + 1).
+    hidden: DMatrix<f64>,
+    /// Output weights, m x K, and K x m.
+    c: DMatrix<f64>,
     ct: DMatrix<f64>,
-    /// One over the length of each column.
-    scale: Step,
+    phi: Activation,
+    /// From such coordinates to the parameters: of each unit, and of each output.
+    of_units: Vec<DMatrix<f64>>,
+    of_outputs: DMatrix<f64>,
 }
 
 impl<'a> Jacobian<'a> {
-    fn of(network: &'a Layered, points: &'a DMatrix<f64>) -> Self {
+    /// `None` if a unit shows nowhere.
+    fn of(network: &'a Layered, points: &'a DMatrix<f64>) -> Option<Self> {
         let phi = network.phi;
-        let z = network.arguments(points);
-        let (values, slopes) = (z.map(|z| phi.value(z)), z.map(|z| phi.slope(z)));
-        let squares = slopes.map(|slope| slope * slope);
-        let heard: Vec<f64> = network.c.row_iter().map(|row| row.norm_squared()).collect();
-        let mut a = tr_product(&points.map(|x| x * x), &squares);
-        a.column_iter_mut().zip(&heard).for_each(|(mut column, heard)| column *= *heard);
-        let sums = squares.row_sum();
-        let theta = DVector::from_fn(heard.len(), |i, _| heard[i] * sums[i]);
-        let outputs = network.c.ncols();
-        let of_values = values.map(|y| y * y).row_sum();
-        let squares = Layered {
-            a,
-            theta,
-            c: DMatrix::from_fn(heard.len(), outputs, |i, _| of_values[i]),
-            c0: DVector::repeat(outputs, points.nrows() as f64),
-            phi,
+        let m = network.incoming.ncols();
+        let slopes = product(points, &network.incoming).map(|z| phi.slope(z));
+        let hidden = network.hidden(points);
+        let c = network.outgoing.rows(0, m).into_owned();
+        let triangle = |rows: &DMatrix<f64>| {
+            let mut gram = tr_product(rows, rows);
+            let least = CONJUGATE_ROUNDING * gram.trace();
+            (0..gram.nrows()).for_each(|k| gram[(k, k)] += least);
+            Some(InverseFactor::of_gram(&gram)?.triangle().clone())
         };
-        let scale =
-            squares.map(&squares, |square, _| if square > 0.0 { square.sqrt().recip() } else { 0.0 });
-        let ct = network.c.transpose();
-        Jacobian { points, values, slopes, c: &network.c, ct, scale }
+        let of_unit = |i: usize| {
+            let mut rows = points.clone();
+            for (mut row, slope) in rows.row_iter_mut().zip(slopes.column(i).iter()) {
+                row *= *slope;
+            }
+            let heard = c.row(i).norm();
+            Some(triangle(&rows)? / heard)
+        };
+        let of_units: Option<Vec<DMatrix<f64>>> = (0..m).into_par_iter().map(of_unit).collect();
+        let of_outputs = triangle(&hidden)?;
+        let ct = c.transpose();
+        Some(Jacobian { points, slopes, hidden, c, ct, phi, of_units: of_units?, of_outputs })
     }
 
-    /// The change of all answers, N x K, by a step in scaled parameters.
-    fn times(&self, step: &Step) -> DMatrix<f64> {
-        let step = step.map(&self.scale, |s, scale| s * scale);
-        let mut inner = product(self.points, &step.a);
-        inner.row_iter_mut().for_each(|mut row| row -= step.theta.transpose());
-        inner.component_mul_assign(&self.slopes);
-        let mut change = product(&inner, self.c) + product(&self.values, &step.c);
-        change.row_iter_mut().for_each(|mut row| row += step.c0.transpose());
-        change
+    /// The parameters with these coordinates.
+    fn parameters(&self, step: &Layered) -> Layered {
+        let mut incoming = step.incoming.clone();
+        for (i, of_unit) in self.of_units.iter().enumerate() {
+            incoming.set_column(i, &(of_unit * step.incoming.column(i)));
+        }
+        Layered { incoming, outgoing: product(&self.of_outputs, &step.outgoing), phi: self.phi }
+    }
+
+    /// The change of all answers, N x K, by a step in coordinates.
+    fn times(&self, step: &Layered) -> DMatrix<f64> {
+        let step = self.parameters(step);
+        let inner = product(self.points, &step.incoming).component_mul(&self.slopes);
+        product(&inner, &self.c) + product(&self.hidden, &step.outgoing)
     }
 
     /// Its transpose.
-    fn transposed_times(&self, answers: &DMatrix<f64>) -> Step {
+    fn transposed_times(&self, answers: &DMatrix<f64>) -> Layered {
         let inner = product(answers, &self.ct).component_mul(&self.slopes);
-        let step = Layered {
-            a: tr_product(self.points, &inner),
-            theta: -inner.row_sum().transpose(),
-            c: tr_product(&self.values, answers),
-            c0: answers.row_sum().transpose(),
-            phi: self.scale.phi,
-        };
-        step.map(&self.scale, |s, scale| s * scale)
+        let mut incoming = tr_product(self.points, &inner);
+        for (i, of_unit) in self.of_units.iter().enumerate() {
+            let column = of_unit.tr_mul(&incoming.column(i));
+            incoming.set_column(i, &column);
+        }
+        let outgoing = tr_product(&self.of_outputs, &tr_product(&self.hidden, answers));
+        Layered { incoming, outgoing, phi: self.phi }
     }
 
-    /// The step that makes these answers, by least squares: conjugate gradients until the gradient is this share of the
-    /// first.
+    /// The step, in coordinates, that makes these answers, by least squares: conjugate gradients until the gradient is this
+    /// share of the first.
     fn solve(
         &self,
         answers: &DMatrix<f64>,
         gain: f64,
         deadline: Option<Deadline>,
-    ) -> Result<Step, Halt> {
+    ) -> Result<Layered, Halt> {
         let mut rest = answers.clone();
         let mut gradient = self.transposed_times(&rest);
         let mut direction = gradient.clone();
-        let mut step = gradient.map(&gradient, |_, _| 0.0);
+        let mut step = gradient.moved(&gradient, -1.0);
         let first = gradient.norm_squared();
         let mut square = first;
         for _ in 0..CONJUGATE_STEPS {
@@ -226,11 +225,11 @@ impl<'a> Jacobian<'a> {
             direction = gradient.moved(&direction, next / square);
             square = next;
         }
-        Ok(step.map(&self.scale, |s, scale| s * scale))
+        Ok(step)
     }
 }
 
-/// All parameters by Gauss-Newton steps from `start`, and the last step, which gained nothing.
+/// All parameters by Gauss-Newton steps from `start`, and the last step, which gained little.
 pub fn fitted(
     start: Layered,
     data: &Answered,
@@ -242,22 +241,25 @@ pub fn fitted(
     let from = left.norm() / size;
     let mut steps = 0;
     loop {
-        let step =
-            Jacobian::of(&network, &data.points).solve(&left, CONJUGATE_GAIN, deadline)?;
+        let jacobian = Jacobian::of(&network, &data.points).ok_or_else(unseen)?;
+        let step = jacobian.parameters(&jacobian.solve(&left, CONJUGATE_GAIN, deadline)?);
         let next = network.moved(&step, 1.0);
         let still = rest(&next);
-        let gained = still.norm() < left.norm();
+        let share = still.norm() / left.norm();
         steps += 1;
-        let last = steps == CONJUGATE_ROUNDS || still.norm() > 0.5 * left.norm();
-        if gained {
+        if share < 1.0 {
             (network, left) = (next, still);
         }
-        if last {
+        if steps == CONJUGATE_ROUNDS || share.is_nan() || share > CONJUGATE_IDLE {
             let to = left.norm() / size;
             let ended = FitEnded { steps, from, to, points: data.points.nrows() };
             return Ok((network, step, ended));
         }
     }
+}
+
+fn unseen() -> Failure {
+    Failure::new(Stage::Refine, "a unit shows at none of the points of the fit")
 }
 
 /// What the values that `network` was fitted to say of the mixture of its outputs; `unfinished` is the step that the fit would
@@ -268,27 +270,26 @@ pub fn support(
     land: &Landscape,
     (seed, deadline): (u64, Option<Deadline>),
 ) -> Result<Support<OneLayer>, Halt> {
-    let left = &data.answers - network.answers(&data.points);
+    let fitted = network.answers(&data.points);
+    let left = &data.answers - &fitted;
     let freedom = data.answers.len().saturating_sub(network.parameter_count()).max(1) as f64;
     let lost = (data.answers.len() as f64 / freedom).sqrt();
-    let mixed = |answers: &DMatrix<f64>| answers.column_sum();
-    let noise = data.points.row_iter().map(|x| land.noise_at(x.norm()).powi(2));
+    let noise = data.norms().map(|norm| land.noise_at(norm).powi(2));
     let expected = (noise.sum::<f64>() / data.points.nrows() as f64).sqrt();
     // Of each output by itself: their errors may differ.
     let outputs = left.ncols();
-    let sizes = DVector::from_fn(outputs, |k, _| {
-        let by_rest = rms(&left.column(k).into_owned()) * lost;
-        by_rest.max(land.noise_near / (outputs as f64).sqrt())
-    });
-    let jacobian = Jacobian::of(network, &data.points);
+    let least = land.noise_near / (outputs as f64).sqrt();
+    let sizes: Vec<f64> =
+        left.column_iter().map(|rest| (rms(&rest.into_owned()) * lost).max(least)).collect();
+    let jacobian = Jacobian::of(network, &data.points).ok_or_else(unseen)?;
     let draw = |k: u64| -> Result<(Layered, f64), Halt> {
         let rng = &mut draws::stream(seed, "conjugate", k);
         let mut errors = draws::gaussian(rng, data.points.nrows(), outputs);
         errors.column_iter_mut().zip(&sizes).for_each(|(mut e, size)| e *= *size);
         let step = jacobian.solve(&errors, CONJUGATE_DRAWS_GAIN, deadline)?;
-        let unscaled = step.map(&jacobian.scale, |s, scale| if scale > 0.0 { s / scale } else { 0.0 });
-        let straight = jacobian.times(&unscaled);
-        let fitted = network.answers(&data.points);
+        let straight = jacobian.times(&step);
+        let step = jacobian.parameters(&step);
+        // As for fewer parameters: of a small step the second order is taken from a longer one.
         let longer = (VISIBLE_CHANGE * fitted.norm() / straight.norm()).max(1.0);
         let there = network.moved(&step, longer).answers(&data.points);
         let excess = ((there - &fitted) / longer - &straight) / longer;
@@ -299,18 +300,17 @@ pub fn support(
     let curvature = drawn.iter().map(|(_, curvature)| *curvature).fold(0.0, f64::max);
     let plausible: Vec<OneLayer> =
         drawn.iter().map(|(step, _)| network.moved(step, 1.0).mixed()).collect();
-    let best = network.mixed();
-    let (standard, bound) = bounds(&best, &plausible, (&network.moved(unfinished, 1.0).mixed(), curvature));
-    let sigma = rms(&mixed(&left)) * lost;
+    let further = network.moved(unfinished, 1.0).mixed();
+    let (standard, bound) = bounds(&network.mixed(), &plausible, (&further, curvature));
     Ok(Support {
         count: data.points.nrows(),
-        sigma,
+        sigma: rms(&left.column_sum()) * lost,
         expected,
-        largest: mixed(&data.answers).amax(),
-        farthest: data.points.row_iter().map(|x| x.norm()).fold(0.0, f64::max),
+        largest: data.answers.column_sum().amax(),
+        farthest: data.norms().fold(0.0, f64::max),
         uncertainty: Some(Uncertainty {
             cramer_rao: standard,
-            bound,
+            bound: if curvature <= MOST_CURVATURE { bound } else { f64::INFINITY },
             // |row_j(J^+) e| <= |row_j(J^+)| |e|.
             dependent: standard * DRAWN_DEVIATION * (data.answers.len() as f64).sqrt(),
             condition: f64::NAN,
@@ -366,26 +366,29 @@ mod tests {
     fn layered(phi: Activation) -> Layered {
         let drawn = Network::random(&[6, 9], 4, Class::General, phi, 3).unwrap();
         let layer = &drawn.layers[0];
-        let (a, theta) = (layer.weights.clone(), layer.shifts.clone());
-        Layered { a, theta, c: drawn.c.clone(), c0: drawn.c0.clone(), phi }
+        let mut incoming = layer.weights.clone().insert_row(6, 0.0);
+        incoming.set_row(6, &layer.shifts.transpose());
+        let mut outgoing = drawn.c.clone().insert_row(9, 0.0);
+        outgoing.set_row(9, &drawn.c0.transpose());
+        Layered { incoming, outgoing, phi }
     }
 
     fn answered(network: &Layered, noise: f64) -> Answered {
         let rng = &mut draws::stream(1, "test", 0);
-        let points = draws::gaussian(rng, 200, 6) * 1.5;
-        let answers = network.answers(&points) + draws::gaussian(rng, 200, 4) * noise;
-        Answered { points, answers }
+        let points = draws::gaussian(rng, 6, 200) * 1.5;
+        let mut data = Answered::new(&points, &DMatrix::zeros(4, 200));
+        data.answers = network.answers(&data.points) + draws::gaussian(rng, 200, 4) * noise;
+        data
     }
 
     #[test]
     fn the_jacobian_is_that_of_the_answers_and_its_transpose_is_one() {
         let network = layered(Activation::Silu);
         let data = answered(&network, 0.0);
-        let jacobian = Jacobian::of(&network, &data.points);
-        let rng = &mut draws::stream(2, "test", 0);
-        let noise = draws::gaussian(rng, 200, 4);
+        let jacobian = Jacobian::of(&network, &data.points).unwrap();
+        let noise = draws::gaussian(&mut draws::stream(2, "test", 0), 200, 4);
         let step = jacobian.transposed_times(&noise);
-        let moved = step.map(&jacobian.scale, |s, scale| s * scale);
+        let moved = jacobian.parameters(&step);
         let h = 1e-5;
         let ahead = network.moved(&moved, h).answers(&data.points);
         let behind = network.moved(&moved, -h).answers(&data.points);
@@ -400,8 +403,8 @@ mod tests {
         for phi in [Activation::Gelu, Activation::Relu] {
             let truth = layered(phi);
             let mut start = truth.clone();
-            start.a.column_mut(2).scale_mut(1.0 + 1e-5);
-            start.theta[1] += 1e-5;
+            start.incoming.column_mut(2).scale_mut(1.0 + 1e-5);
+            start.incoming[(6, 1)] += 1e-5;
             let data = answered(&truth, 1e-9);
             let (found, unfinished, ended) = fitted(start, &data, None).unwrap();
             assert!(ended.to < 1.2e-9 && ended.steps > 1, "{phi}: {ended:?}");

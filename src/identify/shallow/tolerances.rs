@@ -91,11 +91,16 @@ pub(crate) const LARGE_SPARE: usize = 100;
 /// Steps of conjugate gradients, at most. They converge in some ten times the condition number.
 pub(crate) const CONJUGATE_STEPS: usize = 20_000;
 /// They end where the gradient is this share of the first; what they leave is left to the next Gauss-Newton step.
-pub(crate) const CONJUGATE_GAIN: f64 = 1e-7;
+pub(crate) const CONJUGATE_GAIN: f64 = 1e-5;
 /// The same for errors of the parameters, which need no more than two digits.
-pub(crate) const CONJUGATE_DRAWS_GAIN: f64 = 1e-5;
+pub(crate) const CONJUGATE_DRAWS_GAIN: f64 = 1e-4;
 /// Gauss-Newton steps, at most. From the steps of f far out two or three are needed.
 pub(crate) const CONJUGATE_ROUNDS: usize = 8;
+/// A Gauss-Newton step that leaves more than this share of the residual is the last.
+pub(crate) const CONJUGATE_IDLE: f64 = 0.5;
+/// Share of the trace of a Gram matrix that is added to its diagonal, so that rounding makes no factor of it fail: it only
+/// chooses coordinates.
+pub(crate) const CONJUGATE_ROUNDING: f64 = 1e-14;
 /// Networks drawn from what a large fit leaves open. More are slower.
 pub(crate) const CONJUGATE_DRAWS: u64 = 8;
 /// Step along an input, in 1 / slope along the line, at which a weight is looked for first.
