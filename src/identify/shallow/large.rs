@@ -9,8 +9,8 @@ use nalgebra::DMatrix;
 use rayon::prelude::*;
 
 use super::tolerances::{
-    CONJUGATE_DRAWS, CONJUGATE_DRAWS_GAIN, CONJUGATE_GAIN, CONJUGATE_IDLE, CONJUGATE_ROUNDING,
-    CONJUGATE_ROUNDS, CONJUGATE_STEPS,
+    CONJUGATE_DRAWS, CONJUGATE_DRAWS_GAIN, CONJUGATE_GAIN, CONJUGATE_IDLE, CONJUGATE_LAST_GAIN,
+    CONJUGATE_ROUNDING, CONJUGATE_ROUNDS, CONJUGATE_STEPS,
     LARGE_OVERSAMPLING, LARGE_SPARE, LARGE_UNIT_POINTS,
 };
 use crate::algebra::linalg::{InverseFactor, dual, product, rms, tr_product};
@@ -117,18 +117,16 @@ impl Layered {
         }
     }
 
-    fn norm_squared(&self) -> f64 {
-        self.incoming.norm_squared() + self.outgoing.norm_squared()
-    }
 }
 
 /// The derivatives of all outputs with respect to all parameters at the points of a fit, in coordinates in which those of a unit,
-/// and those of an output, are orthogonal to each other.
+/// and those of an output, are orthogonal to each other. Those with respect to the output weights are the same for all outputs,
+/// so that these weights are what is left once the units are known.
 struct Jacobian<'a> {
     points: &'a DMatrix<f64>,
     /// phi' of the units, N x m.
     slopes: DMatrix<f64>,
-    /// What the units put out, and 1: N x (m + 1).
+    /// What the units put out, and 1, in those coordinates: orthonormal columns, N x (m + 1).
     hidden: DMatrix<f64>,
     /// Output weights, m x K, and K x m.
     c: DMatrix<f64>,
@@ -163,6 +161,7 @@ impl<'a> Jacobian<'a> {
         };
         let of_units: Option<Vec<DMatrix<f64>>> = (0..m).into_par_iter().map(of_unit).collect();
         let of_outputs = triangle(&hidden)?;
+        let hidden = product(&hidden, &of_outputs);
         let ct = c.transpose();
         Some(Jacobian { points, slopes, hidden, c, ct, phi, of_units: of_units?, of_outputs })
     }
@@ -178,21 +177,34 @@ impl<'a> Jacobian<'a> {
 
     /// The change of all answers, N x K, by a step in coordinates.
     fn times(&self, step: &Layered) -> DMatrix<f64> {
-        let step = self.parameters(step);
-        let inner = product(self.points, &step.incoming).component_mul(&self.slopes);
-        product(&inner, &self.c) + product(&self.hidden, &step.outgoing)
+        self.by_units(&step.incoming) + product(&self.hidden, &step.outgoing)
+    }
+
+    /// The same by a step of the units alone.
+    fn by_units(&self, incoming: &DMatrix<f64>) -> DMatrix<f64> {
+        let mut parameters = incoming.clone();
+        for (i, of_unit) in self.of_units.iter().enumerate() {
+            parameters.set_column(i, &(of_unit * incoming.column(i)));
+        }
+        let inner = product(self.points, &parameters).component_mul(&self.slopes);
+        product(&inner, &self.c)
     }
 
     /// Its transpose.
-    fn transposed_times(&self, answers: &DMatrix<f64>) -> Layered {
+    fn to_units(&self, answers: &DMatrix<f64>) -> DMatrix<f64> {
         let inner = product(answers, &self.ct).component_mul(&self.slopes);
         let mut incoming = tr_product(self.points, &inner);
         for (i, of_unit) in self.of_units.iter().enumerate() {
             let column = of_unit.tr_mul(&incoming.column(i));
             incoming.set_column(i, &column);
         }
-        let outgoing = tr_product(&self.of_outputs, &tr_product(&self.hidden, answers));
-        Layered { incoming, outgoing, phi: self.phi }
+        incoming
+    }
+
+    /// What is left of answers once the output weights took what they can, and what they took.
+    fn without_outputs(&self, answers: DMatrix<f64>) -> (DMatrix<f64>, DMatrix<f64>) {
+        let taken = tr_product(&self.hidden, &answers);
+        (answers - product(&self.hidden, &taken), taken)
     }
 
     /// The step, in coordinates, that makes these answers, by least squares: conjugate gradients until the gradient is this
@@ -203,10 +215,10 @@ impl<'a> Jacobian<'a> {
         gain: f64,
         deadline: Option<Deadline>,
     ) -> Result<Layered, Halt> {
-        let mut rest = answers.clone();
-        let mut gradient = self.transposed_times(&rest);
+        let (mut rest, _) = self.without_outputs(answers.clone());
+        let mut gradient = self.to_units(&rest);
         let mut direction = gradient.clone();
-        let mut step = gradient.moved(&gradient, -1.0);
+        let mut incoming = DMatrix::zeros(gradient.nrows(), gradient.ncols());
         let first = gradient.norm_squared();
         let mut square = first;
         for _ in 0..CONJUGATE_STEPS {
@@ -216,16 +228,17 @@ impl<'a> Jacobian<'a> {
             if square <= gain * gain * first || square == 0.0 {
                 break;
             }
-            let change = self.times(&direction);
+            let (change, _) = self.without_outputs(self.by_units(&direction));
             let along = square / change.norm_squared();
-            step = step.moved(&direction, along);
+            incoming += &direction * along;
             rest -= change * along;
-            gradient = self.transposed_times(&rest);
+            gradient = self.to_units(&rest);
             let next = gradient.norm_squared();
-            direction = gradient.moved(&direction, next / square);
+            direction = &gradient + direction * (next / square);
             square = next;
         }
-        Ok(step)
+        let (_, outgoing) = self.without_outputs(answers - self.by_units(&incoming));
+        Ok(Layered { incoming, outgoing, phi: self.phi })
     }
 }
 
@@ -242,7 +255,9 @@ pub fn fitted(
     let mut steps = 0;
     loop {
         let jacobian = Jacobian::of(&network, &data.points).ok_or_else(unseen)?;
-        let step = jacobian.parameters(&jacobian.solve(&left, CONJUGATE_GAIN, deadline)?);
+        // The first step is to come near, the others to get there.
+        let gain = if steps == 0 { CONJUGATE_GAIN } else { CONJUGATE_LAST_GAIN };
+        let step = jacobian.parameters(&jacobian.solve(&left, gain, deadline)?);
         let next = network.moved(&step, 1.0);
         let still = rest(&next);
         let share = still.norm() / left.norm();
@@ -387,7 +402,8 @@ mod tests {
         let data = answered(&network, 0.0);
         let jacobian = Jacobian::of(&network, &data.points).unwrap();
         let noise = draws::gaussian(&mut draws::stream(2, "test", 0), 200, 4);
-        let step = jacobian.transposed_times(&noise);
+        let outgoing = tr_product(&jacobian.hidden, &noise);
+        let step = Layered { incoming: jacobian.to_units(&noise), outgoing, phi: network.phi };
         let moved = jacobian.parameters(&step);
         let h = 1e-5;
         let ahead = network.moved(&moved, h).answers(&data.points);
@@ -395,7 +411,8 @@ mod tests {
         let change = jacobian.times(&step);
         let off = ((ahead - behind) / (2.0 * h) - &change).amax();
         assert!(off < 1e-6 * change.amax(), "{off:e}");
-        assert!((change.dot(&noise) / step.norm_squared() - 1.0).abs() < 1e-12);
+        let square = step.incoming.norm_squared() + step.outgoing.norm_squared();
+        assert!((change.dot(&noise) / square - 1.0).abs() < 1e-12);
     }
 
     #[test]

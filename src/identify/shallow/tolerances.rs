@@ -90,10 +90,12 @@ pub(crate) const LARGE_UNIT_POINTS: usize = 6;
 pub(crate) const LARGE_SPARE: usize = 100;
 /// Steps of conjugate gradients, at most. They converge in some ten times the condition number.
 pub(crate) const CONJUGATE_STEPS: usize = 20_000;
-/// They end where the gradient is this share of the first; what they leave is left to the next Gauss-Newton step.
-pub(crate) const CONJUGATE_GAIN: f64 = 1e-5;
+/// Those of the first Gauss-Newton step end where the gradient is this share of the first one.
+pub(crate) const CONJUGATE_GAIN: f64 = 1e-8;
+/// Those of the others, which have little left to do.
+pub(crate) const CONJUGATE_LAST_GAIN: f64 = 1e-3;
 /// The same for errors of the parameters, which need no more than two digits.
-pub(crate) const CONJUGATE_DRAWS_GAIN: f64 = 1e-4;
+pub(crate) const CONJUGATE_DRAWS_GAIN: f64 = 1e-3;
 /// Gauss-Newton steps, at most. From the steps of f far out two or three are needed.
 pub(crate) const CONJUGATE_ROUNDS: usize = 8;
 /// A Gauss-Newton step that leaves more than this share of the residual is the last.

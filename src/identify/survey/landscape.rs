@@ -9,8 +9,8 @@ use crate::stage::Stage;
 #[derive(Clone, Debug, Serialize)]
 pub struct Landscape {
     /// Natural scale s1: the smallest s at which the standard deviation of f over x ~ N(0, s^2 I)
-    /// reaches half its largest value. Where f grows, half of what second differences over a length of s have of it at
-    /// most.
+    /// reaches half its largest value. Where f grows, that from which on second differences over a length of
+    /// s grow with s.
     pub scale: f64,
     /// The largest standard deviation over the scales; where f grows, that at the natural one.
     pub spread: f64,

@@ -4,7 +4,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{
-    BALL_ROUNDING, BEND_LINES, MERE_NOISE, MOST_GROWTH, MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_FAR,
+    BALL_ROUNDING, BEND_LINES, BEND_OCTAVES, BEND_SCALES, BEND_SHARE, MERE_NOISE, MOST_GROWTH, MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_FAR,
     NOISE_LINES, NOISE_ORDERS, NOISE_STEPS, NOISE_TABLE, PROBE_EXPONENTS, PROBE_MORE_POINTS,
     PROBE_OCTAVES, PROBE_POINTS, PROPORTIONAL, SAME_SPREAD,
 };
@@ -126,13 +126,17 @@ fn scale_of_bends(f: &mut dyn Oracle, rng: &mut impl rand::Rng) -> Result<f64, H
         rounding = f64::EPSILON * ahead.amax() / scale;
         rates.push(rms(&(ahead + behind - middle * 2.0)) / scale);
     }
-    let most = rates.iter().copied().fold(0.0, f64::max);
-    if most <= MERE_NOISE * rounding {
+    let beyond = DVector::from_column_slice(&rates[rates.len() - BEND_SCALES..]);
+    let level = rms(&beyond);
+    if level <= MERE_NOISE * rounding {
         let reason = "the black box is linear: it has no hidden unit that shows".to_owned();
         return Err(Failure::new(Stage::Probe, reason).into());
     }
-    let first = rates.iter().position(|&rate| rate >= 0.5 * most).unwrap_or(0);
-    Ok(2f64.powi(PROBE_EXPONENTS.start() + first as i32))
+    // A single kink may be near the origin.
+    let of_most = |rates: &[f64]| rms(&DVector::from_column_slice(rates)) >= BEND_SHARE * level;
+    let first = rates.windows(BEND_OCTAVES).position(of_most).unwrap_or(0);
+    // Of kinks at the origin alone there is no scale.
+    Ok(if first == 0 { 1.0 } else { 2f64.powi(PROBE_EXPONENTS.start() + first as i32) })
 }
 
 fn constant() -> Failure {
