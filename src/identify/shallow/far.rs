@@ -18,6 +18,7 @@ use crate::identify::survey::far;
 use crate::identify::survey::frame::{self, Frame};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::tolerances::{MOST_DENSE, MOST_ROUNDS};
+use super::tolerances::KINK_REACH;
 use crate::identify::verdict::outcome::Outcome;
 use crate::network::OneLayer;
 use crate::network::model::Model;
@@ -85,12 +86,13 @@ impl Far {
     ) -> Result<Outcome<OneLayer>, Halt> {
         let Frame { points, weights, land, outside } = &self.frame;
         let Settings { seed, activation, width, .. } = run.settings;
-        let start = start.normalised(land.scale);
+        let around = &around(land, &start);
+        let start = start.normalised(around.scale);
         let count = sample::size_for(&start);
         let sample = run.stage(Stage::Refine, place(&self.frame, attempt), |cx| {
             active::sample(
                 cx.f,
-                land,
+                around,
                 (&start.a, &start.theta),
                 count,
                 seed,
@@ -114,11 +116,12 @@ impl Far {
         let sample = Sample { points: points * &sample.points, ..sample };
         let accepted = width.is_none_or(|width| width == network.dims().1);
         let draw = |f: &mut dyn Oracle, network: &OneLayer, count, purpose: Purpose| {
-            let network = network.normalised(outside.scale);
+            let around = &self::around(outside, network);
+            let network = network.normalised(around.scale);
             let layer = (&network.a, &network.theta);
             active::sample(
                 f,
-                outside,
+                around,
                 layer,
                 count,
                 seed,
@@ -143,10 +146,11 @@ impl Far {
         let Frame { points, weights, land, outside } = &self.frame;
         let Settings { seed, deadline, tolerance, width, .. } = run.settings;
         let mixture = run.mixture().weights();
-        let start = start.normalised(land.scale);
+        let around = around(land, &start);
+        let start = start.normalised(around.scale);
         let count = large::points_for((points.nrows(), start.dims().1), mixture.len());
         let rng = &mut draws::stream(seed, "large", attempt);
-        let inner = active::points((&start.a, &start.theta), land.scale, count, rng);
+        let inner = active::points((&start.a, &start.theta), around.scale, count, rng);
         let x = points * inner;
         let inputs = Place { coordinates: Coordinates::INPUTS, land: outside, attempt };
         let mut answers = run.stage(Stage::Refine, inputs, |cx| Ok(cx.f.outputs(&x)?))?;
@@ -165,6 +169,13 @@ impl Far {
         let outcome = Outcome::judge(network, certificate, tolerance, accepted);
         Ok(Outcome { plausible: support.plausible(), ..outcome })
     }
+}
+
+/// The landscape of points that show all of a network: a unit with a kink shows on one side of it alone, and to random points only
+/// where some of them are as far out.
+fn around(land: &Landscape, network: &OneLayer) -> Landscape {
+    let scale = network.farthest_kink().map_or(land.scale, |far| land.scale.max(far * KINK_REACH));
+    Landscape { scale, ..land.clone() }
 }
 
 /// The frame's coordinates.

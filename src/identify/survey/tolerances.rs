@@ -108,13 +108,13 @@ pub(crate) const PROBE_OCTAVES: i32 = 12;
 pub(crate) const PROBE_POINTS: usize = 64;
 /// A growing f bends from where on its second differences are above this share of what they are farther out: most of its units
 /// take part.
-pub(crate) const BEND_SHARE: f64 = 0.7;
-/// Scales, in octaves, whose second differences are taken together: 18 of them know their size to 17 %.
+pub(crate) const BEND_SHARE: f64 = 0.8;
+/// Scales, in octaves, whose second differences are taken together: 30 of them know their size to 13 %.
 pub(crate) const BEND_OCTAVES: usize = 3;
 /// Scales, the largest, whose second differences are those of far out.
 pub(crate) const BEND_SCALES: usize = 5;
 /// Second differences at each scale that tell where a growing f bends: the scale is known to an octave or two.
-pub(crate) const BEND_LINES: usize = 6;
+pub(crate) const BEND_LINES: usize = 10;
 /// Points at the two scales that decide whether f grows, where fewer say so: 2 % each.
 pub(crate) const PROBE_MORE_POINTS: usize = 1024;
 /// Points on a line in the difference table of the noise estimate: three differences of the highest order at least.
