@@ -395,7 +395,9 @@ impl<'a> Run<'a> {
             Some(_) => self.inside(count, rng),
             None => {
                 let first = &network.layers[0];
-                active::points((&first.weights, &first.shifts), land.scale, count, rng)
+                let layer = (&first.weights, &first.shifts);
+                let around = active::around(&land, layer, first.activation);
+                active::points(layer, around.scale, count, rng)
             }
         };
         let Some(mut held_out) = self.held_out.take() else { return Ok(mixed) };

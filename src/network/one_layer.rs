@@ -89,13 +89,6 @@ impl OneLayer {
         self.phi.symmetry() != Symmetry::Scale
     }
 
-    /// The largest distance of a kink from the origin, if its activation has one.
-    pub(crate) fn farthest_kink(&self) -> Option<f64> {
-        let units = self.a.column_iter().zip(&self.theta);
-        let distances = units.map(|(a, theta)| theta.abs() / a.norm());
-        (!self.fits_c()).then(|| distances.fold(0.0, f64::max))
-    }
-
     /// The same function with weights of a norm of 1 over `length`, where the activation leaves that open.
     #[must_use]
     pub(crate) fn normalised(&self, length: f64) -> OneLayer {

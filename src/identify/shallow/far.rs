@@ -18,7 +18,6 @@ use crate::identify::survey::far;
 use crate::identify::survey::frame::{self, Frame};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::tolerances::{MOST_DENSE, MOST_ROUNDS};
-use super::tolerances::KINK_REACH;
 use crate::identify::verdict::outcome::Outcome;
 use crate::network::OneLayer;
 use crate::network::model::Model;
@@ -86,7 +85,7 @@ impl Far {
     ) -> Result<Outcome<OneLayer>, Halt> {
         let Frame { points, weights, land, outside } = &self.frame;
         let Settings { seed, activation, width, .. } = run.settings;
-        let around = &around(land, &start);
+        let around = &active::around(land, (&start.a, &start.theta), start.phi);
         let start = start.normalised(around.scale);
         let count = sample::size_for(&start);
         let sample = run.stage(Stage::Refine, place(&self.frame, attempt), |cx| {
@@ -116,7 +115,7 @@ impl Far {
         let sample = Sample { points: points * &sample.points, ..sample };
         let accepted = width.is_none_or(|width| width == network.dims().1);
         let draw = |f: &mut dyn Oracle, network: &OneLayer, count, purpose: Purpose| {
-            let around = &self::around(outside, network);
+            let around = &active::around(outside, (&network.a, &network.theta), network.phi);
             let network = network.normalised(around.scale);
             let layer = (&network.a, &network.theta);
             active::sample(
@@ -146,7 +145,7 @@ impl Far {
         let Frame { points, weights, land, outside } = &self.frame;
         let Settings { seed, deadline, tolerance, width, .. } = run.settings;
         let mixture = run.mixture().weights();
-        let around = around(land, &start);
+        let around = active::around(land, (&start.a, &start.theta), start.phi);
         let start = start.normalised(around.scale);
         let count = large::points_for((points.nrows(), start.dims().1), mixture.len());
         let rng = &mut draws::stream(seed, "large", attempt);
@@ -169,13 +168,6 @@ impl Far {
         let outcome = Outcome::judge(network, certificate, tolerance, accepted);
         Ok(Outcome { plausible: support.plausible(), ..outcome })
     }
-}
-
-/// The landscape of points that show all of a network: a unit with a kink shows on one side of it alone, and to random points only
-/// where some of them are as far out.
-fn around(land: &Landscape, network: &OneLayer) -> Landscape {
-    let scale = network.farthest_kink().map_or(land.scale, |far| land.scale.max(far * KINK_REACH));
-    Landscape { scale, ..land.clone() }
 }
 
 /// The frame's coordinates.

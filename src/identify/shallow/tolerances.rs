@@ -113,9 +113,6 @@ pub(crate) const SIGHT_NEARER: f64 = 0.125;
 pub(crate) const SIGHT_ROUNDS: usize = 10;
 /// Points whose tolerance is more than this many times the least are too near a known hyperplane to tell anything.
 pub(crate) const REFERENCE_SHARE: f64 = 1e3;
-/// Share of the distance of the farthest kink that is the scale of the fitted points: of their scales, up to 16 times that, half
-/// reach it.
-pub(crate) const KINK_REACH: f64 = 0.25;
 /// Scales of the fitted points where nothing bounds them, in natural scales.
 pub(crate) const SHALLOW_FIT_SCALES: [f64; 4] = [0.5, 1.0, 2.0, 8.0];
 /// Sampling radii of the attempts, relative to the first one's. Nearer, Hessians differ less; farther, units are saturated.

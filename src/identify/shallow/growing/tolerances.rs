@@ -32,8 +32,8 @@ pub(crate) const STAR_CHECKS: usize = 32;
 
 /// Distance of the star, in natural scales for every unit and the root of the number of inputs. Hyperplanes are crossed at places
 /// spread over about the distance, a bend is up to 35 widths long before it is straight to all digits, and a line runs at a
-/// cosine of about 1 / sqrt(d) to a hyperplane: with 1000, one bend in thirty overlaps another. More cost accuracy.
-pub(crate) const STAR_SPACING: f64 = 1000.0;
+/// cosine of about 1 / sqrt(d) to a hyperplane: with 2000, one bend in sixty overlaps another. More cost accuracy.
+pub(crate) const STAR_SPACING: f64 = 2000.0;
 /// Units are taken to be as many as inputs, and at least this many.
 pub(crate) const STAR_ALONG: f64 = 8.0;
 /// The first step aside is this part of the room for it, for every input: others may lie nearer than those along the line. More
