@@ -117,7 +117,9 @@ impl Span<'_> {
         let identified = |text: &str| {
             let phi: Activation = named(text)?;
             let known = phi.saturates() || one_layer;
-            known.then_some(phi).ok_or_else(|| format!("{phi} does not saturate: it is for depth 1"))
+            known
+                .then_some(phi)
+                .ok_or_else(|| format!("{phi} does not saturate: it is for depth 1"))
         };
         self.along("activation", Some(Activation::Tanh), identified, |cell, v| {
             cell.activation = v;

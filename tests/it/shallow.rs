@@ -282,10 +282,8 @@ fn activations_that_grow_are_identified_without_being_told() {
         ("gelu_tanh", "5,4", "1"),
     ] {
         let desk = Desk::new();
-        let truth = desk.generate(
-            dims,
-            &["--class", "general", "--activation", phi, "--outputs", outputs],
-        );
+        let truth =
+            desk.generate(dims, &["--class", "general", "--activation", phi, "--outputs", outputs]);
         let report = desk.identify(&["--network", &truth, "--activation", "auto"], 0);
         assert_eq!((&report["status"], &report["activation"]), (&"identified".into(), &phi.into()));
         assert!(desk.error(&truth) < 1e-10, "{phi}");
@@ -333,7 +331,9 @@ fn what_is_no_one_hidden_layer_is_not_identified() {
     assert_refused("relu and a linear part", [NO_STEPS, NONE], |x| {
         ridges(x, |z| (z - 0.3).max(0.0)) + 0.1 * x[3]
     });
-    assert_refused("the norm", [NO_STEPS, TOO_MANY], |x| x.iter().map(|x| x * x).sum::<f64>().sqrt());
+    assert_refused("the norm", [NO_STEPS, TOO_MANY], |x| {
+        x.iter().map(|x| x * x).sum::<f64>().sqrt()
+    });
     assert_refused("tanh and a product", [MISFIT, MISFIT], |x| {
         ridges(x, f64::tanh) + 1e-4 * (x[0] * x[1]).sin()
     });

@@ -118,14 +118,7 @@ impl Far {
             let around = &active::around(outside, (&network.a, &network.theta), network.phi);
             let network = network.normalised(around.scale);
             let layer = (&network.a, &network.theta);
-            active::sample(
-                f,
-                around,
-                layer,
-                count,
-                seed,
-                &format!("sighted {attempt} {purpose:?}"),
-            )
+            active::sample(f, around, layer, count, seed, &format!("sighted {attempt} {purpose:?}"))
         };
         let reduced = !self.frame.is_whole();
         let fresh = Some(Fresh { reduced, rounds: MOST_ROUNDS, draw: &draw });

@@ -10,8 +10,8 @@ use rayon::prelude::*;
 
 use super::tolerances::{
     CONJUGATE_DRAWS, CONJUGATE_DRAWS_GAIN, CONJUGATE_GAIN, CONJUGATE_IDLE, CONJUGATE_LAST_GAIN,
-    CONJUGATE_ROUNDING, CONJUGATE_ROUNDS, CONJUGATE_STEPS,
-    LARGE_OVERSAMPLING, LARGE_SPARE, LARGE_UNIT_POINTS,
+    CONJUGATE_ROUNDING, CONJUGATE_ROUNDS, CONJUGATE_STEPS, LARGE_OVERSAMPLING, LARGE_SPARE,
+    LARGE_UNIT_POINTS,
 };
 use crate::algebra::linalg::{InverseFactor, dual, product, rms, tr_product};
 use crate::draws;
@@ -116,7 +116,6 @@ impl Layered {
             phi: self.phi,
         }
     }
-
 }
 
 /// The derivatives of all outputs with respect to all parameters at the points of a fit, in coordinates in which those of a unit,

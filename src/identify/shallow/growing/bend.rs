@@ -81,7 +81,12 @@ impl Bend {
     }
 
     /// By how much the slopes of all outputs (K x n, at `ts`) change over this bend.
-    pub fn jumps(&self, ts: &[f64], outputs: &DMatrix<f64>, phi: Activation) -> Option<DVector<f64>> {
+    pub fn jumps(
+        &self,
+        ts: &[f64],
+        outputs: &DMatrix<f64>,
+        phi: Activation,
+    ) -> Option<DVector<f64>> {
         // In shares of the range the columns are of one size.
         let span = ts.iter().fold(0.0f64, |most, t| most.max((t - self.centre).abs()));
         let column = |t: f64, j: usize| match j {
@@ -329,7 +334,9 @@ mod tests {
         for phi in SMOOTH {
             let z = tail(phi, 2.0, 1e-12);
             assert!((5.0..40.0).contains(&z), "{phi}: {z}");
-            assert!(2.0 * off_lines(phi, z).abs() < 1e-12 && 2.0 * off_lines(phi, -z).abs() < 1e-12);
+            assert!(
+                2.0 * off_lines(phi, z).abs() < 1e-12 && 2.0 * off_lines(phi, -z).abs() < 1e-12
+            );
         }
         assert_eq!(tail(Activation::Relu, 2.0, 1e-12), 0.0);
     }

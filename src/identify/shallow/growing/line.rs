@@ -6,8 +6,8 @@ use nalgebra::DVector;
 
 use super::bend::{Bend, is_kink};
 use super::tolerances::{
-    BEND_CELLS, BEND_CLEAN, BEND_MOST_CELLS, BEND_MOST_OPEN, BEND_QUIET, BEND_WHOLE, BEND_ZOOMS, KINK_NOISES,
-    KINK_ROUNDS, KINK_SHARE,
+    BEND_CELLS, BEND_CLEAN, BEND_MOST_CELLS, BEND_MOST_OPEN, BEND_QUIET, BEND_WHOLE, BEND_ZOOMS,
+    KINK_NOISES, KINK_ROUNDS, KINK_SHARE,
 };
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::shallow::tolerances::STEP_FINEST;
@@ -263,11 +263,8 @@ mod tests {
 
     fn line(f: fn(f64) -> f64) -> impl FnMut(&[f64]) -> Result<Vec<Reading>, Halt> {
         move |ts| {
-            let read = |&t: &f64| Reading {
-                t,
-                outputs: DVector::from_element(1, f(t)),
-                noise: 1e-12,
-            };
+            let read =
+                |&t: &f64| Reading { t, outputs: DVector::from_element(1, f(t)), noise: 1e-12 };
             Ok(ts.iter().map(read).collect())
         }
     }

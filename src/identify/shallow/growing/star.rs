@@ -10,8 +10,8 @@ use super::aside::{self, Between, Group, Landing, Obstacle, Slopes};
 use super::bend::{Bend, gain, is_kink, lift, tail};
 use super::line::{Candidate, Known, Reading, Seen, scan};
 use super::tolerances::{
-    KINK_ACCURATE, KINK_NOISES, STAR_ALONG, STAR_CHECKS, STAR_FARTHER,
-    STAR_FEWEST, STAR_FIRST_CELLS, STAR_MOST_FRUITLESS, STAR_MOST_TURNS, STAR_ROOM, STAR_SPACING,
+    KINK_ACCURATE, KINK_NOISES, STAR_ALONG, STAR_CHECKS, STAR_FARTHER, STAR_FEWEST,
+    STAR_FIRST_CELLS, STAR_MOST_FRUITLESS, STAR_MOST_TURNS, STAR_ROOM, STAR_SPACING,
 };
 use crate::draws;
 use crate::identify::context::Context;
@@ -50,6 +50,12 @@ pub struct Star {
     pub margin: Option<f64>,
     /// What says that there may be more of them.
     pub left: Option<Failure>,
+}
+
+/// A point far out, and the outputs there.
+struct Distant {
+    x: DVector<f64>,
+    outputs: DVector<f64>,
 }
 
 struct Search<'a> {
@@ -105,7 +111,7 @@ impl Search<'_> {
     fn run(&mut self, deadline: Option<Deadline>) -> Result<Option<Failure>, Halt> {
         let mut distance = self.first_distance();
         self.settle_at(distance)?;
-        let mut checks: Vec<(DVector<f64>, DVector<f64>)> = Vec::new();
+        let mut checks: Vec<Distant> = Vec::new();
         let mut fruitless = 0;
         // What was seen from nearer centres.
         let mut since = (0, 0);
@@ -123,7 +129,7 @@ impl Search<'_> {
                 return Ok(None);
             };
             let known = self.units.len();
-            self.look(&checks[to].0.clone())?;
+            self.look(&checks[to].x)?;
             if self.seen.conflicts > 0 {
                 return Err(self.failure("the bend of a unit is another one elsewhere").into());
             }
@@ -234,20 +240,20 @@ impl Search<'_> {
     }
 
     /// Fresh distant points, and the outputs there.
-    fn distant(&mut self, distance: f64) -> Result<Vec<(DVector<f64>, DVector<f64>)>, Halt> {
+    fn distant(&mut self, distance: f64) -> Result<Vec<Distant>, Halt> {
         let d = self.f.input_dim();
-        let xs: Vec<DVector<f64>> = (0..STAR_CHECKS)
-            .map(|_| draws::unit_vector(&mut self.rng, d) * distance)
-            .collect();
+        let xs: Vec<DVector<f64>> =
+            (0..STAR_CHECKS).map(|_| draws::unit_vector(&mut self.rng, d) * distance).collect();
         let (outputs, _) = self.answers(&DMatrix::from_columns(&xs))?;
-        Ok(xs.into_iter().zip(outputs.column_iter().map(|y| y.into_owned())).collect())
+        let outputs = outputs.column_iter().map(|y| y.into_owned());
+        Ok(xs.into_iter().zip(outputs).map(|(x, outputs)| Distant { x, outputs }).collect())
     }
 
     /// The point at which most is left that nothing explains, if there is one.
-    fn unexplained(&self, checks: &[(DVector<f64>, DVector<f64>)]) -> Option<usize> {
+    fn unexplained(&self, checks: &[Distant]) -> Option<usize> {
         let Slopes { error, .. } = self.slopes;
         let outputs = self.weights.len() as f64;
-        let excess = |(x, y): &(DVector<f64>, DVector<f64>)| {
+        let excess = |Distant { x, outputs: y }: &Distant| {
             let carried = SAME_ERRORS * error * (x - &self.centre).norm() * outputs.sqrt();
             let noise = SURE_CHANGE * self.land.noise_at(x.norm());
             self.rest(x, y).norm() - noise - carried - self.unsure(x)
@@ -346,7 +352,8 @@ impl Search<'_> {
             let after = seen.readings.partition_point(|r| r.t < bend.centre);
             seen.readings[after.min(seen.readings.len() - 1)].noise
         };
-        let mut bent: Vec<(f64, f64)> = rough.iter().map(|(b, _)| extent(b, phi, noise(b))).collect();
+        let mut bent: Vec<(f64, f64)> =
+            rough.iter().map(|(b, _)| extent(b, phi, noise(b))).collect();
         bent.extend(&seen.others);
         bent.extend(known.iter().map(|known| (known.from, known.to)));
         let of = |(k, (rough, heard)): (usize, &(Bend, &DVector<f64>))| {
@@ -364,8 +371,8 @@ impl Search<'_> {
             let noise = noise(rough);
             let fine = rough.refit(&ts, &values, phi).filter(|_| !overlaps);
             let fine = fine.filter(|fine| fine.misfit <= SURE_CHANGE * noise);
-            let jumps = fine
-                .and_then(|fine| fine.jumps(&ts, &DMatrix::from_columns(&outputs), phi));
+            let jumps =
+                fine.and_then(|fine| fine.jumps(&ts, &DMatrix::from_columns(&outputs), phi));
             Crossing { bend: fine.unwrap_or(*rough), jumps, noise, normal: None }
         };
         rough.iter().enumerate().map(of).collect()

@@ -49,9 +49,10 @@ impl Products {
         };
         let columns: Vec<DVector<f64>> = star.units.iter().map(product).collect();
         let norms: Vec<f64> = columns.iter().map(|column| column.norm()).collect();
-        let unit = DMatrix::from_columns(&columns) * DMatrix::from_diagonal(&DVector::from_vec(
-            norms.iter().map(|norm| norm.recip()).collect(),
-        ));
+        let unit = DMatrix::from_columns(&columns)
+            * DMatrix::from_diagonal(&DVector::from_vec(
+                norms.iter().map(|norm| norm.recip()).collect(),
+            ));
         let (units, numbers) = (unit.ncols(), unit.nrows());
         let Some((dual, _)) = dual(&unit) else {
             let reason = format!(
@@ -71,7 +72,8 @@ impl Products {
         let left = &self.unit * (&norms * before) - gradient;
         let shares = self.dual.tr_mul(&left).component_div(&norms) / (before + after);
         let turns: Vec<bool> = shares.iter().map(|&share| share > 0.5).collect();
-        let whole = DVector::from_iterator(turns.len(), turns.iter().map(|&b| f64::from(u8::from(b))));
+        let whole =
+            DVector::from_iterator(turns.len(), turns.iter().map(|&b| f64::from(u8::from(b))));
         let rest = left - &self.unit * norms.component_mul(&whole) * (before + after);
         let told = (shares - whole).amax() <= TURN_SURE && rest.amax() <= TURN_EXACT * norms.max();
         told.then_some(turns)
