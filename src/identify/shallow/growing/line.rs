@@ -232,12 +232,13 @@ impl Kink {
         } else {
             (value(1) - before * from - value(n - 2) + after * to) / jump
         };
-        let within = readings[0].t < centre && centre < readings[n - 1].t;
         let noise = readings.iter().map(|r| r.noise).fold(0.0, f64::max);
         let level = value(1) + before * (centre - from);
         let bend = Bend { level, tilt: before, weight: jump, slope: 1.0, centre, misfit: noise };
         let aside = KINK_NOISES * noise / jump.abs();
-        (within && jump != 0.0).then_some(Kink { heard, bend, aside, jump, noise })
+        // No number, too, is not within.
+        let within = readings[0].t < centre - aside && centre + aside < readings[n - 1].t;
+        within.then_some(Kink { heard, bend, aside, jump, noise })
     }
 
     /// Where f tells whether it is one.
