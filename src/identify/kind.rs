@@ -251,6 +251,11 @@ impl Kinds<'_> {
             [2] => return self.of_two(run),
             _ => {}
         }
+        match run.probed() {
+            Ok(land) if land.grows => return Ok(shallow::identify_on(run)?.map(Into::into)),
+            Ok(_) => {}
+            Err(halt) => return run.settle(Err(halt)),
+        }
         let may_be_one = match run.may_be_one_layer() {
             Ok(may) => may,
             Err(halt) => return run.settle(Err(halt)),

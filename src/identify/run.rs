@@ -347,6 +347,11 @@ impl<'a> Run<'a> {
         Ok(2 * equal > OPPOSITE_PAIRS)
     }
 
+    /// What values are.
+    pub fn mixture(&self) -> Mixture {
+        self.mixture.clone()
+    }
+
     /// Of several outputs, from now on values are those of a mixture of all.
     pub fn mix(&mut self) -> Result<(), Halt> {
         if self.meter.output_dim() > 1 {
@@ -393,7 +398,9 @@ impl<'a> Run<'a> {
             Some(_) => self.inside(count, rng),
             None => {
                 let first = &network.layers[0];
-                active::points((&first.weights, &first.shifts), land.scale, count, rng)
+                let layer = (&first.weights, &first.shifts);
+                let around = active::around(&land, layer, first.activation);
+                active::points(layer, around.scale, count, rng)
             }
         };
         let Some(mut held_out) = self.held_out.take() else { return Ok(mixed) };
@@ -438,7 +445,13 @@ mod tests {
         let network = TwoLayer::random((3, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
         let points = draws::gaussian(&mut draws::stream(1, "sample", 0), 3, 100);
         let sample = Sample { values: network.values(&points), points };
-        let land = Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16 };
+        let land = Landscape {
+            scale: 1.0,
+            spread: 1.0,
+            noise_near: 1e-16,
+            noise_growth: 1e-16,
+            grows: false,
+        };
         let (mut f, mut silent) = (NetworkOracle::new(network.clone()), Silent);
         let mut run: Run<'_> = Run::new(&mut f, &mut silent, &Settings::default(), Stage::WIDE);
         let fit = Fit { network, sample, rms: 0.0 };

@@ -160,7 +160,7 @@ pub struct Settings {
     /// How all parameters are fitted. [`Pipeline::Wide`] only.
     pub fit: FitBy,
     /// The activation of the first layer, if known; otherwise what is seen of it decides between tanh
-    /// (which sigmoid is a case of) and erf.
+    /// (which sigmoid is a case of) and erf, and where values grow between those that do.
     pub activation: Option<Activation>,
     /// The activation of the second layer, if known. `None`: that of the first, if that is known.
     /// Pipelines but the wide one take both layers to be of one family.
@@ -268,7 +268,10 @@ pub enum SettingsError {
     #[error("one hidden layer has one activation, not {0} and {1}")]
     TwoActivations(Activation, Activation),
     /// An activation that is not identified.
-    #[error("networks of {known} are identified, not of {0}", known = Activation::SATURATING.map(Activation::name).join(", "))]
+    #[error(
+        "networks of {known} are identified, not of {0}, but for one hidden layer far out, without a domain, a centre or \
+         a stack of Hessians", known = Activation::SATURATING.map(Activation::name).join(", ")
+    )]
     Activation(Activation),
     /// A link that cannot stand behind the outputs of the black box.
     #[error(transparent)]
@@ -325,7 +328,13 @@ impl Settings {
     pub fn validate(&self, d: usize, depth: usize) -> Result<(), SettingsError> {
         self.validate_numbers(d)?;
         let (first, second) = self.activations();
-        if let Some(other) = [first, second].into_iter().flatten().find(|phi| !phi.saturates()) {
+        // One hidden layer of those that grow is found far out, where a domain and a point do not let it.
+        let far = self.domain_radius.is_none()
+            && self.local == LocalSampling::default()
+            && self.first_layer != FirstLayer::Stack
+            && self.ascent.is_none();
+        let known = |phi: &Activation| phi.saturates() || depth == 1 && far;
+        if let Some(other) = [first, second].into_iter().flatten().find(|phi| !known(phi)) {
             return Err(SettingsError::Activation(other));
         }
         match depth {

@@ -169,7 +169,7 @@ impl<'r, 'a> Wide<'r, 'a> {
     /// Probe and reduce.
     fn survey(run: &'r mut Run<'a>) -> Result<Self, Halt> {
         let seed = run.settings.seed;
-        let land = run.probed()?;
+        let land = run.probed()?.bounded()?;
         let inputs = Place { coordinates: Coordinates::INPUTS, land: &land, attempt: 0 };
         let way = run.settings.first_layer;
         let frame = run.stage(Stage::Reduce, inputs, |cx| {

@@ -63,6 +63,16 @@ impl Activation {
         Activation::Gelu,
         Activation::GeluTanh,
     ];
+    /// Those that grow in proportion to their argument: what one hidden layer is identified with, beside those that
+    /// saturate.
+    pub const GROWING: [Activation; 6] = [
+        Activation::Relu,
+        Activation::LeakyRelu,
+        Activation::Softplus,
+        Activation::Silu,
+        Activation::Gelu,
+        Activation::GeluTanh,
+    ];
     /// Those that go from one level to another: what two hidden layers are identified with.
     pub const SATURATING: [Activation; 3] =
         [Activation::Tanh, Activation::Sigmoid, Activation::Erf];
@@ -205,6 +215,19 @@ impl Activation {
             | Activation::Silu
             | Activation::Gelu
             | Activation::GeluTanh => (0.0, f64::INFINITY),
+        }
+    }
+
+    /// phi'(t) at t -> -infinity and t -> +infinity.
+    pub fn end_slopes(self) -> (f64, f64) {
+        match self {
+            Activation::Tanh | Activation::Erf | Activation::Sigmoid => (0.0, 0.0),
+            Activation::LeakyRelu => (LEAK, 1.0),
+            Activation::Relu
+            | Activation::Softplus
+            | Activation::Silu
+            | Activation::Gelu
+            | Activation::GeluTanh => (0.0, 1.0),
         }
     }
 
@@ -434,6 +457,9 @@ mod tests {
             let (low, high) = phi.limits();
             assert_eq!(phi.saturates(), low.is_finite() && high.is_finite(), "{phi}");
             assert!(phi.value(f64::NAN).is_nan(), "{phi}");
+            let (before, after) = phi.end_slopes();
+            assert!((phi.slope(-60.0) - before).abs() < 1e-15, "{phi}");
+            assert!((phi.slope(60.0) - after).abs() < 1e-15, "{phi}");
             for t in [0.3, 2.0, 40.0] {
                 match phi.symmetry() {
                     Symmetry::Sign => {

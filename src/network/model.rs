@@ -27,6 +27,11 @@ pub trait Model: Clone {
     fn values(&self, points: &DMatrix<f64>) -> DVector<f64>;
     /// Derivatives of the values with respect to the parameters, parameters x n.
     fn jacobian_transposed(&self, points: &DMatrix<f64>) -> DMatrix<f64>;
+    /// Errors of the parameters of the vector become at most so many times as large in the form in which networks are
+    /// compared.
+    fn stretch(&self) -> f64 {
+        1.0
+    }
     /// The tensors that errors are measured by, in the order of the vector, with their names.
     fn tensors(&self) -> Vec<(&'static str, &[f64])>;
 }

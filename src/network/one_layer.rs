@@ -4,7 +4,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::model::Model;
-use super::{Activation, Class, Layer, Link, Matching, Network, NetworkError};
+use super::{Activation, Class, Layer, Link, Matching, Network, NetworkError, Symmetry};
 
 /// The parameters of a network with one hidden layer and one output.
 #[derive(Clone, Debug, PartialEq)]
@@ -83,6 +83,25 @@ impl OneLayer {
         self.a.shape()
     }
 
+    /// Are output weights parameters of their own? Where a unit may be longer and its output weight smaller they are not: they
+    /// stay as they are, and what is fitted is how long the units are.
+    fn fits_c(&self) -> bool {
+        self.phi.symmetry() != Symmetry::Scale
+    }
+
+    /// The same function with weights of a norm of 1 over `length`, where the activation leaves that open.
+    #[must_use]
+    pub(crate) fn normalised(&self, length: f64) -> OneLayer {
+        let mut normalised = self.clone();
+        for i in (0..self.theta.len()).filter(|_| !self.fits_c()) {
+            let factor = 1.0 / (self.a.column(i).norm() * length);
+            normalised.a.column_mut(i).scale_mut(factor);
+            normalised.theta[i] *= factor;
+            normalised.c[i] /= factor;
+        }
+        normalised
+    }
+
     /// A^T x - theta at the columns of `points`: m x n. Sums run in a fixed order, so that a value
     /// does not depend on the batch that it is asked in.
     fn inner(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
@@ -128,7 +147,8 @@ impl Model for OneLayer {
     }
 
     fn parameter_count(&self) -> usize {
-        self.a.len() + 2 * self.theta.len() + 1
+        let c = if self.fits_c() { self.c.len() } else { 0 };
+        self.a.len() + self.theta.len() + c + 1
     }
 
     fn to_vector(&self) -> DVector<f64> {
@@ -141,11 +161,11 @@ impl Model for OneLayer {
         let (d, m) = self.dims();
         let (a, rest) = parameters.as_slice().split_at(d * m);
         let (theta, rest) = rest.split_at(m);
-        let (c, c0) = rest.split_at(m);
+        let (c, c0) = rest.split_at(rest.len() - 1);
         OneLayer {
             a: DMatrix::from_column_slice(d, m, a),
             theta: DVector::from_column_slice(theta),
-            c: DVector::from_column_slice(c),
+            c: if self.fits_c() { DVector::from_column_slice(c) } else { self.c.clone() },
             c0: c0[0],
             phi: self.phi,
         }
@@ -163,26 +183,35 @@ impl Model for OneLayer {
     fn jacobian_transposed(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
         let (d, m) = self.dims();
         let z = self.inner(points);
-        let mut out = DMatrix::zeros(self.parameter_count(), points.ncols());
+        let count = self.parameter_count();
+        let mut out = DMatrix::zeros(count, points.ncols());
         for (k, mut row) in out.column_iter_mut().enumerate() {
             for i in 0..m {
                 let slope = self.c[i] * self.phi.slope(z[(i, k)]);
                 row.rows_mut(i * d, d).axpy(slope, &points.column(k), 0.0);
                 row[d * m + i] = -slope;
-                row[d * m + m + i] = self.phi.value(z[(i, k)]);
+                if self.fits_c() {
+                    row[d * m + m + i] = self.phi.value(z[(i, k)]);
+                }
             }
-            row[d * m + 2 * m] = 1.0;
+            row[count - 1] = 1.0;
         }
         out
     }
 
+    /// A unit of norm 1 that is off by e in every weight is longer by sqrt(d) e at most, by which its other parameters are then
+    /// divided.
+    fn stretch(&self) -> f64 {
+        if self.fits_c() { 1.0 } else { 1.0 + (self.a.nrows() as f64).sqrt() }
+    }
+
     fn tensors(&self) -> Vec<(&'static str, &[f64])> {
-        vec![
-            ("A", self.a.as_slice()),
-            ("theta", self.theta.as_slice()),
-            ("c", self.c.as_slice()),
-            ("c0", std::slice::from_ref(&self.c0)),
-        ]
+        let mut tensors = vec![("A", self.a.as_slice()), ("theta", self.theta.as_slice())];
+        if self.fits_c() {
+            tensors.push(("c", self.c.as_slice()));
+        }
+        tensors.push(("c0", std::slice::from_ref(&self.c0)));
+        tensors
     }
 }
 

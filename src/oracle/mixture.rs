@@ -24,6 +24,11 @@ impl Mixture {
         self.0[k] != 0.0
     }
 
+    /// What each output counts for.
+    pub fn weights(&self) -> DVector<f64> {
+        if self.outputs() == 1 { DVector::from_element(1, 1.0) } else { self.0.clone() }
+    }
+
     /// Takes these weights, but for an only output, which is never mixed.
     ///
     /// # Panics

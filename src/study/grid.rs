@@ -113,11 +113,15 @@ impl Span<'_> {
 
     /// What the networks are else, and what is known of that.
     fn networks(&mut self) -> Result<(), PlanError> {
-        let saturating = |text: &str| {
+        let one_layer = self.cells.iter().all(|cell| cell.depth == 1);
+        let identified = |text: &str| {
             let phi: Activation = named(text)?;
-            phi.saturates().then_some(phi).ok_or_else(|| format!("{phi} does not saturate"))
+            let known = phi.saturates() || one_layer;
+            known
+                .then_some(phi)
+                .ok_or_else(|| format!("{phi} does not saturate: it is for depth 1"))
         };
-        self.along("activation", Some(Activation::Tanh), saturating, |cell, v| {
+        self.along("activation", Some(Activation::Tanh), identified, |cell, v| {
             cell.activation = v;
         })?;
         self.along("activation_told", Some(true), told, |cell, v| cell.activation_told = v)?;

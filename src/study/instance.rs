@@ -58,7 +58,8 @@ impl Instance {
         let Network { layers, c, c0, link } = &self.network;
         let limit = layers.last().map_or(0.0, |layer| {
             let (low, high) = layer.activation.limits();
-            low.abs().max(high)
+            // Of values that grow there is no largest: those of an argument of 1.
+            if high.is_finite() { low.abs().max(high) } else { 1.0 }
         });
         let largest =
             DVector::from_fn(c0.len(), |k, _| c0[k].abs() + limit * c.column(k).lp_norm(1));

@@ -289,6 +289,7 @@ mod tests {
             spread: 1.0,
             noise_near: 1e-15,
             noise_growth: 1e-15,
+            grows: false,
         });
         evidence
             .certify

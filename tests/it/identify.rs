@@ -289,7 +289,7 @@ fn what_cannot_work_ends_with_2_and_leaves_nothing() {
         &["--network", network, "--tolerance", "0"],
         &["--network", network, "--depth", "2", "--widths", "3"],
         &["--network", network, "--widths", "0,3"],
-        &["--network", network, "--activation", "relu"],
+        &["--network", network, "--depth", "2", "--activation", "relu"],
         &["--network", network, "--activation", "tanh,auto"],
         &["--process", "cat", "--input-dim", "3", "--timeout", "nan"],
         &["--process", "exit 3", "--input-dim", "3"],
@@ -393,7 +393,10 @@ fn what_is_not_identified_is_refused_by_name() {
         let run = desk.identify_file(&truth, options).code(2);
         String::from_utf8(run.get_output().stderr.clone()).unwrap()
     };
-    for (widths, options) in [(&[4, 3, 2][..], &[][..]), (&[4, 3], &["--depth", "1"])] {
+    for (widths, options) in [
+        (&[4, 3, 2][..], &["--depth", "2"][..]),
+        (&[4, 3], &["--depth", "1", "--domain-radius", "3"]),
+    ] {
         let relu = refused(widths, Activation::Relu, options);
         assert!(relu.contains("tanh, sigmoid, erf are identified, not of relu"), "{relu}");
     }

@@ -87,7 +87,7 @@ fn pure_noise() {
 #[test]
 fn a_relu_network() {
     let (a, b) = (weights(5, 6), weights(6, 2));
-    assert_refused("probe: the values keep growing", move |x| {
+    assert_refused("lines: ", move |x| {
         let y = a.tr_mul(&x).map(|z| (z - 0.3).max(0.0));
         b.tr_mul(&y).map(|u| (u - 0.2).max(0.0)).sum()
     });

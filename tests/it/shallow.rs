@@ -272,6 +272,38 @@ fn assert_refused(what: &str, reasons: [&str; 2], f: impl FnMut(&[f64]) -> f64 +
 }
 
 #[test]
+fn activations_that_grow_are_identified_without_being_told() {
+    for (phi, dims, outputs) in [
+        ("relu", "8,6", "1"),
+        ("leaky_relu", "5,5", "2"),
+        ("softplus", "6,9", "3"),
+        ("silu", "8,6", "1"),
+        ("gelu", "4,12", "4"),
+        ("gelu_tanh", "5,4", "1"),
+    ] {
+        let desk = Desk::new();
+        let truth =
+            desk.generate(dims, &["--class", "general", "--activation", phi, "--outputs", outputs]);
+        let report = desk.identify(&["--network", &truth, "--activation", "auto"], 0);
+        assert_eq!((&report["status"], &report["activation"]), (&"identified".into(), &phi.into()));
+        assert!(desk.error(&truth) < 1e-10, "{phi}");
+        let queries = report["queries"]["total"].as_u64().unwrap();
+        assert!(queries < 20_000, "{phi}: {queries}");
+    }
+}
+
+#[test]
+fn two_layers_of_what_grows_are_not_taken_for_one() {
+    for phi in [Activation::Relu, Activation::Silu] {
+        let deep = TwoLayer::random((4, 3, 2), Class::General, phi, 5).unwrap();
+        let mut f = FnOracle::new(4, |x| deep.value(x));
+        let solution = shallow::identify(&mut f, &Settings::default(), &mut Silent).unwrap();
+        assert_eq!(solution.status, Status::NotIdentified, "{phi}: {}", solution.reason);
+        assert!(solution.reason.starts_with("lines: "), "{phi}: {}", solution.reason);
+    }
+}
+
+#[test]
 fn what_is_no_one_hidden_layer_is_not_identified() {
     let a = draws::gaussian(&mut draws::stream(4, "outside", 0), 4, 3);
     let ridges = |x: &[f64], of: fn(f64) -> f64| -> f64 {
@@ -280,6 +312,7 @@ fn what_is_no_one_hidden_layer_is_not_identified() {
     let deep = TwoLayer::random((4, 4, 2), Class::General, Activation::Tanh, 5).unwrap();
     const CONSTANT: &str = "probe: the black box is constant at every scale";
     const GROWING: &str = "probe: the values keep growing";
+    const LINEAR: &str = "probe: the black box is linear";
     const NO_GAP: &str = "stack: the singular values of the Hessians do not fall anywhere";
     const NONE: &str = "directions: 0 rank-one matrices in a subspace of dimension 1";
     const TOO_MANY: &str = "directions: ";
@@ -289,12 +322,17 @@ fn what_is_no_one_hidden_layer_is_not_identified() {
     const NOISE: &str = "probe: the values are mostly noise";
     assert_refused("two hidden layers", [NO_STEPS, TOO_MANY], |x| deep.value(x));
     assert_refused("a constant", [CONSTANT, CONSTANT], |_| 3.25);
-    assert_refused("a linear function", [GROWING, NO_GAP], |x| x[0] - 2.0 * x[2]);
+    assert_refused("a linear function", [LINEAR, NO_GAP], |x| x[0] - 2.0 * x[2]);
     assert_refused("a quadratic", [GROWING, NONE], |x| x[0] * x[0] - x[1] * x[2]);
-    assert_refused("relu", [GROWING, NONE], |x| ridges(x, |z| z.max(0.0)));
     assert_refused("sines", [NO_STEPS, RESIDUAL], |x| ridges(x, f64::sin));
-    assert_refused("tanh and a linear part", [GROWING, MISFIT], |x| {
+    assert_refused("tanh and a linear part", [NO_STEPS, MISFIT], |x| {
         ridges(x, f64::tanh) + 0.1 * x[3]
+    });
+    assert_refused("relu and a linear part", [NO_STEPS, NONE], |x| {
+        ridges(x, |z| (z - 0.3).max(0.0)) + 0.1 * x[3]
+    });
+    assert_refused("the norm", [NO_STEPS, TOO_MANY], |x| {
+        x.iter().map(|x| x * x).sum::<f64>().sqrt()
     });
     assert_refused("tanh and a product", [MISFIT, MISFIT], |x| {
         ridges(x, f64::tanh) + 1e-4 * (x[0] * x[1]).sin()

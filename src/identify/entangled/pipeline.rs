@@ -154,10 +154,11 @@ impl<'r, 'a> Entangled<'r, 'a> {
         let about = Coordinates::about(&centre);
         let (land, radius) = about.of(&mut self.run.meter, |f| match domain_radius {
             Some(radius) => Ok((probe::probe_within(f, radius, seed)?, radius)),
-            None => probe::probe(f, seed).map(|land| {
+            None => {
+                let land = probe::probe(f, seed)?.bounded()?;
                 let radius = natural_radius(land.scale, d);
-                (land, radius)
-            }),
+                Ok::<_, Halt>((land, radius))
+            }
         })?;
         let radius = radius * (1.0 - RIM);
         let wide = land.clone();

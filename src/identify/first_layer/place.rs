@@ -267,7 +267,10 @@ mod tests {
                 error: 0.0,
             })
             .collect();
-        (units, Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 })
+        (
+            units,
+            Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0, grows: false },
+        )
     }
 
     /// Random units whose half widths spread over two decades, and what is around them.
@@ -281,7 +284,10 @@ mod tests {
                 error: 0.0,
             })
             .collect();
-        (units, Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0 })
+        (
+            units,
+            Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0, grows: false },
+        )
     }
 
     proptest! {

@@ -7,10 +7,11 @@ use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 
 use super::sample::Sample;
-use super::tolerances::{ACTIVE_ARGUMENT, FIT_SCALES};
+use super::tolerances::{ACTIVE_ARGUMENT, FIT_SCALES, KINK_REACH};
 use crate::draws;
 use crate::identify::failure::Halt;
 use crate::identify::survey::landscape::Landscape;
+use crate::network::{Activation, Symmetry};
 use crate::oracle::Oracle;
 
 /// The first layer of a network: its weights, d x m0, and its shifts.
@@ -29,6 +30,17 @@ pub fn sample(
     let points = points(layer, land.scale, count, &mut draws::stream(seed, stage, 0));
     let values = f.values(&points)?;
     Ok(Sample { points, values })
+}
+
+/// The landscape of points that show all of a layer with this activation: a unit with a kink shows on one side of it alone, and
+/// to random points only where some of them are as far out.
+pub fn around(land: &Landscape, (weights, shifts): Layer<'_>, phi: Activation) -> Landscape {
+    let distances = weights.column_iter().zip(shifts).map(|(a, shift)| shift.abs() / a.norm());
+    let farthest = match phi.symmetry() {
+        Symmetry::Scale => distances.filter(|distance| distance.is_finite()).fold(0.0, f64::max),
+        Symmetry::Sign | Symmetry::None => 0.0,
+    };
+    Landscape { scale: land.scale.max(KINK_REACH * farthest), ..land.clone() }
 }
 
 /// Such points.

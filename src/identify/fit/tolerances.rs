@@ -38,6 +38,9 @@ pub(crate) const SAMPLE_MARGIN: f64 = 1.2;
 /// Values fitted for every two parameters: half as many again as parameters leave N - p >= p / 2 degrees of freedom. More
 /// lower the bound with the square root of their number, and cost queries.
 pub(crate) const POINTS_PER_TWO_PARAMETERS: usize = 3;
+/// Share of the distance of the farthest kink that is the scale of the fitted points: of their scales, up to 16 times that, half
+/// reach it.
+pub(crate) const KINK_REACH: f64 = 0.25;
 /// Scales of the fitted points, in natural scales: below the first layer's transitions, within them, and out to where
 /// steep units alone are active. Other scales condition the Jacobian otherwise.
 pub(crate) const FIT_SCALES: [f64; 4] = [0.5, 1.0, 4.0, 16.0];

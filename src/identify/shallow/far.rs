@@ -1,7 +1,10 @@
 //! The way far out, where every step of f is one unit.
 
+use super::growing;
+use super::large::{self, Answered, Layered};
 use super::sightings::{Sightings, sightings};
 use crate::algebra::linalg::rms;
+use crate::draws;
 use crate::identify::context::Coordinates;
 use crate::identify::evidence::Contest;
 use crate::identify::failure::{Failure, Halt};
@@ -14,17 +17,18 @@ use crate::identify::settings::Settings;
 use crate::identify::survey::far;
 use crate::identify::survey::frame::{self, Frame};
 use crate::identify::survey::landscape::Landscape;
-use crate::identify::tolerances::MOST_ROUNDS;
+use crate::identify::tolerances::{MOST_DENSE, MOST_ROUNDS};
 use crate::identify::verdict::outcome::Outcome;
 use crate::network::OneLayer;
+use crate::network::model::Model;
 use crate::oracle::Oracle;
 use crate::stage::Stage;
 
 /// What is known of f before its units are looked for.
 pub struct Far {
     frame: Frame,
-    /// The distance from which on f is constant between hyperplanes.
-    distance: f64,
+    /// The distance from which on f is constant between hyperplanes; `None` where it grows.
+    distance: Option<f64>,
 }
 
 impl Far {
@@ -33,17 +37,24 @@ impl Far {
         let inputs = Place { coordinates: Coordinates::INPUTS, land, attempt: 0 };
         // Gradients that tell a range of more than a few dimensions cost more than they save.
         let frame = run.stage(Stage::Reduce, inputs, |cx| frame::frame(cx, 0))?;
-        let distance = run.work(place(&frame, 0), far::far)?;
-        run.evidence.far.push(distance);
+        let distance = match land.grows {
+            true => None,
+            false => Some(run.work(place(&frame, 0), far::far)?),
+        };
+        run.evidence.far.extend(distance);
         Ok(Far { frame, distance })
     }
 
     /// The units one by one. Where nothing is left of f but them it has one hidden layer, as far as it goes far out; where
     /// there are two no step is one of a single unit, or a unit has different steps in different places: a failure.
     pub fn sighted(&self, run: &mut Run<'_>, attempt: u64) -> Result<Sightings, Halt> {
-        let families = families(run.settings.activation);
+        let asked = run.settings.activation;
+        let mixture = run.mixture();
         let place = place(&self.frame, attempt);
-        let found = run.stage(Stage::Lines, place, |cx| sightings(cx, self.distance, families))?;
+        let found = run.stage(Stage::Lines, place, |cx| match self.distance {
+            Some(distance) => sightings(cx, distance, families(asked)),
+            None => growing::sightings(cx, &mixture, asked),
+        })?;
         run.widths = Some(vec![found.network.dims().1]);
         let contest = Contest { layers: [found.network.phi; 2], margins: [found.margin; 2] };
         run.evidence.activation.push(contest);
@@ -53,7 +64,13 @@ impl Far {
     /// The units one by one, then all parameters together.
     pub fn attempt(&self, run: &mut Run<'_>, attempt: u64) -> Result<Outcome<OneLayer>, Halt> {
         let Sightings { network, left, .. } = self.sighted(run, attempt)?;
-        match (self.finish(run, network, attempt), left) {
+        let large = self.distance.is_none() && network.parameter_count() > MOST_DENSE;
+        let outcome = if large {
+            self.finish_large(run, network, attempt)
+        } else {
+            self.finish(run, network, attempt)
+        };
+        match (outcome, left) {
             (Err(Halt::Failed(_)), Some(left)) => Err(left.into()),
             (outcome, _) => outcome,
         }
@@ -68,11 +85,13 @@ impl Far {
     ) -> Result<Outcome<OneLayer>, Halt> {
         let Frame { points, weights, land, outside } = &self.frame;
         let Settings { seed, activation, width, .. } = run.settings;
+        let around = &active::around(land, (&start.a, &start.theta), start.phi);
+        let start = start.normalised(around.scale);
         let count = sample::size_for(&start);
         let sample = run.stage(Stage::Refine, place(&self.frame, attempt), |cx| {
             active::sample(
                 cx.f,
-                land,
+                around,
                 (&start.a, &start.theta),
                 count,
                 seed,
@@ -92,23 +111,56 @@ impl Far {
         if let Some(asked) = activation {
             network = network.with_activation(asked).unwrap_or(network);
         }
+        network = network.normalised(1.0);
         let sample = Sample { points: points * &sample.points, ..sample };
         let accepted = width.is_none_or(|width| width == network.dims().1);
         let draw = |f: &mut dyn Oracle, network: &OneLayer, count, purpose: Purpose| {
+            let around = &active::around(outside, (&network.a, &network.theta), network.phi);
+            let network = network.normalised(around.scale);
             let layer = (&network.a, &network.theta);
-            active::sample(
-                f,
-                outside,
-                layer,
-                count,
-                seed,
-                &format!("sighted {attempt} {purpose:?}"),
-            )
+            active::sample(f, around, layer, count, seed, &format!("sighted {attempt} {purpose:?}"))
         };
         let reduced = !self.frame.is_whole();
         let fresh = Some(Fresh { reduced, rounds: MOST_ROUNDS, draw: &draw });
         let ground = Ground { land: outside, land_of_fit: land, fresh };
         run.conclude(Fit { network, sample, rms }, ground, accepted)
+    }
+}
+
+impl Far {
+    /// The same where parameters are many: without a matrix, by all outputs at once.
+    fn finish_large(
+        &self,
+        run: &mut Run<'_>,
+        start: OneLayer,
+        attempt: u64,
+    ) -> Result<Outcome<OneLayer>, Halt> {
+        let Frame { points, weights, land, outside } = &self.frame;
+        let Settings { seed, tolerance, width, .. } = run.settings;
+        let clock = run.meter.clock();
+        let mixture = run.mixture().weights();
+        let around = active::around(land, (&start.a, &start.theta), start.phi);
+        let start = start.normalised(around.scale);
+        let count = large::points_for((points.nrows(), start.dims().1), mixture.len());
+        let rng = &mut draws::stream(seed, "large", attempt);
+        let inner = active::points((&start.a, &start.theta), around.scale, count, rng);
+        let x = points * inner;
+        let inputs = Place { coordinates: Coordinates::INPUTS, land: outside, attempt };
+        let mut answers = run.stage(Stage::Refine, inputs, |cx| Ok(cx.f.outputs(&x)?))?;
+        answers.row_iter_mut().zip(&mixture).for_each(|(mut row, w)| row *= *w);
+        let data = Answered::new(&x, &answers);
+        let start = OneLayer { a: weights * &start.a, ..start }.normalised(1.0);
+        let start = Layered::with_outputs(&start, &data).ok_or_else(|| {
+            Failure::new(Stage::Refine, "the units do not determine the weights of the outputs")
+        })?;
+        let (found, unfinished, ended) = large::fitted(start, &data, &clock)?;
+        run.evidence.refine.push(ended);
+        let support = large::support((&found, &unfinished), &data, outside, (seed, &clock))?;
+        let network = found.mixed();
+        let certificate = run.supported(outside, &network, &support)?;
+        let accepted = width.is_none_or(|width| width == network.dims().1);
+        let outcome = Outcome::judge(network, certificate, tolerance, accepted);
+        Ok(Outcome { plausible: support.plausible(), ..outcome })
     }
 }
 

@@ -19,6 +19,8 @@
 
 mod directions;
 mod far;
+mod growing;
+mod large;
 mod near;
 mod pipeline;
 pub mod profile;

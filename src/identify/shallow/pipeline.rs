@@ -54,7 +54,7 @@ impl Route<'_, '_> {
     fn identify(&mut self) -> Result<Outcome<OneLayer>, Halt> {
         let land = self.survey()?;
         let attempts = self.run.settings.attempts;
-        first_identified(self.ways(), |way| match way {
+        first_identified(self.ways(&land), |way| match way {
             FirstLayer::Lines => {
                 let far = Far::survey(self.run, &land)?;
                 self.run.attempts(0..attempts, |run, attempt| far.attempt(run, attempt))
@@ -69,11 +69,13 @@ impl Route<'_, '_> {
     }
 
     /// Far out, unless that is not allowed or what is asked for is near a point; there as a second opinion.
-    fn ways(&self) -> &'static [FirstLayer] {
+    fn ways(&self, land: &Landscape) -> &'static [FirstLayer] {
         let Settings { first_layer, ascent, ref local, .. } = self.run.settings;
         let near = ascent.is_some() || *local != LocalSampling::default();
         match first_layer {
             FirstLayer::Lines => &[FirstLayer::Lines],
+            // Near a point those that grow are not told.
+            FirstLayer::Auto if land.grows => &[FirstLayer::Lines],
             FirstLayer::Auto if !near && !self.region.is_bounded() => {
                 &[FirstLayer::Lines, FirstLayer::Stack]
             }

@@ -76,6 +76,10 @@ pub fn sightings(
     far: f64,
     families: &[Activation],
 ) -> Result<Sightings, Halt> {
+    if families.is_empty() {
+        let reason = "the values are bounded, those of the activation asked for are not";
+        return Err(Failure::new(Stage::Lines, reason).into());
+    }
     let Context { f, land, seed, attempt, clock, evidence } = cx;
     let mut search = Search {
         f: *f,
@@ -180,7 +184,7 @@ impl Search<'_> {
     /// From farther away weights are not accurate enough to say where else a unit has its step: arguments are accurate to
     /// noise / spread over lengths of a scale, and are carried over the distance.
     fn farthest(&self) -> f64 {
-        let Landscape { scale, spread, noise_near, noise_growth } = *self.land;
+        let Landscape { scale, spread, noise_near, noise_growth, .. } = *self.land;
         let near = PLACED * scale * spread / noise_near;
         let far = (PLACED * scale * spread / noise_growth).sqrt();
         near.min(far)

@@ -82,6 +82,29 @@ pub(crate) const MOST_FRUITLESS: usize = 6;
 /// The same before there is any unit: of two hidden layers no step is one. More cost queries there; with four, the last
 /// is 64 times as far away as the first.
 pub(crate) const MOST_BARREN: usize = 4;
+/// Numbers of a large fit for each parameter, as a fraction: half as many again leave a third of them to judge by.
+pub(crate) const LARGE_OVERSAMPLING: (usize, usize) = (3, 2);
+/// Points of a large fit for each unit, at least: each is to show in its transition.
+pub(crate) const LARGE_UNIT_POINTS: usize = 6;
+/// Points of a large fit beside these.
+pub(crate) const LARGE_SPARE: usize = 100;
+/// Steps of conjugate gradients, at most. They converge in some ten times the condition number.
+pub(crate) const CONJUGATE_STEPS: usize = 20_000;
+/// Those of the first Gauss-Newton step end where the gradient is this share of the first one.
+pub(crate) const CONJUGATE_GAIN: f64 = 1e-8;
+/// Those of the others, which have little left to do.
+pub(crate) const CONJUGATE_LAST_GAIN: f64 = 1e-3;
+/// The same for errors of the parameters, which need no more than two digits.
+pub(crate) const CONJUGATE_DRAWS_GAIN: f64 = 1e-3;
+/// Gauss-Newton steps, at most. From the steps of f far out two or three are needed.
+pub(crate) const CONJUGATE_ROUNDS: usize = 8;
+/// A Gauss-Newton step that leaves more than this share of the residual is the last.
+pub(crate) const CONJUGATE_IDLE: f64 = 0.5;
+/// Share of the trace of a Gram matrix that is added to its diagonal, so that rounding makes no factor of it fail: it only
+/// chooses coordinates.
+pub(crate) const CONJUGATE_ROUNDING: f64 = 1e-14;
+/// Networks drawn from what a large fit leaves open. More are slower.
+pub(crate) const CONJUGATE_DRAWS: u64 = 8;
 /// Step along an input, in 1 / slope along the line, at which a weight is looked for first.
 pub(crate) const SIGHT_STEP: f64 = 0.5;
 /// The step becomes this many times as long where it leads out of the unit's transition.

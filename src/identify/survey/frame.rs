@@ -41,7 +41,13 @@ pub fn frame(cx: &mut Context<'_>, most: usize) -> Result<Frame, Halt> {
     let sampling = Sampling::wide(d, &land, seed);
     let gradients = sampling.gradients(cx.f)?;
     let stretches = stretches(&gradients, land.noise_near / sampling.h);
+    // Gradients of a function of kinks are few different ones: they tell no range.
+    let whole = |d: usize| land.grows.then(|| DMatrix::identity(d, d));
     if stretches.max() < EVEN_INFLUENCE * stretches.min() {
+        if let Some(points) = whole(d) {
+            let weights = points.clone();
+            return Ok(Frame { points, weights, land: land.clone(), outside: land });
+        }
         let points = reduce(cx, &sampling, gradients, most)?;
         let (weights, outside) = (points.clone(), land.clone());
         return Ok(Frame { points, weights, land, outside });
@@ -53,10 +59,15 @@ pub fn frame(cx: &mut Context<'_>, most: usize) -> Result<Frame, Halt> {
     let f = &mut Restricted::by_values(*f, &stretch);
     let within = probe::probe(f, seed)?;
     evidence.probe.push(within.clone());
-    let sampling = Sampling::wide(d, &within, seed);
-    let gradients = sampling.gradients(f)?;
-    let cx = &mut Context { f, land: &within, seed, attempt, clock, evidence };
-    let basis = reduce(cx, &sampling, gradients, most)?;
+    let basis = match whole(d) {
+        Some(basis) => basis,
+        None => {
+            let sampling = Sampling::wide(d, &within, seed);
+            let gradients = sampling.gradients(f)?;
+            let cx = &mut Context { f, land: &within, seed, attempt, clock, evidence };
+            reduce(cx, &sampling, gradients, most)?
+        }
+    };
     let weights = DMatrix::from_diagonal(&stretches.map(f64::recip)) * &basis;
     Ok(Frame { points: stretch * basis, weights, land: within, outside: land })
 }

@@ -1,25 +1,42 @@
-//! What f looks like from afar, in four numbers.
+//! What f looks like from afar, in four numbers and a word.
 
 use serde::Serialize;
+
+use crate::identify::failure::Failure;
+use crate::stage::Stage;
 
 /// What the probe measured.
 #[derive(Clone, Debug, Serialize)]
 pub struct Landscape {
     /// Natural scale s1: the smallest s at which the standard deviation of f over x ~ N(0, s^2 I)
-    /// reaches half its largest value.
+    /// reaches half its largest value. Where f grows, that from which on second differences over a length of
+    /// s grow with s.
     pub scale: f64,
-    /// The largest standard deviation over the scales.
+    /// The largest standard deviation over the scales; where f grows, that at the natural one.
     pub spread: f64,
     /// Accuracy (standard deviation of the noise) of values near the origin.
     pub noise_near: f64,
     /// What the accuracy loses per unit of |x|: a point far out is itself rounded.
     pub noise_growth: f64,
+    /// Does f grow in proportion to |x|?
+    pub grows: bool,
 }
 
 impl Landscape {
     /// Expected noise of a value at distance `radius` from the origin.
     pub fn noise_at(&self, radius: f64) -> f64 {
         self.noise_near + self.noise_growth * radius
+    }
+
+    /// Of a black box that may have two hidden layers.
+    pub fn bounded(self) -> Result<Landscape, Failure> {
+        if self.grows {
+            let reason = "the values keep growing, in proportion to the distance from the origin: relu, leaky relu, softplus, \
+                          silu and gelu grow so, and of these one hidden layer is identified, not two; those of tanh, \
+                          sigmoid and erf are bounded: rescale the inputs if its weights are below 1e-4";
+            return Err(Failure::new(Stage::Probe, reason));
+        }
+        Ok(self)
     }
 
     /// The landscape of means of `repeats` values.

@@ -4,10 +4,12 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{
-    BALL_ROUNDING, MERE_NOISE, MOST_GROWTH, MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_FAR,
-    NOISE_LINES, NOISE_ORDERS, NOISE_STEPS, NOISE_TABLE, PROBE_EXPONENTS, PROBE_MORE_POINTS,
-    PROBE_OCTAVES, PROBE_POINTS, SAME_SPREAD,
+    BALL_ROUNDING, BEND_LINES, BEND_OCTAVES, BEND_SCALES, BEND_SHARE, MERE_NOISE, MOST_GROWTH,
+    MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_FAR, NOISE_LINES, NOISE_ORDERS, NOISE_STEPS,
+    NOISE_TABLE, PROBE_EXPONENTS, PROBE_MORE_POINTS, PROBE_OCTAVES, PROBE_POINTS, PROPORTIONAL,
+    SAME_SPREAD,
 };
+use crate::algebra::linalg::rms;
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
@@ -15,7 +17,8 @@ use crate::oracle::design::Design;
 use crate::oracle::{Oracle, OracleError};
 use crate::stage::Stage;
 
-/// Measures the [`Landscape`]; fails on a black box that is constant, unbounded or mere noise.
+/// Measures the [`Landscape`]; fails on a black box that is constant, linear or mere noise, or grows otherwise than in
+/// proportion to |x|.
 pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
     let d = f.input_dim();
     let mut rng = draws::stream(seed, "probe", 0);
@@ -25,17 +28,51 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
         spreads.push(f.values(&points)?.variance().sqrt());
     }
     let spread = spreads.iter().copied().fold(0.0, f64::max);
-    let mut last = spreads[spreads.len() - 1];
-    let mut before = spreads[spreads.len() - 3];
     if spread == 0.0 {
         return Err(constant().into());
     }
+    let end = spreads.len() - 1;
+    let (mut before, mut last) = (spreads[end - 2], spreads[end]);
+    if last > MOST_GROWTH * before {
+        let steady = |from: f64, to: f64| in_proportion(from, to).is_ok();
+        if !(steady(spreads[end - 4], before) && steady(before, last)) {
+            // Perhaps by chance: few points show little of a function that is large in few places.
+            let mut again = |exponent: i32| -> Result<f64, Halt> {
+                let points = draws::gaussian(&mut rng, d, PROBE_MORE_POINTS) * 2f64.powi(exponent);
+                Ok(f.values(&points)?.variance().sqrt())
+            };
+            (before, last) = (again(PROBE_EXPONENTS.end() - 2)?, again(*PROBE_EXPONENTS.end())?);
+        }
+        if last > MOST_GROWTH * before {
+            in_proportion(before, last)?;
+            let scale = scale_of_bends(f, &mut draws::stream(seed, "probe bends", 0))?;
+            let first = (scale.log2() as i32 - PROBE_EXPONENTS.start()) as usize;
+            let land = Landscape {
+                scale,
+                spread: spreads[first],
+                noise_near: 0.0,
+                noise_growth: 0.0,
+                grows: true,
+            };
+            return with_noise(f, &mut rng, land, &spreads);
+        }
+    }
     let first = spreads.iter().position(|&s| s >= 0.5 * spread).unwrap_or(0);
     let scale = 2f64.powi(PROBE_EXPONENTS.start() + first as i32);
-    // The far lines come from where the wide stack will be sampled.
-    let far = NOISE_FAR * scale;
-    let near = draws::gaussian(&mut rng, d, NOISE_LINES) * scale;
-    let noise_near = noise(f, &mut rng, &near, scale)?;
+    let land = Landscape { scale, spread, noise_near: 0.0, noise_growth: 0.0, grows: false };
+    with_noise(f, &mut rng, land, &spreads)
+}
+
+/// The landscape with its noise measured, where the values spread so at all scales.
+fn with_noise(
+    f: &mut dyn Oracle,
+    rng: &mut impl rand::Rng,
+    land: Landscape,
+    spreads: &[f64],
+) -> Result<Landscape, Halt> {
+    let (d, &Landscape { scale, spread, grows, .. }) = (f.input_dim(), &land);
+    let near = draws::gaussian(rng, d, NOISE_LINES) * scale;
+    let noise_near = noise(f, rng, (&near, scale), grows)?;
     if spread <= MERE_NOISE * noise_near {
         // The spread of mere noise is the same at every scale.
         let reason =
@@ -45,36 +82,62 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
     if noise_near > MOST_NOISE * spread {
         return Err(noisy(noise_near, spread).into());
     }
-    if last > MOST_GROWTH * before {
-        // Perhaps by chance: few points show little of a function that is large in few places.
-        let mut again = |exponent: i32| -> Result<f64, Halt> {
-            let points = draws::gaussian(&mut rng, d, PROBE_MORE_POINTS) * 2f64.powi(exponent);
-            Ok(f.values(&points)?.variance().sqrt())
-        };
-        (before, last) = (again(PROBE_EXPONENTS.end() - 2)?, again(*PROBE_EXPONENTS.end())?);
-    }
-    if last > MOST_GROWTH * before {
-        return Err(Failure::new(
-            Stage::Probe,
-            format!(
-                "the values keep growing (standard deviation {before:.3e} at scale 2^{}, {last:.3e} at 2^{}): \
-                 relu, leaky relu, softplus, silu and gelu grow so, and two hidden layers of these are not identified; \
-                 those of tanh, sigmoid and erf are bounded: rescale the inputs if its weights are below 1e-4",
-                PROBE_EXPONENTS.end() - 2,
-                PROBE_EXPONENTS.end()
-            ),
-        )
-        .into());
-    }
-    let distant = draws::gaussian(&mut rng, d, NOISE_LINES) * far;
-    let noise_far = noise(f, &mut rng, &distant, scale)?;
+    // The far lines come from where the wide stack will be sampled.
+    let far = NOISE_FAR * scale;
+    let distant = draws::gaussian(rng, d, NOISE_LINES) * far;
+    let noise_far = noise(f, rng, (&distant, scale), grows)?;
     // A point of norm r is itself rounded, by r eps / 2; f sees that through its slope, at most about
     // spread / scale. Most far lines cross no transition and show nothing of it.
     let rounding = f64::EPSILON * spread / scale;
     // Both are estimates: what random errors differ by is no growth.
     let grown = (noise_far - NOISE_EXCESS * noise_near) / (far * (d as f64).sqrt());
     let noise_growth = grown.max(rounding);
-    Ok(Landscape { scale, spread, noise_near, noise_growth })
+    Ok(Landscape { noise_near, noise_growth, ..land })
+}
+
+/// Do values whose standard deviation is `before` at one scale and `last` at four times as large a one grow as the
+/// distance does?
+fn in_proportion(before: f64, last: f64) -> Result<(), Failure> {
+    let power = 0.5 * (last / before).log2();
+    if (power - 1.0).abs() <= PROPORTIONAL {
+        return Ok(());
+    }
+    let (from, to) = (PROBE_EXPONENTS.end() - 2, PROBE_EXPONENTS.end());
+    let reason = format!(
+        "the values keep growing, as the power {power:.2} of the distance (standard deviation {before:.3e} at scale \
+         2^{from}, {last:.3e} at 2^{to}): no network of one or two hidden layers with a known activation does; if this \
+         one has weights below 1e-4, rescale the inputs"
+    );
+    Err(Failure::new(Stage::Probe, reason))
+}
+
+/// The scale at which a growing f bends: second differences over a length of s are s times a constant beyond it, and less
+/// within.
+fn scale_of_bends(f: &mut dyn Oracle, rng: &mut impl rand::Rng) -> Result<f64, Halt> {
+    let d = f.input_dim();
+    let mut rates = Vec::new();
+    let mut rounding = 0.0f64;
+    for exponent in PROBE_EXPONENTS {
+        let scale = 2f64.powi(exponent);
+        let middles = draws::gaussian(rng, d, BEND_LINES) * scale;
+        let aside = draws::gaussian(rng, d, BEND_LINES) * scale;
+        let ahead = f.values(&(&middles + &aside))?;
+        let behind = f.values(&(&middles - &aside))?;
+        let middle = f.values(&middles)?;
+        rounding = f64::EPSILON * ahead.amax() / scale;
+        rates.push(rms(&(ahead + behind - middle * 2.0)) / scale);
+    }
+    let beyond = DVector::from_column_slice(&rates[rates.len() - BEND_SCALES..]);
+    let level = rms(&beyond);
+    if level <= MERE_NOISE * rounding {
+        let reason = "the black box is linear: it has no hidden unit that shows".to_owned();
+        return Err(Failure::new(Stage::Probe, reason).into());
+    }
+    // A single kink may be near the origin.
+    let of_most = |rates: &[f64]| rms(&DVector::from_column_slice(rates)) >= BEND_SHARE * level;
+    let first = rates.windows(BEND_OCTAVES).position(of_most).unwrap_or(0);
+    // Of kinks at the origin alone there is no scale.
+    Ok(if first == 0 { 1.0 } else { 2f64.powi(PROBE_EXPONENTS.start() + first as i32) })
 }
 
 fn constant() -> Failure {
@@ -109,7 +172,7 @@ pub fn probe_within(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<Landsc
     let least = spreads.iter().rposition(|&s| s >= 0.5 * spread).unwrap_or(0);
     let scale = radii[least] / (d as f64).sqrt();
     let near = Design::Ball.points(&mut rng, &centre, 0.5 * radius, 0.5 * radius, NOISE_LINES);
-    let noise_near = noise(f, &mut rng, &near, scale)?;
+    let noise_near = noise(f, &mut rng, (&near, scale), false)?;
     if spread <= MERE_NOISE * noise_near {
         let smallest = spreads[spreads.len() - 1];
         let reason =
@@ -120,18 +183,18 @@ pub fn probe_within(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<Landsc
         return Err(noisy(noise_near, spread).into());
     }
     let noise_growth = f64::EPSILON * spread / scale;
-    Ok(Landscape { scale, spread, noise_near, noise_growth })
+    Ok(Landscape { scale, spread, noise_near, noise_growth, grows: false })
 }
 
 /// Noise of values around the columns of `origins`: the root mean square over lines. Never less than
-/// half a unit in the last place of the largest value.
+/// half a unit in the last place of the largest value. A function may have `kinks`.
 fn noise(
     f: &mut dyn Oracle,
     rng: &mut impl rand::Rng,
-    origins: &DMatrix<f64>,
-    unit: f64,
+    (origins, unit): (&DMatrix<f64>, f64),
+    kinks: bool,
 ) -> Result<f64, Halt> {
-    Ok(table_of_values(f, rng, origins, unit)?.noise())
+    Ok(table_of_values(f, rng, origins, unit)?.noise(kinks))
 }
 
 /// Noise of the values at each of the columns of `origins` by itself, less certain than that over many
@@ -150,11 +213,11 @@ pub fn noise_here(
 pub fn noise_of_outputs(
     f: &mut dyn Oracle,
     origins: &DMatrix<f64>,
-    unit: f64,
+    land: &Landscape,
     rng: &mut impl rand::Rng,
 ) -> Result<(Vec<f64>, Vec<Vec<f64>>), Halt> {
-    let tables = difference_tables(&mut |x| f.outputs(x), rng, origins, unit)?;
-    Ok(tables.iter().map(|table| (table.noise(), table.noise_by_line())).unzip())
+    let tables = difference_tables(&mut |x| f.outputs(x), rng, origins, land.scale)?;
+    Ok(tables.iter().map(|table| (table.noise(land.grows), table.noise_by_line())).unzip())
 }
 
 fn extremes(levels: &[f64; 3]) -> (f64, f64) {
@@ -172,12 +235,18 @@ struct Tables {
 
 impl Tables {
     /// See [`noise`].
-    fn noise(&self) -> f64 {
-        for levels in &self.levels {
+    fn noise(&self, kinks: bool) -> f64 {
+        let of_step = |levels: &Vec<[f64; 3]>| {
             let sum = |order: usize| levels.iter().map(|line| line[order]).sum::<f64>();
             let rms = |order: usize| (sum(order) / levels.len() as f64).sqrt();
-            let (largest, smallest) = extremes(&[rms(0), rms(1), rms(2)]);
-            if smallest > 0.0 && largest < NOISE_AGREEMENT * smallest {
+            extremes(&[rms(0), rms(1), rms(2)])
+        };
+        let by_step: Vec<(f64, f64)> = self.levels.iter().map(of_step).collect();
+        for (k, &(largest, smallest)) in by_step.iter().enumerate() {
+            let agree = smallest > 0.0 && largest < NOISE_AGREEMENT * smallest;
+            // The differences of a kink agree too, but shrink with the step.
+            let next = by_step.get(k + 1).filter(|_| kinks);
+            if agree && next.is_none_or(|next| largest < NOISE_AGREEMENT * next.0) {
                 return largest.max(self.floor);
             }
         }
@@ -312,14 +381,27 @@ mod tests {
     }
 
     #[test]
+    fn of_what_grows_the_scale_is_that_of_its_bends() {
+        let bent = |x: f64, y: f64| (x - 0.3).abs() - 0.7 * (y + 0.1).abs() + 20.0 * x;
+        for scale in [1e-2, 1.0, 1e2] {
+            let f = move |x: &[f64]| bent(x[0] / scale, x[1] / scale);
+            let land = probe(&mut FnOracle::new(2, f), 1).unwrap();
+            assert!(land.grows && land.clone().bounded().is_err());
+            let ratio = land.scale / scale;
+            assert!((0.03..2.0).contains(&ratio), "{ratio}");
+            assert!(land.noise_near < 1e-14, "{}", land.noise_near);
+        }
+    }
+
+    #[test]
     fn hopeless_boxes_are_told_apart() {
         let reason = |f: &mut dyn Oracle| match probe(f, 1) {
             Err(Halt::Failed(failure)) => failure.reason,
             _ => panic!("must fail"),
         };
         assert!(reason(&mut FnOracle::new(2, |_| 4.0)).contains("constant"));
-        assert!(reason(&mut FnOracle::new(2, |x| x[0] - 3.0 * x[1])).contains("growing"));
-        assert!(reason(&mut FnOracle::new(2, |x| x[0].max(0.0))).contains("relu"));
+        assert!(reason(&mut FnOracle::new(2, |x| x[0] - 3.0 * x[1])).contains("linear"));
+        assert!(reason(&mut FnOracle::new(2, |x| x[0] * x[1])).contains("power 2.0"));
         let mut rng = draws::stream(7, "test", 0);
         let mut normal = move || -> f64 { StandardNormal.sample(&mut rng) };
         assert!(reason(&mut FnOracle::new(2, move |_| normal())).contains("noise"));

@@ -251,7 +251,7 @@ mod tests {
     use crate::oracle::{Meter, NetworkOracle, Silent};
 
     fn land() -> Landscape {
-        Landscape { scale: 2.0, spread: 1.0, noise_near: 1e-15, noise_growth: 1e-15 }
+        Landscape { scale: 2.0, spread: 1.0, noise_near: 1e-15, noise_growth: 1e-15, grows: false }
     }
 
     fn reduced(network: &TwoLayer, most: usize) -> (DMatrix<f64>, Evidence, u64) {

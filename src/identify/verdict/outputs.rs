@@ -252,7 +252,7 @@ fn accuracies(cx: &mut Context<'_>, fitted: &Answers) -> Result<Vec<f64>, Halt> 
     let rng = &mut draws::stream(cx.seed, "outputs accuracy", 0);
     let count = fitted.points.ncols().min(OUTPUT_NOISE_LINES);
     let some = fitted.points.columns(0, count).into_owned();
-    let (noise, _) = noise_of_outputs(cx.f, &some, cx.land.scale, rng)?;
+    let (noise, _) = noise_of_outputs(cx.f, &some, cx.land, rng)?;
     let rounded = fitted.answers.row_iter().map(|row| f64::EPSILON * row.amax());
     Ok(noise.into_iter().zip(rounded).map(|(noise, rounded)| noise.max(rounded)).collect())
 }
@@ -402,7 +402,7 @@ impl Ratios<'_> {
         }
         let rng = &mut draws::stream(cx.seed, "outputs suspects", 0);
         let beside = self.points.select_columns(&suspects);
-        let (_, noise) = noise_of_outputs(cx.f, &beside, cx.land.scale, rng)?;
+        let (_, noise) = noise_of_outputs(cx.f, &beside, cx.land, rng)?;
         for (k, noise) in noise.iter().enumerate() {
             for (&j, &here) in suspects.iter().zip(noise) {
                 self.explain(k, j, here * here);
@@ -423,7 +423,7 @@ impl Ratios<'_> {
             let some: Vec<usize> =
                 group.iter().copied().step_by(group.len().div_ceil(GROUP_NOISE_LINES)).collect();
             let beside = self.points.select_columns(&some);
-            let (_, noise) = noise_of_outputs(cx.f, &beside, cx.land.scale, rng)?;
+            let (_, noise) = noise_of_outputs(cx.f, &beside, cx.land, rng)?;
             for (k, noise) in noise.iter().enumerate() {
                 let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len() as f64;
                 group.iter().for_each(|&j| self.explain(k, j, square));

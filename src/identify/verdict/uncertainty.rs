@@ -152,7 +152,7 @@ fn uneven_variances(
 fn largest<M: Model>(network: &M, errors: &DVector<f64>) -> f64 {
     let errors = network.with_vector(errors);
     let tensors = network.tensors().into_iter().zip(errors.tensors());
-    tensors.map(|((_, v), (_, e))| relative(v, e)).fold(0.0, f64::max)
+    network.stretch() * tensors.map(|((_, v), (_, e))| relative(v, e)).fold(0.0, f64::max)
 }
 
 /// The largest of the `errors` of a tensor, relative to its largest entry, at least 1.
