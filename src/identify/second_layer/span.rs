@@ -9,7 +9,7 @@
 //! so that what is off the diagonals, for all k, spans m1 dimensions and no more, however many that is beside |S|: m1
 //! shows as a gap. With all diagonal matrices added the beta_l beta_l^T are in that space, and they are what a rank-one
 //! search finds there, beside the axes. The weights w_l(k) then need no more than m1 entries of K at a pattern, and
-//! each is a ridge ([`ridge`]): its signs classify the patterns, which gives the row b_T,l. Gradients
+//! each is a ridge (`ridge.rs`): its signs classify the patterns, which gives the row b_T,l. Gradients
 //! p(k) = sum_l beta_l c_l h'(u_l(k)) tell the sizes and signs of beta_l and c_l.
 
 use nalgebra::{DMatrix, DVector};
