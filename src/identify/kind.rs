@@ -376,6 +376,6 @@ mod tests {
         assert_eq!(may_be_behind(&answers(&[0.25, -0.5, 0.7, 0.5])), Some(Link::TANH));
         assert_eq!(may_be_behind(&answers(&[0.25, -0.5, 1.7, 0.5])), None);
         assert_eq!(may_be_behind(&answers(&[0.25, 0.5, 1.0, 0.5])), Some(Link::SIGMOID));
-        assert_eq!(may_be_behind(&answers(&[0.0, 0.5, 1.0, 0.5])), None);
+        assert_eq!(may_be_behind(&answers(&[-1.0, 0.5, 1.0, 0.5])), None);
     }
 }

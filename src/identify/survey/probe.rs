@@ -383,7 +383,8 @@ mod tests {
     #[test]
     fn of_what_grows_the_scale_is_that_of_its_bends() {
         let bent = |x: f64, y: f64| (x - 0.3).abs() - 0.7 * (y + 0.1).abs() + 20.0 * x;
-        for scale in [1e-2, 1.0, 1e2] {
+        // The nearest bend is at a tenth of it, and 2^-10 the least scale that is looked for.
+        for scale in [0.1, 1.0, 100.0] {
             let f = move |x: &[f64]| bent(x[0] / scale, x[1] / scale);
             let land = probe(&mut FnOracle::new(2, f), 1).unwrap();
             assert!(land.grows && land.clone().bounded().is_err());
