@@ -57,7 +57,7 @@ fn a_constant() {
 #[test]
 fn a_linear_function() {
     let w = weights(5, 1);
-    assert_refused("probe: the values keep growing", move |x| w.column(0).dot(&x) - 0.5);
+    assert_refused("probe: the black box is linear", move |x| w.column(0).dot(&x) - 0.5);
 }
 
 #[test]

@@ -406,6 +406,9 @@ fn two_runs_do_not_share_a_checkpoint() {
         assert!(start.elapsed() < PATIENCE, "it does not start");
         thread::sleep(Duration::from_millis(1));
     }
+    // A run that holds it and does not end by itself.
+    let stop = Command::new("kill").args(["-STOP", &child.id().to_string()]).status().unwrap();
+    assert!(stop.success());
     let refused = desk.run("c", &[]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(line(&refused, "error: ").contains("in use by another run"));

@@ -13,7 +13,7 @@ use super::saturator::Saturator;
 use super::tolerances::{
     COMPLETION_CLEAN_LINES, FIRST_STEP_REACH, LEAST_SPREAD, LINE_CELLS_RESOLVED, LINES_DISTANCE,
     LINES_FAR, LINES_MOST, LINES_SCANNED, LINES_SPAN, MOST_REFINEMENTS, NEAR_TRIALS, SIGHT_GOAL,
-    SIGHT_REPEATS, SIGHTED_ANGLES, SIGHTED_SLACK, STEP_SHARE, SURE_GRADIENT, TRUNCATION,
+    SIGHT_REPEATS, SIGHTED_ANGLES, SIGHTED_SLACK, STEP_SHARE, SURE_GRADIENT, TRUNCATION, TWIN_FAR,
 };
 use super::unit::Unit;
 use super::units::{angle, even_frame, unexplained};
@@ -338,8 +338,8 @@ impl Search<'_> {
             self.clock.part(0.5, 1.0).done(n as f64 / open.len() as f64);
             found[k].place = None;
             let Some(places) = places else { continue };
-            // Where they are farther out than the lines, another is nearly the same: one unit, sighted twice.
-            let near = |x: &DVector<f64>| x.norm() < distance;
+            // Where they are far beyond the lines, another is nearly the same: one unit, sighted twice.
+            let near = |x: &DVector<f64>| x.norm() < TWIN_FAR * distance;
             for point in self.strongest(&units[k], &places.points)?.into_iter().filter(near) {
                 if let Some(unit) = self.again(&units[k], &point)? {
                     found[k] = Found { unit, place: Some(point) };

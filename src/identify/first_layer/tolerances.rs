@@ -172,6 +172,9 @@ pub(crate) const LINES_MOST: usize = 32;
 pub(crate) const MOST_REFINEMENTS: usize = 60;
 /// Cells over which a step must show to be resolved.
 pub(crate) const LINE_CELLS_RESOLVED: usize = 10;
+/// Places so many times farther out than the lines are no places near the origin: of one unit sighted twice they were 23 to 1,500
+/// times as far, those of 512 units in 512 inputs lie beyond the lines, too.
+pub(crate) const TWIN_FAR: f64 = 10.0;
 /// Places near the origin at which a unit is looked for again.
 pub(crate) const NEAR_TRIALS: usize = 4;
 

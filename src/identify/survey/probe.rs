@@ -47,8 +47,10 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
             in_proportion(before, last)?;
             let scale = scale_of_bends(f, &mut draws::stream(seed, "probe bends", 0))?;
             let first = (scale.log2() as i32 - PROBE_EXPONENTS.start()) as usize;
+            // It may be constant up to there.
+            let first = (first..end).find(|&k| spreads[k] > 0.0).unwrap_or(end);
             let land = Landscape {
-                scale,
+                scale: 2f64.powi(PROBE_EXPONENTS.start() + first as i32),
                 spread: spreads[first],
                 noise_near: 0.0,
                 noise_growth: 0.0,
