@@ -56,20 +56,26 @@ pub fn diagonalise_jointly(
             v.normalize_mut();
         });
         let Some(inverse) = directions.clone().try_inverse() else { continue };
-        let (mut off, mut total) = (0.0, 0.0);
-        for h in &small {
-            let core = &inverse * h * inverse.transpose();
-            total += core.norm_squared();
-            off += core.norm_squared() - core.diagonal().norm_squared();
-        }
-        // Of NaN `max` makes 0, `clamp` does not.
-        let off_diagonal = (off / total).clamp(0.0, f64::MAX).sqrt();
+        let off_diagonal = off_diagonal(&small, &inverse);
         // A comparison that is false for NaN.
         if off_diagonal <= best.as_ref().map_or(f64::MAX, |b| b.off_diagonal) {
             best = Some(JointDiagonalisation { directions: &range * directions, off_diagonal });
         }
     }
     best
+}
+
+/// The share (Frobenius norm) of symmetric `matrices` H that F^-1 H F^-T leaves off the diagonals, for the `inverse` of F; NaN
+/// where there is none.
+pub fn off_diagonal(matrices: &[DMatrix<f64>], inverse: &DMatrix<f64>) -> f64 {
+    let (mut off, mut total) = (0.0, 0.0);
+    for matrix in matrices {
+        let core = inverse * matrix * inverse.transpose();
+        total += core.norm_squared();
+        off += core.norm_squared() - core.diagonal().norm_squared();
+    }
+    // Of NaN `max` makes 0, `clamp` does not.
+    (off / total).clamp(0.0, f64::MAX).sqrt()
 }
 
 #[cfg(test)]

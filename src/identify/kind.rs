@@ -161,8 +161,7 @@ impl Kinds<'_> {
     ) -> Result<Solution, OracleError> {
         let mut linked = Linked::new(oracle, link);
         let found = Kinds { link, ..*self }.of_any_depth(&mut linked, observer, before)?;
-        let network = found.network.map(|network| Network { link, ..network });
-        Ok(Solution { network, ..found })
+        Ok(behind_link(found, link))
     }
 
     /// Without a link, one hidden layer, if it may be one then: that is soon told.
@@ -184,11 +183,7 @@ impl Kinds<'_> {
         match outcome.and_then(|outcome| run.solution(outcome)) {
             // It is no such link; what was asked to see that is not told.
             Err(OracleError::Link { .. }) => Ok(before),
-            solution => {
-                let solution = after(&before, solution?);
-                let network = solution.network.map(|network| Network { link, ..network });
-                Ok(Solution { network, ..solution })
-            }
+            solution => Ok(behind_link(after(&before, solution?), link)),
         }
     }
 
@@ -318,6 +313,12 @@ fn may_be_behind(answers: &DMatrix<f64>) -> Option<Link> {
     [(Link::SIGMOID, 0.0), (Link::TANH, -1.0)]
         .into_iter()
         .find_map(|(link, lo)| within(lo, 1.0).then_some(link))
+}
+
+/// What was found without the `link`, with it.
+fn behind_link(found: Solution, link: Link) -> Solution {
+    let network = found.network.map(|network| Network { link, ..network });
+    Solution { network, ..found }
 }
 
 /// The second one, with what was asked for the first as well.

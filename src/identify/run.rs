@@ -445,13 +445,7 @@ mod tests {
         let network = TwoLayer::random((3, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
         let points = draws::gaussian(&mut draws::stream(1, "sample", 0), 3, 100);
         let sample = Sample { values: network.values(&points), points };
-        let land = Landscape {
-            scale: 1.0,
-            spread: 1.0,
-            noise_near: 1e-16,
-            noise_growth: 1e-16,
-            grows: false,
-        };
+        let land = Landscape::unit(1e-16, 1e-16);
         let (mut f, mut silent) = (NetworkOracle::new(network.clone()), Silent);
         let mut run: Run<'_> = Run::new(&mut f, &mut silent, &Settings::default(), Stage::WIDE);
         let fit = Fit { network, sample, rms: 0.0 };

@@ -44,6 +44,8 @@ pub(crate) const MOST_DENSE: usize = 2500;
 pub(crate) const REDUCED_FOR_LINES: usize = 4;
 /// Parameters up to which all are fitted at once where the fit by blocks stops: half a minute, and a gigabyte.
 pub(crate) const AFFORDABLE_DENSE: usize = 5000;
+/// Times as many rows for a fit by blocks that is a little worse than they claim: other errors, and less of them.
+pub(crate) const NEARLY_GROWTH: usize = 2;
 /// Times the least number of rows that a fit by blocks may be given, for values with noise.
 pub(crate) const MOST_GROWTH: usize = 32;
 /// Units up to which all of them are taken at their transitions at once: Hessians of so many dimensions, as many as

@@ -36,7 +36,8 @@ use super::survey::frame::{self, Frame};
 use super::survey::{clipping, far};
 use super::tolerances::{
     AFFORDABLE_DENSE, APART, COARSE, INACCURATE, LINE_TURNS, MOST_DENSE, MOST_GROWTH, MOST_REPEATS,
-    MOST_ROUNDS, MOST_WHOLE, NOISE_OF_MEANS, REDUCED_FOR_LINES, SINGLE, SPLITS, WITHIN_BOX,
+    MOST_ROUNDS, MOST_WHOLE, NEARLY_GROWTH, NOISE_OF_MEANS, REDUCED_FOR_LINES, SINGLE, SPLITS,
+    WITHIN_BOX,
 };
 use super::verdict::certify::{self, Certificate};
 use super::verdict::outcome::{Outcome, first_identified};
@@ -477,7 +478,7 @@ impl Attempt<'_, '_> {
     fn more_rows(&self, certificate: &Certificate, growth: usize, count: usize) -> Option<usize> {
         let lacks = certificate.error_bound / self.run.settings.tolerance;
         let needed = if certificate.nearly_at_accuracy() {
-            2.0 * growth as f64
+            (NEARLY_GROWTH * growth) as f64
         } else if certificate.at_accuracy() && lacks > 1.0 && lacks.is_finite() {
             growth as f64 * (SAMPLE_MARGIN * lacks).powi(2)
         } else {

@@ -24,9 +24,10 @@ impl Mixture {
         self.0[k] != 0.0
     }
 
-    /// What each output counts for.
-    pub fn weights(&self) -> DVector<f64> {
-        if self.outputs() == 1 { DVector::from_element(1, 1.0) } else { self.0.clone() }
+    /// The `outputs` (K x n) as they count in it.
+    pub fn weighted(&self, mut outputs: DMatrix<f64>) -> DMatrix<f64> {
+        outputs.row_iter_mut().zip(&self.0).for_each(|(mut row, weight)| row *= *weight);
+        outputs
     }
 
     /// Takes these weights, but for an only output, which is never mixed.

@@ -231,8 +231,7 @@ mod tests {
 
     fn run(truth: &TwoLayer, m1: usize, attempt: u64) -> (Result<Vec<Directions>, Halt>, Evidence) {
         let mut f = NetworkOracle::new(truth.clone());
-        let land =
-            Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0, grows: false };
+        let land = Landscape::unit(0.0, 0.0);
         in_context(&mut f, &land, (1, attempt), |cx| {
             let step = jet::choose_step(cx.f, RADIUS, 1)?;
             let reach = Reach { step, inner: RADIUS - step.reach() };

@@ -222,8 +222,7 @@ mod tests {
         let ensemble = Ensemble { shift_spread: 0.22, condition: None };
         let truth = TwoLayer::of_ensemble((10, 10, 2), ensemble, Activation::Tanh, 1).unwrap();
         let step = JetStep { h: 1e-2, error: 0.0 };
-        let land =
-            Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0, grows: false };
+        let land = Landscape::unit(0.0, 0.0);
         let plan = Plan {
             design: Design::Sphere,
             radius: 1.0,

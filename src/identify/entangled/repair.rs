@@ -100,8 +100,7 @@ mod tests {
         let points = draws::gaussian(&mut draws::stream(2, "repair", 0), 6, 300);
         let sample = Sample { values: truth.values(&points), points };
         let floor = Floor { least: 1e-15, enough: 1e-13 };
-        let land =
-            Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0, grows: false };
+        let land = Landscape::unit(0.0, 0.0);
         let mut minima = 0;
         for seed in 0..8 {
             // Where the fit from a wrong start stops short, the exchange goes on.

@@ -264,13 +264,7 @@ pub(crate) mod tests {
 
     pub fn noisy(seed: u64, sigma: f64) -> (Noisy, Landscape) {
         let network = TwoLayer::random((6, 6, 2), Class::Paper, Activation::Tanh, seed).unwrap();
-        let land = Landscape {
-            scale: 1.0,
-            spread: 1.0,
-            noise_near: sigma,
-            noise_growth: 0.0,
-            grows: false,
-        };
+        let land = Landscape::unit(sigma, 0.0);
         (Noisy { network, sigma, rng: draws::stream(seed, "errors", 0) }, land)
     }
 

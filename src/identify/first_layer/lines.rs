@@ -475,13 +475,7 @@ mod tests {
     #[test]
     fn one_input_has_no_lines_across() {
         let truth = TwoLayer::random((1, 3, 1), Class::Paper, Activation::Tanh, 1).unwrap();
-        let land = Landscape {
-            scale: 1.0,
-            spread: 1.0,
-            noise_near: 1e-16,
-            noise_growth: 1e-16,
-            grows: false,
-        };
+        let land = Landscape::unit(1e-16, 1e-16);
         let mut f = NetworkOracle::new(truth);
         assert!(in_context(&mut f, &land, (1, 0), |cx| find_units(cx, 8.0)).0.is_err());
     }

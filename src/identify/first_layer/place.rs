@@ -267,10 +267,7 @@ mod tests {
                 error: 0.0,
             })
             .collect();
-        (
-            units,
-            Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0, grows: false },
-        )
+        (units, Landscape::unit(0.0, 0.0))
     }
 
     /// Random units whose half widths spread over two decades, and what is around them.
@@ -284,10 +281,7 @@ mod tests {
                 error: 0.0,
             })
             .collect();
-        (
-            units,
-            Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0, grows: false },
-        )
+        (units, Landscape::unit(0.0, 0.0))
     }
 
     proptest! {

@@ -232,13 +232,7 @@ mod tests {
 
     #[test]
     fn one_input_and_no_curvature_are_refused() {
-        let land = Landscape {
-            scale: 1.0,
-            spread: 1.0,
-            noise_near: 1e-16,
-            noise_growth: 0.0,
-            grows: false,
-        };
+        let land = Landscape::unit(1e-16, 0.0);
         let mut line = NetworkOracle::new(network((1, 3, 1), Activation::Tanh));
         let said = failure(in_context(&mut line, &land, (1, 0), wide_stack).0);
         assert!(said.starts_with("stack: the gradients span one dimension only"), "{said}");

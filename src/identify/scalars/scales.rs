@@ -233,7 +233,7 @@ mod tests {
     const AT: f64 = 0.2;
 
     fn land() -> Landscape {
-        Landscape { scale: 1.0, spread: 1.0, noise_near: 0.0, noise_growth: 0.0, grows: false }
+        Landscape::unit(0.0, 0.0)
     }
 
     fn network(dims: (usize, usize, usize), seed: u64) -> TwoLayer {

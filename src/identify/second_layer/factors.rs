@@ -4,7 +4,7 @@ use nalgebra::{DMatrix, DVector};
 use rand_chacha::ChaCha8Rng;
 
 use super::tolerances::{FACTOR_SCORE, FACTOR_SEARCHES, FACTOR_STARTS, INVERSE_ERROR};
-use crate::algebra::joint_diagonalisation::diagonalise_jointly;
+use crate::algebra::joint_diagonalisation::{self, diagonalise_jointly};
 use crate::algebra::linalg::product;
 use crate::algebra::rank_one::{self, Ascent};
 use crate::algebra::subspace;
@@ -101,17 +101,9 @@ fn inverse(columns: &DMatrix<f64>) -> Option<DMatrix<f64>> {
     (off.norm() <= INVERSE_ERROR).then_some(inverse)
 }
 
-/// Share (Frobenius norm) that F^-1 M_k F^-T, F of unit columns, leave off the diagonals.
+/// The share that F^-1 M_k F^-T, F of unit columns, leave off the diagonals.
 fn off_diagonal(matrices: &[DMatrix<f64>], factors: &DMatrix<f64>) -> Option<f64> {
-    let inverse = inverse(factors)?;
-    let (mut off, mut total) = (0.0, 0.0);
-    for matrix in matrices {
-        let core = &inverse * matrix * inverse.transpose();
-        total += core.norm_squared();
-        off += core.norm_squared() - core.diagonal().norm_squared();
-    }
-    // Of NaN `max` makes 0, `clamp` does not.
-    let share = (off / total).clamp(0.0, f64::MAX).sqrt();
+    let share = joint_diagonalisation::off_diagonal(matrices, &inverse(factors)?);
     share.is_finite().then_some(share)
 }
 

@@ -325,7 +325,7 @@ mod tests {
     }
 
     fn land(noise_near: f64) -> Landscape {
-        Landscape { scale: 1.0, spread: 1.0, noise_near, noise_growth: 0.0, grows: false }
+        Landscape::unit(noise_near, 0.0)
     }
 
     #[test]

@@ -11,10 +11,11 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{
-    RIDGE_ARRIVED, RIDGE_BISECTED, RIDGE_CLASSIFIED, RIDGE_COMPRESSED, RIDGE_DAMPING, RIDGE_DECAY,
-    RIDGE_FAR, RIDGE_FARTHEST, RIDGE_FLOOR, RIDGE_FOLLOWED, RIDGE_FOUND, RIDGE_HEIGHTS,
-    RIDGE_LEAST, RIDGE_LEAST_SEEN, RIDGE_MOST_DAMPING, RIDGE_NEAR_TOP, RIDGE_NEWTON_STEPS,
-    RIDGE_PUSHED, RIDGE_REWEIGHTED, RIDGE_SCALES, RIDGE_SLACK, RIDGE_STEPS, RIDGE_TOP_WEIGHT,
+    RIDGE_ARRIVED, RIDGE_BISECTED, RIDGE_CLASSIFIED, RIDGE_COMPRESSED, RIDGE_DAMPING,
+    RIDGE_DAMPING_FALL, RIDGE_DAMPING_RISE, RIDGE_DECAY, RIDGE_FAR, RIDGE_FARTHEST, RIDGE_FLOOR,
+    RIDGE_FOLLOWED, RIDGE_FOUND, RIDGE_HEIGHTS, RIDGE_LEAST, RIDGE_LEAST_SEEN, RIDGE_MOST_DAMPING,
+    RIDGE_NEAR_TOP, RIDGE_NEWTON_STEPS, RIDGE_PUSHED, RIDGE_REWEIGHTED, RIDGE_SCALES, RIDGE_SLACK,
+    RIDGE_STEPS, RIDGE_TOP_WEIGHT,
 };
 use crate::algebra::linalg::{Cholesky, gram, median};
 use crate::network::Activation;
@@ -240,12 +241,12 @@ impl Measure<'_> {
             if next_cost < cost {
                 let done = cost - next_cost < RIDGE_ARRIVED * cost;
                 (at, residuals, cost, normal) = (next, there, next_cost, None);
-                damping *= 0.2;
+                damping *= RIDGE_DAMPING_FALL;
                 if done {
                     break;
                 }
             } else {
-                damping *= 4.0;
+                damping *= RIDGE_DAMPING_RISE;
                 if damping > RIDGE_MOST_DAMPING {
                     break;
                 }

@@ -393,7 +393,7 @@ mod tests {
     use crate::oracle::NetworkOracle;
 
     fn land() -> Landscape {
-        Landscape { scale: 1.0, spread: 1.0, noise_near: 1e-16, noise_growth: 1e-16, grows: false }
+        Landscape::unit(1e-16, 1e-16)
     }
 
     fn spanned(truth: &TwoLayer) -> (Result<Spanned, Halt>, Evidence) {

@@ -209,6 +209,9 @@ pub(crate) const RIDGE_STEPS: usize = 60;
 /// Damping with which it begins, and with which it ends.
 pub(crate) const RIDGE_DAMPING: f64 = 1e-2;
 pub(crate) const RIDGE_MOST_DAMPING: f64 = 1e8;
+/// Its factors after a step that gains, and after one that does not.
+pub(crate) const RIDGE_DAMPING_FALL: f64 = 0.2;
+pub(crate) const RIDGE_DAMPING_RISE: f64 = 4.0;
 /// A fit ends where the sum of squares falls by less than this share of it.
 pub(crate) const RIDGE_ARRIVED: f64 = 1e-6;
 

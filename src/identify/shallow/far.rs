@@ -125,9 +125,7 @@ impl Far {
         let ground = Ground { land: outside, land_of_fit: land, fresh };
         run.conclude(Fit { network, sample, rms }, ground, accepted)
     }
-}
 
-impl Far {
     /// The same where parameters are many: without a matrix, by all outputs at once.
     fn finish_large(
         &self,
@@ -138,17 +136,16 @@ impl Far {
         let Frame { points, weights, land, outside } = &self.frame;
         let Settings { seed, tolerance, width, .. } = run.settings;
         let clock = run.meter.clock();
-        let mixture = run.mixture().weights();
+        let mixture = run.mixture();
         let around = active::around(land, (&start.a, &start.theta), start.phi);
         let start = start.normalised(around.scale);
-        let count = large::points_for((points.nrows(), start.dims().1), mixture.len());
+        let count = large::points_for((points.nrows(), start.dims().1), mixture.outputs());
         let rng = &mut draws::stream(seed, "large", attempt);
         let inner = active::points((&start.a, &start.theta), around.scale, count, rng);
         let x = points * inner;
         let inputs = Place { coordinates: Coordinates::INPUTS, land: outside, attempt };
-        let mut answers = run.stage(Stage::Refine, inputs, |cx| Ok(cx.f.outputs(&x)?))?;
-        answers.row_iter_mut().zip(&mixture).for_each(|(mut row, w)| row *= *w);
-        let data = Answered::new(&x, &answers);
+        let answers = run.stage(Stage::Refine, inputs, |cx| Ok(cx.f.outputs(&x)?))?;
+        let data = Answered::new(&x, &mixture.weighted(answers));
         let start = OneLayer { a: weights * &start.a, ..start }.normalised(1.0);
         let start = Layered::with_outputs(&start, &data).ok_or_else(|| {
             Failure::new(Stage::Refine, "the units do not determine the weights of the outputs")

@@ -81,13 +81,7 @@ mod tests {
 
     #[test]
     fn a_box_is_seen_and_saturation_is_not_taken_for_one() {
-        let land = Landscape {
-            scale: 1.0,
-            spread: 1.0,
-            noise_near: 1e-16,
-            noise_growth: 0.0,
-            grows: false,
-        };
+        let land = Landscape::unit(1e-16, 0.0);
         for seed in 0..3 {
             let network =
                 TwoLayer::random((5, 5, 2), Class::Paper, Activation::Tanh, seed).unwrap();

@@ -51,13 +51,7 @@ mod tests {
     #[test]
     fn one_flat_unit_moves_the_end_out() {
         let mut network = TwoLayer::random((6, 6, 2), Class::Paper, Activation::Tanh, 1).unwrap();
-        let land = Landscape {
-            scale: 1.0,
-            spread: 1.0,
-            noise_near: 1e-16,
-            noise_growth: 1e-16,
-            grows: false,
-        };
+        let land = Landscape::unit(1e-16, 1e-16);
         let end = |network: &TwoLayer| {
             in_context(&mut NetworkOracle::new(network.clone()), &land, (1, 0), far).0.unwrap()
         };

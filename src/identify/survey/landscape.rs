@@ -28,6 +28,12 @@ impl Landscape {
         self.noise_near + self.noise_growth * radius
     }
 
+    /// Scale and spread 1, bounded, with this noise near the origin and this growth of it.
+    #[cfg(test)]
+    pub fn unit(noise_near: f64, noise_growth: f64) -> Landscape {
+        Landscape { scale: 1.0, spread: 1.0, noise_near, noise_growth, grows: false }
+    }
+
     /// Of a black box that may have two hidden layers.
     pub fn bounded(self) -> Result<Landscape, Failure> {
         if self.grows {

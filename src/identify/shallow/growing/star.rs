@@ -61,8 +61,8 @@ struct Distant {
 struct Search<'a> {
     f: &'a mut dyn Oracle,
     land: &'a Landscape,
-    /// What each output counts for in the mixture.
-    weights: DVector<f64>,
+    /// What values are.
+    mixture: Mixture,
     rng: ChaCha8Rng,
     /// The activations that it may be, the likeliest first.
     families: Vec<Activation>,
@@ -89,7 +89,7 @@ pub fn star(
     let mut search = Search {
         f: *f,
         land,
-        weights: mixture.weights(),
+        mixture: mixture.clone(),
         rng: draws::stream(*seed, "star", *attempt),
         families: families.to_vec(),
         margin: None,
@@ -199,8 +199,7 @@ impl Search<'_> {
 
     /// All outputs at points (d x n), as the mixture has them, and their noise.
     fn answers(&mut self, points: &DMatrix<f64>) -> Result<(DMatrix<f64>, Vec<f64>), Halt> {
-        let mut outputs = self.f.outputs(points)?;
-        outputs.row_iter_mut().zip(&self.weights).for_each(|(mut row, w)| row *= *w);
+        let outputs = self.mixture.weighted(self.f.outputs(points)?);
         let noise = points.column_iter().map(|x| self.land.noise_at(x.norm())).collect();
         Ok((outputs, noise))
     }
@@ -250,7 +249,7 @@ impl Search<'_> {
     /// The point at which most is left that nothing explains, if there is one.
     fn unexplained(&self, checks: &[Distant]) -> Option<usize> {
         let Slopes { error, .. } = self.slopes;
-        let outputs = self.weights.len() as f64;
+        let outputs = self.mixture.outputs() as f64;
         let excess = |Distant { x, outputs: y }: &Distant| {
             let carried = SAME_ERRORS * error * (x - &self.centre).norm() * outputs.sqrt();
             let noise = SURE_CHANGE * self.land.noise_at(x.norm());
@@ -290,7 +289,7 @@ impl Search<'_> {
         let unclear = crossings.iter().filter(|crossing| crossing.jumps.is_none()).count();
         self.seen.overlapping += unclear;
         let obstacles = self.obstacles(&crossings, &seen);
-        let most = aside::most_at_once(self.weights.len());
+        let most = aside::most_at_once(self.mixture.outputs());
         let groups = aside::groups(obstacles, length, most);
         self.weigh(&w, &mut crossings, &groups)?;
         for crossing in crossings {
@@ -408,7 +407,7 @@ impl Search<'_> {
         let mut ask = |points: &DMatrix<f64>| self.rests(points);
         let found = aside::slopes(&landings, &mut rng, &mut ask)?;
         self.rng = rng;
-        let (outputs, error) = (self.weights.len(), self.slopes.error);
+        let (outputs, error) = (self.mixture.outputs(), self.slopes.error);
         let mut before = Some((DMatrix::zeros(outputs, d), error));
         for (group, here) in groups.iter().zip(found) {
             let here = here.map(|slopes| (slopes.gradient, slopes.error));
