@@ -32,7 +32,7 @@ pub fn identify(
     if let Some(link) = settings.link {
         link.validate(oracle.output_dim()).map_err(SettingsError::Link)?;
     }
-    let kinds = Kinds { settings, depths, link: Link::None };
+    let kinds = Kinds { settings, depths, link: Link::None, first_attempt: 0 };
     Ok(in_domain(oracle, settings, |oracle| kinds.identify(oracle, observer))?)
 }
 
@@ -43,6 +43,8 @@ struct Kinds<'s> {
     depths: &'static [usize],
     /// What is undone before values are had.
     link: Link,
+    /// Those before it were made.
+    first_attempt: u64,
 }
 
 impl Kinds<'_> {
@@ -69,57 +71,82 @@ impl Kinds<'_> {
         }
     }
 
-    /// The link is what the values allow.
+    /// The link is what the values allow. As the values are it is tried once before one is undone, then as often as is
+    /// left.
     fn of_any_link(
         &self,
         oracle: &mut dyn Oracle,
         observer: &mut dyn Observer,
     ) -> Result<Solution, OracleError> {
-        let several = oracle.output_dim() > 1;
-        let mut before = None;
-        if several {
-            let (look, answers) = self.look(oracle, observer, None)?;
-            if answers.as_ref().is_some_and(are_shares) {
+        let (mut before, mut answers) = (None, None);
+        if oracle.output_dim() > 1 {
+            let (look, seen) = self.look(oracle, observer, None)?;
+            if seen.as_ref().is_some_and(are_shares) {
                 return self.undone(oracle, observer, (Link::Softmax, Some(&look)));
             }
-            let soon = match answers.as_ref().and_then(may_be_behind) {
+            let soon = match seen.as_ref().and_then(may_be_behind) {
                 Some(link) if self.depths.contains(&1) => {
                     self.one_undone(oracle, observer, (link, look))?
                 }
                 _ => look,
             };
-            if soon.status == Status::Identified || soon.is_limited() {
+            if is_over(&soon) {
                 return Ok(soon);
             }
-            before = Some(soon);
+            (before, answers) = (Some(soon), seen);
         }
-        let mut best = self.of_any_depth(oracle, observer, before.as_ref())?;
-        if several && self.depths.contains(&2) {
-            best = simplified(best, None);
-        }
-        if best.status == Status::Identified || best.is_limited() || best.queries == 0 {
+        let once = Settings { attempts: 1, ..self.settings.clone() };
+        let first = Kinds { settings: &once, ..*self };
+        let mut best = first.as_it_is(oracle, observer, before.as_ref())?;
+        if is_over(&best) || best.queries == 0 {
             return Ok(best);
         }
-        if several && self.depths == [1] {
-            best = better(self.behind(oracle, observer, (None, &best))?, best);
+        if answers.is_none() {
+            let (look, seen) = self.look(oracle, observer, Some(&best))?;
+            (best, answers) = (after(&look, best), seen);
         }
-        let (look, answers) = self.look(oracle, observer, Some(&best))?;
-        best = after(&look, best);
-        match answers.as_ref().and_then(may_be_behind) {
-            Some(link) if best.status != Status::Identified => {
-                match self.undone(oracle, observer, (link, Some(&best))) {
-                    // Some value farther out was not within the limits: it is no such link.
-                    Err(OracleError::Link { .. }) => Ok(best),
-                    // One that was only guessed must prove itself.
-                    undone => Ok(match undone? {
-                        undone if undone.status == Status::Identified => undone,
-                        undone => {
-                            better(best, Solution { status: Status::NotIdentified, ..undone })
-                        }
-                    }),
-                }
-            }
-            _ => Ok(best),
+        if let Some(link) = answers.as_ref().and_then(may_be_behind) {
+            best = self.guessed(oracle, observer, (link, best))?;
+        }
+        if is_over(&best) || self.settings.attempts <= 1 {
+            return Ok(best);
+        }
+        let later = Kinds { first_attempt: 1, ..*self };
+        let rest = later.as_it_is(oracle, observer, Some(&best))?;
+        Ok(better(best, rest))
+    }
+
+    /// With no link undone; one that is the second of two layers shows there.
+    fn as_it_is(
+        &self,
+        oracle: &mut dyn Oracle,
+        observer: &mut dyn Observer,
+        before: Option<&Solution>,
+    ) -> Result<Solution, OracleError> {
+        let several = oracle.output_dim() > 1;
+        let found = self.of_any_depth(oracle, observer, before)?;
+        let found =
+            if several && self.depths.contains(&2) { simplified(found, None) } else { found };
+        if is_over(&found) || !several || self.depths != [1] {
+            return Ok(found);
+        }
+        Ok(better(self.behind(oracle, observer, (None, &found))?, found))
+    }
+
+    /// With a `link` undone that was only guessed, and must prove itself; `best` is what was found without.
+    fn guessed(
+        &self,
+        oracle: &mut dyn Oracle,
+        observer: &mut dyn Observer,
+        (link, best): (Link, Solution),
+    ) -> Result<Solution, OracleError> {
+        match self.undone(oracle, observer, (link, Some(&best))) {
+            // Some value farther out was not within the limits: it is no such link.
+            Err(OracleError::Link { .. }) => Ok(best),
+            undone => Ok(match undone? {
+                undone if undone.status == Status::Identified => undone,
+                undone => better(best, Solution { status: Status::NotIdentified, ..undone }),
+            }),
         }
     }
 
@@ -141,7 +168,7 @@ impl Kinds<'_> {
             second_activation: self.settings.activation.and(of_link),
             ..self.settings.clone()
         };
-        let kinds = Kinds { settings: &settings, depths: &[2], link: Link::None };
+        let kinds = Kinds { settings: &settings, depths: &[2], link: Link::None, ..*self };
         let found = kinds.of_any_depth(oracle, observer, Some(before))?;
         let found = simplified(found, told);
         if found.network.as_ref().is_some_and(|found| found.link != Link::None) {
@@ -216,7 +243,7 @@ impl Kinds<'_> {
         };
         let asked = before.map_or(0, |before| before.queries);
         let mut run = Run::new(oracle, observer, self.settings, stages).after(asked);
-        run.link = self.link;
+        (run.link, run.first_attempt) = (self.link, self.first_attempt);
         run
     }
 
@@ -262,7 +289,7 @@ impl Kinds<'_> {
             }
         }
         let two = self.of_two(run)?;
-        if may_be_one || two.is_final() || two.is_limited() {
+        if may_be_one || two.is_final() || two.is_limited() || self.first_attempt > 0 {
             return Ok(two);
         }
         // A unit may be so flat that it changes wherever f was looked at.
@@ -294,6 +321,11 @@ impl Kinds<'_> {
         run.settings = all;
         Ok(one?.map(Into::into))
     }
+}
+
+/// Is there nothing to add to a solution, or no question left?
+fn is_over(solution: &Solution) -> bool {
+    solution.status == Status::Identified || solution.is_limited()
 }
 
 /// Do the answers (K x n) sum up to 1 at every point, none below 0?

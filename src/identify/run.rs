@@ -40,6 +40,8 @@ pub(crate) struct Run<'a> {
     pub depth: usize,
     /// What was undone before values are had.
     pub link: Link,
+    /// Attempts before it were made by another run.
+    pub first_attempt: u64,
     /// Accuracy and scale of f over the inputs, once they are known.
     land: Option<Landscape>,
     /// The points of the certificate: the same for all attempts and rounds.
@@ -116,6 +118,7 @@ impl<'a> Run<'a> {
             widths: None,
             depth: 1,
             link: Link::None,
+            first_attempt: 0,
             land: None,
             held_out: None,
             mixture,
@@ -152,6 +155,11 @@ impl<'a> Run<'a> {
         let evidence = &mut self.evidence;
         coordinates
             .of(&mut self.meter, |f| work(&mut Context { f, land, seed, attempt, clock, evidence }))
+    }
+
+    /// The attempts of this run.
+    pub fn tries(&self) -> std::ops::Range<u64> {
+        self.first_attempt..self.settings.attempts
     }
 
     /// Attempts until one is final; what the others ended with is noted.

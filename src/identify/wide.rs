@@ -9,6 +9,8 @@
 //! | refine, certify | all parameters to rounding, and the verdict: at once ([`Run::conclude`]), or by [`blocks`] |
 //! | clipping | where an attempt failed: are the inputs clipped to a box? Then the network within it |
 
+use std::ops::Range;
+
 use nalgebra::DMatrix;
 
 use super::blocks::{self, Blocks};
@@ -188,15 +190,15 @@ impl<'r, 'a> Wide<'r, 'a> {
     /// Attempts until one is final; `inputs_box` is filled where the first one shows that the inputs are clipped,
     /// which ends them.
     fn attempts(&mut self, inputs_box: &mut Option<InputBox>) -> Result<Outcome, Halt> {
-        let all = self.run.settings.attempts;
-        let first = self.some_attempts(0..1)?;
-        if !first.is_final() {
+        let Range { start, end } = self.run.tries();
+        let first = self.some_attempts(start..start + 1)?;
+        if start == 0 && !first.is_final() {
             *inputs_box = self.find_box()?;
         }
-        if first.is_final() || inputs_box.is_some() || all == 1 {
+        if first.is_final() || inputs_box.is_some() || start + 1 >= end {
             return Ok(first);
         }
-        match self.some_attempts(1..all) {
+        match self.some_attempts(start + 1..end) {
             Ok(later) if later.better_than(&first) => Ok(later),
             Ok(_) => Ok(first),
             // Out of queries, time or the domain: what the first attempt brought still counts.
@@ -206,7 +208,7 @@ impl<'r, 'a> Wide<'r, 'a> {
     }
 
     /// What a failure leaves is an outcome too: the first one names it.
-    fn some_attempts(&mut self, attempts: std::ops::Range<u64>) -> Result<Outcome, Halt> {
+    fn some_attempts(&mut self, attempts: Range<u64>) -> Result<Outcome, Halt> {
         let (frame, far) = (&self.frame, self.far);
         self.run.attempts(attempts, |run, attempt| {
             match (Attempt { run, frame, far, attempt }).outcome() {

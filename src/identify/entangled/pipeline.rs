@@ -129,7 +129,8 @@ impl<'r, 'a> Entangled<'r, 'a> {
             }
             None => (1..=most).collect(),
         };
-        let tries = (0..attempts).flat_map(|a| candidates.iter().map(move |&m1| (a, m1)));
+        let tries = (self.run.first_attempt..attempts)
+            .flat_map(|a| candidates.iter().map(move |&m1| (a, m1)));
         first_identified(tries, |(attempt, m1)| {
             let outcome = self.try_width(ball, m1, attempt);
             match &outcome {

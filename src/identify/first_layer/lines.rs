@@ -340,11 +340,9 @@ impl Search<'_> {
             let Some(places) = places else { continue };
             // Where they are far beyond the lines, another is nearly the same: one unit, sighted twice.
             let near = |x: &DVector<f64>| x.norm() < TWIN_FAR * distance;
-            for point in self.strongest(&units[k], &places.points)?.into_iter().filter(near) {
-                if let Some(unit) = self.again(&units[k], &point)? {
-                    found[k] = Found { unit, place: Some(point) };
-                    break;
-                }
+            let points = self.strongest(&units[k], &places.points)?.into_iter().filter(near);
+            if let Some(proved) = self.proved(&units[k], points)? {
+                found[k] = proved;
             }
         }
         let sighted = found.len();
@@ -359,6 +357,29 @@ impl Search<'_> {
         }
         *found = distinct;
         Ok((worst, withdrawn))
+    }
+
+    /// The unit as it is seen at the first of the `points` where that is the same as before. On a line another unit may
+    /// cross so near that it turns the gradient: then two of the points have to agree.
+    fn proved(
+        &mut self,
+        unit: &Unit,
+        points: impl Iterator<Item = DVector<f64>>,
+    ) -> Result<Option<Found>, Halt> {
+        // It was met within reach of where it was expected, so that it is not turned by more.
+        let most = self.reach(unit) / self.distance(0);
+        let mut expected = unit.clone();
+        for point in points {
+            let Some(seen) = self.again(&expected, &point)? else { continue };
+            let turned = angle(&seen.direction, &expected.direction);
+            if turned <= SIGHTED_ANGLES * expected.error + SIGHTED_SLACK {
+                return Ok(Some(Found { unit: seen, place: Some(point) }));
+            }
+            if turned <= most {
+                expected = Unit { error: turned, ..seen };
+            }
+        }
+        Ok(None)
     }
 
     /// The `places` of a unit, those first where its direction is told best: f changes much across its hyperplane, and they
@@ -387,7 +408,7 @@ impl Search<'_> {
         FIRST_STEP_REACH * (unit.half_width + self.distance(0) * unit.error)
     }
 
-    /// The unit as it is seen near `place`, if it is the same.
+    /// What is seen near `place` where `unit` is expected.
     fn again(&mut self, unit: &Unit, place: &DVector<f64>) -> Result<Option<Unit>, Halt> {
         let direction = &unit.direction;
         let reach = self.reach(unit);
@@ -396,9 +417,6 @@ impl Search<'_> {
         let Some(transition) = found else { return Ok(None) };
         let point = place + direction * transition.centre;
         let Some((seen, error)) = self.sharper(&point, &transition, unit)? else { return Ok(None) };
-        if angle(&seen, direction) > SIGHTED_ANGLES * unit.error + SIGHTED_SLACK {
-            return Ok(None);
-        }
         let half_width = transition.half_width * seen.dot(direction).abs();
         Ok(Some(Unit { centre: seen.dot(&point), half_width, error, direction: seen }))
     }

@@ -166,8 +166,8 @@ pub(crate) const LINES_FAR: f64 = 4.0;
 pub(crate) const LINES_SPAN: f64 = 1.5;
 /// Pieces in which a line is scanned first, for each unit expected: more separate more steps before they are bisected.
 pub(crate) const LINES_SCANNED: usize = 2;
-/// Lines scanned at most.
-pub(crate) const LINES_MOST: usize = 32;
+/// Lines scanned at most: search effort. 512 units took 32.
+pub(crate) const LINES_MOST: usize = 64;
 /// Halvings of the cells of a line at most: from a piece of some 10^6 scales to a cell of 10^-12.
 pub(crate) const MOST_REFINEMENTS: usize = 60;
 /// Cells over which a step must show to be resolved.

@@ -53,15 +53,15 @@ struct Route<'r, 'a> {
 impl Route<'_, '_> {
     fn identify(&mut self) -> Result<Outcome<OneLayer>, Halt> {
         let land = self.survey()?;
-        let attempts = self.run.settings.attempts;
+        let tries = self.run.tries();
         first_identified(self.ways(&land), |way| match way {
             FirstLayer::Lines => {
                 let far = Far::survey(self.run, &land)?;
-                self.run.attempts(0..attempts, |run, attempt| far.attempt(run, attempt))
+                self.run.attempts(tries.clone(), |run, attempt| far.attempt(run, attempt))
             }
             _ => {
                 let region = &self.region;
-                self.run.attempts(0..attempts, |run, attempt| {
+                self.run.attempts(tries.clone(), |run, attempt| {
                     Near { run, region }.attempt(&land, attempt)
                 })
             }
