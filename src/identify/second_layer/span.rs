@@ -35,7 +35,6 @@ use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
 use crate::identify::first_layer::unit::Unit;
 use crate::identify::first_layer::widths::widened;
-use crate::network::Activation;
 use crate::oracle::Oracle;
 use crate::stage::Stage;
 
@@ -57,23 +56,19 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
     );
     let (mut tried, mut splits) = (Vec::new(), 0);
     let mut wanted: Vec<usize> = Vec::new();
-    let mut best: Option<(Spanned, SpanSplit)> = None;
+    let mut seen: Vec<(Spanned, SpanSplit)> = Vec::new();
     while let Some(size) = next {
         let why = match split(f, (units, &placer), (size, &wanted), &mut rng) {
             Ok((spanned, split)) => {
-                let all = split.told == split.m1;
                 // Units that decide whether others show at all are held next.
                 wanted.splice(0..0, spanned.deciding());
                 wanted.truncate(size / 2);
-                next = (!all).then_some(size);
-                let why = spanned.open(split.told);
-                if best.as_ref().is_none_or(|(_, best)| split.told > best.told) {
-                    best = Some((spanned, split));
-                }
-                if all {
+                let told = add(&mut seen, (spanned, split))?;
+                next = (told < seen[0].1.m1).then_some(size);
+                if next.is_none() {
                     break;
                 }
-                why
+                seen[0].0.open()
             }
             Err(Stop::Wider { least }) => {
                 let wider = (size + 1..=most).find(|&n| most_off_diagonal(n) >= least);
@@ -83,7 +78,7 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
                 continue;
             }
             Err(Stop::Halt(Halt::Failed(failure))) => {
-                next = (size < most).then_some((size + SPAN_MORE_HELD).min(most));
+                next = Some(if size < most { (size + SPAN_MORE_HELD).min(most) } else { first });
                 failure
             }
             Err(Stop::Halt(halt)) => return Err(halt),
@@ -93,11 +88,29 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
         splits += 1;
         next = next.filter(|_| splits < SPAN_SPLITS);
     }
+    let best = seen.into_iter().next();
     // What is open of a few rows the fit may find.
     let best = best.filter(|(_, best)| SPAN_OPEN * (best.m1 - best.told) <= best.m1);
     let split = best.as_ref().map(|best| best.1);
     evidence.span.push(Spanning { attempt, failed: tried, split });
     best.map(|best| best.0).ok_or(last)
+}
+
+/// Adds a split to those `seen`, which learn from each other; the one that tells most comes first. Returns
+/// how many rows it tells.
+fn add(
+    seen: &mut Vec<(Spanned, SpanSplit)>,
+    (mut new, split): (Spanned, SpanSplit),
+) -> Result<usize, Halt> {
+    for (other, row) in seen.iter_mut() {
+        new.learn(other)?;
+        other.learn(&new)?;
+        row.told = other.told();
+    }
+    let told = new.told();
+    seen.push((new, SpanSplit { told, ..split }));
+    seen.sort_by_key(|(_, row)| std::cmp::Reverse((row.told, row.m1)));
+    Ok(seen[0].1.told)
 }
 
 /// That the second layer has `least` units or more, with `most` held at a time at best.
@@ -151,7 +164,7 @@ fn split(
         let places: Vec<_> = surprises.iter().map(|&k| looks.places[k].clone()).collect();
         sight.look(&mut whole, places)?;
     };
-    let (spanned, told) = tell_rows(&mut sight, looks, &directions)?;
+    let spanned = tell_rows(&mut sight, looks, &directions)?;
     let row = SpanSplit {
         held: size,
         free: sight.free(),
@@ -161,32 +174,32 @@ fn split(
         gap: space.gap.ratio,
         error: sight.error,
         step: sight.step,
-        told,
+        told: spanned.told(),
     };
     Ok((spanned, row))
 }
 
-/// Looks at more patterns until the rows of all units are told, or no more are had; and of how many they are.
+/// Looks at more patterns until the rows of all units are told, or no more are had.
 fn tell_rows(
     sight: &mut Sight<'_>,
     mut looks: Looks,
     directions: &DMatrix<f64>,
-) -> Result<(Spanned, usize), Halt> {
+) -> Result<Spanned, Halt> {
     let m1 = directions.ncols();
     let mut spanned = Spanned::of(sight, &looks, directions)?;
     let mut round = 0;
     loop {
         // Activations differ too little to choose patterns otherwise.
-        let untold = spanned.untold(Activation::Tanh)?;
+        let untold = spanned.untold();
         let told = m1 - untold.len();
         // Where hardly any is told it is not for want of patterns: the directions are not those of units.
         let hopeless = m1 >= SPAN_HOPELESS && told < m1 / SPAN_HOPELESS;
         if untold.is_empty() || hopeless || round == SPAN_MORE {
-            return Ok((spanned, told));
+            return Ok(spanned);
         }
         let more = sight.towards(&looks.places, &untold, looks.places.len());
         if more.is_empty() {
-            return Ok((spanned, told));
+            return Ok(spanned);
         }
         sight.look(&mut looks, more)?;
         spanned = Spanned::of(sight, &looks, directions)?;

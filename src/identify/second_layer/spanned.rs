@@ -3,6 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
+use super::lesson::Lesson;
 use super::ridge::{self, Ridge};
 use super::rows::{self, Design, SecondLayer};
 use super::sight::{Looks, Sight, Untold};
@@ -31,7 +32,14 @@ pub struct Spanned {
     w: DMatrix<f64>,
     /// Their errors.
     noise: DMatrix<f64>,
+    /// What other splits tell of the rows that the patterns do not.
+    lessons: Vec<Option<Lesson>>,
+    /// The ridges nearest to the curvatures.
+    near: Vec<Option<Ridge>>,
 }
+
+/// Activations differ too little to choose patterns, or to tell units apart, by another one.
+const FIRST_TRIED: Activation = Activation::Tanh;
 
 /// What is off the diagonals of the rank-one matrices of `directions`, pairs x m1.
 pub fn outer_products(directions: &DMatrix<f64>) -> DMatrix<f64> {
@@ -50,7 +58,7 @@ impl Spanned {
         let (dual, _) = dual(&products)
             .ok_or_else(|| failure("the directions of the second layer are dependent"))?;
         let columns: Vec<DVector<f64>> = looks.second.iter().map(|k| dual.tr_mul(k)).collect();
-        Ok(Spanned {
+        let mut spanned = Spanned {
             units: sight.units().to_vec(),
             patterns: sight.patterns(&looks.places),
             values: DVector::from_column_slice(&looks.values),
@@ -62,7 +70,11 @@ impl Spanned {
                 let off = sight.error_at(place) + sight.astray(place) * looks.second[k].amax();
                 off * dual.column(l).norm()
             }),
-        })
+            lessons: vec![None; dual.ncols()],
+            near: Vec::new(),
+        };
+        spanned.near = spanned.ridges(FIRST_TRIED)?;
+        Ok(spanned)
     }
 
     /// m1.
@@ -71,10 +83,43 @@ impl Spanned {
     }
 
     /// The units whose rows the patterns do not tell.
-    pub fn untold(&self, h: Activation) -> Result<Vec<Untold>, Halt> {
-        let ridges = self.ridges(h)?.into_iter().enumerate();
-        let open = ridges.filter(|(_, ridge)| !ridge.as_ref().is_some_and(is_told));
-        Ok(open.map(|(l, near)| Untold { near, w: self.w.row(l).transpose() }).collect())
+    pub fn untold(&self) -> Vec<Untold> {
+        let open = self.open_units().into_iter();
+        open.map(|l| Untold { near: self.near[l].clone(), w: self.w.row(l).transpose() }).collect()
+    }
+
+    /// How many rows are told.
+    pub fn told(&self) -> usize {
+        self.width() - self.open_units().len()
+    }
+
+    fn open_units(&self) -> Vec<usize> {
+        let told = |l: &usize| self.near[*l].as_ref().is_some_and(is_told);
+        (0..self.width()).filter(|l| !told(l)).collect()
+    }
+
+    /// Tells rows by those of another split, where its units are the same as far as the same units of the first layer vary
+    /// in both.
+    pub fn learn(&mut self, other: &Spanned) -> Result<(), Halt> {
+        let (mine, theirs) = (rows::design(&self.patterns)?, rows::design(&other.patterns)?);
+        let taught: Vec<(usize, Lesson, Ridge)> = self
+            .open_units()
+            .into_par_iter()
+            .filter_map(|l| {
+                let (w, noise) = (self.w.row(l).transpose(), self.noise.row(l).transpose());
+                let told = other.near.iter().flatten().filter(|ridge| is_told(ridge));
+                told.filter_map(|row| {
+                    let lesson = Lesson::new(&mine, (&theirs.free, row))?;
+                    let ridge = lesson.fit(&mine.matrix, (&w, &noise), FIRST_TRIED)?;
+                    is_told(&ridge).then_some((l, lesson, ridge))
+                })
+                .min_by(|a, b| a.2.misfit.total_cmp(&b.2.misfit))
+            })
+            .collect();
+        for (l, lesson, ridge) in taught {
+            (self.lessons[l], self.near[l]) = (Some(lesson), Some(ridge));
+        }
+        Ok(())
     }
 
     fn ridges(&self, h: Activation) -> Result<Vec<Option<Ridge>>, Halt> {
@@ -104,15 +149,18 @@ impl Spanned {
         let each = (0..self.width()).into_par_iter().map(|l| {
             let (w, noise) = (self.w.row(l).transpose(), self.noise.row(l).transpose());
             let seen = (&w, &noise);
+            if let Some(lesson) = &self.lessons[l] {
+                return lesson.fit(matrix, seen, h);
+            }
             let hint = few.as_ref().and_then(|few| ridge::fit(few, seen, h, None));
             ridge::fit(matrix, seen, h, hint.map(spread_out).as_ref())
         });
         Ok(each.collect())
     }
 
-    /// Why there is no second layer where the rows of so many units are told only.
-    pub fn open(&self, told: usize) -> Failure {
-        let (m1, count) = self.w.shape();
+    /// Why there is no second layer where the rows of some units only are told.
+    pub fn open(&self) -> Failure {
+        let (told, (m1, count)) = (self.told(), self.w.shape());
         Failure::new(
             Stage::Peel,
             format!(
@@ -154,7 +202,7 @@ impl Spanned {
         let Design { matrix: design, free, .. } = rows::design(&self.patterns)?;
         let ridges: Vec<Ridge> = self.ridges(h)?.into_iter().flatten().collect();
         if ridges.len() < m1 {
-            return Err(self.open(ridges.len()).into());
+            return Err(self.open().into());
         }
         let inputs: Vec<DVector<f64>> = ridges.iter().map(|ridge| ridge.inputs.clone()).collect();
         let u = (&design * DMatrix::from_columns(&inputs)).transpose();

@@ -300,3 +300,7 @@ pub(crate) const SPAN_SURPRISE: (f64, f64) = (30.0, 1e-6);
 pub(crate) const SPAN_MISFIT: f64 = 1e-3;
 /// Error of a row, relative to its largest entry and one, up to which it is told.
 pub(crate) const SPAN_ROW_ERROR: f64 = 1e-2;
+/// Of a row that another split tells, the entries in common come out times this far from 1 at most, where it is the same unit; and
+/// so many of them there must be.
+pub(crate) const LESSON_FACTOR: f64 = 1e-2;
+pub(crate) const LESSON_SHARED: usize = 2;
