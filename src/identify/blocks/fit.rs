@@ -115,6 +115,7 @@ fn pass(
         expected: cx.land.noise_near.max(f64::EPSILON * largest),
         largest,
         farthest,
+        places: None,
         uncertainty: first.uncertainty(&network, &second.uncertainty, sigma, count),
     };
     Ok(Blocks { network, support })

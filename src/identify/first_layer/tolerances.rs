@@ -59,6 +59,8 @@ pub(crate) const PLANE_SAFETY: f64 = 2.0;
 /// First sampling scale of the wide stack, in natural scales; it is doubled until the gap is clear. A smaller one
 /// costs more stacks, a larger one keeps fewer Hessians.
 pub(crate) const STACK_FIRST_SCALE: f64 = 16.0;
+/// Attempts double the first scale, these many in turn: farther out only noise is left.
+pub(crate) const STACK_SCALES: u64 = 4;
 /// Scales tried for the wide stack, one stack of Hessians each.
 pub(crate) const STACK_MOST_SCALES: usize = 5;
 /// Hessians a dimension in the first stack.

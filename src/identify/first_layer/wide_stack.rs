@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use super::tolerances::{
     HESSIAN_NOISE, STACK_ENOUGH, STACK_FIRST_SCALE, STACK_GAP, STACK_HESSIANS, STACK_KEPT,
     STACK_LEAST_HESSIANS, STACK_MOST_RANK, STACK_MOST_SCALES, STACK_MOST_STEP, STACK_NOISE,
-    STACK_SIGNAL, STACK_STEP, STACK_STEP_POINTS, STACK_STREAMS, STACK_UNKNOWN_NOISE,
+    STACK_SCALES, STACK_SIGNAL, STACK_STEP, STACK_STEP_POINTS, STACK_STREAMS, STACK_UNKNOWN_NOISE,
     STACK_VANISHING,
 };
 use crate::algebra::subspace::{Gap, largest_gap};
@@ -47,7 +47,8 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
         .into());
     }
     let mut count = (STACK_HESSIANS * d).max(STACK_LEAST_HESSIANS);
-    let mut s = STACK_FIRST_SCALE * land.scale * 2f64.powi(attempt as i32);
+    let doubled = (attempt % STACK_SCALES) as i32;
+    let mut s = STACK_FIRST_SCALE * land.scale * 2f64.powi(doubled);
     let mut tried = Vec::new();
     let mut best: Option<(DMatrix<f64>, Box<dyn HessianStack>, Gap)> = None;
     for item in 0..STACK_MOST_SCALES as u64 {
@@ -228,6 +229,9 @@ mod tests {
             |attempt| in_context(&mut f, &land, (1, attempt), wide_stack).0.unwrap().points;
         assert_eq!(points(0), points(0));
         assert_ne!(points(0), points(1));
+        // However many there are, they do not go farther and farther out.
+        assert!(points(60).amax() < 1e3 * points(0).amax());
+        assert_ne!(points(60), points(0));
     }
 
     #[test]

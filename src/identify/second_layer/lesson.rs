@@ -54,3 +54,50 @@ impl Lesson {
         Some(Ridge { inputs, ..ridge })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws;
+
+    const FIRST_LAYER: usize = 9;
+
+    /// A split that holds the units `held`, at `count` random patterns.
+    fn split(held: &[usize], count: usize, seed: u64) -> Design {
+        let free: Vec<usize> = (0..FIRST_LAYER).filter(|j| !held.contains(j)).collect();
+        let sides = draws::gaussian(&mut draws::stream(seed, "sides", 0), count, free.len());
+        let matrix = sides.map(f64::signum).insert_column(free.len(), 1.0);
+        Design { matrix, free, between: Vec::new() }
+    }
+
+    #[test]
+    fn a_row_is_told_by_another_split_and_no_other_row_is_taken_for_it() {
+        let (mine, theirs) = (split(&[0, 1, 2], 12, 1), split(&[2, 5, 8], 0, 2));
+        let rows = draws::gaussian(&mut draws::stream(3, "rows", 0), FIRST_LAYER + 1, 2);
+        let inputs = |design: &Design, row: usize| {
+            let columns: Vec<usize> = design.free.iter().copied().chain([FIRST_LAYER]).collect();
+            rows.column(row).select_rows(&columns)
+        };
+        let h = Activation::Tanh;
+        let w = (&mine.matrix * inputs(&mine, 0)).map(|u| 2.0 * h.curvature(u));
+        let noise = DVector::repeat(w.len(), 1e-9);
+        let told = |row: usize| Ridge {
+            inputs: inputs(&theirs, row),
+            sigma: 5.0,
+            misfit: 1e-9,
+            error: 1e-9,
+        };
+        let fit = |row: usize| {
+            let lesson = Lesson::new(&mine, (&theirs.free, &told(row))).unwrap();
+            lesson.fit(&mine.matrix, (&w, &noise), h).filter(|ridge| ridge.misfit < 1e-6)
+        };
+        let ridge = fit(0).unwrap();
+        assert!((ridge.inputs - inputs(&mine, 0)).amax() < 1e-5);
+        assert!((ridge.sigma - 2.0).abs() < 1e-5);
+        assert!(fit(1).is_none());
+        // Splits that hold all else of each other tell nothing.
+        let apart = split(&[3, 4, 6, 7], 0, 4);
+        let few = Ridge { inputs: inputs(&apart, 0), ..told(0) };
+        assert!(Lesson::new(&split(&[0, 1, 2, 5, 8], 12, 5), (&apart.free, &few)).is_none());
+    }
+}

@@ -315,6 +315,7 @@ pub fn support(
         expected,
         largest: data.answers.column_sum().amax(),
         farthest: data.norms().fold(0.0, f64::max),
+        places: None,
         uncertainty: Some(Uncertainty {
             cramer_rao: standard,
             bound: if curvature <= MOST_CURVATURE { bound } else { f64::INFINITY },

@@ -160,6 +160,9 @@ pub struct Support<M> {
     pub largest: f64,
     /// How far from the origin they go.
     pub farthest: f64,
+    /// Where some of them are, all over; `None` where they count by their distance, so that `sigma` is that of values near
+    /// the origin.
+    pub places: Option<DMatrix<f64>>,
     /// What they leave open; `None` where the Jacobian is singular to working precision.
     pub uncertainty: Option<Uncertainty<M>>,
 }
@@ -173,12 +176,15 @@ impl<M: Model> Support<M> {
     /// Of `network`, fitted to `sample` all at once.
     pub fn of_sample(network: &M, sample: &Sample, land: &Landscape, seed: u64) -> Self {
         let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
+        let count = sample.values.len();
+        let some: Vec<usize> = (0..count).step_by(count.div_ceil(MOST_SUSPECTS)).collect();
         Support {
-            count: sample.values.len(),
+            count,
             sigma: sample.sigma(network),
-            expected: (expected.sum::<f64>() / sample.values.len() as f64).sqrt(),
+            expected: (expected.sum::<f64>() / count as f64).sqrt(),
             largest: sample.values.amax(),
             farthest: sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max),
+            places: Some(sample.points.select_columns(&some)),
             uncertainty: Uncertainty::new(network, sample, land.noise_near, seed),
         }
     }
@@ -259,7 +265,7 @@ pub fn certify<M: Model>(
 }
 
 /// Standard deviation of the fitted values by differences of values, whatever the network; where the residuals
-/// of the fit are larger it is measured anew at some of the held-out points.
+/// of the fit are larger it is measured anew where some of the fitted values are, or at some of the held-out points.
 fn accuracy<M>(
     f: &mut dyn Oracle,
     land: &Landscape,
@@ -269,11 +275,13 @@ fn accuracy<M>(
     // Sums of units are rounded at their largest, wherever the noise was measured.
     let mut accuracy = support.expected.max(f64::EPSILON * support.largest);
     if support.sigma > MOST_MISFIT * accuracy {
-        // Perhaps the noise is larger where values are: measure it all over the fitted region.
+        // Perhaps the noise is larger where values are, as where steep units amplify the rounding of x: measure it there.
         let inside = (0..points.ncols()).filter(|&k| points.column(k).norm() <= support.farthest);
-        let some: Vec<usize> = inside.take(MOST_SUSPECTS).collect();
+        let all_over =
+            || points.select_columns(&inside.take(MOST_SUSPECTS).collect::<Vec<usize>>());
+        let places = support.places.clone().unwrap_or_else(all_over);
         let mut rng = draws::stream(seed, "accuracy", 0);
-        let noise = noise_here(f, &points.select_columns(&some), land.scale, &mut rng)?;
+        let noise = noise_here(f, &places, land.scale, &mut rng)?;
         let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len().max(1) as f64;
         accuracy = accuracy.max(square.sqrt());
     }
