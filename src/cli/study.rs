@@ -69,7 +69,7 @@ struct Axes {
     /// Units of the first layer; `d` for as many as inputs [default: d]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     m0: Option<Vec<String>>,
-    /// Units of the second layer; cells with m1 > m0 are left out
+    /// Units of the second layer
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     m1: Option<Vec<String>>,
     /// Outputs [default: 1]

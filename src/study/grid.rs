@@ -315,9 +315,7 @@ fn impossible(cell: &Cell) -> Option<String> {
     let alone = cell.depth == 1;
     let second_unit = matches!(cell.deviation, Deviation::SecondUnit(_));
     let first_unit = matches!(cell.deviation, Deviation::FirstUnit(_));
-    let reason = if m1 > m0 {
-        "m1 > m0".to_owned()
-    } else if d < least.0 || m0 < least.1 || m1 < least.2 {
+    let reason = if d < least.0 || m0 < least.1 || m1 < least.2 {
         format!("too small for {}", hardness.name())
     } else if let Err(error) = cell.link.validate(cell.outputs) {
         error.to_string()

@@ -10,6 +10,8 @@ use crate::network::{Activation, Layer, Network};
 
 /// Norm of the b_l of an almost linear second layer.
 const ALMOST_LINEAR: f64 = 0.1;
+/// Norm of the b_l of a steep second layer; of trained ones it is up to 143.
+const STEEP: f64 = 30.0;
 /// The smallest |c_l|; the largest is 1.
 const SMALL_OUTPUT: f64 = 1e-3;
 /// The angle between nearly parallel weights.
@@ -29,6 +31,8 @@ pub enum Hardness {
     Plain,
     /// ||b_l|| = 0.1: the second layer's units stay where they are nearly linear.
     AlmostLinear,
+    /// ||b_l|| = 30: far out a unit of the second layer is saturated at most places.
+    SteepSecond,
     /// c_l log-spaced from 1 down to 1e-3.
     SmallOutputs,
     /// a_1 is turned to an angle of 2 degrees with a_0.
@@ -62,9 +66,10 @@ pub enum Hardness {
 
 impl Hardness {
     /// All of them.
-    pub const ALL: [Hardness; 16] = [
+    pub const ALL: [Hardness; 17] = [
         Hardness::Plain,
         Hardness::AlmostLinear,
+        Hardness::SteepSecond,
         Hardness::SmallOutputs,
         Hardness::NearParallelFirst,
         Hardness::NearParallelSecond,
@@ -86,6 +91,7 @@ impl Hardness {
         match self {
             Hardness::Plain => "plain",
             Hardness::AlmostLinear => "almost-linear",
+            Hardness::SteepSecond => "steep-second",
             Hardness::SmallOutputs => "small-outputs",
             Hardness::NearParallelFirst => "near-parallel-first",
             Hardness::NearParallelSecond => "near-parallel-second",
@@ -107,7 +113,9 @@ impl Hardness {
     pub fn least_dims(self) -> (usize, usize, usize) {
         match self {
             Hardness::Plain => (1, 1, 0),
-            Hardness::AlmostLinear | Hardness::MixedActivations => (1, 1, 1),
+            Hardness::AlmostLinear | Hardness::SteepSecond | Hardness::MixedActivations => {
+                (1, 1, 1)
+            }
             Hardness::SmallOutputs
             | Hardness::NearParallelSecond
             | Hardness::ZeroOutput
@@ -127,11 +135,8 @@ impl Hardness {
     pub fn applied(self, mut network: Network) -> Network {
         let Network { layers, c, .. } = &mut network;
         match (self, layers.as_mut_slice()) {
-            (Hardness::AlmostLinear, [_, second]) => {
-                for mut b in second.weights.column_iter_mut() {
-                    b *= ALMOST_LINEAR / b.norm();
-                }
-            }
+            (Hardness::AlmostLinear, [_, second]) => norms(second, ALMOST_LINEAR),
+            (Hardness::SteepSecond, [_, second]) => norms(second, STEEP),
             (Hardness::SmallOutputs, _) => {
                 let m1 = c.nrows();
                 for (l, mut row) in c.row_iter_mut().enumerate() {
@@ -200,6 +205,13 @@ impl FromStr for Hardness {
 /// Number `k` of `n` >= 2 numbers from `first` to `last` with a constant quotient.
 fn log_spaced(first: f64, last: f64, k: usize, n: usize) -> f64 {
     first * (last / first).powf(k as f64 / (n - 1) as f64)
+}
+
+/// Gives every unit of the layer this norm of its weights.
+fn norms(layer: &mut Layer, norm: f64) {
+    for mut column in layer.weights.column_iter_mut() {
+        column *= norm / column.norm();
+    }
 }
 
 /// Turns column 1, in the plane of columns 0 and 1, to the small angle with column 0; it keeps its norm.

@@ -264,7 +264,7 @@ fn what_cannot_be_run_is_one_line_and_exit_code_2() {
         ("d = 1000000\nm1 = 2", "d: "),
         ("d = 8\nm1 = ", "plan.toml: line 2"),
         ("[d]\nx = 1", "d: expected a number"),
-        ("d = 3\nm1 = 4", "m1 > m0"),
+        ("d = 3\nm1 = 1\nhardness = \"twin-second\"", "too small for twin-second"),
         ("d = 3\nm1 = 2\n[[grid]]\nhardness = \"soft\"", "hardness: unknown"),
         ("d = 3\nm1 = 2\ndeviation = \"sine\"", "deviation: "),
     ] {
