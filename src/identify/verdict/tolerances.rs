@@ -69,7 +69,13 @@ pub(crate) const CURVED_SAFETY: f64 = 4.0;
 /// of two right estimates of the bound.
 pub(crate) const MOST_KURTOSIS: f64 = 4.0;
 
+/// Of a point of which the fit takes over more than all but this share of its error, the residual is mostly rounding.
+pub(crate) const LEAST_FREEDOM: f64 = 0.02;
+
 // ---- Search effort.
+
+/// Points of which leverages are computed at once: more need more memory.
+pub(crate) const POINTS_AT_ONCE: usize = 1024;
 
 /// Scales of the held-out points, in natural scales: also where nothing was fitted.
 pub(crate) const HELD_OUT_SCALES: [f64; 7] = [0.25, 1.0, 2.0, 8.0, 32.0, 256.0, 2048.0];
@@ -114,6 +120,6 @@ pub(crate) const TIMES_A_FEW: usize = 100;
 /// Second-order part of the predictions, relative to the first, from which on nothing is bounded: orders that fall by
 /// less than half from one to the next do not let the first two speak for all.
 pub(crate) const MOST_CURVATURE: f64 = 0.5;
-/// Standard deviation of a value, in units in the last place of the largest, below which its errors are taken to be even:
-/// those of f64 arithmetic are. Above it, uneven errors are looked for, at the cost of one more Gram matrix.
+/// Standard deviation of a value, in units in the last place of the largest, below which its errors are taken to be even where
+/// rows are weighted by their errors already. Above it, uneven errors are looked for, at the cost of one more Gram matrix.
 pub(crate) const EVEN_ROUNDING: f64 = 1e3;

@@ -15,10 +15,10 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{
-    BOUND_EXCEEDED, CURVED_DRAWS, CURVED_SAFETY, EVEN_ROUNDING, MOST_CURVATURE, MOST_KURTOSIS,
-    PARAMETER_ROUNDING, PLAUSIBLE_DRAWS, SIGMA_DEVIATIONS, VISIBLE_CHANGE,
+    BOUND_EXCEEDED, CURVED_DRAWS, CURVED_SAFETY, LEAST_FREEDOM, MOST_CURVATURE, MOST_KURTOSIS,
+    PARAMETER_ROUNDING, PLAUSIBLE_DRAWS, POINTS_AT_ONCE, SIGMA_DEVIATIONS, VISIBLE_CHANGE,
 };
-use crate::algebra::linalg::{InverseFactor, gram};
+use crate::algebra::linalg::{InverseFactor, product};
 use crate::draws;
 use crate::identify::fit::refine::Equilibrated;
 use crate::identify::fit::sample::Sample;
@@ -56,10 +56,8 @@ impl<M: Model> Uncertainty<M> {
         let variances = factor.diagonal();
         let scale = &jacobian.scale;
         let standard = variances.zip_map(scale, |v, s| v.sqrt() * s * sigma);
-        // Values at the accuracy of f64 are rounded evenly enough, and large networks have them.
-        let coarse = sigma > EVEN_ROUNDING * f64::EPSILON * sample.values.amax();
-        let uneven = (coarse && kurtosis(&residual) > MOST_KURTOSIS)
-            .then(|| uneven_variances(&jacobian.jt, &factor, &residual) * (n as f64 / freedom));
+        let uneven = (kurtosis(&residual) > MOST_KURTOSIS)
+            .then(|| uneven_variances(&jacobian.jt, &factor, &residual));
         let deviation = |j: usize| {
             let uneven = uneven.as_ref().map_or(0.0, |variances| variances[j].sqrt() * scale[j]);
             standard[j].max(uneven)
@@ -133,19 +131,24 @@ fn kurtosis(errors: &DVector<f64>) -> f64 {
     n * errors.iter().map(|e| e.powi(4)).sum::<f64>() / errors.norm_squared().powi(2)
 }
 
-/// The diagonal of J^+ diag(r^2) J^+T for the rows `jt` of J^T, J^T J = R^T R.
+/// The diagonal of J^+ diag(e^2) J^+T for the rows `jt` of J^T, J^T J = R^T R, with the errors e = r / (1 - h) of values whose
+/// `residual` is r and leverage is h.
 fn uneven_variances(
     jt: &DMatrix<f64>,
     factor: &InverseFactor,
     residual: &DVector<f64>,
 ) -> DVector<f64> {
-    let mut weighted = jt.clone();
-    for (mut column, r) in weighted.column_iter_mut().zip(residual.iter()) {
-        column *= *r;
-    }
     let inverse = factor.inverse();
-    let half = &inverse * gram(&weighted);
-    DVector::from_fn(inverse.nrows(), |j, _| half.row(j).transpose().dot(&inverse.column(j)))
+    let mut variances = DVector::zeros(jt.nrows());
+    for first in (0..jt.ncols()).step_by(POINTS_AT_ONCE) {
+        let some = jt.columns(first, POINTS_AT_ONCE.min(jt.ncols() - first)).into_owned();
+        let pseudo = product(&inverse, &some);
+        for (k, (row, j)) in some.column_iter().zip(pseudo.column_iter()).enumerate() {
+            let error = residual[first + k] / (1.0 - row.dot(&j)).max(LEAST_FREEDOM);
+            variances.zip_apply(&j, |v: &mut f64, j| *v += (j * error).powi(2));
+        }
+    }
+    variances
 }
 
 /// The largest of `errors` (one a parameter), relative to the largest entry of each tensor, at least 1.
