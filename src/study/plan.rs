@@ -267,7 +267,7 @@ mod tests {
             ("d = 0\nm1 = 2", "from 1 to 512"),
             ("d = -4\nm1 = 2", "no whole number"),
             ("d = 100000\nm1 = 2", "from 1 to 512"),
-            ("d = 4\nm1 = 9", "no run"),
+            ("d = 4\nm1 = 1\nhardness = \"twin-second\"", "no run"),
             ("d = 4\nm1 = 2\nstd = nan", "std: \"NaN\" is no number"),
             ("d = 4\nm1 = 2\nactivation = \"relu\"", "relu"),
             ("d = 4\nm1 = 2\npipeline = \"deep\"", "unknown pipeline \"deep\""),

@@ -56,8 +56,7 @@ impl<M: Model> Uncertainty<M> {
         let variances = factor.diagonal();
         let scale = &jacobian.scale;
         let standard = variances.zip_map(scale, |v, s| v.sqrt() * s * sigma);
-        let uneven = (kurtosis(&residual) > MOST_KURTOSIS)
-            .then(|| uneven_variances(&jacobian.jt, &factor, &residual));
+        let uneven = uneven_variances(&jacobian.jt, &factor, &residual);
         let deviation = |j: usize| {
             let uneven = uneven.as_ref().map_or(0.0, |variances| variances[j].sqrt() * scale[j]);
             standard[j].max(uneven)
@@ -132,23 +131,30 @@ fn kurtosis(errors: &DVector<f64>) -> f64 {
 }
 
 /// The diagonal of J^+ diag(e^2) J^+T for the rows `jt` of J^T, J^T J = R^T R, with the errors e = r / (1 - h) of values whose
-/// `residual` is r and leverage is h.
+/// `residual` is r and leverage is h; `None` where errors are even: then those of r / sqrt(1 - h) are alike.
 fn uneven_variances(
     jt: &DMatrix<f64>,
     factor: &InverseFactor,
     residual: &DVector<f64>,
-) -> DVector<f64> {
+) -> Option<DVector<f64>> {
+    // Leverages differ, so that this is larger than that of the errors.
+    if kurtosis(residual) <= MOST_KURTOSIS {
+        return None;
+    }
     let inverse = factor.inverse();
     let mut variances = DVector::zeros(jt.nrows());
+    let mut alike = residual.clone();
     for first in (0..jt.ncols()).step_by(POINTS_AT_ONCE) {
         let some = jt.columns(first, POINTS_AT_ONCE.min(jt.ncols() - first)).into_owned();
         let pseudo = product(&inverse, &some);
         for (k, (row, j)) in some.column_iter().zip(pseudo.column_iter()).enumerate() {
-            let error = residual[first + k] / (1.0 - row.dot(&j)).max(LEAST_FREEDOM);
+            let freedom = (1.0 - row.dot(&j)).max(LEAST_FREEDOM);
+            let error = residual[first + k] / freedom;
+            alike[first + k] /= freedom.sqrt();
             variances.zip_apply(&j, |v: &mut f64, j| *v += (j * error).powi(2));
         }
     }
-    variances
+    (kurtosis(&alike) > MOST_KURTOSIS).then_some(variances)
 }
 
 /// The largest of `errors` (one a parameter), relative to the largest entry of each tensor, at least 1.
@@ -267,13 +273,28 @@ mod tests {
             let factor = InverseFactor::of_rows(&points).unwrap();
             let shift = factor.solve(&(&points * &errors));
             let residual = &errors - points.tr_mul(&shift);
-            assert!(kurtosis(&residual) > MOST_KURTOSIS);
             squares += shift[0] * shift[0];
             even += factor.diagonal()[0] * residual.norm_squared() / 299.0;
-            uneven += uneven_variances(&points, &factor, &residual)[0];
+            uneven += uneven_variances(&points, &factor, &residual).unwrap()[0];
         }
         assert!((0.6..1.5).contains(&(squares / uneven)), "{}", squares / uneven);
         assert!(squares > 4.0 * even, "{}", squares / even);
+    }
+
+    #[test]
+    fn errors_that_only_leverage_makes_uneven_are_even() {
+        let mut taken = 0;
+        for trial in 0..200 {
+            let mut rng = draws::stream(trial, "test", 0);
+            // Each parameter has one point that tells most of it.
+            let mut points = draws::gaussian(&mut rng, 40, 300);
+            (0..40).for_each(|k| points[(k, k)] = 40.0);
+            let errors = draws::gaussian(&mut rng, 300, 1).column(0).into_owned();
+            let factor = InverseFactor::of_rows(&points).unwrap();
+            let residual = &errors - points.tr_mul(&factor.solve(&(&points * &errors)));
+            taken += usize::from(uneven_variances(&points, &factor, &residual).is_some());
+        }
+        assert!(taken <= 6, "{taken}");
     }
 
     #[test]
