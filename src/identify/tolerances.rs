@@ -17,9 +17,10 @@ pub(crate) const LIMITS_ERRORS: f64 = 4.0;
 /// Answers sum up to 1 within this, those of a softmax in f32 too.
 pub(crate) const SUM_OF_SHARES: f64 = 1e-5;
 pub(crate) const INACCURATE: f64 = 1e-12;
-/// Noise, relative to the spread, from which on values alone are tried first: its square root, 1e-4, is what second
-/// differences have left to show.
-pub(crate) const COARSE: f64 = 1e-8;
+/// Noise, relative to the spread, from which on values alone are tried first: the power 3/4 of it, 3e-5, is what mixed differences of
+/// order 8 have left to show, over steps of half a transition, and the faintest units of the second layer are no larger.
+/// Values of f32 are below it.
+pub(crate) const COARSE: f64 = 1e-6;
 /// The share of a box of inputs that is asked in: its edges are located to less than a hundredth.
 pub(crate) const WITHIN_BOX: f64 = 0.99;
 /// How far apart the points of a mean are, in natural scales: f changes by about a thousandth of its spread there.

@@ -71,8 +71,8 @@ struct InputBox {
 
 /// What the first network is found by.
 enum Means {
-    /// By Hessians and gradients.
-    Differences,
+    /// By Hessians and gradients, the first layer in these ways.
+    Differences(Vec<(FirstLayer, u64)>),
     /// By values alone.
     Values,
 }
@@ -246,32 +246,47 @@ fn place(frame: &Frame, attempt: u64) -> Place<'_> {
 impl Attempt<'_, '_> {
     /// By what suits the accuracy of the values, then by what else might.
     fn outcome(&mut self) -> Result<Outcome, Halt> {
-        let noise = self.frame.land.noise_near / self.frame.land.spread;
-        let means: &[Means] = if noise > COARSE {
-            &[Means::Values, Means::Differences]
+        let noise = self.noise();
+        let ways = self.ways();
+        // Second differences of values far apart, as a stack has them, suffer most.
+        let (lines, stacks): (Vec<_>, Vec<_>) =
+            ways.iter().copied().partition(|way| way.0 == FirstLayer::Lines);
+        let means = if noise > COARSE {
+            vec![Means::Values, Means::Differences(ways)]
         } else if noise > INACCURATE {
-            &[Means::Differences, Means::Values]
+            vec![Means::Differences(lines), Means::Values, Means::Differences(stacks)]
         } else {
-            &[Means::Differences]
+            vec![Means::Differences(ways)]
         };
         first_identified(means, |by| match by {
             Means::Values => self.by_values(),
-            Means::Differences => self.by_differences(),
+            Means::Differences(ways) => self.by_differences(&ways),
         })
     }
 
-    /// All stages, by Hessians and gradients.
-    fn by_differences(&mut self) -> Result<Outcome, Halt> {
+    /// Of values, relative to their spread.
+    fn noise(&self) -> f64 {
+        self.frame.land.noise_near / self.frame.land.spread
+    }
+
+    /// Ways to the first layer, in the order in which they are tried, and the turns of lines.
+    fn ways(&self) -> Vec<(FirstLayer, u64)> {
         let keeps_stacks = self.run.meter.keeps_stacks();
         // Each is the other's second opinion; other lines are so much cheaper than a stack that they come before it.
-        let ways: &[(FirstLayer, u64)] = match self.run.settings.first_layer {
-            FirstLayer::Auto if keeps_stacks => &[(FirstLayer::Stack, 0), (FirstLayer::Lines, 0)],
-            FirstLayer::Auto => {
-                &[(FirstLayer::Lines, 0), (FirstLayer::Lines, 1), (FirstLayer::Stack, 0)]
+        match self.run.settings.first_layer {
+            FirstLayer::Auto if keeps_stacks => {
+                vec![(FirstLayer::Stack, 0), (FirstLayer::Lines, 0)]
             }
-            FirstLayer::Stack => &[(FirstLayer::Stack, 0)],
-            FirstLayer::Lines => &[(FirstLayer::Lines, 0), (FirstLayer::Lines, 1)],
-        };
+            FirstLayer::Auto => {
+                vec![(FirstLayer::Lines, 0), (FirstLayer::Lines, 1), (FirstLayer::Stack, 0)]
+            }
+            FirstLayer::Stack => vec![(FirstLayer::Stack, 0)],
+            FirstLayer::Lines => vec![(FirstLayer::Lines, 0), (FirstLayer::Lines, 1)],
+        }
+    }
+
+    /// All stages, by Hessians and gradients.
+    fn by_differences(&mut self, ways: &[(FirstLayer, u64)]) -> Result<Outcome, Halt> {
         first_identified(ways, |&(way, turn)| {
             let units = match way {
                 FirstLayer::Lines => self.by_lines(turn),
@@ -294,9 +309,16 @@ impl Attempt<'_, '_> {
     fn by_lines(&mut self, turn: u64) -> Result<Vec<Unit>, Halt> {
         let far = self.far;
         let place = Place { attempt: LINE_TURNS * self.attempt + turn, ..place(self.frame, 0) };
-        let units = self.run.stage(Stage::Lines, place, |cx| lines::find_units(cx, far))?;
+        let mut units = self.run.stage(Stage::Lines, place, |cx| lines::find_units(cx, far))?;
         self.run.widths = Some(vec![units.len(), 0]);
-        if units.is_empty() { Err(no_units().into()) } else { Ok(units) }
+        if units.is_empty() {
+            return Err(no_units().into());
+        }
+        if self.noise() > INACCURATE {
+            // One gradient leaves a larger error than what is measured along the units can bear.
+            self.run.stage(Stage::Polish, place, |cx| units::polish(cx, far, &mut units))?;
+        }
+        Ok(units)
     }
 
     /// The first layer by the stack of Hessians.

@@ -12,8 +12,9 @@ use rayon::prelude::*;
 use super::saturator::Saturator;
 use super::tolerances::{
     COMPLETION_CLEAN_LINES, FIRST_STEP_REACH, LEAST_SPREAD, LINE_CELLS_RESOLVED, LINES_DISTANCE,
-    LINES_FAR, LINES_MOST, LINES_SCANNED, LINES_SPAN, MOST_REFINEMENTS, NEAR_TRIALS, SIGHT_GOAL,
-    SIGHT_REPEATS, SIGHTED_ANGLES, SIGHTED_SLACK, STEP_SHARE, SURE_GRADIENT, TRUNCATION, TWIN_FAR,
+    LINES_FAR, LINES_MOST, LINES_SCANNED, LINES_SPAN, LINES_STRAY, MOST_REFINEMENTS, NEAR_TRIALS,
+    SIGHT_GOAL, SIGHT_REPEATS, SIGHTED_ANGLES, SIGHTED_SLACK, SIGNIFICANT, STEP_SHARE,
+    SURE_GRADIENT, TRUNCATION, TWIN_FAR,
 };
 use super::unit::Unit;
 use super::units::{angle, even_frame, unexplained};
@@ -87,14 +88,18 @@ impl Search<'_> {
     /// Distance from the origin at which the hyperplanes of `units` units are crossed far from each other.
     fn distance(&self, units: usize) -> f64 {
         let units = units.max(self.f.input_dim());
-        (LINES_DISTANCE * units as f64 * self.land.scale).max(LINES_FAR * self.far)
+        let Landscape { scale, spread, noise_growth, .. } = *self.land;
+        let wanted = (LINES_DISTANCE * units as f64 * scale).max(LINES_FAR * self.far);
+        // A direction seen from farther out is off by more than can be made good nearer to the origin.
+        let rounding = noise_growth * scale / spread;
+        wanted.min((LINES_STRAY * STEP_SHARE.1 / rounding).sqrt() * scale)
     }
 
     /// Scans lines for what `found` does not explain, until nothing more shows; `false` after too many.
     fn scan(&mut self, found: &mut Vec<Found>, seen: &mut LinesFound) -> Result<bool, Halt> {
         let mut clean = 0;
         while clean < COMPLETION_CLEAN_LINES {
-            if seen.lines == LINES_MOST {
+            if seen.lines == self.tried(LINES_MOST) {
                 return Ok(false);
             }
             seen.lines += 1;
@@ -139,7 +144,17 @@ impl Search<'_> {
 
     /// f may change by this much at a distance without a reason.
     fn floor(&self, distance: f64) -> f64 {
+        if self.land.is_coarse() {
+            // What grows shows on steps only, and there it may be taken for no step of its own.
+            let Landscape { noise_near, noise_growth, .. } = self.land;
+            return SURE_CHANGE * noise_near + SIGNIFICANT * noise_growth * distance;
+        }
         SURE_CHANGE * self.land.noise_at(distance)
+    }
+
+    /// Lines, or places, that are tried: a number of them for accurate values, another for coarse ones, of which each shows less.
+    fn tried(&self, numbers: (usize, usize)) -> usize {
+        if self.land.is_coarse() { numbers.1 } else { numbers.0 }
     }
 
     /// The stretches of a line, in pieces, over which f changes though no known unit explains it.
@@ -318,7 +333,7 @@ impl Search<'_> {
             return Ok((0.0, 0));
         }
         let distance = self.distance(units.len());
-        let saturator = Saturator::of_units(&units, distance);
+        let saturator = Saturator::of_units(&units, distance, self.land.saturation());
         let open: Vec<usize> = (0..units.len())
             .filter(|&k| {
                 let place = found[k].place.as_ref();
@@ -326,11 +341,12 @@ impl Search<'_> {
             })
             .collect();
         let seed: u64 = rand::RngExt::random(&mut self.rng);
+        let trials = self.tried(NEAR_TRIALS);
         let places: Vec<_> = open
             .par_iter()
             .map(|&k| {
                 let rng = &mut draws::stream(seed, "near", k as u64);
-                saturator.near(&[(k, 0.0)], NEAR_TRIALS, rng)
+                saturator.near(&[(k, 0.0)], trials, rng)
             })
             .collect();
         let worst = open.iter().map(|&k| units[k].error).fold(0.0, f64::max);

@@ -5,8 +5,8 @@ use rand::{Rng, RngExt};
 
 use super::saturator::Saturator;
 use super::tolerances::{
-    DUAL_CONDITION, FARTHEST_PLACE, MOST_CHOSEN, PLACE_DRAWS, PLACE_STRAYS, SATURATED,
-    SATURATION_JITTER, SATURATION_MARGIN,
+    DUAL_CONDITION, FARTHEST_PLACE, MOST_CHOSEN, PLACE_DRAWS, PLACE_STRAYS, SATURATION_JITTER,
+    SATURATION_MARGIN,
 };
 use super::unit::Unit;
 use crate::algebra::linalg::dual;
@@ -33,6 +33,10 @@ pub struct Placer {
     /// Where they are so many, and so dependent, that points placed by that basis are too far out.
     nearby: Option<Saturator>,
     farthest: f64,
+    /// Half widths after which units are saturated.
+    saturated: f64,
+    /// Is more open in values than f64 rounds away?
+    pub coarse: bool,
 }
 
 impl Placer {
@@ -42,10 +46,13 @@ impl Placer {
         let directions = DMatrix::from_columns(&columns);
         let all_dual =
             dual(&directions).filter(|(_, condition)| *condition < DUAL_CONDITION).map(|(d, _)| d);
-        let astray =
-            |dual: &DMatrix<f64>| units.len() > MOST_CHOSEN && strays(units, dual) > PLACE_STRAYS;
+        let astray = |dual: &DMatrix<f64>| {
+            units.len() > MOST_CHOSEN && strays(units, dual, land.saturation()) > PLACE_STRAYS
+        };
         let (all_dual, nearby) = match all_dual {
-            Some(dual) if astray(&dual) => (None, Some(Saturator::of_units(units, land.scale))),
+            Some(dual) if astray(&dual) => {
+                (None, Some(Saturator::of_units(units, land.scale, land.saturation())))
+            }
             dual => (dual, None),
         };
         Placer {
@@ -55,7 +62,14 @@ impl Placer {
             all_dual,
             nearby,
             farthest: FARTHEST_PLACE * land.scale,
+            saturated: land.saturation(),
+            coarse: land.is_coarse(),
         }
+    }
+
+    /// Half widths after which units are saturated.
+    pub fn saturated(&self) -> f64 {
+        self.saturated
     }
 
     /// Can every pattern of saturated signs be had?
@@ -118,7 +132,7 @@ impl Placer {
         let (levels, speeds) = (self.directions.tr_mul(point), self.directions.tr_mul(along));
         (0..self.centres.len()).filter(|j| !held.contains(j)).all(|j| {
             let left = (levels[j] - self.centres[j]).abs() - reach * speeds[j].abs();
-            left >= SATURATED * self.half_widths[j]
+            left >= self.saturated * self.half_widths[j]
         })
     }
 
@@ -142,7 +156,7 @@ impl Placer {
             self.centres[j]
                 + sides[j]
                     * (SATURATION_MARGIN + SATURATION_JITTER * rng.random::<f64>())
-                    * SATURATED
+                    * self.saturated
                     * self.half_widths[j]
         });
         for (&i, &target) in held.iter().zip(targets) {
@@ -214,7 +228,8 @@ impl Placer {
             let radius = (0..self.centres.len())
                 .filter(|j| !held.contains(j))
                 .map(|j| {
-                    let needed = SATURATION_MARGIN * SATURATED * self.half_widths[j] + moved[j];
+                    let needed =
+                        SATURATION_MARGIN * self.saturated * self.half_widths[j] + moved[j];
                     let behind = (self.centres[j] - at_base[j]) * speeds[j].signum();
                     (needed + behind).max(0.0) / speeds[j].abs()
                 })
@@ -235,8 +250,8 @@ impl Placer {
 
 /// How far a unit held strays from its place where all others are saturated by the `dual` basis, in half widths, at
 /// most: by the errors of the angles times the distance.
-fn strays(units: &[Unit], dual: &DMatrix<f64>) -> f64 {
-    let levels = units.iter().map(|unit| SATURATION_MARGIN * SATURATED * unit.half_width);
+fn strays(units: &[Unit], dual: &DMatrix<f64>, saturated: f64) -> f64 {
+    let levels = units.iter().map(|unit| SATURATION_MARGIN * saturated * unit.half_width);
     let square: f64 = dual.column_iter().zip(levels).map(|(v, l)| v.norm_squared() * l * l).sum();
     square.sqrt() * units.iter().map(|unit| unit.error / unit.half_width).fold(0.0, f64::max)
 }

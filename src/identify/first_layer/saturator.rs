@@ -56,11 +56,11 @@ impl Saturator {
     }
 
     /// For `units`, at least one, whose arguments are distances from their hyperplanes. Their middles are uncertain by
-    /// their angle errors times `lever`, the distance from which they were seen.
-    pub fn of_units(units: &[Unit], lever: f64) -> Self {
+    /// their angle errors times `lever`, the distance from which they were seen; they are saturated after so many half widths.
+    pub fn of_units(units: &[Unit], lever: f64, saturated: f64) -> Self {
         let normals: Vec<DVector<f64>> = units.iter().map(|unit| unit.direction.clone()).collect();
         let normals = DMatrix::from_columns(&normals);
-        let levels = units.iter().map(|unit| SATURATED * unit.half_width + lever * unit.error);
+        let levels = units.iter().map(|unit| saturated * unit.half_width + lever * unit.error);
         let levels = DVector::from_iterator(units.len(), levels);
         let shifts = DVector::from_iterator(units.len(), units.iter().map(|unit| unit.centre));
         let rows = Arc::new(normals.transpose());

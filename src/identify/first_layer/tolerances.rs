@@ -90,8 +90,8 @@ pub(crate) const WALKS: usize = 12;
 pub(crate) const WALKS_WANTED: usize = 3;
 /// Random directions of which the best is taken for a walk.
 pub(crate) const AWAY_DRAWS: usize = 32;
-/// Placements a unit in the polish.
-pub(crate) const POLISH_TRIALS: usize = 4;
+/// Placements a unit in the polish, of accurate and of coarse values.
+pub(crate) const POLISH_TRIALS: (usize, usize) = (4, 16);
 /// Random starts of the ascent for each dimension of the subspace, beside those of the Hessians.
 pub(crate) const ASCENT_STARTS: usize = 2;
 /// Top eigenvectors of Hessians whose cosine is larger are one start of the ascent.
@@ -163,13 +163,17 @@ pub(crate) const PLACE_ROUNDS: usize = 6;
 pub(crate) const LINES_DISTANCE: f64 = 3000.0;
 /// The same in distances at which f no longer changes on rays: flat units are crossed apart from each other too.
 pub(crate) const LINES_FAR: f64 = 4.0;
+/// Natural scales by which the middle of a unit, seen on a line, may be off near the origin. At a distance of D scales the
+/// rounding of points is D times that at one of them, over the largest step that is the error of the direction, and D times
+/// that how far it strays. Derived: a scale is about half a transition.
+pub(crate) const LINES_STRAY: f64 = 1.0;
 /// Half the angle of a line that is scanned, as it is seen from the foot of the perpendicular: 1.5 of pi / 2, 95 % of
 /// all crossings.
 pub(crate) const LINES_SPAN: f64 = 1.5;
 /// Pieces in which a line is scanned first, for each unit expected: more separate more steps before they are bisected.
 pub(crate) const LINES_SCANNED: usize = 2;
-/// Lines scanned at most: search effort. 512 units took 32.
-pub(crate) const LINES_MOST: usize = 64;
+/// Lines scanned at most, for accurate and for coarse values: search effort. 512 units took 32 of accurate ones.
+pub(crate) const LINES_MOST: (usize, usize) = (64, 128);
 /// Halvings of the cells of a line at most: from a piece of some 10^6 scales to a cell of 10^-12.
 pub(crate) const MOST_REFINEMENTS: usize = 60;
 /// Cells over which a step must show to be resolved.
@@ -177,8 +181,9 @@ pub(crate) const LINE_CELLS_RESOLVED: usize = 10;
 /// Places so many times farther out than the lines are no places near the origin: of one unit sighted twice they were 23 to 1,500
 /// times as far, those of 512 units in 512 inputs lie beyond the lines, too.
 pub(crate) const TWIN_FAR: f64 = 10.0;
-/// Places near the origin at which a unit is looked for again.
-pub(crate) const NEAR_TRIALS: usize = 4;
+/// Places near the origin at which a unit is looked for again, of accurate and of coarse values: where the second layer is steep f
+/// changes at few places by more than the noise of coarse ones.
+pub(crate) const NEAR_TRIALS: (usize, usize) = (4, 32);
 
 /// A gradient on a step is taken again until its direction is known to this: a few widths at the distance of the lines.
 pub(crate) const SIGHT_GOAL: f64 = 3e-5;

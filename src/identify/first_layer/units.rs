@@ -88,10 +88,11 @@ pub fn polish(cx: &mut Context<'_>, far: f64, units: &mut [Unit]) -> Result<(), 
     let placer = Placer::new(units, cx.land);
     let rng = draws::stream(cx.seed, "polish", 0);
     let mut search = Search { f: cx.f, land: cx.land, stride: stride(cx.land, far), rng };
+    let trials = if cx.land.is_coarse() { POLISH_TRIALS.1 } else { POLISH_TRIALS.0 };
     let mut polished = Vec::new();
     for (i, unit) in units.iter().enumerate() {
         let mut sightings = Vec::new();
-        for _ in 0..POLISH_TRIALS {
+        for _ in 0..trials {
             let Some(place) = placer.saturate(&[i], &[unit.centre], None, &mut search.rng) else {
                 continue;
             };

@@ -104,7 +104,8 @@ impl<'s> Sight<'s> {
         let moves = moves.ok_or_else(|| failure("the units held have dependent directions"))?;
         let levels =
             if placer.any_signs() { levels(free.len(), patterns) } else { vec![-1.0, 1.0] };
-        let saturator = (!placer.any_signs()).then(|| Saturator::of_units(units, 0.0));
+        let saturator =
+            (!placer.any_signs()).then(|| Saturator::of_units(units, 0.0, placer.saturated()));
         let (step, error, distance) = (0.0, 0.0, 0.0);
         let mut sight = Sight {
             f,
@@ -135,7 +136,8 @@ impl<'s> Sight<'s> {
     /// The step with which mixed differences change least when it is halved: truncation and noise balance there.
     fn choose_step(&mut self, places: &[Placement]) -> Result<(), Halt> {
         let all = self.all_pairs();
-        let steps = (0..=SIGHT_HALVINGS).map(|k| SIGHT_LARGEST_STEP * 0.5f64.powi(k as i32));
+        let largest = SIGHT_LARGEST_STEP[usize::from(self.placer.coarse)];
+        let steps = (0..=SIGHT_HALVINGS).map(|k| largest * 0.5f64.powi(k as i32));
         let mut rows: Vec<(f64, DVector<f64>)> = Vec::new();
         for h in steps {
             let mut row = DVector::zeros(places.len());
@@ -171,6 +173,11 @@ impl<'s> Sight<'s> {
     /// Error of a mixed second difference at a `place`: rounding grows with the distance.
     pub fn error_at(&self, place: &Placement) -> f64 {
         self.error * (place.point.norm() / self.distance).max(1.0)
+    }
+
+    /// Is more open in values than f64 rounds away?
+    pub fn is_coarse(&self) -> bool {
+        self.placer.coarse
     }
 
     /// |S|.

@@ -152,7 +152,7 @@ fn split(
     let mut rounds = 0;
     let (space, directions, looks) = loop {
         let space = space(&mut sight, &mut whole)?;
-        let directions = directions(&space, size, sight.rng)?;
+        let directions = directions(&space, size, &mut sight)?;
         let pairs = telling_pairs(&directions);
         let looks = rest(&mut sight, &whole, pairs)?;
         // Patterns at which a unit shows that was not seen before.
@@ -226,7 +226,8 @@ fn space(sight: &mut Sight<'_>, whole: &mut Looks) -> Result<Space, Stop> {
             let svd =
                 thin_svd(&stack).ok_or_else(|| failure("second differences are not finite"))?;
             let ranks = 1..=(pairs - 1).min(count - spare);
-            let gap = largest_gap(&svd.s, ranks, noise).filter(|gap| gap.ratio > SPAN_GAP);
+            let least = SPAN_GAP[usize::from(sight.is_coarse())];
+            let gap = largest_gap(&svd.s, ranks, noise).filter(|gap| gap.ratio > least);
             match gap {
                 Some(gap) if gap.rank <= most => {
                     let basis = svd.u.columns(0, gap.rank).into_owned();
@@ -271,24 +272,35 @@ fn normalised(sight: &Sight<'_>, looks: &Looks) -> (DMatrix<f64>, f64) {
         return (DMatrix::zeros(looks.pairs.len(), 0), 0.0);
     }
     let units: Vec<DVector<f64>> = kept.iter().map(|&k| looks.second[k].normalize()).collect();
-    let errors: f64 = kept.iter().map(|&k| shares[k].powi(2)).sum();
-    (DMatrix::from_columns(&units), errors.sqrt())
+    let errors: f64 = kept.iter().map(|&k| shares[k].powi(2)).sum::<f64>().sqrt();
+    let largest = if sight.is_coarse() {
+        // Of errors that are unrelated the largest singular value is less than all of them together: where these are near
+        // what is to be seen that counts.
+        let (rows, columns) = (looks.pairs.len() as f64, kept.len() as f64);
+        errors * (rows.sqrt() + columns.sqrt()) / (rows * columns).sqrt()
+    } else {
+        errors
+    };
+    (DMatrix::from_columns(&units), largest)
 }
 
 /// beta_l / |beta_l| as columns, up to sign.
-fn directions(space: &Space, size: usize, rng: &mut ChaCha8Rng) -> Result<DMatrix<f64>, Halt> {
+fn directions(space: &Space, size: usize, sight: &mut Sight<'_>) -> Result<DMatrix<f64>, Halt> {
     let m1 = space.basis.ncols();
+    // Errors turn the span by about their share of its least singular value.
+    let turned = if sight.is_coarse() { space.gap.ratio.powi(-2) } else { 0.0 };
+    let (distance_allowed, rng) = (SPAN_DISTANCE.max(turned), &mut *sight.rng);
     let mut found: Vec<(f64, DVector<f64>)> = Vec::new();
     for _ in 0..SPAN_SEARCHES {
         let mut starts = beside(&space.basis, &found, rng);
         starts.extend((0..SPAN_STARTS * (m1 + size)).map(|_| draws::unit_vector(rng, size)));
         for candidate in search_off_diagonal(&space.basis, &DMatrix::from_columns(&starts)) {
-            if candidate.score < SPAN_SCORE {
+            if candidate.score < SPAN_SCORE - turned {
                 continue;
             }
             let polished = polish_off_diagonal(&space.basis, &candidate.direction);
             if let Some((u, distance)) = polished
-                && distance < SPAN_DISTANCE
+                && distance < distance_allowed
                 && found.iter().all(|(_, other)| other.dot(&u).abs() < SPAN_PARALLEL)
             {
                 found.push((distance, u));
@@ -469,7 +481,7 @@ mod tests {
         whole.second[0].fill(sight.error);
         assert_eq!(normalised(&sight, &whole).0.ncols(), count - 1);
         // Each direction makes up its share, and the entries chosen tell all of them.
-        let found = directions(&found, 7, sight.rng).unwrap();
+        let found = directions(&found, 7, &mut sight).unwrap();
         let chosen = telling_pairs(&found);
         let some = outer_products(&found).select_rows(&chosen);
         assert!(some.nrows() < 21 && some.rank(1e-6) == 7);

@@ -8,8 +8,10 @@ use super::ridge::{self, Ridge};
 use super::rows::{self, Design, SecondLayer};
 use super::sight::{Looks, Sight, Untold};
 use super::split::{Patterns, part_way};
-use super::tolerances::{SPAN_MISFIT, SPAN_ONE_SIDED, SPAN_ROW_ERROR, SPAN_SHAPE, SPAN_SHOWN};
-use crate::algebra::linalg::{Cholesky, dual, gram};
+use super::tolerances::{
+    SPAN_MISFIT, SPAN_NOISY, SPAN_ONE_SIDED, SPAN_ROW_ERROR, SPAN_SHAPE, SPAN_SHOWN,
+};
+use crate::algebra::linalg::{Cholesky, dual, gram, median};
 use crate::algebra::rank_one::off_diagonal;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::unit::Unit;
@@ -47,8 +49,10 @@ pub fn outer_products(directions: &DMatrix<f64>) -> DMatrix<f64> {
     DMatrix::from_columns(&columns)
 }
 
-fn is_told(ridge: &Ridge) -> bool {
-    ridge.misfit < SPAN_MISFIT && ridge.error < SPAN_ROW_ERROR * (1.0 + ridge.inputs.amax())
+/// `noise`: of the curvatures, relative to the largest.
+fn is_told(ridge: &Ridge, noise: f64) -> bool {
+    ridge.misfit < SPAN_MISFIT.max(SPAN_NOISY * noise)
+        && ridge.error < SPAN_ROW_ERROR * (1.0 + ridge.inputs.amax())
 }
 
 impl Spanned {
@@ -94,8 +98,18 @@ impl Spanned {
     }
 
     fn open_units(&self) -> Vec<usize> {
-        let told = |l: &usize| self.near[*l].as_ref().is_some_and(is_told);
-        (0..self.width()).filter(|l| !told(l)).collect()
+        (0..self.width()).filter(|&l| self.told_row(l).is_none()).collect()
+    }
+
+    /// The row of unit l, if it is told.
+    fn told_row(&self, l: usize) -> Option<&Ridge> {
+        self.near[l].as_ref().filter(|ridge| is_told(ridge, self.usual_noise(l)))
+    }
+
+    /// Of the curvatures of unit l, relative to the largest.
+    fn usual_noise(&self, l: usize) -> f64 {
+        let noise: Vec<f64> = self.noise.row(l).iter().copied().collect();
+        median(&noise).unwrap_or(0.0) / self.w.row(l).amax()
     }
 
     /// Tells rows by those of another split, where its units are the same as far as the same units of the first layer vary
@@ -107,11 +121,11 @@ impl Spanned {
             .into_par_iter()
             .filter_map(|l| {
                 let (w, noise) = (self.w.row(l).transpose(), self.noise.row(l).transpose());
-                let told = other.near.iter().flatten().filter(|ridge| is_told(ridge));
+                let told = (0..other.width()).filter_map(|k| other.told_row(k));
                 told.filter_map(|row| {
                     let lesson = Lesson::new(&mine, (&theirs.free, row))?;
                     let ridge = lesson.fit(&mine.matrix, (&w, &noise), FIRST_TRIED)?;
-                    is_told(&ridge).then_some((l, lesson, ridge))
+                    is_told(&ridge, self.usual_noise(l)).then_some((l, lesson, ridge))
                 })
                 .min_by(|a, b| a.2.misfit.total_cmp(&b.2.misfit))
             })

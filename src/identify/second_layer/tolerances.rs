@@ -260,9 +260,9 @@ pub(crate) const SPAN_ROUNDS: usize = 4;
 pub(crate) const SPAN_ADDED: usize = 16;
 /// Points at which the step of mixed differences is chosen.
 pub(crate) const SIGHT_STEP_POINTS: usize = 16;
-/// The largest step of mixed differences tried, in half widths, of which they reach four times as far; and how often
-/// it is halved.
-pub(crate) const SIGHT_LARGEST_STEP: f64 = 0.125;
+/// The largest step of mixed differences tried, in half widths, of which they reach four times as far, for values as accurate
+/// as f64 and for coarse ones, which need a larger one; and how often it is halved.
+pub(crate) const SIGHT_LARGEST_STEP: [f64; 2] = [0.125, 0.25];
 pub(crate) const SIGHT_HALVINGS: u32 = 9;
 /// Patterns of levels for each that is needed, at least.
 pub(crate) const SIGHT_LEVELS: usize = 4;
@@ -279,8 +279,9 @@ pub(crate) const SIGHT_CANDIDATES: usize = 8;
 /// Second differences count for the span where their error is no more than this share of them, and no more than so many times
 /// the usual share.
 pub(crate) const SPAN_SEEN: (f64, f64) = (0.03, 100.0);
-/// Singular values of the second differences that fall by this factor show m1.
-pub(crate) const SPAN_GAP: f64 = 10.0;
+/// Singular values of the second differences that fall by this factor show m1; of coarse values, whose errors are near what is to be
+/// seen, by the second one.
+pub(crate) const SPAN_GAP: [f64; 2] = [10.0, 3.0];
 /// Score from which on a limit of the search is polished: near the capacity the search is slow to end.
 pub(crate) const SPAN_SCORE: f64 = 1.0 - 1e-2;
 /// Squared distance of a polished direction from the span, up to which it is in it but for the errors of second differences.
@@ -298,6 +299,9 @@ pub(crate) const SPAN_PARALLEL: f64 = 1.0 - 1e-6;
 pub(crate) const SPAN_SURPRISE: (f64, f64) = (30.0, 1e-6);
 /// Misfit of a ridge, relative to the largest curvature, up to which it is one.
 pub(crate) const SPAN_MISFIT: f64 = 1e-3;
+/// Of a ridge whose curvatures have larger errors the misfit may be so many times these. Statistical: of normal errors it is one time,
+/// give or take 1 / sqrt(2 n) for n patterns.
+pub(crate) const SPAN_NOISY: f64 = 3.0;
 /// Error of a row, relative to its largest entry and one, up to which it is told.
 pub(crate) const SPAN_ROW_ERROR: f64 = 1e-2;
 /// Of a row that another split tells, the entries in common come out times this far from 1 at most, where it is the same unit; and

@@ -2,7 +2,11 @@
 
 use serde::Serialize;
 
+use super::line::half_width;
+use super::tolerances::NOISE_SHOWN;
 use crate::identify::failure::Failure;
+use crate::identify::first_layer::tolerances::SATURATED;
+use crate::network::Activation;
 use crate::stage::Stage;
 
 /// What the probe measured.
@@ -32,6 +36,21 @@ impl Landscape {
     #[cfg(test)]
     pub fn unit(noise_near: f64, noise_growth: f64) -> Landscape {
         Landscape { scale: 1.0, spread: 1.0, noise_near, noise_growth, grows: false }
+    }
+
+    /// Is more open in values than f64 rounds away?
+    pub fn is_coarse(&self) -> bool {
+        self.noise_near > NOISE_SHOWN * self.spread
+    }
+
+    /// Half widths after which a unit is saturated, to the accuracy of the values.
+    pub fn saturation(&self) -> f64 {
+        if !self.is_coarse() {
+            return SATURATED;
+        }
+        // 1 - tanh z is 2 exp(-2 z).
+        let z = 0.5 * (2.0 * self.spread / self.noise_near).ln();
+        (z / half_width(Activation::Tanh)).min(SATURATED)
     }
 
     /// Of a black box that may have two hidden layers.

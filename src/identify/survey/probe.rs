@@ -3,13 +3,14 @@
 
 use nalgebra::{DMatrix, DVector};
 
+use super::line::locate;
 use super::tolerances::{
     BALL_ROUNDING, BEND_LINES, BEND_OCTAVES, BEND_SCALES, BEND_SHARE, MERE_NOISE, MOST_GROWTH,
-    MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_FAR, NOISE_LINES, NOISE_ORDERS, NOISE_STEPS,
-    NOISE_TABLE, PROBE_EXPONENTS, PROBE_MORE_POINTS, PROBE_OCTAVES, PROBE_POINTS, PROPORTIONAL,
-    SAME_SPREAD,
+    MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_FAR, NOISE_LINES, NOISE_ORDERS,
+    NOISE_RESOLVED, NOISE_STEPS, NOISE_TABLE, PROBE_EXPONENTS, PROBE_MORE_POINTS, PROBE_OCTAVES,
+    PROBE_POINTS, PROPORTIONAL, SAME_SPREAD, SURE_CHANGE,
 };
-use crate::algebra::linalg::rms;
+use crate::algebra::linalg::{median, rms};
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
@@ -74,7 +75,7 @@ fn with_noise(
 ) -> Result<Landscape, Halt> {
     let (d, &Landscape { scale, spread, grows, .. }) = (f.input_dim(), &land);
     let near = draws::gaussian(rng, d, NOISE_LINES) * scale;
-    let noise_near = noise(f, rng, (&near, scale), grows)?;
+    let noise_near = noise(f, rng, &near, &land)?;
     if spread <= MERE_NOISE * noise_near {
         // The spread of mere noise is the same at every scale.
         let reason =
@@ -84,10 +85,15 @@ fn with_noise(
     if noise_near > MOST_NOISE * spread {
         return Err(noisy(noise_near, spread).into());
     }
+    let land = Landscape { noise_near, ..land };
+    if !grows && land.is_coarse() {
+        let noise_growth = growth_on_steps(f, rng, &land)?;
+        return Ok(Landscape { noise_growth, ..land });
+    }
     // The far lines come from where the wide stack will be sampled.
     let far = NOISE_FAR * scale;
     let distant = draws::gaussian(rng, d, NOISE_LINES) * far;
-    let noise_far = noise(f, rng, (&distant, scale), grows)?;
+    let noise_far = noise(f, rng, &distant, &land)?;
     // A point of norm r is itself rounded, by r eps / 2; f sees that through its slope, at most about
     // spread / scale. Most far lines cross no transition and show nothing of it.
     let rounding = f64::EPSILON * spread / scale;
@@ -95,6 +101,43 @@ fn with_noise(
     let grown = (noise_far - NOISE_EXCESS * noise_near) / (far * (d as f64).sqrt());
     let noise_growth = grown.max(rounding);
     Ok(Landscape { noise_near, noise_growth, ..land })
+}
+
+/// How the noise grows with the distance where f is coarse: points far out may be rounded more coarsely than an f64 is, and
+/// so may what a program makes of them. That shows on the steps that f takes out there and nowhere else: lines
+/// through distant points are searched for a step each.
+fn growth_on_steps(
+    f: &mut dyn Oracle,
+    rng: &mut impl rand::Rng,
+    land: &Landscape,
+) -> Result<f64, Halt> {
+    let d = f.input_dim();
+    let far = NOISE_FAR * land.scale * (d as f64).sqrt();
+    let floor = SURE_CHANGE * land.noise_near;
+    let (mut steps, mut directions, mut units) = (Vec::new(), Vec::new(), Vec::new());
+    for _ in 0..NOISE_LINES {
+        let (origin, direction) = (draws::unit_vector(rng, d) * far, draws::unit_vector(rng, d));
+        if let Some(step) = locate(f, &origin, &direction, (-far, far), None, floor)? {
+            steps.push(origin + &direction * step.centre);
+            directions.push(direction);
+            units.push(step.half_width);
+        }
+    }
+    let rounding = f64::EPSILON * land.spread / land.scale;
+    if steps.is_empty() {
+        return Ok(rounding);
+    }
+    let distance = steps.iter().map(|x| x.norm()).sum::<f64>() / steps.len() as f64;
+    let (origins, directions) = (DMatrix::from_columns(&steps), DMatrix::from_columns(&directions));
+    let lines = ShortLines { origins: &origins, directions, units };
+    // Some lines run along a step, and across others within a few hundredths of it.
+    let noise_far = table_of_values(f, &lines)?.noise_on_median_line();
+    let grown = if noise_far > NOISE_EXCESS * land.noise_near {
+        (noise_far.powi(2) - land.noise_near.powi(2)).sqrt() / distance
+    } else {
+        0.0
+    };
+    Ok(grown.max(rounding))
 }
 
 /// Do values whose standard deviation is `before` at one scale and `last` at four times as large a one grow as the
@@ -174,7 +217,8 @@ pub fn probe_within(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<Landsc
     let least = spreads.iter().rposition(|&s| s >= 0.5 * spread).unwrap_or(0);
     let scale = radii[least] / (d as f64).sqrt();
     let near = Design::Ball.points(&mut rng, &centre, 0.5 * radius, 0.5 * radius, NOISE_LINES);
-    let noise_near = noise(f, &mut rng, (&near, scale), false)?;
+    let land = Landscape { scale, spread, noise_near: 0.0, noise_growth: 0.0, grows: false };
+    let noise_near = noise(f, &mut rng, &near, &land)?;
     if spread <= MERE_NOISE * noise_near {
         let smallest = spreads[spreads.len() - 1];
         let reason =
@@ -185,18 +229,18 @@ pub fn probe_within(f: &mut dyn Oracle, radius: f64, seed: u64) -> Result<Landsc
         return Err(noisy(noise_near, spread).into());
     }
     let noise_growth = f64::EPSILON * spread / scale;
-    Ok(Landscape { scale, spread, noise_near, noise_growth, grows: false })
+    Ok(Landscape { noise_near, noise_growth, ..land })
 }
 
 /// Noise of values around the columns of `origins`: the root mean square over lines. Never less than
-/// half a unit in the last place of the largest value. A function may have `kinks`.
+/// half a unit in the last place of the largest value. A function that grows may have kinks.
 fn noise(
     f: &mut dyn Oracle,
     rng: &mut impl rand::Rng,
-    (origins, unit): (&DMatrix<f64>, f64),
-    kinks: bool,
+    origins: &DMatrix<f64>,
+    land: &Landscape,
 ) -> Result<f64, Halt> {
-    Ok(table_of_values(f, rng, origins, unit)?.noise(kinks))
+    Ok(table_of_values(f, &ShortLines::anywhere(rng, origins, land))?.noise(land.grows))
 }
 
 /// Noise of the values at each of the columns of `origins` by itself, less certain than that over many
@@ -205,10 +249,10 @@ fn noise(
 pub fn noise_here(
     f: &mut dyn Oracle,
     origins: &DMatrix<f64>,
-    unit: f64,
+    land: &Landscape,
     rng: &mut impl rand::Rng,
 ) -> Result<Vec<f64>, Halt> {
-    Ok(table_of_values(f, rng, origins, unit)?.noise_by_line())
+    Ok(table_of_values(f, &ShortLines::anywhere(rng, origins, land))?.noise_by_line())
 }
 
 /// The noise of every output around the columns of `origins` together, and at each of them by itself: K of both.
@@ -218,7 +262,8 @@ pub fn noise_of_outputs(
     land: &Landscape,
     rng: &mut impl rand::Rng,
 ) -> Result<(Vec<f64>, Vec<Vec<f64>>), Halt> {
-    let tables = difference_tables(&mut |x| f.outputs(x), rng, origins, land.scale)?;
+    let lines = ShortLines::anywhere(rng, origins, land);
+    let tables = difference_tables(&mut |x| f.outputs(x), &lines)?;
     Ok(tables.iter().map(|table| (table.noise(land.grows), table.noise_by_line())).unzip())
 }
 
@@ -255,6 +300,21 @@ impl Tables {
         self.floor
     }
 
+    /// Noise on the median of the lines on which differences agree: on some there is more than noise.
+    fn noise_on_median_line(&self) -> f64 {
+        let of_line = |line: usize| {
+            let levels = self.levels.iter().map(|step| extremes(&step[line]));
+            // Mean squares.
+            let agrees = |&(largest, smallest): &(f64, f64)| {
+                smallest > 0.0 && largest < NOISE_AGREEMENT.powi(2) * smallest
+            };
+            levels.into_iter().find(agrees).map(|level| level.0.sqrt())
+        };
+        let lines = self.levels.first().map_or(0, Vec::len);
+        let levels: Vec<f64> = (0..lines).filter_map(of_line).collect();
+        median(&levels).unwrap_or(0.0).max(self.floor)
+    }
+
     /// See [`noise_here`].
     fn noise_by_line(&self) -> Vec<f64> {
         let of_line = |line: usize| {
@@ -269,15 +329,34 @@ impl Tables {
     }
 }
 
+/// Where short lines begin, and where they go.
+struct ShortLines<'l> {
+    /// d x n.
+    origins: &'l DMatrix<f64>,
+    /// Unit vectors, d x n.
+    directions: DMatrix<f64>,
+    /// What steps are shares of.
+    units: Vec<f64>,
+}
+
+impl<'l> ShortLines<'l> {
+    /// In random directions, with steps that are more than the rounding of points.
+    fn anywhere(rng: &mut impl rand::Rng, origins: &'l DMatrix<f64>, land: &Landscape) -> Self {
+        let mut directions = DMatrix::zeros(origins.nrows(), origins.ncols());
+        for mut direction in directions.column_iter_mut() {
+            direction.copy_from(&draws::unit_vector(rng, origins.nrows()));
+        }
+        let Landscape { scale, spread, noise_growth, .. } = land;
+        let rounding = NOISE_RESOLVED * (origins.nrows() as f64).sqrt() * noise_growth / spread;
+        let unit = |x: nalgebra::DVectorView<'_, f64>| scale * (rounding * x.norm()).max(1.0);
+        ShortLines { origins, directions, units: origins.column_iter().map(unit).collect() }
+    }
+}
+
 /// The difference tables of values.
-fn table_of_values(
-    f: &mut dyn Oracle,
-    rng: &mut impl rand::Rng,
-    origins: &DMatrix<f64>,
-    unit: f64,
-) -> Result<Tables, Halt> {
+fn table_of_values(f: &mut dyn Oracle, lines: &ShortLines<'_>) -> Result<Tables, Halt> {
     let mut values = |x: &DMatrix<f64>| Ok(DMatrix::from_rows(&[f.values(x)?.transpose()]));
-    Ok(difference_tables(&mut values, rng, origins, unit)?.swap_remove(0))
+    Ok(difference_tables(&mut values, lines)?.swap_remove(0))
 }
 
 /// Numbers at the columns of a matrix, a row an output.
@@ -286,20 +365,17 @@ type Outputs<'f> = dyn FnMut(&DMatrix<f64>) -> Result<DMatrix<f64>, OracleError>
 /// Difference tables (Hamming; More and Wild, "Estimating computational noise", SIAM J. Sci. Comput. 33,
 /// 2011), one an output: on a fine enough line the k-th differences of a smooth function vanish and those of the
 /// noise do not. The step is right where differences of orders 4, 5 and 6 give the same level.
-fn difference_tables(
-    f: &mut Outputs<'_>,
-    rng: &mut impl rand::Rng,
-    origins: &DMatrix<f64>,
-    unit: f64,
-) -> Result<Vec<Tables>, Halt> {
-    let (d, lines) = origins.shape();
-    let directions: Vec<DVector<f64>> = (0..lines).map(|_| draws::unit_vector(rng, d)).collect();
+fn difference_tables(f: &mut Outputs<'_>, lines: &ShortLines<'_>) -> Result<Vec<Tables>, Halt> {
+    let ShortLines { origins, directions, units } = lines;
+    let (d, count) = origins.shape();
     let mut tables: Vec<Tables> = Vec::new();
-    for step in NOISE_STEPS.map(|h| h * unit) {
-        let mut points = DMatrix::zeros(d, lines * NOISE_TABLE);
+    for step in NOISE_STEPS {
+        let mut points = DMatrix::zeros(d, count * NOISE_TABLE);
         for (k, mut point) in points.column_iter_mut().enumerate() {
-            point.copy_from(&origins.column(k / NOISE_TABLE));
-            point.axpy((k % NOISE_TABLE + 1) as f64 * step, &directions[k / NOISE_TABLE], 1.0);
+            let line = k / NOISE_TABLE;
+            point.copy_from(&origins.column(line));
+            let along = (k % NOISE_TABLE + 1) as f64 * (step * units[line]);
+            point.axpy(along, &directions.column(line), 1.0);
         }
         let outputs = f(&points)?;
         tables.resize_with(outputs.nrows(), || Tables { levels: Vec::new(), floor: 0.0 });
@@ -378,7 +454,7 @@ mod tests {
         });
         let origins = DMatrix::from_element(3, 2, 100.0);
         let rng = &mut draws::stream(1, "test", 0);
-        let noise = noise_here(&mut saturated, &origins, 1.0, rng).unwrap();
+        let noise = noise_here(&mut saturated, &origins, &Landscape::unit(0.0, 0.0), rng).unwrap();
         assert!(noise.iter().all(|&n| n < 1e-15), "{noise:?}");
     }
 

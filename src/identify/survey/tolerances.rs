@@ -23,6 +23,9 @@ pub(crate) const NOISE_ORDERS: [usize; 3] = [4, 5, 6];
 /// Where the noise far out is measured, in natural scales: the geometric middle of the scales 16, 32, ..., 256 at
 /// which the wide stack is sampled.
 pub(crate) const NOISE_FAR: f64 = 64.0;
+/// Noise near the origin, relative to the spread, from which on it is measured how it grows: values of f64 have 1e-16 to
+/// 1e-15 of that, and then points are rounded as those of f64 are.
+pub(crate) const NOISE_SHOWN: f64 = 1e-12;
 /// By this share of its radius a ball is shrunk to be asked in: points on its rim are rounded by some d eps / 2 of
 /// it, 1e-12 up to thousands of dimensions.
 pub(crate) const BALL_ROUNDING: f64 = 1e-12;
@@ -124,6 +127,10 @@ pub(crate) const NOISE_LINES: usize = 16;
 /// Steps of the difference tables, in natural scales, the largest first. The smooth part of a 6th difference is
 /// some h^6: under 1e-16 from h = 2e-3 on; smaller steps are for units that much steeper.
 pub(crate) const NOISE_STEPS: [f64; 5] = [1e-2, 1e-3, 1e-4, 1e-5, 1e-6];
+/// Of the steps of a table all but the smallest are to be more than the rounding of a point, of which the growth of the noise shows
+/// the share of one input in sqrt(d): 1e-5 times this are a hundred times that, some four last digits of an input. Where points
+/// are rounded as f64 are, no step is changed by it.
+pub(crate) const NOISE_RESOLVED: f64 = 1e7;
 /// Gradients that are asked at first, to tell the influence of the inputs and a low range: more tell the influence
 /// better, within a quarter of it with 8.
 pub(crate) const RANGE_FIRST: usize = 8;

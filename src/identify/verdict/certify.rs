@@ -223,7 +223,7 @@ pub fn certify<M: Model>(
         // The general rule for the noise is crude far out, where a steep unit amplifies the rounding of
         // x: measure it beside the very points that stand out.
         let mut rng = draws::stream(seed, "suspects", 0);
-        let noise = noise_here(f, &points.select_columns(&suspects), land.scale, &mut rng)?;
+        let noise = noise_here(f, &points.select_columns(&suspects), land, &mut rng)?;
         for (&k, here) in suspects.iter().zip(noise) {
             ratios[k] = ratio(k, here);
         }
@@ -281,7 +281,7 @@ fn accuracy<M>(
             || points.select_columns(&inside.take(MOST_SUSPECTS).collect::<Vec<usize>>());
         let places = support.places.clone().unwrap_or_else(all_over);
         let mut rng = draws::stream(seed, "accuracy", 0);
-        let noise = noise_here(f, &places, land.scale, &mut rng)?;
+        let noise = noise_here(f, &places, land, &mut rng)?;
         let square = noise.iter().map(|n| n * n).sum::<f64>() / noise.len().max(1) as f64;
         accuracy = accuracy.max(square.sqrt());
     }
