@@ -120,7 +120,7 @@ struct Axes {
     /// Standard deviation of the error of each value [default: 0]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     noise: Option<Vec<String>>,
-    /// `f64`, `f32` for values rounded to it, `digits:6` for decimals [default: f64]
+    /// `f64`, `f32` for values rounded to it, `f32-arithmetic` for values computed in it, `digits:6` for decimals [default: f64]
     #[arg(long, value_name = "LIST", value_delimiter = ',')]
     precision: Option<Vec<String>>,
     /// Queries allowed a run [default: as identify]

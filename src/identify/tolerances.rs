@@ -21,6 +21,9 @@ pub(crate) const INACCURATE: f64 = 1e-12;
 /// order 8 have left to show, over steps of half a transition, and the faintest units of the second layer are no larger.
 /// Values of f32 are below it.
 pub(crate) const COARSE: f64 = 1e-6;
+/// Lines of coarse values that a second layer misses by more than this share of the spread are those of another one: from there fits go
+/// nowhere, and take long. True ones were missed by 1e-4 to 2e-2, false ones by 0.4 and more.
+pub(crate) const HOPELESS: f64 = 0.25;
 /// The share of a box of inputs that is asked in: its edges are located to less than a hundredth.
 pub(crate) const WITHIN_BOX: f64 = 0.99;
 /// How far apart the points of a mean are, in natural scales: f changes by about a thousandth of its spread there.

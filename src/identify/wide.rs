@@ -37,7 +37,7 @@ use super::settings::{FirstLayer, FitBy, Pipeline, Settings};
 use super::survey::frame::{self, Frame};
 use super::survey::{clipping, far};
 use super::tolerances::{
-    AFFORDABLE_DENSE, APART, COARSE, INACCURATE, LINE_TURNS, MOST_DENSE, MOST_GROWTH, MOST_REPEATS,
+    AFFORDABLE_DENSE, APART, COARSE, HOPELESS, INACCURATE, LINE_TURNS, MOST_DENSE, MOST_GROWTH, MOST_REPEATS,
     MOST_ROUNDS, MOST_WHOLE, NEARLY_GROWTH, NOISE_OF_MEANS, REDUCED_FOR_LINES, SINGLE, SPLITS,
     WITHIN_BOX,
 };
@@ -445,6 +445,13 @@ impl Attempt<'_, '_> {
                 evidence
                     .scales
                     .push(Scaled::Read { worst_misfit: g.what.worst, bundles: g.what.bundles });
+                let (worst, spread) = (g.what.worst, self.frame.land.spread);
+                if self.frame.land.is_coarse() && worst > HOPELESS * spread {
+                    let reason = format!(
+                        "the second layer leaves {worst:.1e} on the line of a first-layer unit, of a spread of {spread:.1e}"
+                    );
+                    return Err(Failure::new(Stage::Scales, reason).into());
+                }
                 let layers = [g.activation, h.activation];
                 evidence.activation.push(Contest { layers, margins: [g.margin, h.margin] });
                 self.conclude(g.what.network)

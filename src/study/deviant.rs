@@ -7,6 +7,8 @@ use rand_distr::StandardNormal;
 use super::black_box::fingerprint;
 use super::cell::Cell;
 use super::deviation::{Deviating, Deviation};
+use super::precision::Precision;
+use super::single;
 use crate::draws;
 use crate::network::Network;
 
@@ -17,6 +19,8 @@ pub struct Deviant {
     departure: Departure,
     /// By how much each output takes part in the departure; of norm 1.
     shares: DVector<f64>,
+    /// Are networks computed in f32?
+    single: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -35,7 +39,7 @@ impl Deviant {
     /// A network and nothing else.
     pub fn exact(network: Network) -> Deviant {
         let shares = DVector::zeros(network.output_dim());
-        Deviant { network, departure: Departure::Nothing, shares }
+        Deviant { network, departure: Departure::Nothing, shares, single: false }
     }
 
     /// The function whose network, if it has one, is `network` with a hidden unit where the deviation of the
@@ -85,7 +89,14 @@ impl Deviant {
                 Departure::ClippedOutputs { most, middle }
             }
         };
-        Deviant { network, departure, shares }
+        let single = cell.precision == Precision::F32Arithmetic;
+        let network = if single { single::rounded(network) } else { network };
+        Deviant { network, departure, shares, single }
+    }
+
+    /// Outputs of a network before the link.
+    fn logits(&self, network: &Network, points: &DMatrix<f64>) -> DMatrix<f64> {
+        if self.single { single::logits(network, points) } else { network.logits(points) }
     }
 
     /// The network: all of f, or what f departs from.
@@ -102,15 +113,15 @@ impl Deviant {
 
     /// The same before the link.
     fn departed(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        let own = self.network.logits(points);
+        let own = self.logits(&self.network, points);
         match &self.departure {
             Departure::Nothing => own,
             Departure::Clip(most) => {
-                let clipped = self.network.logits(&points.map(|x| x.clamp(-most, *most)));
+                let clipped = self.logits(&self.network, &points.map(|x| x.clamp(-most, *most)));
                 self.partly(own, |k, j, _| clipped[(k, j)])
             }
             Departure::Far { radius, other } => {
-                let others = other.logits(points);
+                let others = self.logits(other, points);
                 let is_far: Vec<bool> = points.column_iter().map(|x| x.norm() > *radius).collect();
                 self.partly(own, |k, j, z| if is_far[j] { others[(k, j)] } else { z })
             }

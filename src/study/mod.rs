@@ -23,6 +23,7 @@ mod record;
 mod run;
 pub mod scale;
 pub mod shallow_baseline;
+mod single;
 mod spread;
 mod summary;
 mod sweep;

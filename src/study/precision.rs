@@ -5,7 +5,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-/// How values are rounded.
+/// How values are rounded, and what they are computed in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Precision {
@@ -14,16 +14,18 @@ pub enum Precision {
     F64,
     /// To the nearest f32.
     F32,
+    /// They are computed in f32, weights and inputs included.
+    F32Arithmetic,
     /// To so many significant decimal digits, 1 to 15.
     Digits(u8),
 }
 
 impl Precision {
-    /// The largest relative error of rounding.
+    /// The largest relative error of rounding a value.
     pub fn unit(self) -> f64 {
         match self {
             Precision::F64 => 0.5 * f64::EPSILON,
-            Precision::F32 => 0.5 * f64::from(f32::EPSILON),
+            Precision::F32 | Precision::F32Arithmetic => 0.5 * f64::from(f32::EPSILON),
             Precision::Digits(digits) => 0.5 * 10f64.powi(1 - i32::from(digits)),
         }
     }
@@ -32,7 +34,7 @@ impl Precision {
     pub fn rounded(self, value: f64) -> f64 {
         match self {
             Precision::F64 => value,
-            Precision::F32 => f64::from(value as f32),
+            Precision::F32 | Precision::F32Arithmetic => f64::from(value as f32),
             Precision::Digits(digits) => {
                 // The decimal itself, as a black box would print it, and as it reads back.
                 let text = format!("{value:.*e}", usize::from(digits.max(1)) - 1);
@@ -47,6 +49,7 @@ impl fmt::Display for Precision {
         match self {
             Precision::F64 => f.write_str("f64"),
             Precision::F32 => f.write_str("f32"),
+            Precision::F32Arithmetic => f.write_str("f32-arithmetic"),
             Precision::Digits(digits) => write!(f, "digits:{digits}"),
         }
     }
@@ -63,8 +66,10 @@ impl FromStr for Precision {
         match text {
             "f64" => Ok(Precision::F64),
             "f32" => Ok(Precision::F32),
-            _ => digits()
-                .ok_or_else(|| format!("{text:?} is none of f64, f32 and digits:1 to digits:15")),
+            "f32-arithmetic" => Ok(Precision::F32Arithmetic),
+            _ => digits().ok_or_else(|| {
+                format!("{text:?} is none of f64, f32, f32-arithmetic and digits:1 to digits:15")
+            }),
         }
     }
 }
@@ -111,7 +116,9 @@ mod tests {
 
     #[test]
     fn texts_round_trip() {
-        for precision in [Precision::F64, Precision::F32, Precision::Digits(7)] {
+        for precision in
+            [Precision::F64, Precision::F32, Precision::F32Arithmetic, Precision::Digits(7)]
+        {
             assert_eq!(precision.to_string().parse(), Ok(precision));
         }
         for text in ["f16", "digits", "digits:0", "digits:16", "digits:-1"] {

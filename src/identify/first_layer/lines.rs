@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use super::saturator::Saturator;
 use super::tolerances::{
     COMPLETION_CLEAN_LINES, FIRST_STEP_REACH, LEAST_SPREAD, LINE_CELLS_RESOLVED, LINES_DISTANCE,
-    LINES_FAR, LINES_MOST, LINES_SCANNED, LINES_SPAN, LINES_STRAY, MOST_REFINEMENTS, NEAR_TRIALS,
+    LINES_FAR, LINES_LEAST, LINES_MOST, LINES_SCANNED, LINES_SPAN, LINES_STRAY, MOST_REFINEMENTS, NEAR_TRIALS,
     SIGHT_GOAL, SIGHT_REPEATS, SIGHTED_ANGLES, SIGHTED_SLACK, SIGNIFICANT, STEP_SHARE,
     SURE_GRADIENT, TRUNCATION, TWIN_FAR,
 };
@@ -90,9 +90,11 @@ impl Search<'_> {
         let units = units.max(self.f.input_dim());
         let Landscape { scale, spread, noise_growth, .. } = *self.land;
         let wanted = (LINES_DISTANCE * units as f64 * scale).max(LINES_FAR * self.far);
-        // A direction seen from farther out is off by more than can be made good nearer to the origin.
+        // A direction seen from farther out is off by more than can easily be made good nearer to the origin.
         let rounding = noise_growth * scale / spread;
-        wanted.min((LINES_STRAY * STEP_SHARE.1 / rounding).sqrt() * scale)
+        let stray = (LINES_STRAY * STEP_SHARE.1 / rounding).sqrt();
+        let apart = LINES_LEAST * units as f64 * (self.f.input_dim() as f64).sqrt();
+        wanted.min(stray.max(apart) * scale)
     }
 
     /// Scans lines for what `found` does not explain, until nothing more shows; `false` after too many.

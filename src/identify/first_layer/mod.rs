@@ -2,6 +2,7 @@
 
 pub(crate) mod hyperplanes;
 pub(crate) mod lines;
+pub(crate) mod nearest;
 pub(crate) mod place;
 pub(crate) mod saturator;
 pub(crate) mod tolerances;

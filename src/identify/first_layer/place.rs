@@ -3,6 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 use rand::{Rng, RngExt};
 
+use super::nearest::{Beyond, nearest};
 use super::saturator::Saturator;
 use super::tolerances::{
     DUAL_CONDITION, FARTHEST_PLACE, MOST_CHOSEN, PLACE_DRAWS, PLACE_STRAYS, SATURATION_JITTER,
@@ -163,7 +164,30 @@ impl Placer {
             levels[i] = target;
             sides[i] = 0.0;
         }
-        Placement { point: dual * levels, signs: sides }
+        let nearer = if self.coarse { self.nearest(held, targets, &levels, &sides) } else { None };
+        Placement { point: nearer.unwrap_or_else(|| dual * levels), signs: sides }
+    }
+
+    /// The nearest point with the units `held` at their `targets` and the others at their `levels` or beyond.
+    fn nearest(
+        &self,
+        held: &[usize],
+        targets: &[f64],
+        levels: &DVector<f64>,
+        sides: &[f64],
+    ) -> Option<DVector<f64>> {
+        if held.len() >= self.directions.nrows() {
+            return None;
+        }
+        let fixed = self.directions.select_columns(held);
+        let base = if held.is_empty() {
+            DVector::zeros(fixed.nrows())
+        } else {
+            dual(&fixed)?.0 * DVector::from_column_slice(targets)
+        };
+        let others = (0..sides.len()).filter(|&j| sides[j] != 0.0);
+        let beyond = |unit| Beyond { unit, side: sides[unit], least: sides[unit] * levels[unit] };
+        nearest(&self.directions, (&fixed, &base), &others.map(beyond).collect::<Vec<_>>())
     }
 
     /// On sides as they come.

@@ -147,6 +147,11 @@ pub(crate) const MOST_CHOSEN: usize = 48;
 /// directions.
 pub(crate) const SATURATION_JITTER: f64 = 0.3;
 
+/// Sweeps over all units in the search for the nearest point at which they are on their sides: some tens do unless two are nearly the
+/// same hyperplane.
+pub(crate) const NEAREST_SWEEPS: usize = 400;
+/// Share of its distance by which a unit may be short of it there: a twentieth of the margin.
+pub(crate) const NEAREST_SHORT: f64 = 0.01;
 /// Units that a far place pushes to saturation, about: more make it nearer, and cost least squares.
 pub(crate) const FAR_PUSHED: usize = 4;
 /// Share of the dimensions, or of the units where these are fewer, that a near place may push: more make it nearer,
@@ -167,6 +172,9 @@ pub(crate) const LINES_FAR: f64 = 4.0;
 /// rounding of points is D times that at one of them, over the largest step that is the error of the direction, and D times
 /// that how far it strays. Derived: a scale is about half a transition.
 pub(crate) const LINES_STRAY: f64 = 1.0;
+/// Distance of a line in natural scales for each unit and root of an input, at least: a step is 5 sqrt(d) scales long there, and of
+/// lines so far out one unit in three is within two steps of another. Whatever that costs in accuracy is to be borne.
+pub(crate) const LINES_LEAST: f64 = 20.0;
 /// Half the angle of a line that is scanned, as it is seen from the foot of the perpendicular: 1.5 of pi / 2, 95 % of
 /// all crossings.
 pub(crate) const LINES_SPAN: f64 = 1.5;

@@ -43,6 +43,11 @@ impl Landscape {
         self.noise_near > NOISE_SHOWN * self.spread
     }
 
+    /// Are points rounded more coarsely than those of f64, as where f is computed in f32?
+    pub fn rounds_points(&self) -> bool {
+        self.noise_growth * self.scale > NOISE_SHOWN * self.spread
+    }
+
     /// Half widths after which a unit is saturated, to the accuracy of the values.
     pub fn saturation(&self) -> f64 {
         if !self.is_coarse() {

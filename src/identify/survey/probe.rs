@@ -6,7 +6,7 @@ use nalgebra::{DMatrix, DVector};
 use super::line::locate;
 use super::tolerances::{
     BALL_ROUNDING, BEND_LINES, BEND_OCTAVES, BEND_SCALES, BEND_SHARE, MERE_NOISE, MOST_GROWTH,
-    MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_FAR, NOISE_LINES, NOISE_ORDERS,
+    MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_FAR, NOISE_FAR_COARSE, NOISE_LINES, NOISE_ORDERS,
     NOISE_RESOLVED, NOISE_STEPS, NOISE_TABLE, PROBE_EXPONENTS, PROBE_MORE_POINTS, PROBE_OCTAVES,
     PROBE_POINTS, PROPORTIONAL, SAME_SPREAD, SURE_CHANGE,
 };
@@ -112,7 +112,7 @@ fn growth_on_steps(
     land: &Landscape,
 ) -> Result<f64, Halt> {
     let d = f.input_dim();
-    let far = NOISE_FAR * land.scale * (d as f64).sqrt();
+    let far = NOISE_FAR_COARSE * land.scale * (d as f64).sqrt();
     let floor = SURE_CHANGE * land.noise_near;
     let (mut steps, mut directions, mut units) = (Vec::new(), Vec::new(), Vec::new());
     for _ in 0..NOISE_LINES {

@@ -23,6 +23,8 @@ pub(crate) const NOISE_ORDERS: [usize; 3] = [4, 5, 6];
 /// Where the noise far out is measured, in natural scales: the geometric middle of the scales 16, 32, ..., 256 at
 /// which the wide stack is sampled.
 pub(crate) const NOISE_FAR: f64 = 64.0;
+/// The same for coarse values: a point there is rounded by f32 to 3e-5 of a scale, which shows beside values of 7 digits.
+pub(crate) const NOISE_FAR_COARSE: f64 = 1024.0;
 /// Noise near the origin, relative to the spread, from which on it is measured how it grows: values of f64 have 1e-16 to
 /// 1e-15 of that, and then points are rounded as those of f64 are.
 pub(crate) const NOISE_SHOWN: f64 = 1e-12;

@@ -4,7 +4,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{
-    DEVIATES, DISTANCE_GROUPS, HELD_OUT_POINTS, HELD_OUT_SCALES, MOST_GROUP_MEAN, MOST_MISFIT,
+    COMMON_SHARE, DEVIATES, DISTANCE_GROUPS, HELD_OUT_POINTS, HELD_OUT_SCALES, MOST_GROUP_MEAN, MOST_MISFIT,
     MOST_SUSPECTS, NOISE_DISPROVED, POISSON_BISECTIONS, POISSON_BRACKET, SHARE_CONFIDENCE,
     SUSPECT_SHARE, TIMES_A_FEW,
 };
@@ -228,6 +228,10 @@ pub fn certify<M: Model>(
             ratios[k] = ratio(k, here);
         }
     }
+    // Roundings of one arithmetic are alike at points where the same units are saturated: more values do not make less of
+    // what they share.
+    let common = if land.rounds_points() { COMMON_SHARE } else { 0.0 };
+    let bound = |u: &Uncertainty<M>| u.bound.max(common * u.dependent);
     let (groups, farthest) = by_distance(points);
     let means = means(&groups, &ratios);
     let most = |values: &[f64]| values.iter().copied().fold(0.0, f64::max);
@@ -239,7 +243,7 @@ pub fn certify<M: Model>(
         mean_excess: most(&means),
         sigma,
         accuracy,
-        error_bound: uncertainty.map_or(f64::INFINITY, |u| u.bound),
+        error_bound: uncertainty.map_or(f64::INFINITY, bound),
     };
     let u = uncertainty;
     evidence.certify.push(Certified {
