@@ -37,9 +37,9 @@ use super::settings::{FirstLayer, FitBy, Pipeline, Settings};
 use super::survey::frame::{self, Frame};
 use super::survey::{clipping, far};
 use super::tolerances::{
-    AFFORDABLE_DENSE, APART, COARSE, HOPELESS, INACCURATE, LINE_TURNS, MOST_DENSE, MOST_GROWTH, MOST_REPEATS,
-    MOST_ROUNDS, MOST_WHOLE, NEARLY_GROWTH, NOISE_OF_MEANS, REDUCED_FOR_LINES, SINGLE, SPLITS,
-    WITHIN_BOX,
+    AFFORDABLE_DENSE, APART, COARSE, HOPELESS, INACCURATE, LINE_TURNS, MOST_DENSE, MOST_GROWTH,
+    MOST_REPEATS, MOST_ROUNDS, MOST_WHOLE, NEARLY_GROWTH, NOISE_OF_MEANS, REDUCED_FOR_LINES,
+    SINGLE, SPLITS, WITHIN_BOX,
 };
 use super::verdict::certify::{self, Certificate};
 use super::verdict::outcome::{Outcome, first_identified};

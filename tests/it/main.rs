@@ -27,4 +27,5 @@ mod real;
 mod resume;
 #[cfg(unix)]
 mod shallow;
+mod single;
 mod study;

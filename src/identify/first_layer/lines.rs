@@ -11,9 +11,9 @@ use rayon::prelude::*;
 
 use super::saturator::Saturator;
 use super::tolerances::{
-    COMPLETION_CLEAN_LINES, FIRST_STEP_REACH, LEAST_SPREAD, LINE_CELLS_RESOLVED, LINES_DISTANCE,
-    LINES_FAR, LINES_LEAST, LINES_MOST, LINES_SCANNED, LINES_SPAN, LINES_STRAY, MOST_REFINEMENTS, NEAR_TRIALS,
-    SIGHT_GOAL, SIGHT_REPEATS, SIGHTED_ANGLES, SIGHTED_SLACK, SIGNIFICANT, STEP_SHARE,
+    FIRST_STEP_REACH, LEAST_SPREAD, LINE_CELLS_RESOLVED, LINES_CLEAN, LINES_DISTANCE, LINES_FAR,
+    LINES_LEAST, LINES_MOST, LINES_SCANNED, LINES_SPAN, LINES_STRAY, MOST_REFINEMENTS, NEAR_TRIALS,
+    SIGHT_GOAL, SIGHT_REPEATS, SIGHT_WORST, SIGHTED_ANGLES, SIGHTED_SLACK, SIGNIFICANT, STEP_SHARE,
     SURE_GRADIENT, TRUNCATION, TWIN_FAR,
 };
 use super::unit::Unit;
@@ -63,12 +63,15 @@ pub fn find_units(cx: &mut Context<'_>, far: f64) -> Result<Vec<Unit>, Halt> {
     let mut seen = LinesFound::default();
     let mut found: Vec<Found> = Vec::new();
     loop {
+        let known = found.len();
         let clean = search.scan(&mut found, &mut seen)?;
+        // Coarse sightings hide long stretches of a line, which the proof of them lays open.
+        let opened = land.is_coarse() && found.len() > known;
         let (sighted, withdrawn) = search.prove(&mut found)?;
         seen.withdrawn += withdrawn;
         seen.worst_angle_error = seen.worst_angle_error.max(sighted);
         // What was no unit has hidden others from the lines.
-        if !clean || withdrawn == 0 {
+        if !clean || withdrawn == 0 && !opened {
             break;
         }
     }
@@ -100,7 +103,8 @@ impl Search<'_> {
     /// Scans lines for what `found` does not explain, until nothing more shows; `false` after too many.
     fn scan(&mut self, found: &mut Vec<Found>, seen: &mut LinesFound) -> Result<bool, Halt> {
         let mut clean = 0;
-        while clean < COMPLETION_CLEAN_LINES {
+        let enough = self.tried(LINES_CLEAN);
+        while clean < enough {
             if seen.lines == self.tried(LINES_MOST) {
                 return Ok(false);
             }
@@ -117,6 +121,10 @@ impl Search<'_> {
                     self.clock.part(0.0, 0.5).done(k as f64 / transitions.len() as f64);
                 }
                 let Some(unit) = self.sight(&line, transition)? else { continue };
+                if self.land.is_coarse() && unit.error > SIGHT_WORST {
+                    // Another line meets it less obliquely.
+                    continue;
+                }
                 let same = units.iter().position(|other| same(other, &unit, seen.distance));
                 match same {
                     // Where it was not expected: its direction was not known as well as it seemed, and is to be proved

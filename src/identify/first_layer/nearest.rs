@@ -26,10 +26,8 @@ pub fn nearest(
 ) -> Option<DVector<f64>> {
     let d = directions.nrows();
     let free = if held.ncols() == 0 { DMatrix::identity(d, d) } else { complement(held) };
-    let rows: Vec<DVector<f64>> = wanted
-        .iter()
-        .map(|b| free.tr_mul(&directions.column(b.unit)) * b.side)
-        .collect();
+    let rows: Vec<DVector<f64>> =
+        wanted.iter().map(|b| free.tr_mul(&directions.column(b.unit)) * b.side).collect();
     let at_base = |b: &Beyond| b.side * directions.column(b.unit).dot(base);
     let missing: Vec<f64> = wanted.iter().map(|b| b.least - at_base(b)).collect();
     let allowed = NEAREST_SHORT * wanted.iter().map(|b| b.least).fold(0.0, f64::max);
@@ -44,7 +42,8 @@ pub fn nearest(
                 y.axpy(change, row, 1.0);
             }
         }
-        let there = rows.iter().zip(&missing).all(|(row, missing)| missing - row.dot(&y) <= allowed);
+        let there =
+            rows.iter().zip(&missing).all(|(row, missing)| missing - row.dot(&y) <= allowed);
         if there && y.iter().all(|y| y.is_finite()) {
             return Some(base + free * y);
         }

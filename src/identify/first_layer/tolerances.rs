@@ -180,6 +180,9 @@ pub(crate) const LINES_LEAST: f64 = 20.0;
 pub(crate) const LINES_SPAN: f64 = 1.5;
 /// Pieces in which a line is scanned first, for each unit expected: more separate more steps before they are bisected.
 pub(crate) const LINES_SCANNED: usize = 2;
+/// Lines in a row that must show nothing new, for accurate and for coarse values: of the latter a line hides more, as known units
+/// explain longer stretches of it and small steps are noise.
+pub(crate) const LINES_CLEAN: (usize, usize) = (COMPLETION_CLEAN_LINES, 8);
 /// Lines scanned at most, for accurate and for coarse values: search effort. 512 units took 32 of accurate ones.
 pub(crate) const LINES_MOST: (usize, usize) = (64, 128);
 /// Halvings of the cells of a line at most: from a piece of some 10^6 scales to a cell of 10^-12.
@@ -195,6 +198,8 @@ pub(crate) const NEAR_TRIALS: (usize, usize) = (4, 32);
 
 /// A gradient on a step is taken again until its direction is known to this: a few widths at the distance of the lines.
 pub(crate) const SIGHT_GOAL: f64 = 3e-5;
+/// A sighting of coarse values that is worse is none: it hides all of the line from others.
+pub(crate) const SIGHT_WORST: f64 = 0.02;
 /// But no more often: each costs d values.
 pub(crate) const SIGHT_REPEATS: usize = 2;
 
