@@ -295,6 +295,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::identify::first_layer::tolerances::SATURATED;
 
     fn setting(d: usize, m0: usize) -> (Vec<Unit>, Landscape) {
         let mut rng = draws::stream(5, "place", 0);
@@ -380,6 +381,30 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn of_coarse_values_places_are_nearer() {
+        let (units, exact) = setting(12, 12);
+        let coarse = Landscape::unit(1e-7, 1e-7);
+        let far = |land: &Landscape| {
+            let placer = Placer::new(&units, land);
+            let mut rng = draws::stream(5, "draw", 0);
+            let places: Vec<_> = (0..20)
+                .map(|_| placer.saturate(&[1, 4], &[0.7, -0.3], None, &mut rng).unwrap())
+                .collect();
+            for place in &places {
+                assert!((units[1].direction.dot(&place.point) - 0.7).abs() < 1e-9);
+                for (unit, side) in units.iter().zip(&place.signs).filter(|(_, side)| **side != 0.0)
+                {
+                    let level = (unit.direction.dot(&place.point) - unit.centre) * side;
+                    assert!(level >= land.saturation() * unit.half_width);
+                }
+            }
+            places.iter().map(|place| place.point.norm()).sum::<f64>()
+        };
+        // Saturated to 7 digits at 0.4 of the distance, and not all of them farther out than that.
+        assert!(far(&coarse) < 0.3 * far(&exact));
     }
 
     #[test]

@@ -432,6 +432,21 @@ mod tests {
     }
 
     #[test]
+    fn coarse_points_far_out_are_told_from_coarse_values() {
+        // Points rounded to f32, and values rounded to f32 alone.
+        let f = |x: &[f64]| (x[0] + 0.5 * x[1]).tanh() + (x[2] - 0.3 * x[0]).tanh();
+        let single = |x: f64| f64::from(x as f32);
+        let rounds = move |x: &[f64]| single(f(&[single(x[0]), single(x[1]), single(x[2])]));
+        let land = probe(&mut FnOracle::new(3, rounds), 1).unwrap();
+        assert!(land.is_coarse() && land.rounds_points());
+        // A third of 2^-24 a unit of |x|, give or take: errors of several inputs add up.
+        assert!((3e-9..1e-7).contains(&land.noise_growth), "{:e}", land.noise_growth);
+        let land = probe(&mut FnOracle::new(3, move |x: &[f64]| single(f(x))), 1).unwrap();
+        assert!(land.is_coarse() && !land.rounds_points(), "{:e}", land.noise_growth);
+        assert!(land.saturation() < 5.0);
+    }
+
+    #[test]
     fn growth_by_chance_is_measured_again() {
         let mut seen = 0;
         let mut bounded = FnOracle::new(2, move |x| {
