@@ -6,9 +6,9 @@ use nalgebra::{DMatrix, DVector};
 use super::line::locate;
 use super::tolerances::{
     BALL_ROUNDING, BEND_LINES, BEND_OCTAVES, BEND_SCALES, BEND_SHARE, MERE_NOISE, MOST_GROWTH,
-    MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_FAR, NOISE_FAR_COARSE, NOISE_LINES,
-    NOISE_ORDERS, NOISE_RESOLVED, NOISE_STEPS, NOISE_TABLE, PROBE_EXPONENTS, PROBE_MORE_POINTS,
-    PROBE_OCTAVES, PROBE_POINTS, PROPORTIONAL, SAME_SPREAD, SURE_CHANGE,
+    MOST_NOISE, NOISE_AGREEMENT, NOISE_EXCESS, NOISE_EXCESS_COARSE, NOISE_FAR, NOISE_FAR_COARSE,
+    NOISE_LINES, NOISE_ORDERS, NOISE_RESOLVED, NOISE_STEPS, NOISE_TABLE, PROBE_EXPONENTS,
+    PROBE_MORE_POINTS, PROBE_OCTAVES, PROBE_POINTS, PROPORTIONAL, SAME_SPREAD, SURE_CHANGE,
 };
 use crate::algebra::linalg::{median, rms};
 use crate::draws;
@@ -132,7 +132,7 @@ fn growth_on_steps(
     let lines = ShortLines { origins: &origins, directions, units };
     // Some lines run along a step, and across others within a few hundredths of it.
     let noise_far = table_of_values(f, &lines)?.noise_on_median_line();
-    let grown = if noise_far > NOISE_EXCESS * land.noise_near {
+    let grown = if noise_far > NOISE_EXCESS_COARSE * land.noise_near {
         (noise_far.powi(2) - land.noise_near.powi(2)).sqrt() / distance
     } else {
         0.0

@@ -62,6 +62,9 @@ pub(crate) const NOISE_AGREEMENT: f64 = 3.0;
 /// Noise far out less this many times the noise near the origin is growth: each is known to 13 % from 16 lines, so
 /// that one exceeds the other by a factor of 2 in 5e-5 of all cases (200,000 draws).
 pub(crate) const NOISE_EXCESS: f64 = 2.0;
+/// Noise of coarse values far out is growth above this many times the noise near the origin: what is rounded by its own size is rounded
+/// by up to four times as much where f is larger. Computed in f32 it was 20 to 100 times.
+pub(crate) const NOISE_EXCESS_COARSE: f64 = 5.0;
 /// A step in noise is one of tanh if what remains is less than this share of the floor. With a floor of 8 deviations
 /// of the noise that is 2 of them: of true steps, 33 values and 4 unknowns each, 1e-14 are refused by chance.
 pub(crate) const FAINT_NOISE: f64 = 0.25;
