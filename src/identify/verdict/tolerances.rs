@@ -53,9 +53,6 @@ pub(crate) const BOUND_EXCEEDED: f64 = 1e-6;
 /// Standard deviations of sigma that the bound allows for. Normal ones exceed 3 once in 740 runs; the bound is missed then
 /// only if the error of a parameter is near its own quantile too.
 pub(crate) const SIGMA_DEVIATIONS: f64 = 3.0;
-/// Share of the errors of an arithmetic in f32 that may be common to all values in the worst way. With 100,000 values, of which random
-/// errors leave a hundredth of that, a fiftieth was seen.
-pub(crate) const COMMON_SHARE: f64 = 0.05;
 /// Networks drawn from the covariance of the fit. The variances of predictions by 32 of them have a standard deviation
 /// of sqrt(2 / 32) = 25 %. More are slower.
 pub(crate) const PLAUSIBLE_DRAWS: usize = 32;
@@ -126,3 +123,6 @@ pub(crate) const MOST_CURVATURE: f64 = 0.5;
 /// Standard deviation of a value, in units in the last place of the largest, below which its errors are taken to be even where
 /// rows are weighted by their errors already. Above it, uneven errors are looked for, at the cost of one more Gram matrix.
 pub(crate) const EVEN_ROUNDING: f64 = 1e3;
+/// Share of the errors of an arithmetic in f32 that may be common to all values in the worst way. With 100,000 values, of which random
+/// errors leave a hundredth of that, a fiftieth was seen.
+pub(crate) const COMMON_SHARE: f64 = 0.05;
