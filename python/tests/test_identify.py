@@ -41,8 +41,8 @@ def test_an_equal_seed_gives_an_equal_result(small):
 
 
 def test_several_outputs_behind_a_softmax():
-    truth = disentangle.generate([5, 4, 3], seed=2, outputs=3, kind="general", link="softmax")
-    solution = disentangle.identify(truth, 5, output_dim=3)
+    truth = disentangle.generate([6, 6, 3], seed=2, outputs=3, kind="general", link="softmax")
+    solution = disentangle.identify(truth, 6, output_dim=3)
     assert solution and solution.network.link == "softmax"
     assert disentangle.verify(truth, solution.network)
 
@@ -174,7 +174,7 @@ def test_an_answer_that_changes_its_shape_is_named(small):
         ({"time_limit": -1}, ValueError, "time_limit must be"),
         ({"time_limit": float("nan")}, ValueError, "time_limit must be"),
         ({"pipeline": "narrow"}, ValueError, "known are wide, entangled, published"),
-        ({"center": [0.0, 1.0], "domain_radius": 1.0}, ValueError, "center"),
+        ({"center": [0.0, 1.0], "domain_radius": 1.0}, ValueError, "centre has 2 coordinates"),
         ({"resume": True}, ValueError, "resume needs a checkpoint"),
         ({"batch": 0}, ValueError, "batch must be at least 1"),
         ({"unknown": 1}, TypeError, "unknown"),

@@ -62,13 +62,14 @@ fn files_of_exporters_answer_as_onnxruntime_does() {
 fn they_are_what_they_were_exported_from() {
     let kinds = [
         ("torch-script-tanh", "6-5-3 tanh"),
-        ("torch-dynamo-flatten-softmax", "6-5-4 sigmoid, 3 outputs, link softmax"),
+        ("torch-dynamo-flatten-softmax", "6-5-2 sigmoid, 3 outputs, link softmax"),
         ("torch-dynamo-erf", "6-4 erf, 2 outputs"),
         ("torch-dynamo-relu-flatten", "6-4 relu"),
-        ("torch-script-silu-sigmoid", "6-4 silu, 3 outputs, link sigmoid"),
+        ("torch-script-silu", "6-4 silu, 3 outputs"),
+        ("torch-dynamo-sigmoid", "6-5 tanh, 2 outputs, link sigmoid"),
         ("torch-script-gelu", "6-4 gelu"),
         ("torch-dynamo-beside", "6-60 tanh"),
-        ("keras-sigmoid-softmax", "6-5-4 sigmoid, 3 outputs, link softmax"),
+        ("keras-sigmoid-softmax", "6-5-2 sigmoid, 3 outputs, link softmax"),
         ("sklearn-logistic-2", "6-5-3 sigmoid, 2 outputs"),
         ("sklearn-scaled-f64", "6-5-3 tanh"),
         ("sklearn-softmax", "6-5-3 tanh, 3 outputs, link softmax"),

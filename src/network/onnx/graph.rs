@@ -357,3 +357,202 @@ impl Node<'_> {
         OnnxError::Use { operator, node, what }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::message::{
+        DimensionProto, INT64, TensorProto, TensorShapeProto, TensorTypeProto, TypeProto,
+    };
+    use super::*;
+
+    /// An input of two numbers a point, constants by name, and nodes: operator, inputs, output; attributes of a node are
+    /// numbers by name.
+    struct Made(GraphProto);
+
+    type Attributes<'a> = &'a [(&'a str, i64)];
+
+    impl Made {
+        fn new(dims: &[Option<i64>]) -> Self {
+            let dim = dims
+                .iter()
+                .map(|&dim_value| DimensionProto { dim_value, dim_param: None })
+                .collect();
+            let tensor_type =
+                Some(TensorTypeProto { elem_type: DOUBLE, shape: Some(TensorShapeProto { dim }) });
+            let info = |name: &str, r#type| ValueInfoProto { name: name.to_owned(), r#type };
+            Made(GraphProto {
+                input: vec![info("x", Some(TypeProto { tensor_type }))],
+                output: vec![info("y", None)],
+                ..GraphProto::default()
+            })
+        }
+
+        fn constant(mut self, name: &str, dims: &[i64], numbers: &[f64]) -> Self {
+            let (name, dims) = (name.to_owned(), dims.to_vec());
+            let double_data = numbers.to_vec();
+            self.0.initializer.push(TensorProto {
+                name,
+                dims,
+                data_type: DOUBLE,
+                double_data,
+                ..TensorProto::default()
+            });
+            self
+        }
+
+        fn whole(mut self, name: &str, numbers: &[i64]) -> Self {
+            let (name, dims, int64_data) =
+                (name.to_owned(), vec![numbers.len() as i64], numbers.to_vec());
+            let tensor =
+                TensorProto { name, dims, data_type: INT64, int64_data, ..TensorProto::default() };
+            self.0.initializer.push(tensor);
+            self
+        }
+
+        fn node(
+            mut self,
+            operator: &str,
+            input: &[&str],
+            output: &str,
+            attributes: Attributes<'_>,
+        ) -> Self {
+            let attribute = attributes.iter().map(|&(name, i)| AttributeProto {
+                name: name.to_owned(),
+                i,
+                ..AttributeProto::default()
+            });
+            self.0.node.push(NodeProto {
+                op_type: operator.to_owned(),
+                input: input.iter().map(|&name| name.to_owned()).collect(),
+                output: vec![output.to_owned()],
+                attribute: attribute.collect(),
+                ..NodeProto::default()
+            });
+            self
+        }
+
+        fn read(&self) -> Result<Network, OnnxError> {
+            network(&self.0, &|_, _, _| Err(std::io::Error::other("nowhere")))
+        }
+    }
+
+    fn two_inputs() -> Made {
+        Made::new(&[None, Some(2)])
+    }
+
+    /// A layer of three units from the inputs.
+    fn one_layer() -> Made {
+        let weights = [0.3, -0.5, 0.7, 1.1, 0.2, -0.4];
+        two_inputs().constant("w", &[2, 3], &weights).node("MatMul", &["x", "w"], "a", &[]).node(
+            "Tanh",
+            &["a"],
+            "h",
+            &[],
+        )
+    }
+
+    #[test]
+    fn constants_before_and_behind_a_layer_become_its_own() {
+        let network = two_inputs()
+            .constant("mean", &[2], &[0.5, -1.0])
+            .constant("scale", &[1, 2], &[2.0, 4.0])
+            .constant("w", &[3, 2], &[0.3, -0.5, 0.7, 1.1, 0.2, -0.4])
+            .constant("b", &[3], &[0.1, 0.2, 0.3])
+            .constant("v", &[3, 1], &[1.0, -2.0, 3.0])
+            .constant("one", &[], &[1.0])
+            .node("Sub", &["x", "mean"], "s", &[])
+            .node("Div", &["s", "scale"], "t", &[])
+            .node("Transpose", &["w"], "wt", &[])
+            .node("Gemm", &["t", "wt", "b"], "a", &[])
+            .node("Tanh", &["a"], "h", &[])
+            .node("Sub", &["one", "h"], "g", &[])
+            .node("MatMul", &["g", "v"], "y", &[])
+            .read()
+            .unwrap();
+        let f = |x: [f64; 2]| {
+            let t = [(x[0] - 0.5) / 2.0, (x[1] + 1.0) / 4.0];
+            let unit = |w: [f64; 2], b: f64| 1.0 - (w[0] * t[0] + w[1] * t[1] + b).tanh();
+            unit([0.3, -0.5], 0.1) - 2.0 * unit([0.7, 1.1], 0.2) + 3.0 * unit([0.2, -0.4], 0.3)
+        };
+        for x in [[0.0, 0.0], [1.0, -2.0], [-0.3, 5.0]] {
+            assert!((network.value(&x) - f(x)).abs() < 1e-14);
+        }
+    }
+
+    #[test]
+    fn what_would_be_read_as_something_else_is_refused() {
+        let cube = || Made::new(&[None, Some(2), Some(3)]);
+        let six = [1.0; 6];
+        let bad = [
+            (one_layer().node("Sin", &["h"], "y", &[]), "operator Sin is not read"),
+            (one_layer().node("Add", &["h", "a"], "y", &[]), "both depend on the input"),
+            (one_layer().node("Mul", &["h", "h"], "y", &[]), "both depend on the input"),
+            (
+                one_layer().constant("c", &[2], &[1.0; 2]).node("Add", &["h", "c"], "y", &[]),
+                "shape [2]",
+            ),
+            (
+                one_layer().constant("c", &[3, 1], &[1.0; 3]).node("Add", &["h", "c"], "y", &[]),
+                "shape [3, 1]",
+            ),
+            (
+                one_layer().constant("c", &[2, 2], &[1.0; 4]).node("MatMul", &["h", "c"], "y", &[]),
+                "2 x 2",
+            ),
+            (
+                one_layer().node("Softmax", &["h"], "p", &[]).node("Tanh", &["p"], "y", &[]),
+                "must be the last",
+            ),
+            (one_layer().node("Softmax", &["h"], "y", &[("axis", 0)]), "axis 0"),
+            (one_layer().node("Cast", &["h"], "y", &[("to", 10)]), "another type"),
+            (
+                one_layer().whole("s", &[-1, 1]).node("Reshape", &["h", "s"], "t", &[]).node(
+                    "Softmax",
+                    &["t"],
+                    "y",
+                    &[],
+                ),
+                "row a point",
+            ),
+            (one_layer().whole("s", &[3, -1]).node("Reshape", &["h", "s"], "y", &[]), "[3, -1]"),
+            (one_layer().whole("s", &[1]).node("Squeeze", &["h", "s"], "y", &[]), "Squeeze"),
+            (one_layer().node("Transpose", &["h"], "y", &[]), "no constant"),
+            (one_layer().node("Gemm", &["h", "w"], "y", &[("transA", 1)]), "transA"),
+            (one_layer().node("Flatten", &["h"], "y", &[("axis", 0)]), "axis 0"),
+            (one_layer(), "nothing computes the output"),
+            (
+                cube().constant("w", &[3, 2], &six).node("MatMul", &["x", "w"], "y", &[]),
+                "no row a point",
+            ),
+            (cube().whole("s", &[-1, 3]).node("Reshape", &["x", "s"], "y", &[]), "[-1, 3]"),
+            (Made::new(&[None, None]).node("Tanh", &["x"], "y", &[]), "is not said"),
+            (Made::new(&[None, Some(1 << 40)]).node("Tanh", &["x"], "y", &[]), "too large"),
+        ];
+        for (made, words) in bad {
+            let error = made.read().unwrap_err().to_string();
+            assert!(error.contains(words), "{error} does not say {words:?}");
+        }
+    }
+
+    #[test]
+    fn an_input_of_several_axes_is_flattened_in_its_order() {
+        let made = Made::new(&[None, Some(2), Some(3)]).constant(
+            "w",
+            &[6, 1],
+            &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0],
+        );
+        let flat = made.node("Tanh", &["x"], "h", &[]).node("Flatten", &["h"], "f", &[]);
+        let network = flat.node("MatMul", &["f", "w"], "y", &[]).read().unwrap();
+        let expected = 0.1f64.tanh() + 6.0 * 0.2f64.tanh();
+        assert!((network.value(&[0.1, 0.0, 0.0, 0.0, 0.0, 0.2]) - expected).abs() < 1e-14);
+    }
+
+    #[test]
+    fn a_domain_of_its_own_is_named() {
+        let mut made = one_layer().node("Relu", &["h"], "y", &[]);
+        made.0.node[2].domain = "com.example".to_owned();
+        assert!(
+            made.read().unwrap_err().to_string().contains("operator com.example:Relu is not read")
+        );
+    }
+}

@@ -68,8 +68,8 @@ def from_torch():
     export("torch-script-tanh", tanh, torch.float32, False, opset_version=13)
     export("torch-dynamo-tanh", tanh, torch.float32, True)
     export("torch-dynamo-tanh-f64", tanh, torch.float64, True, external_data=False)
-    softmax = nn.Sequential(nn.Flatten(), nn.Linear(INPUTS, 5), nn.Sigmoid(), nn.Linear(5, 4), nn.Sigmoid(),
-                            nn.Linear(4, 3), nn.Softmax(dim=1))
+    softmax = nn.Sequential(nn.Flatten(), nn.Linear(INPUTS, 5), nn.Sigmoid(), nn.Linear(5, 2), nn.Sigmoid(),
+                            nn.Linear(2, 3), nn.Softmax(dim=1))
     export("torch-script-flatten-softmax", softmax, torch.float32, False, (2, 3))
     export("torch-dynamo-flatten-softmax", softmax, torch.float32, True, (2, 3))
     erf = nn.Sequential(nn.Linear(INPUTS, 4), Erf(), nn.Dropout(0.5), nn.Linear(4, 2, bias=False))
@@ -83,9 +83,12 @@ def from_torch():
     export("torch-script-relu-squeeze", nn.Sequential(*relu, Squeeze()), torch.float32, False)
     export("torch-dynamo-relu-squeeze", nn.Sequential(*relu, Squeeze()), torch.float32, True)
     export("torch-dynamo-relu-flatten", nn.Sequential(*relu, nn.Flatten(0)), torch.float32, True)
-    silu = nn.Sequential(nn.Linear(INPUTS, 4), nn.SiLU(), nn.Linear(4, 3), nn.Sigmoid())
-    export("torch-script-silu-sigmoid", silu, torch.float32, False)
-    export("torch-dynamo-silu-sigmoid", silu, torch.float32, True)
+    silu = nn.Sequential(nn.Linear(INPUTS, 4), nn.SiLU(), nn.Linear(4, 3))
+    export("torch-script-silu", silu, torch.float32, False)
+    export("torch-dynamo-silu", silu, torch.float32, True)
+    sigmoid = nn.Sequential(nn.Linear(INPUTS, 5), nn.Tanh(), nn.Linear(5, 2), nn.Sigmoid())
+    export("torch-script-sigmoid", sigmoid, torch.float32, False)
+    export("torch-dynamo-sigmoid", sigmoid, torch.float32, True)
     gelu = nn.Sequential(nn.Linear(INPUTS, 4), nn.GELU(), nn.Linear(4, 1))
     export("torch-script-gelu", gelu, torch.float32, False, opset_version=20)
     # Its first weights are large enough to come in a file beside it.
@@ -116,7 +119,7 @@ def from_keras():
 
     export("keras-tanh", "float32", (5, "tanh"), (3, "tanh"), (1, None))
     export("keras-tanh-f64", "float64", (5, "tanh"), (3, "tanh"), (1, None))
-    export("keras-sigmoid-softmax", "float32", (5, "sigmoid"), (4, "sigmoid"), (3, "softmax"))
+    export("keras-sigmoid-softmax", "float32", (5, "sigmoid"), (2, "sigmoid"), (3, "softmax"))
     export("keras-relu", "float32", (5, "relu"), (2, None))
 
 
