@@ -7,6 +7,7 @@ mod generate;
 mod identify;
 mod link;
 mod long;
+mod manners;
 mod progress;
 mod region;
 mod remedy;
@@ -66,6 +67,8 @@ enum Command {
     Bench(Box<bench::Bench>),
     ShallowBaseline(shallow_baseline::ShallowBaseline),
     Study(Box<study::Study>),
+    Completions(manners::Completions),
+    Manual(manners::Manual),
 }
 
 /// Runs the program with these arguments, of which the first is its name, and returns its exit code. It takes over the
@@ -108,6 +111,8 @@ impl Cli {
             Command::Bench(command) => command.run(),
             Command::ShallowBaseline(command) => command.run(),
             Command::Study(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Manual(command) => command.run(),
         }
     }
 }
