@@ -34,7 +34,8 @@ class Region:
             return points
         if len(self.center) != d:
             raise ValueError(f"center has {len(self.center)} coordinates, f {d} inputs")
-        return points + np.asarray(self.center, dtype=float)
+        points += np.asarray(self.center, dtype=float)
+        return points
 
 
 class BlackBox:

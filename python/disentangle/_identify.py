@@ -152,7 +152,7 @@ def identify(
 
 def _count(name: str, value: Any) -> int:
     try:
-        count = value.__index__()
+        count = int(value.__index__())
     except AttributeError:
         raise TypeError(f"{name} must be a whole number, not {value!r}") from None
     if count < 1:

@@ -9,6 +9,10 @@ from typing import Any
 from ._native import Network
 
 
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2e}"
+
+
 @dataclass(frozen=True)
 class Solution:
     """The result of a run. That a network cannot be identified is a result, with a reason, and no exception."""
@@ -43,7 +47,6 @@ class Solution:
         return self.status == "identified"
 
     def _rows(self) -> list[tuple[str, str]]:
-        number = lambda value: "-" if value is None else f"{value:.2e}"  # noqa: E731
         rows = [("verdict", f"{self.status.replace('_', ' ')} ({self.reason})")]
         if self.remedy is not None:
             rows.append(("what may help", self.remedy))
@@ -54,9 +57,9 @@ class Solution:
             if self.network.link != "none":
                 rows.append(("link", self.network.link))
         rows += [
-            ("error bound", number(self.error_bound)),
-            ("residual", number(self.residual)),
-            ("oracle accuracy", number(self.oracle_accuracy)),
+            ("error bound", _number(self.error_bound)),
+            ("residual", _number(self.residual)),
+            ("oracle accuracy", _number(self.oracle_accuracy)),
             ("queries", f"{self.queries:,}"),
             ("seconds", f"{self.seconds:.2f}, of which {self.seconds_in_f:.2f} in f"),
         ]

@@ -77,7 +77,7 @@ def to_torch(network: Any, dtype: Any = None, device: Any = None) -> Any:
         def forward(self, x: Any) -> Any:
             return self.lo + self.factor * self.link(x)
 
-    activations = {
+    activations: dict[str, Callable[[], nn.Module]] = {
         "tanh": nn.Tanh,
         "sigmoid": nn.Sigmoid,
         "erf": Erf,
@@ -95,7 +95,7 @@ def to_torch(network: Any, dtype: Any = None, device: Any = None) -> Any:
         layers.append(nn.Linear(inputs, units, dtype=torch.float64))
         if activation is not None:
             layers.append(activations[activation]())
-    links = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "softmax": lambda: nn.Softmax(dim=-1)}
+    links: dict[str, Callable[[], nn.Module]] = {"sigmoid": nn.Sigmoid, "tanh": nn.Tanh, "softmax": lambda: nn.Softmax(dim=-1)}
     if network.link in links:
         link = links[network.link]()
         if network.link_range is not None:
