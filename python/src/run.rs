@@ -129,10 +129,10 @@ impl Run<'_> {
                     self.show()?;
                 }
                 Ok(Event::Note(text)) => self.note(&text)?,
-                Ok(Event::Ended(Ok(ended))) => {
-                    return ended.map(Some).map_err(|error| errors::identify(&error));
-                }
-                Ok(Event::Ended(Err(panic))) => resume_unwind(panic),
+                Ok(Event::Ended(ended)) => match *ended {
+                    Ok(ended) => return ended.map(Some).map_err(|error| errors::identify(&error)),
+                    Err(panic) => resume_unwind(panic),
+                },
                 Err(RecvTimeoutError::Timeout) => self.show()?,
                 Err(RecvTimeoutError::Disconnected) => {
                     return Err(PyRuntimeError::new_err("the run has vanished"));

@@ -18,6 +18,9 @@ use crate::errors::value;
 /// Longest time limit in seconds: adding it to a point in time cannot overflow.
 const LONGEST: f64 = 4e9;
 
+/// Of two hidden layers, or of one.
+type Widths = (Option<(usize, usize)>, Option<usize>);
+
 /// Keyword arguments by name. `None` stands for what is not said.
 pub struct Keywords<'a, 'py>(pub &'a Bound<'py, PyDict>);
 
@@ -152,7 +155,7 @@ impl<'py> Keywords<'_, 'py> {
     }
 
     /// (m0, m1), or m alone.
-    fn widths(&self) -> PyResult<(Option<(usize, usize)>, Option<usize>)> {
+    fn widths(&self) -> PyResult<Widths> {
         let Some(said) = self.said("widths")? else { return Ok((None, None)) };
         let numbers =
             said.extract::<usize>().map(|m| vec![m]).or_else(|_| said.extract::<Vec<usize>>());

@@ -32,7 +32,7 @@ pub enum Event {
     Progress(Progress),
     Note(String),
     /// It has ended, perhaps by a panic.
-    Ended(thread::Result<Result<Solution, IdentifyError>>),
+    Ended(Box<thread::Result<Result<Solution, IdentifyError>>>),
 }
 
 /// A run under way.
@@ -72,7 +72,7 @@ impl Worker {
         let work = move || {
             let ended = catch_unwind(AssertUnwindSafe(run));
             // Nobody waits for a run that was left alone.
-            let _ = say.send(Event::Ended(ended));
+            let _ = say.send(Event::Ended(Box::new(ended)));
         };
         thread::Builder::new().name("disentangle".to_owned()).stack_size(STACK).spawn(work)?;
         Ok(Worker { events, answers: Some(answers), clocks, tally })
