@@ -519,7 +519,7 @@ mod tests {
             (one_layer().node("Transpose", &["h"], "y", &[]), "no constant"),
             (one_layer().node("Gemm", &["h", "w"], "y", &[("transA", 1)]), "transA"),
             (one_layer().node("Flatten", &["h"], "y", &[("axis", 0)]), "axis 0"),
-            (one_layer(), "nothing computes the output"),
+            (one_layer(), "has one input, this graph 0"),
             (
                 cube().constant("w", &[3, 2], &six).node("MatMul", &["x", "w"], "y", &[]),
                 "no row a point",

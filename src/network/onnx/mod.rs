@@ -107,6 +107,10 @@ pub(super) fn from_bytes(
 ) -> Result<Network, OnnxError> {
     let model =
         ModelProto::decode(bytes).map_err(|error| OnnxError::Container(error.to_string()))?;
+    // A model that is cut off in front of it would pass for a whole one.
+    if !model.opset_import.iter().any(|set| matches!(set.domain.as_str(), "" | "ai.onnx")) {
+        return Err(OnnxError::Container("it names no operator set".to_owned()));
+    }
     let graph = model.graph.ok_or_else(|| OnnxError::Container("it has no graph".to_owned()))?;
     let mut network = graph::network(&graph, beside)?;
     if let Some(activation) = activation {

@@ -20,14 +20,12 @@ impl Tensor {
         let dims: Option<Vec<usize>> =
             proto.dims.iter().map(|&n| usize::try_from(n).ok()).collect();
         let dims = dims.ok_or_else(|| wrong(format!("its shape is {:?}", proto.dims)))?;
-        let numbers = match &proto.data_location {
-            &EXTERNAL => from_bytes(proto, &external(proto, beside).map_err(wrong)?),
+        let numbers = match proto.data_location {
+            EXTERNAL => external(proto, beside).and_then(|bytes| from_bytes(proto, &bytes)),
             _ if !proto.raw_data.is_empty() => from_bytes(proto, &proto.raw_data),
             _ => from_fields(proto),
         };
-        let numbers = numbers.ok_or_else(|| {
-            wrong(format!("its type is number {}; f32 and f64 are read", proto.data_type))
-        })?;
+        let numbers = numbers.map_err(wrong)?;
         let due = dims.iter().try_fold(1usize, |product, &n| product.checked_mul(n));
         if due != Some(numbers.len()) {
             return Err(wrong(format!("{} numbers for a shape of {dims:?}", numbers.len())));
@@ -88,32 +86,40 @@ fn external(proto: &TensorProto, beside: &Beside<'_>) -> Result<Vec<u8>, String>
 }
 
 /// Little-endian numbers, as many as there are.
-fn from_bytes(proto: &TensorProto, bytes: &[u8]) -> Option<Vec<f64>> {
-    Some(match proto.data_type {
+fn from_bytes(proto: &TensorProto, bytes: &[u8]) -> Result<Vec<f64>, String> {
+    match proto.data_type {
         FLOAT => numbers(bytes, |bytes| f64::from(f32::from_le_bytes(bytes))),
         DOUBLE => numbers(bytes, f64::from_le_bytes),
         INT32 => numbers(bytes, |bytes| f64::from(i32::from_le_bytes(bytes))),
         INT64 => numbers(bytes, |bytes| i64::from_le_bytes(bytes) as f64),
-        _ => return None,
-    })
+        other => Err(unknown(other)),
+    }
 }
 
-fn numbers<const N: usize>(bytes: &[u8], number: impl Fn([u8; N]) -> f64) -> Vec<f64> {
+fn numbers<const N: usize>(
+    bytes: &[u8],
+    number: impl Fn([u8; N]) -> f64,
+) -> Result<Vec<f64>, String> {
     let (whole, rest) = bytes.as_chunks();
-    // A number that is cut off counts as one too many, which the shape then does not allow.
-    let cut = (!rest.is_empty()).then_some(f64::NAN);
-    whole.iter().map(|&bytes| number(bytes)).chain(cut).collect()
+    if !rest.is_empty() {
+        return Err("its bytes end within a number".to_owned());
+    }
+    Ok(whole.iter().map(|&bytes| number(bytes)).collect())
 }
 
 /// The numbers in the field of their type.
-fn from_fields(proto: &TensorProto) -> Option<Vec<f64>> {
-    Some(match proto.data_type {
+fn from_fields(proto: &TensorProto) -> Result<Vec<f64>, String> {
+    Ok(match proto.data_type {
         FLOAT => proto.float_data.iter().map(|&x| f64::from(x)).collect(),
         DOUBLE => proto.double_data.clone(),
         INT32 => proto.int32_data.iter().map(|&x| f64::from(x)).collect(),
         INT64 => proto.int64_data.iter().map(|&x| x as f64).collect(),
-        _ => return None,
+        other => return Err(unknown(other)),
     })
+}
+
+fn unknown(data_type: i32) -> String {
+    format!("its type is number {data_type} of ONNX; f32 (1) and f64 (11) are read")
 }
 
 #[cfg(test)]
