@@ -149,10 +149,13 @@ fn what_is_no_network_is_refused_with_a_name() {
         Network::load(&path, None).unwrap_err().to_string()
     };
     let good = fs::read(folder_file("sklearn-tanh")).unwrap();
-    // An operator with a name of the same length: nothing else in this file has it.
-    let place = good.windows(4).position(|bytes| bytes == b"Tanh").unwrap();
+    // An operator with a name of the same length, in its node's own name, too.
     let mut sine = good.clone();
-    sine[place..place + 4].copy_from_slice(b"Sinh");
+    for place in 0..sine.len() - 4 {
+        if &sine[place..place + 4] == b"Tanh" {
+            sine[place..place + 4].copy_from_slice(b"Sinh");
+        }
+    }
     assert!(complaint(&sine).contains("operator Sinh is not read"), "{}", complaint(&sine));
     for bytes in [&b""[..], b"{}", b"not a model at all", &good[..good.len() / 2]] {
         assert!(complaint(bytes).contains("bad.onnx"));
