@@ -1,8 +1,8 @@
 //! Files read whole and written whole.
 
 use std::fs::{self, File, TryLockError};
-use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read, Seek, SeekFrom, Write};
+use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -18,6 +18,36 @@ const TRIES: u32 = 40;
 pub fn read_regular(path: &Path) -> io::Result<Vec<u8>> {
     regular(&fs::metadata(path)?)?;
     fs::read(path)
+}
+
+/// A part of a plain file in the folder of another one, or below it: `length` bytes from `offset` on, or all that follow.
+///
+/// # Errors
+/// Those of [`read_regular`]; for a name that leads elsewhere; for fewer bytes than wanted.
+pub(crate) fn read_beside(
+    path: &Path,
+    name: &str,
+    offset: u64,
+    length: Option<u64>,
+) -> io::Result<Vec<u8>> {
+    let invalid = |what| io::Error::new(io::ErrorKind::InvalidInput, what);
+    let within = |part| matches!(part, Component::Normal(_) | Component::CurDir);
+    if name.is_empty() || !Path::new(name).components().all(within) {
+        return Err(invalid("it is not in the same folder"));
+    }
+    let path = path.with_file_name(name);
+    let found = fs::metadata(&path)?;
+    regular(&found)?;
+    let left = found.len().checked_sub(offset).ok_or_else(|| invalid("it is too short"))?;
+    let length = length.unwrap_or(left);
+    if length > left {
+        return Err(invalid("it is too short"));
+    }
+    let mut file = File::open(&path)?;
+    file.seek(SeekFrom::Start(offset))?;
+    let mut bytes = Vec::new();
+    file.take(length).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Writes a file that appears whole or not at all: under a temporary name in the same folder, then
@@ -110,6 +140,27 @@ mod tests {
         assert!(check_writable(&path.join("no/new")).is_err());
         assert!(check_writable(Path::new("")).is_err());
         assert_eq!(fs::read_dir(path).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn only_what_is_beside_a_file_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, inner) = (folder.path().join("inner/model"), folder.path().join("inner"));
+        fs::create_dir(&inner).unwrap();
+        fs::write(folder.path().join("above"), "secret").unwrap();
+        fs::write(inner.join("data"), "0123456789").unwrap();
+        let read = |name: &str, offset, length| read_beside(&path, name, offset, length);
+        assert_eq!(read("data", 2, Some(3)).unwrap(), b"234");
+        assert_eq!(read("./data", 8, None).unwrap(), b"89");
+        for (name, offset, length) in [
+            ("../above", 0, None),
+            ("/etc/passwd", 0, None),
+            ("", 0, None),
+            ("data", 11, None),
+            ("data", 8, Some(3)),
+        ] {
+            assert!(read(name, offset, length).is_err(), "{name} {offset}");
+        }
     }
 
     #[test]

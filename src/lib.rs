@@ -104,6 +104,10 @@
 #![warn(missing_docs)]
 
 pub mod algebra;
+// Of the program: it is here so that the Python package can run it.
+#[cfg(feature = "cli")]
+#[doc(hidden)]
+pub mod cli;
 // What the program, the benchmarks and the tests share with the library; nothing to build on.
 #[doc(hidden)]
 pub mod draws;

@@ -7,7 +7,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use disentangle::oracle::Deadline;
+use crate::oracle::Deadline;
 
 /// What work that notices the end of its time may take to stop; the rest of a second is for results.
 const LATE: Duration = Duration::from_millis(400);

@@ -2,31 +2,30 @@
 
 use std::error::Error;
 use std::hint::black_box;
-use std::process::ExitCode;
 use std::time::Instant;
 
-use clap::{Args, ValueEnum};
-use disentangle::algebra::rank_one::{self, Ascent};
-use disentangle::algebra::svec::svec_outer;
-use disentangle::draws;
-use disentangle::fused::{hessian_stack_f32, hessian_stack_f64};
-use disentangle::gpu::increments::Increments;
-use disentangle::gpu::oracle::Backend;
-use disentangle::gpu::self_test::double_f32_test;
-use disentangle::gpu::subspace::Subspace;
-use disentangle::gpu::{
+use crate::algebra::rank_one::{self, Ascent};
+use crate::algebra::svec::svec_outer;
+use crate::draws;
+use crate::fused::{hessian_stack_f32, hessian_stack_f64};
+use crate::gpu::increments::Increments;
+use crate::gpu::oracle::Backend;
+use crate::gpu::self_test::double_f32_test;
+use crate::gpu::subspace::Subspace;
+use crate::gpu::{
     Gpu, GpuError, GpuOracle, Precision, Real, Stack, adapters, forward, forward_double,
 };
-use disentangle::identify;
-use disentangle::network::{Activation, Class, TwoLayer};
-use disentangle::oracle::{NetworkOracle, Oracle, Silent};
-use disentangle::stencil::HessianScheme;
+use crate::identify;
+use crate::network::{Activation, Class, TwoLayer};
+use crate::oracle::{NetworkOracle, Oracle, Silent};
+use crate::stencil::HessianScheme;
+use clap::{Args, ValueEnum};
 use nalgebra::DMatrix;
 use serde::Serialize;
 use serde_json::json;
 
-use super::Outcome;
 use super::scale::Scale;
+use super::{Outcome, SUCCESS};
 
 /// The scheme measured, that of the pipeline.
 const SCHEME: HessianScheme = HessianScheme::Polarised;
@@ -229,7 +228,7 @@ impl Bench {
             }
             Suite::Scale => self.scale.run(self.json)?,
         }
-        Ok(ExitCode::SUCCESS)
+        Ok(SUCCESS)
     }
 
     /// Measures everything on every back end asked for.

@@ -1,15 +1,13 @@
 //! `disentangle devices`: the GPU adapters of this machine.
 
-use std::process::ExitCode;
-
+use crate::gpu::device::HOW_TO_HAVE_ONE;
+use crate::gpu::self_test::{double_f32_test, self_test, stencil_rate};
+use crate::gpu::{AdapterRecord, Gpu, GpuError, Real, adapters};
 use clap::Args;
-use disentangle::gpu::device::HOW_TO_HAVE_ONE;
-use disentangle::gpu::self_test::{double_f32_test, self_test, stencil_rate};
-use disentangle::gpu::{AdapterRecord, Gpu, GpuError, Real, adapters};
 use serde::Serialize;
 use serde_json::json;
 
-use super::Outcome;
+use super::{Outcome, SUCCESS};
 
 /// List the GPU adapters, test each and measure it
 #[derive(Args, Debug)]
@@ -74,7 +72,7 @@ impl Devices {
             rows.iter().map(line).collect()
         };
         super::print(&text)?;
-        Ok(ExitCode::SUCCESS)
+        Ok(SUCCESS)
     }
 }
 

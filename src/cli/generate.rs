@@ -1,14 +1,13 @@
 //! `disentangle generate`: a random network in a file.
 
 use std::path::PathBuf;
-use std::process::ExitCode;
 
+use crate::network::{Activation, Class, Link, Network, UnknownActivation};
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use disentangle::network::{Activation, Class, Link, Network, UnknownActivation};
 
-use super::Outcome;
 use super::link::LinkOptions;
+use super::{Outcome, SUCCESS};
 
 /// Write a random network, reproducible from its seed
 #[derive(Args, Debug)]
@@ -33,7 +32,7 @@ pub struct Generate {
     /// Seed of the random numbers
     #[arg(long)]
     seed: u64,
-    /// File to write, in the safetensors format
+    /// File to write: safetensors, or ONNX where the name ends in .onnx
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
 }
@@ -71,7 +70,7 @@ impl Generate {
             self.seed,
             network.parameter_count(),
         ))?;
-        Ok(ExitCode::SUCCESS)
+        Ok(SUCCESS)
     }
 }
 

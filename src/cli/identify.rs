@@ -3,36 +3,33 @@
 use std::error::Error;
 use std::num::NonZeroUsize;
 use std::path::PathBuf;
-use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
-use clap::builder::{PossibleValuesParser, TypedValueParser};
-use clap::{ArgGroup, Args};
-use disentangle::algebra::rank_one::Ascent;
-use disentangle::files::{check_writable, read_regular};
-use disentangle::gpu::Precision;
-use disentangle::gpu::device::DEFAULT_MEMORY;
-use disentangle::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
-use disentangle::identify::{
-    Evidence, FirstLayer, FitBy, IdentifyError, Pipeline, Remedy, Settings, Solution, Status,
-    identify,
+use crate::algebra::rank_one::Ascent;
+use crate::files::{check_writable, read_regular};
+use crate::gpu::Precision;
+use crate::gpu::device::DEFAULT_MEMORY;
+use crate::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
+use crate::identify::{
+    FirstLayer, FitBy, IdentifyError, Pipeline, Settings, Solution, Status, identify,
 };
-use disentangle::network::{Link, Network, UnknownActivation};
-use disentangle::oracle::{
+use crate::network::{Link, Network, UnknownActivation};
+use crate::oracle::{
     BatchTrouble, Checkpoint, Deadline, Leash, NetworkOracle, Observer, Oracle, OracleError,
     ProcessFormat, ProcessOracle, ProcessSettings, Recorded, Stencils, fingerprint,
 };
-use disentangle::report::Report;
+use crate::report::{Report, Tally};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{ArgGroup, Args};
 use indicatif::HumanBytes;
 
 use super::attend::{Ending, attend};
 use super::link::LinkOptions;
-use super::long::{self, LongOptions};
+use super::long::LongOptions;
 use super::region::RegionOptions;
 use super::remedy::in_options;
-use super::tally::Tally;
-use super::{DIFFERENT, INTERRUPTED, Layers, Outcome, progress, summary};
+use super::{DIFFERENT, INTERRUPTED, Layers, Outcome, SUCCESS, progress, summary};
 
 /// Recover the network behind a black box from its values alone
 ///
@@ -42,7 +39,7 @@ use super::{DIFFERENT, INTERRUPTED, Layers, Outcome, progress, summary};
 #[derive(Args, Debug)]
 #[command(group = ArgGroup::new("oracle").required(true).args(["network", "process"]))]
 pub struct Identify {
-    /// A network file, safetensors: queried for values and never looked into, except that its
+    /// A network file, safetensors or ONNX: queried for values and never looked into, except that its
     /// activation is taken to be known
     #[arg(long, value_name = "FILE")]
     network: Option<PathBuf>,
@@ -81,7 +78,8 @@ pub struct Identify {
     /// How the wide pipeline fits all parameters
     #[arg(long, default_value = "auto", value_parser = fits())]
     fit: FitBy,
-    /// Write the network here, if one is found (identified or approximate)
+    /// Write the network here, if one is found (identified or approximate): safetensors, or ONNX where the name
+    /// ends in .onnx
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Write a report for programs here, JSON
@@ -90,6 +88,9 @@ pub struct Identify {
     /// Show no progress
     #[arg(long)]
     quiet: bool,
+    /// All arguments of the program, for the report.
+    #[arg(skip)]
+    arguments: Vec<String>,
     // Last: its heading holds for all that follow.
     #[command(flatten)]
     region: RegionOptions,
@@ -169,8 +170,13 @@ struct Limits {
 }
 
 impl Identify {
-    /// Identifies, writes the results and prints the table.
-    pub fn run(self) -> Outcome {
+    /// Identifies, writes the results and prints the table. The report names these arguments of the program.
+    pub fn run(self, arguments: Vec<String>) -> Outcome {
+        let this = Identify { arguments, ..self };
+        this.identify()
+    }
+
+    fn identify(&self) -> Outcome {
         let deadline = self.long.deadline();
         self.check_outputs()?;
         self.check_depth()?;
@@ -191,7 +197,7 @@ impl Identify {
         let input_dim = black_box.oracle().input_dim();
         settings.depths(input_dim)?;
         let oracle = self.describe_oracle(&black_box)?;
-        let run = long::describe(settings, &oracle, input_dim);
+        let run = settings.describe(&oracle, input_dim);
         let checkpoint = self.long.open(&run)?;
         let (leash, backend) = (black_box.leash(), black_box.backend());
         let tally = Tally::new(progress::observer(self.quiet));
@@ -221,7 +227,7 @@ impl Identify {
                     Some(trouble) => format!("{error}; {trouble}").into(),
                     None => Box::<dyn Error>::from(error),
                 })?;
-                let report = report(&solution, settings, backend);
+                let report = self.report(&solution, settings, backend);
                 let remedy = trouble.or(report.remedy);
                 self.publish(&solution, &Report { remedy, ..report })
             }
@@ -229,37 +235,26 @@ impl Identify {
                 leash.kill();
                 let limit = settings.deadline.map(|deadline| deadline.error().to_string());
                 let reason = format!("{}: {}", tally.stage(), limit.unwrap_or_default());
-                let solution = self.unfinished(reason);
-                let mut report = report(&solution, settings, backend);
+                let solution = Solution::unfinished(reason, settings);
+                let mut report = self.report(&solution, settings, backend);
                 tally.fill(&mut report);
                 self.publish(&solution, &report)
             }
             Ending::Interrupted => {
                 leash.kill();
                 let reason = format!("{}: interrupted", tally.stage());
-                let mut report = report(&self.unfinished(reason), settings, backend);
+                let solution = Solution::unfinished(reason, settings);
+                let mut report = self.report(&solution, settings, backend);
                 tally.fill(&mut report);
                 self.interrupted(&report)
             }
         }
     }
 
-    /// What there is of a run that was left alone.
-    fn unfinished(&self, reason: String) -> Solution {
-        Solution {
-            status: Status::NotIdentified,
-            reason,
-            remedy: Some(Remedy::MoreTime),
-            network: None,
-            depth: self.depth.0.unwrap_or(2),
-            widths: None,
-            residual: None,
-            parameter_error_bound: None,
-            oracle_accuracy: None,
-            queries: 0,
-            stages: Vec::new(),
-            evidence: Evidence::default(),
-        }
+    /// The report, whose remedy names options.
+    fn report(&self, solution: &Solution, settings: &Settings, backend: BackendRecord) -> Report {
+        let remedy = solution.remedy.map(|remedy| in_options(remedy).to_owned());
+        Report { remedy, ..Report::new(solution, settings, backend, self.arguments.clone()) }
     }
 
     /// Writes the report of a run that was told to end, and says how it may go on.
@@ -274,7 +269,7 @@ impl Identify {
             ),
             None => "interrupted; without --checkpoint its answers are lost".to_owned(),
         });
-        Ok(ExitCode::from(INTERRUPTED))
+        Ok(INTERRUPTED)
     }
 
     /// Writes the files and prints the table.
@@ -295,8 +290,8 @@ impl Identify {
         }
         super::print(&summary::table(solution, report))?;
         Ok(match solution.status {
-            Status::Identified => ExitCode::SUCCESS,
-            Status::Approximate | Status::NotIdentified => ExitCode::from(DIFFERENT),
+            Status::Identified => SUCCESS,
+            Status::Approximate | Status::NotIdentified => DIFFERENT,
         })
     }
 
@@ -394,17 +389,6 @@ impl Identify {
         }
         Ok(Source::Network(oracle))
     }
-}
-
-/// The report, whose remedy names options.
-fn report(solution: &Solution, settings: &Settings, backend: BackendRecord) -> Report {
-    let remedy = solution.remedy.map(|remedy| in_options(remedy).to_owned());
-    Report { remedy, ..Report::new(solution, settings, backend, arguments()) }
-}
-
-/// The arguments of the program.
-fn arguments() -> Vec<String> {
-    std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
 impl Limits {
@@ -586,7 +570,7 @@ fn ascents() -> impl TypedValueParser<Value = Ascent> {
 mod tests {
     use clap::Parser;
 
-    use disentangle::network::Activation;
+    use crate::network::Activation;
 
     use super::*;
 

@@ -2,9 +2,9 @@
 
 use std::error::Error;
 
+use crate::network::Link;
 use clap::Args;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
-use disentangle::network::Link;
 
 /// The last nonlinearity.
 #[derive(Args, Clone, Debug)]

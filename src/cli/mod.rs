@@ -7,6 +7,7 @@ mod generate;
 mod identify;
 mod link;
 mod long;
+mod manners;
 mod progress;
 mod region;
 mod remedy;
@@ -15,29 +16,30 @@ mod serve;
 mod shallow_baseline;
 mod study;
 mod summary;
-mod tally;
 mod verify;
 
 use std::error::Error;
+use std::ffi::OsString;
 use std::io::{self, Write};
-use std::process::ExitCode;
 use std::str::FromStr;
 use std::time::Duration;
 
+use crate::gpu::oracle::Backend;
+use crate::network::{Activation, UnknownActivation};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Parser, Subcommand};
-use disentangle::gpu::oracle::Backend;
-use disentangle::network::{Activation, UnknownActivation};
 
+/// Exit code: it went as wished.
+const SUCCESS: u8 = 0;
 /// Exit code: the networks differ, or none was identified.
-pub const DIFFERENT: u8 = 1;
+const DIFFERENT: u8 = 1;
 /// Exit code: bad usage, bad input, or an environment that does not work. clap's own code too.
-pub const UNUSABLE: u8 = 2;
+const UNUSABLE: u8 = 2;
 /// Exit code: told to end by a signal; what shells give for Ctrl-C.
-pub const INTERRUPTED: u8 = 130;
+const INTERRUPTED: u8 = 130;
 
 /// What a subcommand comes to: an exit code, or an error for stderr and exit code 2.
-pub type Outcome = Result<ExitCode, Box<dyn Error>>;
+type Outcome = Result<u8, Box<dyn Error>>;
 
 /// Recover the weights of a neural network with one or two hidden layers from queries alone.
 #[derive(Debug, Parser)]
@@ -50,7 +52,7 @@ pub type Outcome = Result<ExitCode, Box<dyn Error>>;
   2    bad usage, bad input or a broken black box; one line on stderr says what
   130  interrupted by Ctrl-C or SIGTERM"
 )]
-pub struct Cli {
+struct Cli {
     #[command(subcommand)]
     command: Command,
 }
@@ -65,13 +67,43 @@ enum Command {
     Bench(Box<bench::Bench>),
     ShallowBaseline(shallow_baseline::ShallowBaseline),
     Study(Box<study::Study>),
+    Completions(manners::Completions),
+    Manual(manners::Manual),
+}
+
+/// Runs the program with these arguments, of which the first is its name, and returns its exit code. It takes over the
+/// process: its standard streams, its signals, and threads that end with it.
+#[must_use]
+pub fn main(arguments: Vec<OsString>) -> u8 {
+    // Warnings of the library, such as a process oracle that had to be restarted. Whoever has a subscriber keeps it.
+    let _ = tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing::Level::WARN)
+        .without_time()
+        .with_target(false)
+        .try_init();
+    match Cli::try_parse_from(&arguments) {
+        Ok(cli) => cli.run(&arguments).unwrap_or_else(|error| {
+            say("error", &error.to_string());
+            UNUSABLE
+        }),
+        // Help is one of its errors, too.
+        Err(error) => {
+            // With nobody to read it there is nothing to say.
+            let _ = error.print();
+            u8::try_from(error.exit_code()).unwrap_or(UNUSABLE)
+        }
+    }
 }
 
 impl Cli {
-    /// Runs the subcommand.
-    pub fn run(self) -> Outcome {
+    fn run(self, arguments: &[OsString]) -> Outcome {
         match self.command {
-            Command::Identify(command) => command.run(),
+            Command::Identify(command) => {
+                let arguments = arguments.iter().skip(1);
+                let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
+                command.run(arguments.collect())
+            }
             Command::Verify(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Serve(command) => command.run(),
@@ -79,13 +111,10 @@ impl Cli {
             Command::Bench(command) => command.run(),
             Command::ShallowBaseline(command) => command.run(),
             Command::Study(command) => command.run(),
+            Command::Completions(command) => command.run(),
+            Command::Manual(command) => command.run(),
         }
     }
-}
-
-/// Says on stderr why the program stops.
-pub fn report(error: &dyn Error) {
-    say("error", &error.to_string());
 }
 
 /// Says on stderr what did not go as wished.

@@ -3,7 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use disentangle::oracle::{Clock, Observer, Progress, Silent};
+use crate::oracle::{Clock, Observer, Progress, Silent};
 use indicatif::{
     HumanCount, HumanDuration, ProgressBar, ProgressDrawTarget, ProgressState, ProgressStyle,
 };

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
+use crate::files::read_regular;
+use crate::identify::{Descent, LocalSampling, Settings};
+use crate::oracle::design::Design;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, value_parser};
-use disentangle::files::read_regular;
-use disentangle::identify::{Descent, LocalSampling, Settings};
-use disentangle::oracle::design::Design;
 use nalgebra::DVector;
 
 /// The region of local sampling, and the domain.

@@ -1,6 +1,6 @@
 //! What may help, in the names of the command line's options.
 
-use disentangle::identify::Remedy;
+use crate::identify::Remedy;
 
 /// The sentence for a remedy; the library has it in the names of its settings.
 pub fn in_options(remedy: Remedy) -> &'static str {

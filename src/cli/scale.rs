@@ -3,9 +3,9 @@
 use std::error::Error;
 use std::path::PathBuf;
 
+use crate::files::check_writable;
+use crate::study::scale::{Measured, Route, Slopes, measure, save_figure};
 use clap::Args;
-use disentangle::files::check_writable;
-use disentangle::study::scale::{Measured, Route, Slopes, measure, save_figure};
 use serde_json::json;
 
 use super::progress;

@@ -2,14 +2,13 @@
 
 use std::io;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
+use crate::network::{Activation, Network};
+use crate::oracle::process::serve;
+use crate::oracle::{ProcessFormat, ServeError};
 use clap::Args;
-use disentangle::network::{Activation, Network};
-use disentangle::oracle::process::serve;
-use disentangle::oracle::{ProcessFormat, ServeError};
 
-use super::Outcome;
+use super::{Outcome, SUCCESS};
 
 /// Answer points on stdin with a network's values on stdout
 ///
@@ -18,7 +17,7 @@ use super::Outcome;
 /// link. Ends with its input; a malformed line ends it with code 2.
 #[derive(Args, Debug)]
 pub struct Serve {
-    /// The network to answer for, safetensors
+    /// The network to answer for, safetensors or ONNX
     #[arg(long, value_name = "FILE")]
     network: PathBuf,
     /// How numbers are written on the pipes
@@ -35,7 +34,7 @@ impl Serve {
         let network = Network::load(&self.network, self.activation)?;
         let served = serve(&network, io::stdin().lock(), io::stdout().lock(), self.format);
         match served {
-            Ok(()) => Ok(ExitCode::SUCCESS),
+            Ok(()) => Ok(SUCCESS),
             Err(error @ (ServeError::Line { .. } | ServeError::Frame { .. })) => {
                 Err(format!("stdin, {error}").into())
             }

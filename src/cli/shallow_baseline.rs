@@ -1,13 +1,12 @@
 //! `disentangle shallow-baseline`: the published experiment on one hidden layer beside our rerun.
 
 use std::fmt::Write;
-use std::process::ExitCode;
 
+use crate::study::shallow_baseline::{Cell, HESSIANS, SPREADS, cell};
 use clap::Args;
-use disentangle::study::shallow_baseline::{Cell, HESSIANS, SPREADS, cell};
 use serde::Serialize;
 
-use super::Outcome;
+use super::{Outcome, SUCCESS};
 
 /// Rerun the published experiment on one hidden layer: success rates side by side
 ///
@@ -51,7 +50,7 @@ impl ShallowBaseline {
         } else {
             table(&cells)
         })?;
-        Ok(ExitCode::SUCCESS)
+        Ok(SUCCESS)
     }
 }
 

@@ -4,16 +4,15 @@ use std::collections::HashSet;
 use std::error::Error;
 use std::io::{self, IsTerminal, Write};
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::study::{self, Axis, Key, Plan, Record, Store, Summary, plot};
 use clap::{Args, value_parser};
-use disentangle::study::{self, Axis, Key, Plan, Record, Store, Summary, plot};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::{DIFFERENT, Outcome};
+use super::{DIFFERENT, Outcome, SUCCESS};
 
 /// Sweep over random networks, and show in tables and pictures what is identified
 ///
@@ -203,7 +202,7 @@ impl Study {
             study::insert(&document, &name_of(&folder)?, &summary.kinds())?;
         }
         super::print(&summary.table())?;
-        Ok(if summary.wrong == 0 { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+        Ok(if summary.wrong == 0 { SUCCESS } else { DIFFERENT })
     }
 
     /// Does the runs that are not on record, and returns all that are, with their folder.

@@ -2,9 +2,9 @@
 
 use std::fmt::{Display, Write};
 
-use disentangle::identify::{Evidence, Solution, Status};
-use disentangle::network::Activation;
-use disentangle::report::Report;
+use crate::identify::{Evidence, Solution, Status};
+use crate::network::Activation;
+use crate::report::Report;
 use indicatif::HumanCount;
 
 /// A run in a few lines: the verdict, then queries and time by stage.

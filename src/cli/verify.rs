@@ -2,13 +2,12 @@
 
 use std::fmt::Write;
 use std::path::PathBuf;
-use std::process::ExitCode;
 
+use crate::network::{Activation, Matching, Network};
 use clap::Args;
-use disentangle::network::{Activation, Matching, Network};
 use serde::Serialize;
 
-use super::{DIFFERENT, Outcome};
+use super::{DIFFERENT, Outcome, SUCCESS};
 
 /// Compare two networks up to the order and the signs of their units
 ///
@@ -22,9 +21,9 @@ use super::{DIFFERENT, Outcome};
 /// Gaussian points of four scales. Both must be within the tolerance.
 #[derive(Args, Debug)]
 pub struct Verify {
-    /// The true network, safetensors
+    /// The true network, safetensors or ONNX
     truth: PathBuf,
-    /// The network to compare with it, safetensors
+    /// The network to compare with it, safetensors or ONNX
     recovered: PathBuf,
     /// Largest error allowed, in the parameters and in the outputs
     #[arg(long, default_value = "1e-6", value_parser = parse_tolerance)]
@@ -46,7 +45,7 @@ impl Verify {
         let report = Report { networks: [name, other], matching, tolerance: self.tol };
         super::print(&if self.json { report.json()? } else { report.table() })?;
         let same = report.matching.within(self.tol);
-        Ok(if same { ExitCode::SUCCESS } else { ExitCode::from(DIFFERENT) })
+        Ok(if same { SUCCESS } else { DIFFERENT })
     }
 }
 

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use nalgebra::DVector;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
 
 use crate::algebra::rank_one::Ascent;
 use crate::network::{Activation, Link, LinkError, TwoLayer};
@@ -319,6 +320,54 @@ impl Settings {
                 (Err(_), Err(error)) => Err(error),
             },
         }
+    }
+
+    /// All that the questions of a run depend on. The limits on queries and time do not belong to it: a
+    /// run that has reached one may go on with another. A [`Checkpoint`](crate::oracle::Checkpoint) is tied to it.
+    #[must_use]
+    pub fn describe(&self, oracle: &str, input_dim: usize) -> Map<String, Value> {
+        let Settings {
+            seed,
+            depth,
+            link,
+            pipeline,
+            first_layer,
+            fit,
+            activation,
+            second_activation,
+            ascent,
+            max_queries: _,
+            widths,
+            width,
+            attempts,
+            tolerance,
+            local: LocalSampling { centre, radius, design, hessians, descent },
+            domain_radius,
+            deadline: _,
+        } = self;
+        let pairs = [
+            ("version", json!(env!("CARGO_PKG_VERSION"))),
+            ("oracle", json!(oracle)),
+            ("number of inputs", json!(input_dim)),
+            ("depth", json!(depth)),
+            ("link", json!(link.map(|link| link.to_string()))),
+            ("seed", json!(seed)),
+            ("pipeline", json!(pipeline)),
+            ("first layer", json!(first_layer)),
+            ("fit", json!(fit)),
+            ("activation", json!([activation, second_activation])),
+            ("ascent", json!(ascent.unwrap_or_default())),
+            ("widths", json!((widths, width))),
+            ("attempts", json!(attempts)),
+            ("tolerance", json!(tolerance)),
+            ("center", json!(centre.as_ref().map(|centre| centre.as_slice()))),
+            ("radius", json!(radius)),
+            ("design", json!(format!("{:?}", design.unwrap_or_default()))),
+            ("hessians", json!(hessians)),
+            ("descent", json!(format!("{:?}", descent.unwrap_or_default()))),
+            ("domain radius", json!(domain_radius)),
+        ];
+        pairs.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
     }
 
     /// Do they fit each other, a black box with `d` inputs and `depth` hidden layers (1 or 2)?

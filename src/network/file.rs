@@ -4,8 +4,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use super::format::FormatError;
+use super::onnx::{self, OnnxError};
 use super::{Activation, Network, NetworkError};
-use crate::files::{read_regular, write_atomically};
+use crate::files::{read_beside, read_regular, write_atomically};
 
 /// A network file that cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -27,6 +28,14 @@ pub enum FileError {
         /// Why.
         source: FormatError,
     },
+    /// The file was read, but its ONNX model is not a network.
+    #[error("{}: {source}", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: OnnxError,
+    },
     /// The operating system would not take the file.
     #[error("cannot write {}: {source}", path.display())]
     Write {
@@ -40,38 +49,31 @@ pub enum FileError {
     Network(#[from] NetworkError),
 }
 
-impl FileError {
-    /// Reads the file at `path` and what `parse` makes of its bytes.
-    fn reading<T>(
-        path: &Path,
-        parse: impl FnOnce(&[u8]) -> Result<T, FormatError>,
-    ) -> Result<T, FileError> {
-        let bytes =
-            read_regular(path).map_err(|source| FileError::Read { path: path.into(), source })?;
-        parse(&bytes).map_err(|source| FileError::Format { path: path.into(), source })
-    }
-
-    /// Writes `bytes` to `path`, whole or not at all.
-    fn writing(path: &Path, bytes: &[u8]) -> Result<(), FileError> {
-        write_atomically(path, bytes)
-            .map_err(|source| FileError::Write { path: path.into(), source })
-    }
-}
-
 impl Network {
-    /// Reads a safetensors file with the names of [`from_bytes`](Network::from_bytes).
+    /// Reads a safetensors file with the names of [`from_bytes`](Network::from_bytes), or, where its name ends in `.onnx`,
+    /// an [ONNX model](Network::from_onnx), whose constants may be in files beside it.
     /// `override_activation`, if given, stands for all hidden layers whatever the file says.
     ///
     /// # Errors
-    /// [`FileError::Read`] or [`FileError::Format`], with the file's path.
+    /// [`FileError::Read`], [`FileError::Format`] or [`FileError::Onnx`], with the file's path.
     pub fn load(
         path: impl AsRef<Path>,
         override_activation: Option<Activation>,
     ) -> Result<Network, FileError> {
-        FileError::reading(path.as_ref(), |bytes| Network::from_bytes(bytes, override_activation))
+        let path = path.as_ref();
+        let bytes =
+            read_regular(path).map_err(|source| FileError::Read { path: path.into(), source })?;
+        if onnx::is_named(path) {
+            let beside = |name: &str, offset, length| read_beside(path, name, offset, length);
+            return onnx::from_bytes(&bytes, override_activation, &beside)
+                .map_err(|source| FileError::Onnx { path: path.into(), source });
+        }
+        Network::from_bytes(&bytes, override_activation)
+            .map_err(|source| FileError::Format { path: path.into(), source })
     }
 
-    /// Writes the network in f64. The file appears whole or not at all: it is written under a
+    /// Writes the network in f64: as an [ONNX model](Network::to_onnx) where the name ends in `.onnx`, else as safetensors.
+    /// The file appears whole or not at all: it is written under a
     /// temporary name in the same folder, then renamed; on failure the temporary file is removed
     /// and an older file of that name is left as it was.
     ///
@@ -79,7 +81,10 @@ impl Network {
     /// [`FileError::Write`], or [`FileError::Network`] for parameters that are not
     /// [valid](Network::validate).
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), FileError> {
-        FileError::writing(path.as_ref(), &self.to_bytes()?)
+        let path = path.as_ref();
+        let bytes = if onnx::is_named(path) { self.to_onnx()? } else { self.to_bytes()? };
+        write_atomically(path, &bytes)
+            .map_err(|source| FileError::Write { path: path.into(), source })
     }
 }
 

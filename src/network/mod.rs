@@ -18,6 +18,7 @@ mod matching;
 mod minimal;
 pub mod model;
 mod one_layer;
+mod onnx;
 mod random;
 mod symmetry;
 mod two_layer;
@@ -34,6 +35,7 @@ pub(crate) use link::centred;
 pub use link::{Link, LinkError, OffRange};
 pub use matching::Matching;
 pub use one_layer::OneLayer;
+pub use onnx::OnnxError;
 pub use random::{Class, Ensemble, UnknownClass};
 pub use two_layer::TwoLayer;
 

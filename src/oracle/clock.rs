@@ -1,7 +1,7 @@
 //! The time of a run: when it must end, and how much of the stage under way is done.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
@@ -27,14 +27,20 @@ struct Stage {
     begun: AtomicU64,
     /// Bits of the share that is done, from 0 to 1.
     done: AtomicU64,
+    /// Is the run to end at once?
+    stopped: AtomicBool,
 }
 
 impl Clock {
     /// Of a run that begins now, and must end by `deadline`, if there is one.
     #[must_use]
     pub fn new(deadline: Option<Deadline>) -> Self {
-        let stage =
-            Stage { origin: Instant::now(), begun: AtomicU64::new(0), done: AtomicU64::new(0) };
+        let stage = Stage {
+            origin: Instant::now(),
+            begun: AtomicU64::new(0),
+            done: AtomicU64::new(0),
+            stopped: AtomicBool::new(false),
+        };
         Clock { deadline, stage: Arc::new(stage), part: (0.0, 1.0) }
     }
 
@@ -46,9 +52,17 @@ impl Clock {
         Clock { part: (at(from), at(to)), ..self.clone() }
     }
 
+    /// Tells the run to end as soon as it looks.
+    pub fn stop(&self) {
+        self.stage.stopped.store(true, Ordering::Relaxed);
+    }
+
     /// # Errors
-    /// [`OracleError::TimeLimit`] where the run must end.
+    /// [`OracleError::TimeLimit`] where the run must end, [`OracleError::Stopped`] where it was told to.
     pub fn check(&self) -> Result<(), OracleError> {
+        if self.stage.stopped.load(Ordering::Relaxed) {
+            return Err(OracleError::Stopped);
+        }
         match self.deadline.filter(Deadline::passed) {
             Some(deadline) => Err(deadline.error()),
             None => Ok(()),
@@ -101,5 +115,7 @@ mod tests {
         Clock::new(Some(Deadline::after(Duration::from_secs(3600)))).check().unwrap();
         let over = Clock::new(Some(Deadline::after(Duration::ZERO)));
         assert!(matches!(over.check(), Err(OracleError::TimeLimit(_))));
+        over.part(0.0, 0.5).stop();
+        assert!(matches!(over.check(), Err(OracleError::Stopped)));
     }
 }

@@ -52,6 +52,9 @@ pub enum OracleError {
     /// The run has taken the time that it was given.
     #[error("the time limit of {} s is reached", .0.as_secs_f64())]
     TimeLimit(Duration),
+    /// The run was told to end, by whoever watches it.
+    #[error("the run was told to end")]
+    Stopped,
     /// A query outside the region that may be asked; it was not passed on.
     #[error(
         "a query at distance {norm:.4e} from the centre was refused: only {limit:.4e} may be asked"

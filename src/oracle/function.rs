@@ -7,7 +7,7 @@ use super::error::{OracleError, counted_outputs};
 use super::mixture::Mixture;
 
 /// Outputs of f at the columns of a matrix, a column each.
-type Batch<'f> = dyn FnMut(&DMatrix<f64>) -> DMatrix<f64> + Send + 'f;
+type Batch<'f> = dyn FnMut(&DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> + Send + 'f;
 
 /// A black box from a closure that gives its values.
 pub struct FnOracle<'f> {
@@ -48,7 +48,16 @@ impl<'f> FnOracle<'f> {
     pub fn outputs(
         inputs: usize,
         outputs: usize,
-        f: impl FnMut(&DMatrix<f64>) -> DMatrix<f64> + Send + 'f,
+        mut f: impl FnMut(&DMatrix<f64>) -> DMatrix<f64> + Send + 'f,
+    ) -> Self {
+        FnOracle::fallible(inputs, outputs, move |points| Ok(f(points)))
+    }
+
+    /// The same where the closure may have no answer, which ends the run with its error.
+    pub fn fallible(
+        inputs: usize,
+        outputs: usize,
+        f: impl FnMut(&DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> + Send + 'f,
     ) -> Self {
         FnOracle { inputs, batch: Box::new(f), mixture: Mixture::first(outputs) }
     }
@@ -64,7 +73,7 @@ impl Oracle for FnOracle<'_> {
     }
 
     fn outputs(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
-        counted_outputs((self.batch)(points), self.mixture.outputs(), points)
+        counted_outputs((self.batch)(points)?, self.mixture.outputs(), points)
     }
 
     fn mix(&mut self, weights: &DVector<f64>) {

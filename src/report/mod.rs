@@ -1,5 +1,7 @@
 //! What a program reads of a run: `report.json`.
 
+mod tally;
+
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -11,6 +13,8 @@ use crate::files::{read_regular, write_atomically};
 use crate::identify::{Settings, Solution, Status};
 use crate::network::{Activation, Network};
 use crate::oracle::BackendRecord;
+
+pub use tally::Tally;
 
 /// The value of [`Report::schema`] in this version. It changes when a field is taken away or changes
 /// its meaning, not when one is added.

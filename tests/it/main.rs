@@ -15,6 +15,7 @@ mod large_stack;
 mod library;
 #[cfg(unix)]
 mod malformed;
+mod onnx;
 mod outputs;
 mod outside_the_class;
 mod pipeline;

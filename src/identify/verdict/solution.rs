@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::remedy::Remedy;
 use crate::identify::evidence::Evidence;
+use crate::identify::settings::Settings;
 use crate::network::Network;
 use crate::oracle::StageUse;
 
@@ -20,6 +21,25 @@ pub enum Status {
 }
 
 impl Solution {
+    /// What there is of a run with these settings that was left alone before its end.
+    #[must_use]
+    pub fn unfinished(reason: String, settings: &Settings) -> Self {
+        Solution {
+            status: Status::NotIdentified,
+            reason,
+            remedy: Some(Remedy::MoreTime),
+            network: None,
+            depth: settings.depth.unwrap_or(2),
+            widths: None,
+            residual: None,
+            parameter_error_bound: None,
+            oracle_accuracy: None,
+            queries: 0,
+            stages: Vec::new(),
+            evidence: Evidence::default(),
+        }
+    }
+
     /// Did a limit on queries, time or domain end the run?
     pub(crate) fn is_limited(&self) -> bool {
         self.remedy.is_some_and(Remedy::is_of_limit)

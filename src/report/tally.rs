@@ -3,9 +3,9 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use disentangle::oracle::{Clock, Found, Observer, Progress};
-use disentangle::report::{ByStage, Report};
-use disentangle::stage::Stage;
+use super::{ByStage, Report};
+use crate::oracle::{Clock, Found, Observer, Progress};
+use crate::stage::Stage;
 use serde_json::Value;
 
 /// An observer that counts, shared between the run and whoever waits for it.
