@@ -178,7 +178,8 @@ fn hostile_plans_are_refused() {
         complaint(&output);
         assert!(!folder.path().join("results").exists());
     }
-    let empty = format!("d = [{0}]\nm0 = 1\nm1 = [{0}]\nseeds = 1", many(500)).replace("[1,", "[");
+    let empty =
+        format!("d = [{0}]\nm0 = [{0}]\nm1 = 1\nhardness = \"twin-second\"\nseeds = 1", many(500));
     fs::write(folder.path().join("plan.toml"), &empty).unwrap();
     complaint(&run(folder.path(), &["study", "--plan", "plan.toml", "--out", "results"]));
     for place in ["/dev/zero", ".", "/nowhere", "plan.toml/x"] {

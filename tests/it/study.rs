@@ -224,7 +224,9 @@ fn kinds_of_several_grids_make_a_table_in_a_document() {
         format!("{run}\n")
     };
     let lines = lines(&out);
-    let plain = |line: &&String| line.contains("\"plain\"") && line.contains("\"none\"");
+    let plain = |line: &&String| {
+        line.contains("\"hardness\":\"plain\"") && line.contains("\"deviation\":\"none\"")
+    };
     let plain = lines.iter().find(plain).unwrap();
     fs::write(&path, old(plain)).unwrap();
     study().assert().code(0);

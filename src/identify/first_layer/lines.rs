@@ -14,7 +14,7 @@ use super::tolerances::{
     FIRST_STEP_REACH, LEAST_SPREAD, LINE_CELLS_RESOLVED, LINES_CLEAN, LINES_DISTANCE, LINES_FAR,
     LINES_LEAST, LINES_MOST, LINES_SCANNED, LINES_SPAN, LINES_STRAY, MOST_REFINEMENTS, NEAR_TRIALS,
     SIGHT_GOAL, SIGHT_REPEATS, SIGHT_WORST, SIGHTED_ANGLES, SIGHTED_SLACK, SIGNIFICANT, STEP_SHARE,
-    SURE_GRADIENT, TRUNCATION, TWIN_FAR,
+    SURE_GRADIENT, TRUNCATION, TURNED_AGAIN, TWIN_FAR,
 };
 use super::unit::Unit;
 use super::units::{angle, even_frame, unexplained};
@@ -402,7 +402,7 @@ impl Search<'_> {
                 return Ok(Some(Found { unit: seen, place: Some(point) }));
             }
             if turned <= most {
-                expected = Unit { error: turned, ..seen };
+                expected = Unit { error: TURNED_AGAIN * turned, ..seen };
             }
         }
         Ok(None)

@@ -213,6 +213,9 @@ pub(crate) const FIRST_STEP_REACH: f64 = 3.0;
 pub(crate) const SIGHTED_ANGLES: f64 = 10.0;
 /// And by this much.
 pub(crate) const SIGHTED_SLACK: f64 = 1e-7;
+/// Share of what a unit has turned by near the origin that is taken as its error there: of 512 units a hundredth of it was seen at
+/// another place. What turns as much again is no unit.
+pub(crate) const TURNED_AGAIN: f64 = 0.01;
 
 /// Units are placed at this many times the saturation: with 9 half widths for 8.3, a half width measured 23 % too
 /// short still saturates.
