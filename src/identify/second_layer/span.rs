@@ -20,8 +20,8 @@ use super::spanned::{Spanned, outer_products};
 use super::tolerances::{
     SPAN_ADDED, SPAN_DISTANCE, SPAN_ENTRIES, SPAN_FIRST_HELD, SPAN_GAP, SPAN_HOPELESS,
     SPAN_LEAST_HELD, SPAN_MORE, SPAN_MORE_HELD, SPAN_MOST_PATTERNS, SPAN_OPEN, SPAN_PARALLEL,
-    SPAN_PATTERNS, SPAN_ROUNDS, SPAN_ROWS, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN, SPAN_SPARE,
-    SPAN_SPLITS, SPAN_STARTS, SPAN_SURPRISE,
+    SPAN_PATTERNS, SPAN_REDRAWN, SPAN_ROUNDS, SPAN_ROWS, SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN,
+    SPAN_SPARE, SPAN_SPLITS, SPAN_STARTS, SPAN_SURPRISE,
 };
 use crate::algebra::linalg::{complement, median, symmetric_eigen, thin_svd};
 use crate::algebra::rank_one::{
@@ -149,10 +149,22 @@ fn split(
 ) -> Result<(Spanned, SpanSplit), Stop> {
     let mut sight = Sight::new(f, (units, placer), (size, wanted), rng)?;
     let mut whole = Looks::new(sight.all_pairs());
-    let mut rounds = 0;
+    let (mut rounds, mut redrawn) = (0, 0);
     let (space, directions, looks) = loop {
         let space = space(&mut sight, &mut whole)?;
-        let directions = directions(&space, size, &mut sight)?;
+        let directions = match directions(&space, size, &mut sight) {
+            // Of a unit that shows at one of the patterns, or two, the space has a part, and no direction.
+            Err(Halt::Failed(failed)) if redrawn < SPAN_REDRAWN => {
+                redrawn += 1;
+                let more = sight.draw(&whole.places, whole.places.len());
+                if more.is_empty() {
+                    return Err(Halt::Failed(failed).into());
+                }
+                sight.look(&mut whole, more)?;
+                continue;
+            }
+            directions => directions?,
+        };
         let pairs = telling_pairs(&directions);
         let looks = rest(&mut sight, &whole, pairs)?;
         // Patterns at which a unit shows that was not seen before.

@@ -255,6 +255,8 @@ pub(crate) const SPAN_OPEN: usize = 4;
 pub(crate) const SPAN_HOPELESS: usize = 4;
 /// How often these are doubled for rows that they do not tell.
 pub(crate) const SPAN_MORE: usize = 3;
+/// How often the patterns are doubled where directions are not found in their span.
+pub(crate) const SPAN_REDRAWN: usize = 2;
 /// How often patterns that the span does not make up are added to it, and how many.
 pub(crate) const SPAN_ROUNDS: usize = 4;
 pub(crate) const SPAN_ADDED: usize = 16;
