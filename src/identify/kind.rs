@@ -58,10 +58,8 @@ impl Kinds<'_> {
             Some(Link::None) => self.of_any_depth(oracle, observer, None),
             Some(link) => {
                 let undone = self.undone(oracle, observer, (link, None))?;
-                let over = undone.status == Status::Identified
-                    || undone.is_limited()
-                    || link == Link::Softmax
-                    || self.settings.depth == Some(2);
+                let over =
+                    is_over(&undone) || link == Link::Softmax || self.settings.depth == Some(2);
                 if over {
                     return Ok(undone);
                 }

@@ -63,7 +63,7 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
                 // Units that decide whether others show at all are held next.
                 wanted.splice(0..0, spanned.deciding());
                 wanted.truncate(size / 2);
-                let told = add(&mut seen, (spanned, split))?;
+                let told = add(&mut seen, (spanned, split));
                 next = (told < seen[0].1.m1).then_some(size);
                 if next.is_none() {
                     break;
@@ -98,19 +98,16 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
 
 /// Adds a split to those `seen`, which learn from each other; the one that tells most comes first. Returns
 /// how many rows it tells.
-fn add(
-    seen: &mut Vec<(Spanned, SpanSplit)>,
-    (mut new, split): (Spanned, SpanSplit),
-) -> Result<usize, Halt> {
+fn add(seen: &mut Vec<(Spanned, SpanSplit)>, (mut new, split): (Spanned, SpanSplit)) -> usize {
     for (other, row) in seen.iter_mut() {
-        new.learn(other)?;
-        other.learn(&new)?;
+        new.learn(other);
+        other.learn(&new);
         row.told = other.told();
     }
     let told = new.told();
     seen.push((new, SpanSplit { told, ..split }));
     seen.sort_by_key(|(_, row)| std::cmp::Reverse((row.told, row.m1)));
-    Ok(seen[0].1.told)
+    seen[0].1.told
 }
 
 /// That the second layer has `least` units or more, with `most` held at a time at best.

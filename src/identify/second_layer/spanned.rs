@@ -24,6 +24,8 @@ pub struct Spanned {
     pub units: Vec<Unit>,
     /// The units held, and where the others were.
     pub patterns: Patterns,
+    /// What the inputs u_l depend on at these.
+    design: Design,
     /// f at the points.
     values: DVector<f64>,
     /// Gradients along the units held, |S| x K.
@@ -62,9 +64,11 @@ impl Spanned {
         let (dual, _) = dual(&products)
             .ok_or_else(|| failure("the directions of the second layer are dependent"))?;
         let columns: Vec<DVector<f64>> = looks.second.iter().map(|k| dual.tr_mul(k)).collect();
+        let patterns = sight.patterns(&looks.places);
         let mut spanned = Spanned {
             units: sight.units().to_vec(),
-            patterns: sight.patterns(&looks.places),
+            design: rows::design(&patterns)?,
+            patterns,
             values: DVector::from_column_slice(&looks.values),
             gradients: DMatrix::from_columns(&looks.first),
             directions: directions.clone(),
@@ -77,7 +81,7 @@ impl Spanned {
             lessons: vec![None; dual.ncols()],
             near: Vec::new(),
         };
-        spanned.near = spanned.ridges(FIRST_TRIED)?;
+        spanned.near = spanned.ridges(FIRST_TRIED);
         Ok(spanned)
     }
 
@@ -114,8 +118,8 @@ impl Spanned {
 
     /// Tells rows by those of another split, where its units are the same as far as the same units of the first layer vary
     /// in both.
-    pub fn learn(&mut self, other: &Spanned) -> Result<(), Halt> {
-        let (mine, theirs) = (rows::design(&self.patterns)?, rows::design(&other.patterns)?);
+    pub fn learn(&mut self, other: &Spanned) {
+        let mine = &self.design;
         let taught: Vec<(usize, Lesson, Ridge)> = self
             .open_units()
             .into_par_iter()
@@ -123,7 +127,7 @@ impl Spanned {
                 let (w, noise) = (self.w.row(l).transpose(), self.noise.row(l).transpose());
                 let told = (0..other.width()).filter_map(|k| other.told_row(k));
                 told.filter_map(|row| {
-                    let lesson = Lesson::new(&mine, (&theirs.free, row))?;
+                    let lesson = Lesson::new(mine, (&other.design.free, row))?;
                     let ridge = lesson.fit(&mine.matrix, (&w, &noise), FIRST_TRIED)?;
                     is_told(&ridge, self.usual_noise(l)).then_some((l, lesson, ridge))
                 })
@@ -133,12 +137,10 @@ impl Spanned {
         for (l, lesson, ridge) in taught {
             (self.lessons[l], self.near[l]) = (Some(lesson), Some(ridge));
         }
-        Ok(())
     }
 
-    fn ridges(&self, h: Activation) -> Result<Vec<Option<Ridge>>, Halt> {
-        let design = rows::design(&self.patterns)?;
-        let Design { matrix, free, between } = &design;
+    fn ridges(&self, h: Activation) -> Vec<Option<Ridge>> {
+        let Design { matrix, free, between } = &self.design;
         // Where units are part-way, a unit of about the shape of a transition is a start with few unknowns.
         let about = |level: f64| if part_way(level) { (SPAN_SHAPE * level).tanh() } else { level };
         let few = (!between.is_empty()).then(|| {
@@ -169,7 +171,7 @@ impl Spanned {
             let hint = few.as_ref().and_then(|few| ridge::fit(few, seen, h, None));
             ridge::fit(matrix, seen, h, hint.map(spread_out).as_ref())
         });
-        Ok(each.collect())
+        each.collect()
     }
 
     /// Why there is no second layer where the rows of some units only are told.
@@ -185,9 +187,8 @@ impl Spanned {
 
     /// Free units on one side of which units that are not told do not show, those first which matter most.
     pub fn deciding(&self) -> Vec<usize> {
-        let held = &self.patterns.held;
         let places = &self.patterns.places;
-        let free = (0..places[0].signs.len()).filter(|j| !held.contains(j));
+        let free = self.design.free.iter().copied();
         let mut weighed: Vec<(f64, usize)> = free
             .map(|j| {
                 let mean = |l: usize| {
@@ -213,13 +214,14 @@ impl Spanned {
     /// Scales, inputs and free rows of the second layer, for its activation h.
     pub fn second_layer(&self, h: Activation) -> Result<SecondLayer, Halt> {
         let m1 = self.width();
-        let Design { matrix: design, free, .. } = rows::design(&self.patterns)?;
-        let ridges: Vec<Ridge> = self.ridges(h)?.into_iter().flatten().collect();
+        let Design { matrix: design, free, .. } = &self.design;
+        let ridges = if h == FIRST_TRIED { self.near.clone() } else { self.ridges(h) };
+        let ridges: Vec<Ridge> = ridges.into_iter().flatten().collect();
         if ridges.len() < m1 {
             return Err(self.open().into());
         }
         let inputs: Vec<DVector<f64>> = ridges.iter().map(|ridge| ridge.inputs.clone()).collect();
-        let u = (&design * DMatrix::from_columns(&inputs)).transpose();
+        let u = (design * DMatrix::from_columns(&inputs)).transpose();
         let strengths = self.strengths(&u, h)?;
         let mut beta = self.directions.clone();
         let mut c = DVector::zeros(m1);
@@ -234,7 +236,8 @@ impl Spanned {
         let logs: f64 = ridges.iter().map(|r| r.misfit.max(f64::MIN_POSITIVE).ln()).sum();
         let affinity = ridges.iter().map(|ridge| ridge.misfit).fold(0.0, f64::max);
         let misfit = (logs / m1 as f64).exp();
-        let mut out = SecondLayer { beta, b_free, free, offset, u, c, c0: 0.0, affinity, misfit };
+        let (free, c0) = (free.clone(), 0.0);
+        let mut out = SecondLayer { beta, b_free, free, offset, u, c, c0, affinity, misfit };
         out.fit_outputs(&self.values, h);
         Ok(out)
     }
