@@ -13,6 +13,10 @@
 //! | Hessian, polarised | h^2 | 3 eta / h^2 | k^2 + k + 1 |
 //! | Hessian, Richardson (polarised at h and 2h) | h^4 | 4 eta / h^2 | 2k^2 + 2k + 1 |
 //! | along lines, first and second derivative | h^4 | 1.5 eta / h, 4 eta / h^2 | 4k + 1 |
+//! | mixed second derivatives along pairs | h^8 | 5 eta / h^2 | 8 (k + pairs) + 1 |
+//! | mixed third derivatives along triples | h^10 | 5 eta / h^3 | 12 (k + pairs + triples) |
+
+use std::collections::BTreeMap;
 
 use nalgebra::{DMatrix, DVector};
 
@@ -325,17 +329,28 @@ pub struct Mixed {
     pub values: DVector<f64>,
     /// First derivatives, k x n.
     pub first: DMatrix<f64>,
+    /// Second ones, k x n.
+    pub along: DMatrix<f64>,
     /// Mixed second ones, pairs x n.
     pub second: DMatrix<f64>,
 }
 
-/// Multiples of the step at which differences of order 8 are taken, either side, and what they count in the first and in
-/// the second derivative; the latter has the centre too.
-const ORDER_8: [(f64, f64, f64); 4] = [
-    (1.0, 4.0 / 5.0, 8.0 / 5.0),
-    (2.0, -1.0 / 5.0, -1.0 / 5.0),
-    (3.0, 4.0 / 105.0, 8.0 / 315.0),
-    (4.0, -1.0 / 280.0, -1.0 / 560.0),
+/// What values at 1, 2, 3 and 4 steps, either side, count in differences of order 8: in the first and in the second
+/// derivative; the latter has the centre too.
+const ORDER_8: [(f64, f64); 4] = [
+    (4.0 / 5.0, 8.0 / 5.0),
+    (-1.0 / 5.0, -1.0 / 5.0),
+    (4.0 / 105.0, 8.0 / 315.0),
+    (-1.0 / 280.0, -1.0 / 560.0),
+];
+/// The same up to 6 steps in third derivatives, which suffer most from small ones: order 10.
+const THIRD: [f64; 6] = [
+    -1769.0 / 700.0,
+    4469.0 / 2240.0,
+    -4969.0 / 7560.0,
+    643.0 / 4200.0,
+    -19.0 / 840.0,
+    479.0 / 302_400.0,
 ];
 
 /// Derivatives of order 8 along the columns of `directions` (d x k), and along `pairs` of them, at the columns of `centres`
@@ -350,17 +365,11 @@ pub fn mixed<E>(
 ) -> Result<Mixed, E> {
     let k = directions.ncols();
     let sums = pairs.iter().map(|&(i, j)| directions.column(i) + directions.column(j));
-    let along: Vec<DVector<f64>> =
+    let lines: Vec<DVector<f64>> =
         directions.column_iter().map(|v| v.into_owned()).chain(sums).collect();
     let nodes = 2 * ORDER_8.len();
-    let mut offsets = DMatrix::zeros(directions.nrows(), 1 + nodes * along.len());
-    for (n, along) in along.iter().enumerate() {
-        for (m, &(multiple, ..)) in ORDER_8.iter().enumerate() {
-            offsets.column_mut(1 + nodes * n + 2 * m).axpy(multiple * h, along, 0.0);
-            offsets.column_mut(2 + nodes * n + 2 * m).axpy(-multiple * h, along, 0.0);
-        }
-    }
-    let all = over_centres(f, centres, &offsets, 1 + k + pairs.len(), |values, out| {
+    let offsets = along_lines(&lines, ORDER_8.len(), h).insert_column(0, 0.0);
+    let all = over_centres(f, centres, &offsets, 1 + 2 * k + pairs.len(), |values, out| {
         let centre = values[0];
         let lines: Vec<&[f64]> = values[1..].chunks_exact(nodes).collect();
         let seconds: Vec<f64> =
@@ -368,23 +377,72 @@ pub fn mixed<E>(
         out[0] = centre;
         for (out, line) in out[1..=k].iter_mut().zip(&lines) {
             let terms = ORDER_8.iter().zip(line.chunks_exact(2));
-            *out = terms.map(|(&(_, first, _), v)| first * (v[0] - v[1])).sum::<f64>() / h;
+            *out = terms.map(|(&(first, _), v)| first * (v[0] - v[1])).sum::<f64>() / h;
         }
+        out[1 + k..][..k].copy_from_slice(&seconds[..k]);
         for (n, &(i, j)) in pairs.iter().enumerate() {
             // Along i + j, less those along i and along j.
-            out[1 + k + n] = 0.5 * (seconds[k + n] - seconds[i] - seconds[j]);
+            out[1 + 2 * k + n] = 0.5 * (seconds[k + n] - seconds[i] - seconds[j]);
         }
     })?;
     Ok(Mixed {
         values: all.row(0).transpose(),
         first: all.rows(1, k).into_owned(),
-        second: all.rows(1 + k, pairs.len()).into_owned(),
+        along: all.rows(1 + k, k).into_owned(),
+        second: all.rows(1 + 2 * k, pairs.len()).into_owned(),
     })
+}
+
+/// Mixed third derivatives of order 10 along `triples` i < j < k of the columns of `directions` (d x k) at the columns of
+/// `centres`, triples x n, with steps up to 6 `h`: 12 queries for each triple, and for each pair and each direction in them.
+pub fn mixed_third<E>(
+    f: &mut Values<'_, E>,
+    centres: &DMatrix<f64>,
+    directions: &DMatrix<f64>,
+    triples: &[[usize; 3]],
+    h: f64,
+) -> Result<DMatrix<f64>, E> {
+    // Sums of one, two and three directions, each once.
+    let mut places: BTreeMap<Vec<usize>, usize> = BTreeMap::new();
+    let mut sums: Vec<DVector<f64>> = Vec::new();
+    let mut place = |sum: &[usize]| {
+        *places.entry(sum.to_vec()).or_insert_with(|| {
+            sums.push(directions.select_columns(sum).column_sum());
+            sums.len() - 1
+        })
+    };
+    // By inclusion and exclusion: all three, less each pair, and each one.
+    let terms: Vec<[usize; 7]> = triples
+        .iter()
+        .map(|&[i, j, k]| {
+            [&[i, j, k][..], &[i, j], &[i, k], &[j, k], &[i], &[j], &[k]].map(&mut place)
+        })
+        .collect();
+    let (nodes, offsets) = (2 * THIRD.len(), along_lines(&sums, THIRD.len(), h));
+    over_centres(f, centres, &offsets, triples.len(), |values, out| {
+        let thirds: Vec<f64> = values.chunks_exact(nodes).map(|line| third(line, h)).collect();
+        for (out, &[all, pairs @ .., i, j, k]) in out.iter_mut().zip(&terms) {
+            let pairs: f64 = pairs.iter().map(|&pair| thirds[pair]).sum();
+            *out = (thirds[all] - pairs + thirds[i] + thirds[j] + thirds[k]) / 6.0;
+        }
+    })
+}
+
+/// Where differences along `lines` need values, up to so many `steps` of h: at h, -h, 2h, -2h, ... for each.
+fn along_lines(lines: &[DVector<f64>], steps: usize, h: f64) -> DMatrix<f64> {
+    let multiples: Vec<f64> = (1..=steps).flat_map(|m| [m as f64 * h, -(m as f64) * h]).collect();
+    let (d, nodes) = (lines.first().map_or(0, |line| line.len()), multiples.len());
+    DMatrix::from_fn(d, nodes * lines.len(), |i, n| lines[n / nodes][i] * multiples[n % nodes])
+}
+
+fn third(line: &[f64], h: f64) -> f64 {
+    let terms = THIRD.iter().zip(line.chunks_exact(2));
+    terms.map(|(third, v)| third * (v[0] - v[1])).sum::<f64>() / h.powi(3)
 }
 
 fn second_of_order_8(centre: f64, line: &[f64], h: f64) -> f64 {
     let terms = ORDER_8.iter().zip(line.chunks_exact(2));
-    let sum = terms.map(|(&(_, _, second), v)| second * ((v[0] - centre) + (v[1] - centre)));
+    let sum = terms.map(|(&(_, second), v)| second * ((v[0] - centre) + (v[1] - centre)));
     sum.sum::<f64>() / (h * h)
 }
 
@@ -499,6 +557,30 @@ mod tests {
         for (&(i, j), second) in pairs.iter().zip(found.second.iter()) {
             let exact = (directions.column(i).transpose() * &hessian * directions.column(j))[0];
             assert!((second - exact).abs() < 1e-9, "{second} {exact}");
+        }
+    }
+
+    #[test]
+    fn mixed_third_derivatives_are_exact_on_a_quartic() {
+        let x = DMatrix::from_column_slice(3, 2, &[0.7, -0.4, 1.1, 0.2, 0.9, -0.6]);
+        let directions = DMatrix::from_row_slice(
+            3,
+            4,
+            &[1.0, 0.2, 0.0, 0.5, 0.0, 1.0, 0.5, -0.3, 0.3, 0.0, 2.0, 0.8],
+        );
+        let triples = [[0, 1, 2], [1, 2, 3]];
+        let found = mixed_third(&mut values, &x, &directions, &triples, 0.1).unwrap();
+        // Differences of the exact Hessian along the third one.
+        for (n, &[i, j, k]) in triples.iter().enumerate() {
+            for point in 0..2 {
+                let along = |t: f64| {
+                    let there = x.column(point) + directions.column(k) * t;
+                    (directions.column(i).transpose() * hessian(&there) * directions.column(j))[0]
+                };
+                let exact = (along(0.5) - along(-0.5)) / 1.0;
+                // A cubic term would be left by a difference of order 2: the Hessian of a quartic is quadratic.
+                assert!((found[(n, point)] - exact).abs() < 1e-9, "{} {exact}", found[(n, point)]);
+            }
         }
     }
 

@@ -408,22 +408,24 @@ pub struct Spanning {
     pub split: Option<SpanSplit>,
 }
 
-/// What second differences along a split showed of the second layer.
+/// What mixed differences along a split showed of the second layer.
 #[derive(Clone, Copy, Debug, Serialize)]
 pub struct SpanSplit {
     /// Units held.
     pub held: usize,
+    /// The order of the differences: 2 or 3.
+    pub order: usize,
     /// Units saturated.
     pub free: usize,
     /// Patterns of these.
     pub patterns: usize,
-    /// Those of them at which all second differences were taken.
+    /// Those of them at which all differences were taken.
     pub whole: usize,
     /// The dimension that these span.
     pub m1: usize,
     /// The ratio of the singular values there.
     pub gap: f64,
-    /// Error of a second difference.
+    /// Error of a difference.
     pub error: f64,
     /// Step of the differences, half widths.
     pub step: f64,

@@ -4,6 +4,7 @@
 //! 1, reached exactly by the rank-one elements of W, so its distance from 1 tests a candidate.
 
 mod conditions;
+mod distinct;
 mod off_diagonal;
 mod power;
 mod spectral;
@@ -15,6 +16,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 pub use conditions::Conditions;
+pub use distinct::{entries_of, most_distinct, polish, search_distinct, triples};
 pub use off_diagonal::{
     most_off_diagonal, off_diagonal, pairs, polish_off_diagonal, search_off_diagonal,
 };

@@ -6,9 +6,9 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::tolerances::{AXIS, POLISH_STEPS, SPURIOUS_FROM};
+use super::distinct::polish;
+use super::tolerances::{AXIS, SPURIOUS_FROM};
 use super::{Ascent, Candidate, search};
-use crate::algebra::linalg::Cholesky;
 use crate::algebra::svec::order;
 
 /// The largest dimension of a subspace off the diagonals of order `n` in which the search finds what spans it, and little
@@ -54,40 +54,10 @@ pub fn search_off_diagonal(basis: &DMatrix<f64>, starts: &DMatrix<f64>) -> Vec<C
     found
 }
 
-/// The unit vector near `u` for which what is off the diagonal of u u^T is nearest to the subspace with the orthonormal `basis`,
-/// by Gauss-Newton steps, and the squared distance relative to it; `None` where that is an axis, of which nothing is off the
-/// diagonal. It tells nearly parallel units apart, for which the power method takes thousands of steps.
+/// As [`polish`] has it: what is off the diagonal of u u^T nearest to the subspace with the orthonormal `basis`.
 pub fn polish_off_diagonal(basis: &DMatrix<f64>, u: &DVector<f64>) -> Option<(DVector<f64>, f64)> {
-    let n = u.len();
-    let beside = |v: DVector<f64>| {
-        let inside = basis * basis.tr_mul(&v);
-        v - inside
-    };
-    let mut at = u.normalize();
-    let mut left = beside(off_diagonal(&at));
-    for _ in 0..POLISH_STEPS {
-        let columns: Vec<DVector<f64>> = (0..n)
-            .map(|i| {
-                let entries = pairs(n).map(|(p, q)| {
-                    f64::from(u8::from(p == i)) * at[q] + f64::from(u8::from(q == i)) * at[p]
-                });
-                beside(DVector::from_iterator(left.len(), entries))
-            })
-            .collect();
-        let jacobian = DMatrix::from_columns(&columns);
-        // The length is open: what of a step is along u is held back.
-        let square = jacobian.tr_mul(&jacobian) + &at * at.transpose();
-        let Some(factor) = Cholesky::new(&square) else { break };
-        let next = (&at - factor.solve(&jacobian.tr_mul(&left))).normalize();
-        let there = beside(off_diagonal(&next));
-        if there.norm_squared() < left.norm_squared() {
-            (at, left) = (next, there);
-        } else {
-            break;
-        }
-    }
-    let distance = left.norm_squared() / off_diagonal(&at).norm_squared();
-    (at.amax() < AXIS).then_some((at, distance))
+    let pairs: Vec<[usize; 2]> = pairs(u.len()).map(|(i, j)| [i, j]).collect();
+    polish(basis, &pairs, u)
 }
 
 #[cfg(test)]

@@ -58,6 +58,9 @@ pub(crate) const WHITENING_STEPS: usize = 60;
 /// shifts and more steps for each.
 pub(crate) const WHITENING_FALL: f64 = 0.1;
 
+/// Alternating projections of a search among cubes, at most, and the movement of an entry that ends them: a polish goes on.
+pub(crate) const CUBES_STEPS: usize = 120;
+pub(crate) const CUBES_ARRIVED: f64 = 1e-4;
 /// Gauss-Newton steps of a polish: it converges quadratically.
 pub(crate) const POLISH_STEPS: usize = 12;
 
@@ -67,6 +70,9 @@ pub(crate) const POLISH_STEPS: usize = 12;
 pub(crate) const SAME_DIRECTION: f64 = 0.999;
 /// |u_i| above which u is the axis e_i: as [`SAME_DIRECTION`].
 pub(crate) const AXIS: f64 = SAME_DIRECTION;
+/// Share of the entries of cubes that a subspace may fill so that random starts find all that spans it: of 35 to 120 entries all
+/// are found up to 0.6, half of them at 0.7.
+pub(crate) const CUBES_FILLED: f64 = 0.6;
 /// Share of the dimensions of Sym(n) from which on limits of the search are other matrices than those that span the
 /// subspace: seen from 0.75 on.
 pub(crate) const SPURIOUS_FROM: f64 = 0.75;

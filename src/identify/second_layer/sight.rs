@@ -11,7 +11,7 @@ use super::tolerances::{
     SIGHT_LEVELS, SIGHT_MOST_LEVELS, SIGHT_NEAR, SIGHT_REDRAWN, SIGHT_STEP_POINTS,
 };
 use crate::algebra::linalg::{median, rms};
-use crate::algebra::rank_one::{most_off_diagonal, pairs};
+use crate::algebra::rank_one::{entries_of, pairs};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::saturator::Saturator;
@@ -32,30 +32,76 @@ pub struct Sight<'s> {
     moves: DMatrix<f64>,
     /// Where sides cannot be chosen.
     saturator: Option<Saturator>,
-    /// The step of second differences, in half widths.
-    pub step: f64,
-    /// Error of a mixed second difference at the usual distance.
-    pub error: f64,
-    /// That distance.
-    distance: f64,
+    /// Mixed differences along the units held.
+    pub differences: Differences,
+    /// g''/g' of the units held where they are, once it is known: without it no second differences along one unit are had.
+    pub bends: Option<DVector<f64>>,
     /// Where draws come from.
     pub rng: &'s mut ChaCha8Rng,
 }
 
+/// How mixed differences are taken.
+#[derive(Clone, Copy, Default)]
+pub struct Differences {
+    /// Their step, in half widths.
+    pub step: f64,
+    /// Their error at the usual distance.
+    pub error: f64,
+    /// That distance.
+    distance: f64,
+}
+
+/// The units held along which differences are taken.
+#[derive(Clone)]
+pub enum Entries {
+    /// Second ones, along two units, or along one twice.
+    Second(Vec<[usize; 2]>),
+    /// Third ones, along three.
+    Third(Vec<[usize; 3]>),
+}
+
+impl Entries {
+    /// How many.
+    pub fn len(&self) -> usize {
+        match self {
+            Entries::Second(pairs) => pairs.len(),
+            Entries::Third(triples) => triples.len(),
+        }
+    }
+
+    /// Some of them.
+    fn only(&self, chosen: &[usize]) -> Self {
+        match self {
+            Entries::Second(pairs) => Entries::Second(chosen.iter().map(|&n| pairs[n]).collect()),
+            Entries::Third(triples) => Entries::Third(chosen.iter().map(|&n| triples[n]).collect()),
+        }
+    }
+
+    /// What the rank-one tensors of the `directions` (|S| x m1) have there, entries x m1.
+    pub fn of(&self, directions: &DMatrix<f64>) -> DMatrix<f64> {
+        let columns: Vec<DVector<f64>> = directions
+            .column_iter()
+            .map(|u| match self {
+                Entries::Second(pairs) => entries_of(&u.into_owned(), pairs),
+                Entries::Third(triples) => entries_of(&u.into_owned(), triples),
+            })
+            .collect();
+        DMatrix::from_columns(&columns)
+    }
+}
+
 /// What was seen at some patterns.
 pub struct Looks {
-    /// The pairs of units held whose second differences are taken.
-    pub pairs: Vec<(usize, usize)>,
-    /// Their places in the list of all pairs.
-    pub indices: Vec<usize>,
+    /// Along what mixed differences are taken.
+    pub entries: Entries,
     /// The patterns.
     pub places: Vec<Placement>,
-    /// f there.
+    /// f there; with second differences only.
     pub values: Vec<f64>,
-    /// Gradients along the units held.
+    /// Gradients along the units held; with second differences only.
     pub first: Vec<DVector<f64>>,
-    /// Second differences along the pairs.
-    pub second: Vec<DVector<f64>>,
+    /// The mixed differences.
+    pub mixed: Vec<DVector<f64>>,
 }
 
 /// A unit of the second layer whose row the patterns do not tell.
@@ -67,36 +113,43 @@ pub struct Untold {
 }
 
 impl Looks {
-    /// None yet, at all `pairs`.
-    pub fn new(pairs: Vec<(usize, usize)>) -> Self {
-        let indices = (0..pairs.len()).collect();
-        let (places, values, first, second) = Default::default();
-        Looks { pairs, indices, places, values, first, second }
+    /// None yet.
+    pub fn new(entries: Entries) -> Self {
+        let (places, values, first, mixed) = Default::default();
+        Looks { entries, places, values, first, mixed }
     }
 
-    /// The same at some of the pairs.
+    /// The same at some of the entries.
     pub fn only(&self, chosen: &[usize]) -> Self {
         Looks {
-            pairs: chosen.iter().map(|&n| self.pairs[n]).collect(),
-            indices: chosen.iter().map(|&n| self.indices[n]).collect(),
+            entries: self.entries.only(chosen),
             places: self.places.clone(),
             values: self.values.clone(),
             first: self.first.clone(),
-            second: self.second.iter().map(|k| k.select_rows(chosen)).collect(),
+            mixed: self.mixed.iter().map(|k| k.select_rows(chosen)).collect(),
+        }
+    }
+
+    /// Takes from second differences along one unit what is that unit's own curvature: `bends` times the gradient.
+    pub fn straighten(&mut self, bends: &DVector<f64>) {
+        let Entries::Second(pairs) = &self.entries else { return };
+        for (mixed, first) in self.mixed.iter_mut().zip(&self.first) {
+            for (entry, &[i, j]) in mixed.iter_mut().zip(pairs) {
+                *entry -= if i == j { bends[i] * first[i] } else { 0.0 };
+            }
         }
     }
 }
 
 impl<'s> Sight<'s> {
-    /// Holds `size` units at their middles, those `wanted` among them, with levels of the others for the patterns that a
-    /// span of as many may need.
+    /// Holds `size` units at their middles, those `wanted` among them, with levels of the others for so many `patterns`;
+    /// differences are those along all pairs.
     pub fn new(
         f: &'s mut dyn Oracle,
         (units, placer): (&'s [Unit], &'s Placer),
-        (size, wanted): (usize, &[usize]),
+        (size, wanted, patterns): (usize, &[usize], usize),
         rng: &'s mut ChaCha8Rng,
     ) -> Result<Self, Halt> {
-        let patterns = most_off_diagonal(size);
         let held = choose(units, accurate(units, size), size, wanted, rng);
         let free: Vec<usize> = (0..units.len()).filter(|j| !held.contains(j)).collect();
         let targets = held.iter().map(|&i| units[i].centre).collect();
@@ -106,7 +159,6 @@ impl<'s> Sight<'s> {
             if placer.any_signs() { levels(free.len(), patterns) } else { vec![-1.0, 1.0] };
         let saturator =
             (!placer.any_signs()).then(|| Saturator::of_units(units, 0.0, placer.saturated()));
-        let (step, error, distance) = (0.0, 0.0, 0.0);
         let mut sight = Sight {
             f,
             units,
@@ -117,9 +169,8 @@ impl<'s> Sight<'s> {
             levels,
             moves,
             saturator,
-            step,
-            error,
-            distance,
+            differences: Differences::default(),
+            bends: None,
             rng,
         };
         let places = sight.draw(&[], SIGHT_STEP_POINTS);
@@ -129,40 +180,95 @@ impl<'s> Sight<'s> {
                  many for the number of inputs"
             )));
         }
-        sight.choose_step(&places)?;
+        sight.differences = sight.choose_step(&places, &Entries::Second(all_pairs(size)))?;
         Ok(sight)
     }
 
+    /// How differences along the `entries` are best taken.
+    pub fn differences_along(&mut self, entries: &Entries) -> Result<Differences, Halt> {
+        let places = self.draw(&[], SIGHT_STEP_POINTS);
+        self.choose_step(&places, entries)
+    }
+
     /// The step with which mixed differences change least when it is halved: truncation and noise balance there.
-    fn choose_step(&mut self, places: &[Placement]) -> Result<(), Halt> {
-        let all = self.all_pairs();
+    fn choose_step(
+        &mut self,
+        places: &[Placement],
+        entries: &Entries,
+    ) -> Result<Differences, Halt> {
         let largest = SIGHT_LARGEST_STEP[usize::from(self.placer.coarse)];
         let steps = (0..=SIGHT_HALVINGS).map(|k| largest * 0.5f64.powi(k as i32));
         let mut rows: Vec<(f64, DVector<f64>)> = Vec::new();
         for h in steps {
             let mut row = DVector::zeros(places.len());
             for (k, place) in places.iter().enumerate() {
-                let pair = all[k * all.len() / places.len()];
-                let moves = self.moves.select_columns(&[pair.0, pair.1]);
-                let f = &mut *self.f;
-                let point = points(std::slice::from_ref(place));
-                let seen = stencil::mixed(&mut |x| f.values(x), &point, &moves, &[(0, 1)], h)?;
-                row[k] = seen.second[(0, 0)];
+                row[k] = self.one(place, entries, k * entries.len() / places.len(), h)?;
             }
             rows.push((h, row));
         }
         let distances: Vec<f64> = places.iter().map(|place| place.point.norm()).collect();
-        self.distance = median(&distances).unwrap_or(0.0);
+        let distance = median(&distances).unwrap_or(0.0);
         // As if all were at the usual distance.
-        let farther = |k: usize| (distances[k] / self.distance).max(1.0);
+        let farther = |k: usize| (distances[k] / distance).max(1.0);
         let change = |a: &DVector<f64>, b: &DVector<f64>| {
             rms(&DVector::from_fn(a.len(), |k, _| (a[k] - b[k]) / farther(k)))
         };
         let changes = rows.windows(2).map(|pair| (change(&pair[0].1, &pair[1].1), pair[0].0));
         let best = changes.filter(|c| c.0.is_finite()).min_by(|a, b| a.0.total_cmp(&b.0));
-        (self.error, self.step) =
-            best.ok_or_else(|| failure("second differences are not finite"))?;
-        Ok(())
+        let (error, step) = best.ok_or_else(|| failure("mixed differences are not finite"))?;
+        Ok(Differences { step, error, distance })
+    }
+
+    /// One difference.
+    fn one(
+        &mut self,
+        place: &Placement,
+        entries: &Entries,
+        entry: usize,
+        h: f64,
+    ) -> Result<f64, Halt> {
+        let (f, centre) = (&mut *self.f, points(std::slice::from_ref(place)));
+        let f = &mut |x: &DMatrix<f64>| f.values(x);
+        let one = match entries {
+            Entries::Second(pairs) => {
+                let moves = self.moves.select_columns(&pairs[entry]);
+                stencil::mixed(f, &centre, &moves, &[(0, 1)], h)?.second
+            }
+            Entries::Third(triples) => {
+                let moves = self.moves.select_columns(&triples[entry]);
+                stencil::mixed_third(f, &centre, &moves, &[[0, 1, 2]], h)?
+            }
+        };
+        Ok(one[(0, 0)])
+    }
+
+    /// Differences at `places` with the step `h`.
+    fn mixed(&mut self, places: &[Placement], entries: &Entries, h: f64) -> Result<Seen, Halt> {
+        let (f, centres) = (&mut *self.f, points(places));
+        let pairs = match entries {
+            Entries::Second(pairs) => pairs,
+            Entries::Third(triples) => {
+                let mixed =
+                    stencil::mixed_third(&mut |x| f.values(x), &centres, &self.moves, triples, h)?;
+                return Ok(Seen { values: Vec::new(), first: Vec::new(), mixed });
+            }
+        };
+        let different: Vec<(usize, usize)> =
+            pairs.iter().filter(|pair| pair[0] != pair[1]).map(|&[i, j]| (i, j)).collect();
+        let seen = stencil::mixed(&mut |x| f.values(x), &centres, &self.moves, &different, h)?;
+        let mut next = 0;
+        let mut mixed = DMatrix::zeros(pairs.len(), places.len());
+        for (row, &[i, j]) in pairs.iter().enumerate() {
+            if i == j {
+                let bend = self.bends.as_ref().map_or(0.0, |bends| bends[i]);
+                mixed.set_row(row, &(seen.along.row(i) - seen.first.row(i) * bend));
+            } else {
+                mixed.set_row(row, &seen.second.row(next));
+                next += 1;
+            }
+        }
+        let first = seen.first.column_iter().map(|p| p.into_owned()).collect();
+        Ok(Seen { values: seen.values.iter().copied().collect(), first, mixed })
     }
 
     /// The first layer.
@@ -170,9 +276,10 @@ impl<'s> Sight<'s> {
         self.units
     }
 
-    /// Error of a mixed second difference at a `place`: rounding grows with the distance.
+    /// Error of a mixed difference at a `place`: rounding grows with the distance.
     pub fn error_at(&self, place: &Placement) -> f64 {
-        self.error * (place.point.norm() / self.distance).max(1.0)
+        let Differences { error, distance, .. } = self.differences;
+        error * (place.point.norm() / distance).max(1.0)
     }
 
     /// Is more open in values than f64 rounds away?
@@ -193,11 +300,6 @@ impl<'s> Sight<'s> {
     /// Unknowns of a ridge over the patterns.
     pub fn unknowns(&self) -> usize {
         self.free.len() * (self.levels.len() - 1) + 2
-    }
-
-    /// Pairs of units held, by their places among them.
-    pub fn all_pairs(&self) -> Vec<(usize, usize)> {
-        pairs(self.held.len()).collect()
     }
 
     /// The same with `places`.
@@ -320,20 +422,26 @@ impl<'s> Sight<'s> {
         if places.is_empty() {
             return Ok(());
         }
-        let f = &mut *self.f;
-        let seen = stencil::mixed(
-            &mut |x| f.values(x),
-            &points(&places),
-            &self.moves,
-            &looks.pairs,
-            self.step,
-        )?;
-        looks.values.extend(seen.values.iter());
-        looks.first.extend(seen.first.column_iter().map(|p| p.into_owned()));
-        looks.second.extend(seen.second.column_iter().map(|k| k.into_owned()));
+        let seen = self.mixed(&places, &looks.entries, self.differences.step)?;
+        looks.values.extend(seen.values);
+        looks.first.extend(seen.first);
+        looks.mixed.extend(seen.mixed.column_iter().map(|k| k.into_owned()));
         looks.places.extend(places);
         Ok(())
     }
+}
+
+/// Derivatives at some places.
+struct Seen {
+    values: Vec<f64>,
+    first: Vec<DVector<f64>>,
+    /// Entries x places.
+    mixed: DMatrix<f64>,
+}
+
+/// Pairs of `size` units held.
+pub fn all_pairs(size: usize) -> Vec<[usize; 2]> {
+    pairs(size).map(|(i, j)| [i, j]).collect()
 }
 
 /// Levels of `free` units: +-1, and as many part-way as make many times the `patterns`.

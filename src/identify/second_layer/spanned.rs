@@ -12,7 +12,6 @@ use super::tolerances::{
     SPAN_MISFIT, SPAN_NOISY, SPAN_ONE_SIDED, SPAN_ROW_ERROR, SPAN_SHAPE, SPAN_SHOWN,
 };
 use crate::algebra::linalg::{Cholesky, dual, gram, median};
-use crate::algebra::rank_one::off_diagonal;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::unit::Unit;
 use crate::network::Activation;
@@ -45,12 +44,6 @@ pub struct Spanned {
 /// Activations differ too little to choose patterns, or to tell units apart, by another one.
 const FIRST_TRIED: Activation = Activation::Tanh;
 
-/// What is off the diagonals of the rank-one matrices of `directions`, pairs x m1.
-pub fn outer_products(directions: &DMatrix<f64>) -> DMatrix<f64> {
-    let columns: Vec<_> = directions.column_iter().map(|u| off_diagonal(&u.into_owned())).collect();
-    DMatrix::from_columns(&columns)
-}
-
 /// `noise`: of the curvatures, relative to the largest.
 fn is_told(ridge: &Ridge, noise: f64) -> bool {
     ridge.misfit < SPAN_MISFIT.max(SPAN_NOISY * noise)
@@ -60,10 +53,9 @@ fn is_told(ridge: &Ridge, noise: f64) -> bool {
 impl Spanned {
     /// From second differences at some patterns, which are sums of the rank-one matrices of the `directions`.
     pub fn of(sight: &Sight<'_>, looks: &Looks, directions: &DMatrix<f64>) -> Result<Self, Halt> {
-        let products = outer_products(directions).select_rows(&looks.indices);
-        let (dual, _) = dual(&products)
+        let (dual, _) = dual(&looks.entries.of(directions))
             .ok_or_else(|| failure("the directions of the second layer are dependent"))?;
-        let columns: Vec<DVector<f64>> = looks.second.iter().map(|k| dual.tr_mul(k)).collect();
+        let columns: Vec<DVector<f64>> = looks.mixed.iter().map(|k| dual.tr_mul(k)).collect();
         let patterns = sight.patterns(&looks.places);
         let mut spanned = Spanned {
             units: sight.units().to_vec(),
@@ -75,7 +67,7 @@ impl Spanned {
             w: DMatrix::from_columns(&columns),
             noise: DMatrix::from_fn(dual.ncols(), columns.len(), |l, k| {
                 let place = &looks.places[k];
-                let off = sight.error_at(place) + sight.astray(place) * looks.second[k].amax();
+                let off = sight.error_at(place) + sight.astray(place) * looks.mixed[k].amax();
                 off * dual.column(l).norm()
             }),
             lessons: vec![None; dual.ncols()],

@@ -243,6 +243,9 @@ pub(crate) const SPAN_SPARE: (usize, usize) = (4, 8);
 /// is: of some only one start in hundreds finds the way.
 pub(crate) const SPAN_SEARCHES: usize = 10;
 pub(crate) const SPAN_STARTS: usize = 12;
+/// Random starts for each cube, and entries of cubes looked at for each unit that the second layer has at least.
+pub(crate) const CUBES_STARTS: usize = 24;
+pub(crate) const CUBES_ENTRIES: usize = 3;
 /// Entries of K measured for each direction, and more: more of them average errors and show units not seen yet.
 pub(crate) const SPAN_ENTRIES: (f64, usize) = (1.25, 6);
 /// Patterns for each unknown of a row, and more.
@@ -284,6 +287,12 @@ pub(crate) const SPAN_SEEN: (f64, f64) = (0.03, 100.0);
 /// Singular values of the second differences that fall by this factor show m1; of coarse values, whose errors are near what is to be
 /// seen, by the second one.
 pub(crate) const SPAN_GAP: [f64; 2] = [10.0, 3.0];
+/// Of the second differences along pairs and along single units, the share that the weights of cubes may take up: the rest tells the
+/// units' own curvatures, and errors.
+pub(crate) const CUBES_WEIGHTS: f64 = 0.9;
+/// Degree of the polynomials in what is left to vary up to which as many units of the second layer are told apart: with 6, two
+/// units left tell 28, whose singular values fall to some 1e-6; with 8 they are at the errors.
+pub(crate) const SPAN_DEGREE: usize = 6;
 /// Score from which on a limit of the search is polished: near the capacity the search is slow to end.
 pub(crate) const SPAN_SCORE: f64 = 1.0 - 1e-2;
 /// Squared distance of a polished direction from the span, up to which it is in it but for the errors of second differences.
