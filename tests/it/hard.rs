@@ -140,6 +140,9 @@ fn second_layers_wider_than_the_first_or_than_the_inputs() {
         ((12, 12, 20), Activation::Tanh),
         ((14, 12, 24), Activation::Sigmoid),
         ((14, 28, 20), Activation::Tanh),
+        // Beyond what second differences tell apart.
+        ((8, 8, 12), Activation::Tanh),
+        ((10, 30, 20), Activation::Tanh),
     ] {
         assert_identified(&network(dims, phi, 1), &format!("{dims:?} {phi}"));
     }
@@ -147,7 +150,7 @@ fn second_layers_wider_than_the_first_or_than_the_inputs() {
 
 #[test]
 fn a_second_layer_too_wide_is_said_to_be_so() {
-    for dims in [(8, 8, 12), (5, 5, 5), (8, 16, 8)] {
+    for dims in [(8, 8, 20), (5, 5, 5), (8, 16, 8)] {
         let solution = run(&network(dims, Activation::Tanh, 1), Some(Activation::Tanh));
         // Now and then a narrower network comes near; its fit tells.
         let said = match solution.status {
