@@ -11,6 +11,7 @@ mod manners;
 mod progress;
 mod region;
 mod remedy;
+mod report;
 mod scale;
 mod serve;
 mod shallow_baseline;
@@ -61,6 +62,7 @@ struct Cli {
 enum Command {
     Identify(Box<identify::Identify>),
     Verify(verify::Verify),
+    Report(report::ShowReport),
     Generate(generate::Generate),
     Serve(serve::Serve),
     Devices(devices::Devices),
@@ -105,6 +107,7 @@ impl Cli {
                 command.run(arguments.collect())
             }
             Command::Verify(command) => command.run(),
+            Command::Report(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Devices(command) => command.run(),
