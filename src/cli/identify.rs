@@ -525,9 +525,10 @@ impl FromStr for Told {
 
 /// m0 and m1, or m alone, each at least 1.
 #[derive(Clone, Copy, Debug)]
-struct Units(usize, Option<usize>);
+pub struct Units(pub usize, pub Option<usize>);
 
-fn parse_widths(text: &str) -> Result<Units, String> {
+/// Reads widths.
+pub fn parse_widths(text: &str) -> Result<Units, String> {
     let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
     match numbers.as_deref() {
         Ok([m0, m1]) if *m0 > 0 && *m1 > 0 => Ok(Units(*m0, Some(*m1))),
