@@ -125,7 +125,7 @@ pub fn singular_values(report: &Report) -> String {
         let floor = entry[error].as_f64();
         let dots = Dots { title: what, values: &values, before_gap: rank, floor };
         let gap = entry["gap"].as_f64().map(|gap| format!(", gap {}", scientific(gap)));
-        let rank = rank.map(|rank| format!("; {rank} count"));
+        let rank = rank.filter(|&rank| rank < values.len()).map(|rank| format!("; {rank} count"));
         let caption = format!(
             "{what} ({} singular values{}{})",
             values.len(),
