@@ -217,7 +217,7 @@ fn rounded(count: u64) -> String {
 
 fn time(seconds: f64) -> String {
     match seconds {
-        s if s < 1.0 => "1 second".to_owned(),
+        s if s < 1.5 => "a second".to_owned(),
         s if s < 120.0 => format!("{s:.0} seconds"),
         s if s < 7200.0 => format!("{:.0} minutes", s / 60.0),
         s if s < 172_800.0 => format!("{:.0} hours", s / 3600.0),
@@ -235,7 +235,7 @@ mod tests {
         {
             assert_eq!(rounded(count), text);
         }
-        for (seconds, text) in [(0.2, "1 second"), (90.0, "90 seconds"), (7000.0, "117 minutes")] {
+        for (seconds, text) in [(0.2, "a second"), (90.0, "90 seconds"), (7000.0, "117 minutes")] {
             assert_eq!(time(seconds), text);
         }
     }

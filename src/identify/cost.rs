@@ -28,8 +28,9 @@ const PLAIN: (f64, f64) = (0.7, 2.0);
 const HARD: (f64, f64) = (0.6, 15.0);
 /// Units of the first layer to one of the second from which on the derivatives tell them at once.
 const ENOUGH_UNITS: usize = 3;
-/// Multiply-adds a second of the fit, on two cores.
+/// Multiply-adds a second of the fit by blocks and of the dense one, on two cores.
 const RATE: f64 = 4.2e9;
+const DENSE_RATE: f64 = 1e10;
 /// Seconds a parameter of all else by lines and blocks, and of any run.
 const SECONDS: (f64, f64) = (2.2e-4, 0.1);
 /// Rows of the second layer to its unknowns.
@@ -131,7 +132,10 @@ impl Size {
         let Some(m1) = self.second.filter(|_| !dense).map(|m1| m1 as f64) else {
             let rows = FIT.0 * parameters + FIT.1;
             let work = PASSES * rows * parameters * parameters / 2.0;
-            return (SECONDS.1 + work / RATE, MEMORY.0 + MEMORY.1 * F64 * parameters * parameters);
+            return (
+                SECONDS.1 + work / DENSE_RATE,
+                MEMORY.0 + MEMORY.1 * F64 * parameters * parameters,
+            );
         };
         let unknowns = m1 * (m0 + 2.0) + 1.0;
         let second = (ROWS / 2.0 + 1.0 / 3.0) * unknowns.powi(3);
