@@ -29,6 +29,7 @@ use super::link::LinkOptions;
 use super::long::LongOptions;
 use super::region::RegionOptions;
 use super::remedy::in_options;
+use super::report::write_page;
 use super::{DIFFERENT, INTERRUPTED, Layers, Outcome, SUCCESS, progress, summary};
 
 /// Recover the network behind a black box from its values alone
@@ -85,6 +86,9 @@ pub struct Identify {
     /// Write a report for programs here, JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
+    /// Write a page with all figures of the run here, HTML: one file, for any browser
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
     /// Show no progress
     #[arg(long)]
     quiet: bool,
@@ -259,9 +263,7 @@ impl Identify {
 
     /// Writes the report of a run that was told to end, and says how it may go on.
     fn interrupted(&self, report: &Report) -> Outcome {
-        if let Some(path) = &self.report {
-            report.save(path)?;
-        }
+        self.save(report, None)?;
         super::warn(&match &self.long.checkpoint {
             Some(folder) => format!(
                 "interrupted; the same command goes on from the checkpoint in {}",
@@ -285,14 +287,23 @@ impl Identify {
             )),
             (None, _) => {}
         }
-        if let Some(path) = &self.report {
-            report.save(path)?;
-        }
-        super::print(&summary::table(solution, report))?;
+        self.save(report, network)?;
+        super::print(&summary::table(report))?;
         Ok(match solution.status {
             Status::Identified => SUCCESS,
             Status::Approximate | Status::NotIdentified => DIFFERENT,
         })
+    }
+
+    /// Writes the report, for programs and for people, as far as either is wanted.
+    fn save(&self, report: &Report, network: Option<&Network>) -> Result<(), Box<dyn Error>> {
+        if let Some(path) = &self.report {
+            report.save(path)?;
+        }
+        if let Some(path) = &self.html {
+            write_page(path, report, network)?;
+        }
+        Ok(())
     }
 
     /// What answers, so that a checkpoint of something else is not taken for this one's.
@@ -327,11 +338,15 @@ impl Identify {
 
     /// Refuses places that cannot be written before any query is spent.
     fn check_outputs(&self) -> Result<(), Box<dyn Error>> {
-        for path in self.out.iter().chain(&self.report) {
+        let files = [("--out", &self.out), ("--report", &self.report), ("--html", &self.html)];
+        for (k, (option, path)) in files.into_iter().enumerate() {
+            let Some(path) = path else { continue };
             check_writable(path).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
-        }
-        if self.out.is_some() && self.out == self.report {
-            return Err("--out and --report are the same file".into());
+            if let Some((other, _)) =
+                files[..k].iter().find(|(_, other)| other.as_ref() == Some(path))
+            {
+                return Err(format!("{other} and {option} are the same file").into());
+            }
         }
         Ok(())
     }
@@ -510,9 +525,10 @@ impl FromStr for Told {
 
 /// m0 and m1, or m alone, each at least 1.
 #[derive(Clone, Copy, Debug)]
-struct Units(usize, Option<usize>);
+pub struct Units(pub usize, pub Option<usize>);
 
-fn parse_widths(text: &str) -> Result<Units, String> {
+/// Reads widths.
+pub fn parse_widths(text: &str) -> Result<Units, String> {
     let numbers: Result<Vec<usize>, _> = text.split(',').map(|n| n.trim().parse()).collect();
     match numbers.as_deref() {
         Ok([m0, m1]) if *m0 > 0 && *m1 > 0 => Ok(Units(*m0, Some(*m1))),

@@ -3,6 +3,7 @@
 mod attend;
 mod bench;
 mod devices;
+mod estimate;
 mod generate;
 mod identify;
 mod link;
@@ -11,6 +12,7 @@ mod manners;
 mod progress;
 mod region;
 mod remedy;
+mod report;
 mod scale;
 mod serve;
 mod shallow_baseline;
@@ -41,6 +43,25 @@ const INTERRUPTED: u8 = 130;
 /// What a subcommand comes to: an exit code, or an error for stderr and exit code 2.
 type Outcome = Result<u8, Box<dyn Error>>;
 
+/// What whoever has just installed the program wants to do first.
+const FIRST_STEPS: &str = "disentangle recovers every weight of a neural network with one or two hidden layers from its answers alone.
+
+See it work, on a network that it makes itself:
+  disentangle generate --dims 20,20,4 --class general --seed 7 --out truth.safetensors
+  disentangle identify --network truth.safetensors --out found.safetensors --html report.html
+  disentangle verify truth.safetensors found.safetensors
+
+Your own model:
+  disentangle identify --network model.onnx --out found.onnx --html report.html
+  disentangle identify --process \"python3 server.py\" --input-dim 64 --out found.safetensors
+  A server reads points (a line each, numbers separated by spaces) and prints a value a line.
+
+Before that, what it will cost:
+  disentangle estimate --input-dim 64
+
+All commands: disentangle --help; all options of one: disentangle identify --help
+";
+
 /// Recover the weights of a neural network with one or two hidden layers from queries alone.
 #[derive(Debug, Parser)]
 #[command(
@@ -60,7 +81,9 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Identify(Box<identify::Identify>),
+    Estimate(estimate::Estimate),
     Verify(verify::Verify),
+    Report(report::ShowReport),
     Generate(generate::Generate),
     Serve(serve::Serve),
     Devices(devices::Devices),
@@ -82,6 +105,11 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
         .without_time()
         .with_target(false)
         .try_init();
+    if arguments.len() <= 1 {
+        // Bad usage, which is answered by more than a list of commands. With nobody to read it there is nothing to say.
+        let _ = io::stderr().write_all(FIRST_STEPS.as_bytes());
+        return UNUSABLE;
+    }
     match Cli::try_parse_from(&arguments) {
         Ok(cli) => cli.run(&arguments).unwrap_or_else(|error| {
             say("error", &error.to_string());
@@ -104,7 +132,9 @@ impl Cli {
                 let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
                 command.run(arguments.collect())
             }
+            Command::Estimate(command) => command.run(),
             Command::Verify(command) => command.run(),
+            Command::Report(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Devices(command) => command.run(),

@@ -2,19 +2,20 @@
 
 use std::fmt::{Display, Write};
 
-use crate::identify::{Evidence, Solution, Status};
+use crate::identify::Status;
 use crate::network::Activation;
 use crate::report::Report;
 use indicatif::HumanCount;
+use serde_json::Value;
 
 /// A run in a few lines: the verdict, then queries and time by stage.
-pub fn table(solution: &Solution, report: &Report) -> String {
+pub fn table(report: &Report) -> String {
     let mut table = String::new();
     let mut row = |name: &str, value: &dyn Display| {
         // Writing to a string cannot fail.
         let _ = writeln!(table, "{name:<18}{value}");
     };
-    row("verdict", &format!("{} ({})", verdict(solution.status), solution.reason));
+    row("verdict", &format!("{} ({})", verdict(report.status), report.reason));
     if let Some(remedy) = &report.remedy {
         row("what may help", remedy);
     }
@@ -28,7 +29,7 @@ pub fn table(solution: &Solution, report: &Report) -> String {
     }
     if let Some(layers) = &report.activations {
         row("activation", &activations(layers));
-        if let Some(margins) = margins(&solution.evidence) {
+        if let Some(margins) = margins(&report.evidence) {
             row("  margins", &margins);
         }
     }
@@ -64,8 +65,9 @@ fn activations(layers: &[Activation]) -> String {
 }
 
 /// How much worse another activation would describe each layer, where that was to be decided.
-fn margins(evidence: &Evidence) -> Option<String> {
-    let margins = evidence.activation.last()?.margins;
+fn margins(evidence: &Value) -> Option<String> {
+    let margins = evidence["activation"].as_array()?.last()?["margins"].as_array()?;
+    let margins: Vec<Option<f64>> = margins.iter().map(Value::as_f64).collect();
     margins.iter().any(Option::is_some).then(|| {
         let shown: Vec<String> = margins.into_iter().map(scientific).collect();
         shown.join(", ")

@@ -9,6 +9,9 @@ use super::survey::landscape::Landscape;
 use crate::algebra::rank_one::Conditions;
 use crate::network::Activation;
 
+/// Singular values in the report, wherever they come from.
+const SINGULAR_VALUES_REPORTED: usize = 64;
+
 /// What every stage saw, by what was looked at; one entry for every time that it was.
 #[derive(Clone, Debug, Default, Serialize)]
 #[non_exhaustive]
@@ -112,6 +115,11 @@ pub struct Evidence {
     /// The gap after every width of the second layer that was thought of.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub widths_by_gap: Vec<Gaps>,
+}
+
+/// The `singular_values` that are reported.
+pub fn reported(singular_values: &[f64]) -> Vec<f64> {
+    singular_values.iter().take(SINGULAR_VALUES_REPORTED).copied().collect()
 }
 
 impl Evidence {
@@ -225,6 +233,8 @@ pub struct Certified {
     pub excess_allowed: f64,
     /// Root mean squares of that ratio over points of similar distance, nearest first.
     pub mean_excess: Vec<f64>,
+    /// The residuals at the same points.
+    pub by_distance: Vec<ResidualsAt>,
     /// What each may be.
     pub mean_excess_allowed: f64,
     /// Points that deviate.
@@ -247,6 +257,28 @@ pub struct Certified {
     pub error_bound: f64,
     /// The same for errors of the values that depend on each other.
     pub error_bound_dependent: Option<f64>,
+    /// The bound tensor by tensor; the largest is `error_bound`.
+    pub error_bound_by_tensor: Vec<TensorBound>,
+}
+
+/// Residuals at held-out points of similar distance from the origin.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct ResidualsAt {
+    /// The largest distance of these points.
+    pub distance: f64,
+    /// Largest |network - f| there.
+    pub largest: f64,
+    /// Root mean square of network - f there.
+    pub mean: f64,
+}
+
+/// Bound on the error of one tensor, relative to its largest entry (at least 1).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct TensorBound {
+    /// A, theta, B, tau, c or c0, as in the model at the front page of this library.
+    pub tensor: &'static str,
+    /// For errors of the values that do not depend on each other.
+    pub bound: f64,
 }
 
 /// Inputs that are clipped.
@@ -376,7 +408,7 @@ pub struct PeelFailed {
 }
 
 /// What a split of the first layer showed of the second.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct PeelSplit {
     /// Units held.
     pub held: usize,
@@ -386,6 +418,8 @@ pub struct PeelSplit {
     pub patterns: usize,
     /// Rank of the gradients.
     pub m1: usize,
+    /// The leading singular values of the gradients.
+    pub singular_values: Vec<f64>,
     /// The ratio of the singular values there.
     pub gap: f64,
     /// Error of the gradients.
@@ -409,7 +443,7 @@ pub struct Spanning {
 }
 
 /// What mixed differences along a split showed of the second layer.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct SpanSplit {
     /// Units held.
     pub held: usize,
@@ -423,6 +457,8 @@ pub struct SpanSplit {
     pub whole: usize,
     /// The dimension that these span.
     pub m1: usize,
+    /// Their leading singular values, each of unit norm.
+    pub singular_values: Vec<f64>,
     /// The ratio of the singular values there.
     pub gap: f64,
     /// Error of a difference.
@@ -513,6 +549,9 @@ pub struct RangeFound {
     /// Step of the gradients.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub step: Option<f64>,
+    /// The leading singular values of the gradients, each of unit norm.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub singular_values: Vec<f64>,
     /// The least singular value.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub smallest: Option<f64>,
@@ -654,7 +693,7 @@ pub enum StackSeen {
 }
 
 /// A scale at which Hessians were taken.
-#[derive(Clone, Copy, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize)]
 pub struct ScaleTried {
     /// Standard deviation of the points.
     pub scale: f64,
@@ -672,6 +711,9 @@ pub struct ScaleTried {
     /// Its place.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub rank: Option<usize>,
+    /// The leading singular values.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub singular_values: Vec<f64>,
 }
 
 /// Units of the first layer, one by one.
@@ -689,6 +731,8 @@ pub struct UnitsFound {
     pub lines: usize,
     /// The lowest score of a unit found by the search.
     pub lowest_score: f64,
+    /// The scores of all of them.
+    pub scores: Vec<f64>,
 }
 
 /// A candidate that was dropped.
@@ -716,6 +760,8 @@ pub enum WholeSeen {
         patterns: usize,
         /// Rank of the second differences.
         m1: usize,
+        /// Their leading singular values.
+        singular_values: Vec<f64>,
         /// The ratio of the singular values there.
         gap: f64,
         /// Error of the second differences.

@@ -8,6 +8,7 @@
 
 pub(crate) mod blocks;
 mod context;
+pub mod cost;
 pub mod entangled;
 pub mod error;
 pub mod evidence;

@@ -326,6 +326,19 @@ impl Settings {
     /// run that has reached one may go on with another. A [`Checkpoint`](crate::oracle::Checkpoint) is tied to it.
     #[must_use]
     pub fn describe(&self, oracle: &str, input_dim: usize) -> Map<String, Value> {
+        let of_the_box = [
+            ("version", json!(env!("CARGO_PKG_VERSION"))),
+            ("oracle", json!(oracle)),
+            ("number of inputs", json!(input_dim)),
+        ];
+        let mut run = self.by_name();
+        run.extend(of_the_box.map(|(name, value)| (name.to_owned(), value)));
+        run
+    }
+
+    /// The settings that questions depend on, by name, for people.
+    #[must_use]
+    pub fn by_name(&self) -> Map<String, Value> {
         let Settings {
             seed,
             depth,
@@ -346,9 +359,6 @@ impl Settings {
             deadline: _,
         } = self;
         let pairs = [
-            ("version", json!(env!("CARGO_PKG_VERSION"))),
-            ("oracle", json!(oracle)),
-            ("number of inputs", json!(input_dim)),
             ("depth", json!(depth)),
             ("link", json!(link.map(|link| link.to_string()))),
             ("seed", json!(seed)),

@@ -1,5 +1,6 @@
 //! What a program reads of a run: `report.json`.
 
+pub mod html;
 mod tally;
 
 use std::io;
@@ -7,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::files::{read_regular, write_atomically};
 use crate::identify::{Settings, Solution, Status};
@@ -70,6 +71,9 @@ pub struct Report {
     pub oracle_accuracy: Option<f64>,
     /// The limits that decided on the status.
     pub tolerances: Tolerances,
+    /// All settings that questions depend on, by name; reports of older versions have none.
+    #[serde(default)]
+    pub settings: Map<String, Value>,
     /// Stage -> list of what each pass through it saw. Free in form: it is for people.
     pub evidence: Value,
 }
@@ -187,6 +191,7 @@ impl Report {
                 max_queries: settings.max_queries,
                 widths: expected,
             },
+            settings: settings.by_name(),
             evidence: solution.evidence.as_json(),
         }
     }

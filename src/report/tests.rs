@@ -54,6 +54,7 @@ prop_compose! {
             parameter_error_bound: numbers[1],
             oracle_accuracy: numbers[2],
             tolerances: Tolerances { parameter_error_bound, max_queries, widths },
+            settings: Settings::default().by_name(),
             evidence: json!({"stack": [{"gap": seen}]}),
         }
     }

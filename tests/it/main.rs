@@ -25,6 +25,7 @@ mod process;
 mod python_servers;
 mod real;
 #[cfg(unix)]
+mod report;
 mod resume;
 #[cfg(unix)]
 mod shallow;

@@ -114,9 +114,13 @@ impl Model for Core {
         jt
     }
     fn tensors(&self) -> Vec<(&'static str, &[f64])> {
-        let mut tensors = vec![("A", self.a.as_slice()), ("first theta", self.theta.as_slice())];
-        tensors.extend(self.second.tensors());
-        tensors
+        let first = [("A", self.a.as_slice()), ("theta", self.theta.as_slice())];
+        let of_both = |(name, values)| match name {
+            "A" => ("B", values),
+            "theta" => ("tau", values),
+            other => (other, values),
+        };
+        first.into_iter().chain(self.second.tensors().into_iter().map(of_both)).collect()
     }
 }
 

@@ -13,7 +13,7 @@ use crate::identify::verdict::tolerances::{
     BOUND_EXCEEDED, CURVED_DRAWS, CURVED_SAFETY, DRAWN_DEVIATION, EVEN_ROUNDING, MOST_CURVATURE,
     MOST_KURTOSIS, PARAMETER_ROUNDING, SIGMA_DEVIATIONS, VISIBLE_CHANGE,
 };
-use crate::identify::verdict::uncertainty::{Uncertainty, relative};
+use crate::identify::verdict::uncertainty::{TensorErrors, Uncertainty, paired, relative};
 use crate::network::OneLayer;
 use crate::network::TwoLayer;
 
@@ -246,10 +246,12 @@ impl FirstLayer {
             // All units are free.
             let plausible = self.plausible(network, second, grown);
             let &Uncertainty { cramer_rao, bound, dependent, condition, curvature, .. } = second;
+            let by_tensor = second.by_tensor.clone();
             return Some(Uncertainty {
                 cramer_rao,
                 bound,
                 dependent,
+                by_tensor,
                 condition,
                 curvature,
                 plausible,
@@ -279,21 +281,32 @@ impl FirstLayer {
                     + errors.unfinished[j]
                     + PARAMETER_ROUNDING * f64::EPSILON * parameter.abs()
             };
-            if curvature <= MOST_CURVATURE { self.largest(network, of) } else { f64::INFINITY }
+            let unless_curved = |(name, error)| {
+                (name, if curvature <= MOST_CURVATURE { error } else { f64::INFINITY })
+            };
+            self.by_tensor(network, of).map(unless_curved)
         };
+        // |row_j(J^+) e| <= |row_j(J^+)| |e|.
+        let (own, dependent) = (bound(quantile), bound((count as f64).sqrt()));
         Some(Uncertainty {
-            cramer_rao: self.largest(network, |e, j, _| deviation(e, j)).max(second.cramer_rao),
-            bound: bound(quantile).max(second.bound),
-            // |row_j(J^+) e| <= |row_j(J^+)| |e|.
-            dependent: bound((count as f64).sqrt()).max(second.dependent),
+            cramer_rao: largest(&self.by_tensor(network, |e, j, _| deviation(e, j)))
+                .max(second.cramer_rao),
+            bound: largest(&own).max(second.bound),
+            dependent: largest(&dependent).max(second.dependent),
+            by_tensor: joined(paired(&own, &dependent), &second.by_tensor),
             condition: self.errors.iter().map(|e| e.condition).fold(second.condition, f64::max),
             curvature: curvature.max(second.curvature),
             plausible: self.plausible(network, second, grown),
         })
     }
 
-    /// The largest error of a parameter of the first layer, relative to the largest entry of its tensor, at least 1.
-    fn largest(&self, network: &TwoLayer, of: impl Fn(&Errors, usize, f64) -> f64) -> f64 {
+    /// The largest error of the weights and of the shifts of the first layer, relative to the largest entry of its tensor, at
+    /// least 1.
+    fn by_tensor(
+        &self,
+        network: &TwoLayer,
+        of: impl Fn(&Errors, usize, f64) -> f64,
+    ) -> [(&'static str, f64); 2] {
         let (d, m0, _) = network.dims();
         let mut a = DMatrix::zeros(d, m0);
         let mut theta = DVector::zeros(m0);
@@ -304,8 +317,10 @@ impl FirstLayer {
             }
             theta[i] = of(errors, d, network.theta[i]);
         }
-        relative(network.a.as_slice(), a.as_slice())
-            .max(relative(network.theta.as_slice(), theta.as_slice()))
+        [
+            ("A", relative(network.a.as_slice(), a.as_slice())),
+            ("theta", relative(network.theta.as_slice(), theta.as_slice())),
+        ]
     }
 
     /// Networks that the values cannot tell apart.
@@ -333,4 +348,24 @@ impl FirstLayer {
         };
         second.plausible.iter().enumerate().map(of).collect()
     }
+}
+
+/// The larger of the errors of the weights and of the shifts.
+fn largest(errors: &[(&'static str, f64); 2]) -> f64 {
+    errors[0].1.max(errors[1].1)
+}
+
+/// The errors of all units, some of which were fitted with the second layer.
+fn joined(first: Vec<TensorErrors>, second: &[TensorErrors]) -> Vec<TensorErrors> {
+    let mut all = first;
+    for errors in second {
+        match all.iter_mut().find(|known| known.tensor == errors.tensor) {
+            Some(known) => {
+                known.bound = known.bound.max(errors.bound);
+                known.dependent = known.dependent.max(errors.dependent);
+            }
+            None => all.push(*errors),
+        }
+    }
+    all
 }

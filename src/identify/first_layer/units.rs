@@ -56,7 +56,7 @@ pub fn find_units(
     let rng = draws::stream(cx.seed, "units", cx.attempt);
     let mut search = Search { f: cx.f, land: cx.land, stride: stride(cx.land, far), rng };
     let mut units: Vec<Unit> = Vec::new();
-    let mut dropped = Vec::new();
+    let (mut found, mut dropped) = (Vec::new(), Vec::new());
     let others: Vec<DVector<f64>> = candidates.iter().map(|c| c.direction.clone()).collect();
     for (candidate, anchor) in candidates.iter().zip(&anchors) {
         let outcome = match search.settle(anchor, &candidate.direction, &others)? {
@@ -64,6 +64,7 @@ pub fn find_units(
             Some(unit) if known(&units, &unit) => "found before",
             Some(unit) => {
                 units.push(unit);
+                found.push(candidate.score);
                 continue;
             }
         };
@@ -79,6 +80,7 @@ pub fn find_units(
         from_lines: units.len() - from_ascent,
         lines,
         lowest_score: candidates.iter().take(from_ascent).map(|c| c.score).fold(1.0, f64::min),
+        scores: found,
     });
     Ok(units)
 }

@@ -12,7 +12,7 @@ use super::tolerances::{
 use crate::algebra::subspace::{Gap, largest_gap};
 use crate::draws;
 use crate::identify::context::Context;
-use crate::identify::evidence::{ScaleTried, StackSeen};
+use crate::identify::evidence::{ScaleTried, StackSeen, reported};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
 use crate::identify::survey::step;
@@ -61,7 +61,9 @@ pub fn wide_stack(cx: &mut Context<'_>) -> Result<Stack, Halt> {
             continue;
         }
         hessians.keep(&kept)?;
-        let Some(gap) = gap(hessians.as_mut(), kept.len(), d, row.relative_noise)? else {
+        let (singular_values, gap) = gap(hessians.as_mut(), kept.len(), d, row.relative_noise)?;
+        row.singular_values = singular_values;
+        let Some(gap) = gap else {
             tried.push(row);
             s *= 2.0;
             continue;
@@ -147,24 +149,26 @@ fn take(
         relative_noise,
         gap: None,
         rank: None,
+        singular_values: Vec::new(),
     };
     Ok(Taken { centres, hessians, kept, row })
 }
 
-/// Where the singular values of the `kept` Hessians of order `d` fall most.
+/// The leading singular values of the `kept` Hessians of order `d`, and where they fall most.
 fn gap(
     hessians: &mut dyn HessianStack,
     kept: usize,
     d: usize,
     relative_noise: Option<f64>,
-) -> Result<Option<Gap>, OracleError> {
+) -> Result<(Vec<f64>, Option<Gap>), OracleError> {
     // After the reduction the gradients span all d dimensions, so there are at least d units.
     let most = (STACK_MOST_RANK.0 * kept / STACK_MOST_RANK.1).min(d * (d + 1) / 2 - 1);
-    Ok(hessians.singular_values()?.and_then(|values| {
-        let noise = STACK_NOISE * relative_noise.unwrap_or(STACK_UNKNOWN_NOISE);
-        let floor = noise.max(hessians.resolution());
-        largest_gap(&values, d..=most, floor * values[0])
-    }))
+    let Some(values) = hessians.singular_values()?.filter(|values| !values.is_empty()) else {
+        return Ok((Vec::new(), None));
+    };
+    let noise = STACK_NOISE * relative_noise.unwrap_or(STACK_UNKNOWN_NOISE);
+    let floor = noise.max(hessians.resolution());
+    Ok((reported(&values), largest_gap(&values, d..=most, floor * values[0])))
 }
 
 #[cfg(test)]

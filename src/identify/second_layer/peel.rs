@@ -28,7 +28,7 @@ use crate::algebra::subspace::largest_gap;
 use crate::algebra::svec::smat;
 use crate::draws;
 use crate::identify::context::Context;
-use crate::identify::evidence::{PeelFailed, PeelSplit, Peeled};
+use crate::identify::evidence::{PeelFailed, PeelSplit, Peeled, reported};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placer;
 use crate::identify::first_layer::unit::Unit;
@@ -149,6 +149,7 @@ fn peel_split(
         free: split.free.len(),
         patterns: split.patterns.places.len(),
         m1,
+        singular_values: seen.singular_values,
         gap: seen.gap,
         error: seen.error,
         step: step.h,
@@ -163,7 +164,9 @@ struct Width {
     range: DMatrix<f64>,
     /// Gradients at the first of the points, |S| x some.
     p: DMatrix<f64>,
-    /// The ratio of their singular values at m1.
+    /// Their leading singular values.
+    singular_values: Vec<f64>,
+    /// The ratio of these at m1.
     gap: f64,
     /// Their error (spectral norm).
     error: f64,
@@ -201,7 +204,8 @@ fn width(
         )));
     };
     let range = svd.u.columns(0, gap.rank).into_owned();
-    Ok(Width { range, p, gap: gap.ratio, error: noise, step: steps.second.h })
+    let singular_values = reported(&svd.s);
+    Ok(Width { range, p, singular_values, gap: gap.ratio, error: noise, step: steps.second.h })
 }
 
 /// The best steps along `directions` (d x k), in turn, at some of the points.

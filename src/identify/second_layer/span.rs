@@ -35,7 +35,7 @@ use crate::algebra::rank_one::{
 use crate::algebra::subspace::{Gap, largest_gap};
 use crate::draws;
 use crate::identify::context::Context;
-use crate::identify::evidence::{PeelFailed, SpanSplit, Spanning};
+use crate::identify::evidence::{PeelFailed, SpanSplit, Spanning, reported};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::unit::Unit;
@@ -95,7 +95,7 @@ pub fn span(cx: &mut Context<'_>, units: &[Unit]) -> Result<Spanned, Halt> {
     let best = seen.into_iter().next();
     // What is open of a few rows the fit may find.
     let best = best.filter(|(_, best)| SPAN_OPEN * (best.m1 - best.told) <= best.m1);
-    let split = best.as_ref().map(|best| best.1);
+    let split = best.as_ref().map(|best| best.1.clone());
     evidence.span.push(Spanning { attempt, failed: tried, split });
     best.map(|best| best.0).ok_or(last)
 }
@@ -194,6 +194,7 @@ fn split(
         patterns: spanned.patterns.places.len(),
         whole: whole.places.len(),
         m1: directions.ncols(),
+        singular_values: space.singular_values,
         gap: space.gap.ratio,
         error: firsts.error,
         step: firsts.step,
@@ -235,6 +236,8 @@ struct Space {
     /// Orthonormal columns, entries x m1.
     basis: DMatrix<f64>,
     gap: Gap,
+    /// The leading ones.
+    singular_values: Vec<f64>,
 }
 
 /// Looks at more patterns until m1 shows, `most` at most.
@@ -253,7 +256,7 @@ fn space(sight: &mut Sight<'_>, whole: &mut Looks, most: usize) -> Result<Space,
             match gap {
                 Some(gap) if gap.rank <= most => {
                     let basis = svd.u.columns(0, gap.rank).into_owned();
-                    return Ok(Space { basis, gap });
+                    return Ok(Space { basis, gap, singular_values: reported(&svd.s) });
                 }
                 Some(gap) => return Err(Stop::Wider { least: gap.rank }),
                 None if count - spare >= entries => return Err(Stop::Wider { least: entries }),

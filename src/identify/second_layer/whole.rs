@@ -30,7 +30,7 @@ use crate::algebra::subspace::largest_gap;
 use crate::algebra::svec::smat;
 use crate::draws;
 use crate::identify::context::Context;
-use crate::identify::evidence::WholeSeen;
+use crate::identify::evidence::{WholeSeen, reported};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::{Placement, Placer};
 use crate::identify::first_layer::unit::Unit;
@@ -89,7 +89,7 @@ fn all_rows(
             svd.s[svd.s.len() - 1]
         )));
     };
-    let m1 = gap.rank;
+    let (m1, singular_values) = (gap.rank, reported(&svd.s));
     let space = svd.v.columns(0, m1).into_owned();
 
     let slopes = slopes(&hessians, &places, &varied, &fixed, &space)?;
@@ -116,6 +116,7 @@ fn all_rows(
         varied: varied.len(),
         patterns: places.len(),
         m1,
+        singular_values,
         gap: gap.ratio,
         error,
         step: step.h,

@@ -23,7 +23,7 @@ use crate::identify::verdict::tolerances::{
     BOUND_EXCEEDED, CURVED_SAFETY, DRAWN_DEVIATION, MOST_CURVATURE, PARAMETER_ROUNDING,
     VISIBLE_CHANGE,
 };
-use crate::identify::verdict::uncertainty::{Uncertainty, relative};
+use crate::identify::verdict::uncertainty::{TensorErrors, Uncertainty, relative};
 use crate::network::{Activation, OneLayer};
 use crate::oracle::Clock;
 use crate::stage::Stage;
@@ -308,7 +308,19 @@ pub fn support(
     let plausible: Vec<OneLayer> =
         drawn.iter().map(|(step, _)| network.moved(step, 1.0).mixed()).collect();
     let further = network.moved(unfinished, 1.0).mixed();
-    let (standard, bound) = bounds(&network.mixed(), &plausible, (&further, curvature));
+    let errors = bounds(&network.mixed(), &plausible, (&further, curvature));
+    let standard = errors.iter().map(|(_, standard, _)| *standard).fold(0.0, f64::max);
+    let by_tensor: Vec<TensorErrors> = errors
+        .into_iter()
+        .map(|(tensor, standard, bound)| TensorErrors {
+            tensor,
+            bound: if curvature <= MOST_CURVATURE { bound } else { f64::INFINITY },
+            // |row_j(J^+) e| <= |row_j(J^+)| |e|.
+            dependent: standard * DRAWN_DEVIATION * (data.answers.len() as f64).sqrt(),
+        })
+        .collect();
+    let bound = by_tensor.iter().map(|errors| errors.bound).fold(0.0, f64::max);
+    let dependent = by_tensor.iter().map(|errors| errors.dependent).fold(0.0, f64::max);
     Ok(Support {
         count: data.points.nrows(),
         sigma: rms(&left.column_sum()) * lost,
@@ -318,9 +330,9 @@ pub fn support(
         places: None,
         uncertainty: Some(Uncertainty {
             cramer_rao: standard,
-            bound: if curvature <= MOST_CURVATURE { bound } else { f64::INFINITY },
-            // |row_j(J^+) e| <= |row_j(J^+)| |e|.
-            dependent: standard * DRAWN_DEVIATION * (data.answers.len() as f64).sqrt(),
+            bound,
+            dependent,
+            by_tensor,
             condition: f64::NAN,
             curvature,
             plausible,
@@ -328,13 +340,13 @@ pub fn support(
     })
 }
 
-/// The largest standard error of a parameter of the network, and the bound on all of them at once, by networks drawn from what is
-/// open in it, and by what the fit would still change.
+/// Of each tensor of the network the largest standard error of a parameter, and the bound on all of them at once, by networks
+/// drawn from what is open in it, and by what the fit would still change.
 fn bounds(
     network: &OneLayer,
     plausible: &[OneLayer],
     (further, curvature): (&OneLayer, f64),
-) -> (f64, f64) {
+) -> Vec<(&'static str, f64, f64)> {
     let count = network.a.len() + 2 * network.theta.len() + 1;
     let quantile = (2.0 * (count as f64 / BOUND_EXCEEDED).ln()).sqrt();
     let tensors = |network: &OneLayer| {
@@ -347,8 +359,7 @@ fn bounds(
     };
     let (own, further) = (tensors(network), tensors(further));
     let drawn: Vec<_> = plausible.iter().map(tensors).collect();
-    let (mut standard, mut bound) = (0.0f64, 0.0f64);
-    for (t, values) in own.iter().enumerate() {
+    let of_tensor = |(t, (name, values)): (usize, (&'static str, &Vec<f64>))| {
         let deviation = |j: usize| {
             let squares = drawn.iter().map(|drawn| (drawn[t][j] - values[j]).powi(2));
             (squares.sum::<f64>() / drawn.len() as f64).sqrt()
@@ -360,10 +371,9 @@ fn bounds(
                 + PARAMETER_ROUNDING * f64::EPSILON * values[j].abs()
         };
         let errors: Vec<f64> = (0..values.len()).map(error).collect();
-        standard = standard.max(relative(values, &deviations));
-        bound = bound.max(relative(values, &errors));
-    }
-    (standard, bound)
+        (name, relative(values, &deviations), relative(values, &errors))
+    };
+    ["A", "theta", "c", "c0"].into_iter().zip(&own).enumerate().map(of_tensor).collect()
 }
 
 #[cfg(test)]

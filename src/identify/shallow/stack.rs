@@ -7,12 +7,12 @@ use nalgebra::DMatrix;
 
 use super::tolerances::{
     FIRST_HESSIANS, SHALLOW_GAP, SHALLOW_NODES_REACH, SHALLOW_RADII, SHALLOW_STEP_POINTS,
-    SINGULAR_VALUES_REPORTED, STACK_FILLED, STACK_LARGEST, STACK_OVERSAMPLING, STACK_SPARE,
+    STACK_FILLED, STACK_LARGEST, STACK_OVERSAMPLING, STACK_SPARE,
 };
 use crate::algebra::subspace::{Subspace, largest_gap, leading};
 use crate::draws;
 use crate::identify::context::Context;
-use crate::identify::evidence::StackSeen;
+use crate::identify::evidence::{StackSeen, reported};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::step;
 use crate::oracle::Oracle;
@@ -92,15 +92,13 @@ pub fn local_stack(cx: &mut Context<'_>, plan: &Plan<'_>) -> Result<Stack, Halt>
         let floor = step.error * ((order as f64).sqrt() + (count as f64).sqrt());
         let Some(space) = leading(&hessians) else { break };
         let found = width(&space, plan.width, count, floor);
-        let values: Vec<f64> =
-            space.singular_values.iter().take(SINGULAR_VALUES_REPORTED).copied().collect();
         evidence.stack.push(StackSeen::Local {
             hessians: count,
             radius,
             step: step.h,
             error: step.error,
             width: found,
-            singular_values: values,
+            singular_values: reported(&space.singular_values),
             floor,
         });
         match found {

@@ -125,8 +125,6 @@ pub(crate) const SHALLOW_STEP_POINTS: usize = 24;
 pub(crate) const FIRST_HESSIANS: usize = 24;
 /// Twice the Hessians beyond the oversampling that a width must leave. More make sure of small widths, and cost queries.
 pub(crate) const STACK_SPARE: usize = 16;
-/// Singular values in the report.
-pub(crate) const SINGULAR_VALUES_REPORTED: usize = 64;
 /// Rounds of random starts of the rank-one search, at most. More are slower.
 pub(crate) const SHALLOW_ROUNDS: u64 = 4;
 /// Random starts of a round for each unit. More are slower.

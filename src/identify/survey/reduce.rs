@@ -15,7 +15,7 @@ use crate::algebra::linalg::thin_svd;
 use crate::algebra::subspace::{Gap, largest_gap};
 use crate::draws;
 use crate::identify::context::Context;
-use crate::identify::evidence::RangeFound;
+use crate::identify::evidence::{RangeFound, reported};
 use crate::identify::failure::Halt;
 use crate::oracle::{Oracle, OracleError};
 use crate::stencil::{self, GradientScheme};
@@ -166,6 +166,7 @@ pub fn range(
             dimension: d,
             gap: seen.gap.map(|g| g.ratio),
             step: Some(h),
+            singular_values: seen.singular_values,
             smallest: seen.smallest,
             allowed: Some(seen.allowed),
             ..Default::default()
@@ -211,7 +212,9 @@ struct Span {
     rank: usize,
     /// What is allowed to be none.
     allowed: f64,
-    /// The least singular value.
+    /// The leading singular values.
+    singular_values: Vec<f64>,
+    /// The least one.
     smallest: Option<f64>,
 }
 
@@ -231,14 +234,17 @@ impl Clear {
         let count = self.columns.len();
         if count == 0 {
             let basis = DMatrix::zeros(d, 0);
-            return Some(Span { basis, gap: None, rank: 0, allowed: 0.0, smallest: None });
+            let singular_values = Vec::new();
+            let (gap, smallest) = (None, None);
+            return Some(Span { basis, gap, rank: 0, allowed: 0.0, singular_values, smallest });
         }
         let svd = thin_svd(&DMatrix::from_columns(&self.columns))?;
         let most = (d - 1).min(count.saturating_sub(RANGE_SPARE));
         let gap = largest_gap(&svd.s, 1..=most, RANGE_ROUNDING * svd.s[0]);
         let allowed = (RANGE_NOISE * self.tail.sqrt()).max(RANGE_TRUNCATION * svd.s[0]);
         let rank = svd.s.iter().filter(|&&s| s >= allowed).count();
-        Some(Span { basis: svd.u, gap, rank, allowed, smallest: svd.s.last().copied() })
+        let (singular_values, smallest) = (reported(&svd.s), svd.s.last().copied());
+        Some(Span { basis: svd.u, gap, rank, allowed, singular_values, smallest })
     }
 }
 

@@ -11,7 +11,7 @@ use super::tolerances::{
 use super::uncertainty::Uncertainty;
 use crate::draws;
 use crate::identify::context::Context;
-use crate::identify::evidence::Certified;
+use crate::identify::evidence::{Certified, ResidualsAt};
 use crate::identify::failure::Halt;
 use crate::identify::fit::sample::Sample;
 use crate::identify::survey::landscape::Landscape;
@@ -253,6 +253,7 @@ pub fn certify<M: Model>(
         excess: certificate.excess,
         excess_allowed: DEVIATES,
         mean_excess: means,
+        by_distance: groups.iter().map(|group| residuals_at(group, points, &residuals)).collect(),
         mean_excess_allowed: MOST_GROUP_MEAN,
         deviating: certificate.deviating,
         deviating_share_below: certificate.deviating_share_below(),
@@ -264,6 +265,7 @@ pub fn certify<M: Model>(
         cramer_rao: u.map(|u| u.cramer_rao),
         error_bound: certificate.error_bound,
         error_bound_dependent: u.map(|u| u.dependent),
+        error_bound_by_tensor: u.map_or(Vec::new(), |u| u.tensor_bounds(common)),
     });
     Ok(certificate)
 }
@@ -308,6 +310,16 @@ pub fn by_distance(points: &DMatrix<f64>) -> (Vec<Vec<usize>>, Option<f64>) {
     order.sort_by(|&i, &j| norms[i].total_cmp(&norms[j]));
     let groups = order.chunks(norms.len().div_ceil(DISTANCE_GROUPS)).map(<[usize]>::to_vec);
     (groups.collect(), order.last().map(|&k| norms[k]))
+}
+
+/// The `residuals` at the `group` of the `points`.
+fn residuals_at(group: &[usize], points: &DMatrix<f64>, residuals: &DVector<f64>) -> ResidualsAt {
+    let squares: f64 = group.iter().map(|&k| residuals[k] * residuals[k]).sum();
+    ResidualsAt {
+        distance: group.iter().map(|&k| points.column(k).norm()).fold(0.0, f64::max),
+        largest: group.iter().map(|&k| residuals[k].abs()).fold(0.0, f64::max),
+        mean: (squares / group.len() as f64).sqrt(),
+    }
 }
 
 /// Root mean square of the `ratios` over each of the `groups`.

@@ -20,6 +20,7 @@ use super::tolerances::{
 };
 use crate::algebra::linalg::{InverseFactor, product};
 use crate::draws;
+use crate::identify::evidence::TensorBound;
 use crate::identify::fit::refine::Equilibrated;
 use crate::identify::fit::sample::Sample;
 use crate::network::model::Model;
@@ -32,12 +33,25 @@ pub struct Uncertainty<M> {
     pub bound: f64,
     /// The same for errors of the values of this size that depend on each other in the worst way.
     pub dependent: f64,
+    /// `bound` and `dependent` by tensor: of each the largest is that of all.
+    pub by_tensor: Vec<TensorErrors>,
     /// sqrt of the largest diagonal entry of (J^T J)^-1, columns of J at unit length.
     pub condition: f64,
     /// Second-order part of what the covariance makes of the fitted values, relative to the first.
     pub curvature: f64,
     /// Networks that the values cannot tell apart.
     pub plausible: Vec<M>,
+}
+
+/// What is left open in one tensor.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct TensorErrors {
+    /// Its name in the model.
+    pub tensor: &'static str,
+    /// Bound on the error of its entries.
+    pub bound: f64,
+    /// The same for errors of the values that depend on each other.
+    pub dependent: f64,
 }
 
 impl<M: Model> Uncertainty<M> {
@@ -100,17 +114,31 @@ impl<M: Model> Uncertainty<M> {
                     + PARAMETER_ROUNDING * f64::EPSILON * parameters[j].abs()
             };
             let finite = curvature <= MOST_CURVATURE;
-            if finite { largest(network, &DVector::from_fn(p, of)) } else { f64::INFINITY }
+            let errors = DVector::from_fn(p, of);
+            let unless_curved = |(name, error)| (name, if finite { error } else { f64::INFINITY });
+            by_tensor(network, &errors).map(unless_curved).collect::<Vec<_>>()
         };
+        let cramer_rao = most(by_tensor(network, &standard).map(|(_, error)| error));
+        // |row_j(J^+) e| <= |row_j(J^+)| |e|.
+        let by_tensor = paired(&errors(quantile), &errors((n as f64).sqrt()));
         Some(Uncertainty {
-            cramer_rao: largest(network, &standard),
-            bound: errors(quantile),
-            // |row_j(J^+) e| <= |row_j(J^+)| |e|.
-            dependent: errors((n as f64).sqrt()),
+            cramer_rao,
+            bound: most(by_tensor.iter().map(|tensor| tensor.bound)),
+            dependent: most(by_tensor.iter().map(|tensor| tensor.dependent)),
+            by_tensor,
             condition: variances.max().sqrt(),
             curvature,
             plausible,
         })
+    }
+
+    /// The bound by tensor, where errors of the values share `common` of their size.
+    pub fn tensor_bounds(&self, common: f64) -> Vec<TensorBound> {
+        let bound = |errors: &TensorErrors| TensorBound {
+            tensor: errors.tensor,
+            bound: errors.bound.max(common * errors.dependent),
+        };
+        self.by_tensor.iter().map(bound).collect()
     }
 
     /// Variance of the value of `network` at each of the points, by what the parameters leave open.
@@ -157,11 +185,34 @@ fn uneven_variances(
     (kurtosis(&alike) > MOST_KURTOSIS).then_some(variances)
 }
 
-/// The largest of `errors` (one a parameter), relative to the largest entry of each tensor, at least 1.
-fn largest<M: Model>(network: &M, errors: &DVector<f64>) -> f64 {
+/// The largest of `errors` (one a parameter) in each tensor, relative to its largest entry, at least 1.
+fn by_tensor<M: Model>(
+    network: &M,
+    errors: &DVector<f64>,
+) -> impl Iterator<Item = (&'static str, f64)> {
     let errors = network.with_vector(errors);
     let tensors = network.tensors().into_iter().zip(errors.tensors());
-    network.stretch() * tensors.map(|((_, v), (_, e))| relative(v, e)).fold(0.0, f64::max)
+    let largest: Vec<_> =
+        tensors.map(|((name, v), (_, e))| (name, network.stretch() * relative(v, e))).collect();
+    largest.into_iter()
+}
+
+/// Bounds and dependent ones of the same tensors.
+pub fn paired(
+    bounds: &[(&'static str, f64)],
+    dependent: &[(&'static str, f64)],
+) -> Vec<TensorErrors> {
+    let pair = |(&(tensor, bound), &(_, dependent)): (&(_, f64), &(_, f64))| TensorErrors {
+        tensor,
+        bound,
+        dependent,
+    };
+    bounds.iter().zip(dependent).map(pair).collect()
+}
+
+/// The largest of errors.
+fn most(errors: impl Iterator<Item = f64>) -> f64 {
+    errors.fold(0.0, f64::max)
 }
 
 /// The largest of the `errors` of a tensor, relative to its largest entry, at least 1.
@@ -250,6 +301,9 @@ mod tests {
             let (model, sample, error) = fitted(8, trial);
             let eight = Uncertainty::new(&model, &sample, 0.0, trial).unwrap();
             assert!(error < eight.bound && error < eight.dependent);
+            let (all, errors) = (eight.tensor_bounds(0.0), eight.by_tensor[0]);
+            assert_eq!(all, [TensorBound { tensor: "p", bound: eight.bound }]);
+            assert_eq!((errors.bound, errors.dependent), (eight.bound, eight.dependent));
             assert!(eight.curvature < 1e-12);
             ratios.push(eight.bound / error);
         }
