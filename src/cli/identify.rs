@@ -116,7 +116,10 @@ struct ProcessOptions {
     /// Points that the process is sent at most before it has answered them [default: as many as there are]
     #[arg(long, value_name = "N", conflicts_with = "network")]
     batch: Option<NonZeroUsize>,
-    /// How often the process may be started again after it has ended too early
+    /// Copies of the process, which share the points of every question among them
+    #[arg(long, value_name = "K", default_value = "1", conflicts_with = "network")]
+    process_copies: NonZeroUsize,
+    /// How often the process, or each of its copies, may be started again after it has ended too early
     #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "network")]
     restarts: usize,
 }
@@ -366,6 +369,7 @@ impl Identify {
                     timeout: options.timeout,
                     restarts: options.restarts,
                     batch: options.batch,
+                    copies: options.process_copies,
                     deadline,
                     ..ProcessSettings::new(command, usize::try_from(input_dim)?)
                 };
