@@ -8,7 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::study::{self, Axis, Key, Plan, Record, Store, Summary, plot};
+use crate::study::{
+    self, Axis, Cell, Grid, Key, Plan, Record, Shard, Store, Stored, Summary, plot,
+};
 use clap::{Args, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
@@ -28,11 +30,19 @@ pub struct Study {
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Folder of the results
-    #[arg(long, value_name = "DIR", required_unless_present = "summarise")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["summarise", "merge"])]
     out: Option<PathBuf>,
     /// Run nothing: redo tables and pictures of this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "plan", "jobs", "Axes"])]
     summarise: Option<PathBuf>,
+    /// Do only the I-th of N parts of the plan, from 1, into a file of its own in DIR: for arrays of jobs. Put the files of all parts into one
+    /// folder, and merge
+    #[arg(long, value_name = "I/N", requires = "out", conflicts_with_all = ["insert", "plot_axes"])]
+    shard: Option<Shard>,
+    /// Run nothing: put the shards in this folder together, as if the study had not been cut, and make its tables and
+    /// pictures
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "plan", "jobs", "Axes", "summarise", "shard"])]
+    merge: Option<PathBuf>,
     /// Put the table by kinds into this document, between the lines `<!-- study NAME -->`, where NAME is the
     /// folder's, and `<!-- end of study -->`
     #[arg(long, value_name = "FILE")]
@@ -138,7 +148,7 @@ struct Axes {
 
 impl Axes {
     /// Those that were given, by their names in a plan.
-    fn given(self) -> impl Iterator<Item = (&'static str, Vec<String>)> {
+    fn given(&self) -> impl Iterator<Item = (&'static str, Vec<String>)> {
         let Axes {
             pipeline, first_layer, fit, d, m0, m1, activation, std, condition, radius, ..
         } = self;
@@ -176,24 +186,28 @@ impl Axes {
             ("time_limit", time_limit),
             ("seeds", seeds),
         ];
-        axes.into_iter().filter_map(|(name, values)| values.map(|values| (name, values)))
+        axes.into_iter().filter_map(|(name, values)| values.clone().map(|values| (name, values)))
     }
 }
 
 impl Study {
     /// Runs what is left of the plan, then counts and draws everything in the folder.
     pub fn run(self) -> Outcome {
+        if let Some(shard) = self.shard {
+            return self.run_shard(shard);
+        }
         let plot_axes = self.plot_axes.map(|PlotAxes(x, y)| (x, y));
         let document = self.insert.clone();
-        let (folder, records) = match self.summarise {
-            Some(folder) => {
-                let stored = study::load(&folder)?;
+        let (folder, records) = match (&self.summarise, &self.merge) {
+            (Some(folder), _) => {
+                let stored = study::load(folder)?;
                 if stored.torn > 0 {
                     super::warn("the last line of the records is cut off, and left out");
                 }
-                (folder, stored.records)
+                (folder.clone(), stored.records)
             }
-            None => self.sweep()?,
+            (None, Some(folder)) => (folder.clone(), study::merge(folder)?),
+            (None, None) => self.sweep()?,
         };
         let summary = Summary::of(&records);
         summary.save(&folder)?;
@@ -205,10 +219,35 @@ impl Study {
         Ok(if summary.wrong == 0 { SUCCESS } else { DIFFERENT })
     }
 
+    /// Does the runs of a shard that are not on record.
+    fn run_shard(self, shard: Shard) -> Outcome {
+        let (folder, grid) = self.planned()?;
+        let (store, stored) = shard.open(&folder, &grid.runs)?;
+        let records = self.complete(shard.runs(&grid.runs), store, stored)?;
+        let wrong = records.iter().filter(|record| record.wrong).count();
+        super::print(&format!(
+            "shard {shard}: all {} runs are on record, {wrong} WRONG\n",
+            records.len()
+        ))?;
+        Ok(if wrong == 0 { SUCCESS } else { DIFFERENT })
+    }
+
     /// Does the runs that are not on record, and returns all that are, with their folder.
-    fn sweep(self) -> Result<(PathBuf, Vec<Record>), Box<dyn Error>> {
+    fn sweep(&self) -> Result<(PathBuf, Vec<Record>), Box<dyn Error>> {
+        let (folder, grid) = self.planned()?;
+        let (store, stored) = Store::open(&folder)?;
+        // A sweep may take hours: what would spoil its end is said now.
+        if let Some(document) = &self.insert {
+            study::check_insert(document, &name_of(&folder)?)?;
+        }
+        let records = self.complete(grid.runs, store, stored)?;
+        Ok((folder, records))
+    }
+
+    /// The folder of the results, and the runs that are wanted.
+    fn planned(&self) -> Result<(PathBuf, Grid), Box<dyn Error>> {
         // clap asks for it where nothing is to be summarised.
-        let folder = self.out.ok_or("give --out")?;
+        let folder = self.out.clone().ok_or("give --out")?;
         let mut plan = self.plan.as_deref().map_or(Ok(Plan::default()), Plan::load)?;
         for (axis, values) in self.axes.given() {
             plan.give(axis, values)?;
@@ -217,7 +256,16 @@ impl Study {
         for note in &grid.notes {
             super::warn(note);
         }
-        let (store, stored) = Store::open(&folder)?;
+        Ok((folder, grid))
+    }
+
+    /// Does those of `runs` that are not stored, and returns all records.
+    fn complete(
+        &self,
+        mut runs: Vec<(Cell, u64)>,
+        store: Store,
+        stored: Stored,
+    ) -> Result<Vec<Record>, Box<dyn Error>> {
         if stored.torn > 0 {
             super::warn("the last line of the records was cut off: its run is done again");
         }
@@ -226,12 +274,7 @@ impl Study {
         if !others.is_empty() {
             super::warn(&format!("the records hold runs of other versions: {}", others.join(", ")));
         }
-        // A sweep may take hours: what would spoil its end is said now.
-        if let Some(document) = &self.insert {
-            study::check_insert(document, &name_of(&folder)?)?;
-        }
         let known: HashSet<Key> = stored.records.iter().map(Record::key).collect();
-        let mut runs = grid.runs;
         let planned = runs.len();
         runs.retain(|(cell, seed)| !known.contains(&Key::new(cell, *seed)));
 
@@ -241,7 +284,7 @@ impl Study {
         let fresh = study::sweep(&runs, store, jobs, |record| progress.show(record))?;
         let mut records = stored.records;
         records.extend(fresh);
-        Ok((folder, records))
+        Ok(records)
     }
 }
 

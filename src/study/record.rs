@@ -5,14 +5,16 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
+use super::shard::Stamp;
 use crate::files::{self, read_regular};
 use crate::identify::Status;
 
 /// The file's name in the folder of the study.
-pub const FILE: &str = "runs.jsonl";
+pub(super) const FILE: &str = "runs.jsonl";
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,19 +188,52 @@ pub fn load(folder: &Path) -> Result<Stored, RecordError> {
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<Stored, RecordError> {
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let (records, torn) = lines(bytes, path)?;
+    Ok(Stored { records: each_once(records), torn })
+}
+
+/// Files of two machines may have been joined: equal seeds give equal results.
+fn each_once(mut records: Vec<Record>) -> Vec<Record> {
     let mut seen = HashSet::new();
-    let mut records = Vec::new();
-    for (line, text) in bytes[..whole].split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let record: Record = serde_json::from_slice(text).map_err(|source| {
-            RecordError::Format { path: path.to_owned(), line: line + 1, source }
-        })?;
-        // Files of two machines may have been joined: equal seeds give equal results.
-        if seen.insert(record.key()) {
-            records.push(record);
-        }
+    records.retain(|record| seen.insert(record.key()));
+    records
+}
+
+/// The whole lines of a file, and the bytes after them.
+pub(super) fn lines<T: DeserializeOwned>(
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(Vec<T>, usize), RecordError> {
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let line = |(line, text)| {
+        serde_json::from_slice(text).map_err(|source| RecordError::Format {
+            path: path.to_owned(),
+            line: line + 1,
+            source,
+        })
+    };
+    let lines = bytes[..whole].split_inclusive(|&byte| byte == b'\n').enumerate().map(line);
+    Ok((lines.collect::<Result<_, _>>()?, bytes.len() - whole))
+}
+
+/// Takes the lock of a file that is only read, so that nobody writes it meanwhile.
+pub(super) fn lock_to_read(path: &Path) -> Result<File, RecordError> {
+    let failed = |source| RecordError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    lock(&file, path, failed)?;
+    Ok(file)
+}
+
+fn lock(
+    file: &File,
+    path: &Path,
+    failed: impl Fn(io::Error) -> RecordError,
+) -> Result<(), RecordError> {
+    match files::lock(file) {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(RecordError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
-    Ok(Stored { records, torn: bytes.len() - whole })
 }
 
 /// The file of records, open for more.
@@ -206,6 +241,8 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Stored, RecordError> {
 pub struct Store {
     file: File,
     path: PathBuf,
+    /// Of a shard.
+    stamp: Option<Stamp>,
 }
 
 impl Store {
@@ -215,24 +252,30 @@ impl Store {
     /// # Errors
     /// [`RecordError`].
     pub fn open(folder: &Path) -> Result<(Store, Stored), RecordError> {
-        let path = folder.join(FILE);
+        let (store, (records, torn)) = Store::open_lines(folder.join(FILE))?;
+        Ok((store, Stored { records: each_once(records), torn }))
+    }
+
+    /// The same for a file of this name, with what its whole lines hold, and the bytes that were taken away.
+    pub(super) fn open_lines<T: DeserializeOwned>(
+        path: PathBuf,
+    ) -> Result<(Store, (Vec<T>, usize)), RecordError> {
         let failed = |source| RecordError::Write { path: path.clone(), source };
-        fs::create_dir_all(folder).map_err(failed)?;
+        fs::create_dir_all(path.parent().unwrap_or(Path::new(""))).map_err(failed)?;
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        match files::lock(&file) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(RecordError::InUse(path)),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        lock(&file, &path, failed)?;
+        let bytes = read_regular(&path)
+            .map_err(|source| RecordError::Read { path: path.clone(), source })?;
+        let held = lines(&bytes, &path)?;
+        if held.1 > 0 {
+            file.set_len((bytes.len() - held.1) as u64).map_err(failed)?;
         }
-        let stored = load(folder)?;
-        if stored.torn > 0 {
-            let cut = |file: &File| {
-                let length = file.metadata()?.len();
-                file.set_len(length - stored.torn as u64)
-            };
-            cut(&file).map_err(failed)?;
-        }
-        Ok((Store { file, path }, stored))
+        Ok((Store { file, path, stamp: None }, held))
+    }
+
+    /// The same for lines of a shard.
+    pub(super) fn stamped(self, stamp: Stamp) -> Self {
+        Store { stamp: Some(stamp), ..self }
     }
 
     /// Adds a run. Whoever reads sees all of its line or, after a crash, a torn end. A store that failed is
@@ -248,7 +291,10 @@ impl Store {
     }
 
     fn write(&mut self, record: &Record) -> io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
+        let mut line = match &self.stamp {
+            Some(stamp) => stamp.line(record)?,
+            None => serde_json::to_vec(record)?,
+        };
         line.push(b'\n');
         let length = self.file.metadata()?.len();
         let written = self.file.write_all(&line).and_then(|()| self.file.flush());
