@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::algebra::rank_one::Ascent;
 use crate::files::{check_writable, read_regular};
 use crate::gpu::Precision;
-use crate::gpu::device::DEFAULT_MEMORY;
+use crate::gpu::device::{DEFAULT_MEMORY, Wanted};
 use crate::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
 use crate::identify::{
     FirstLayer, FitBy, IdentifyError, Pipeline, Settings, Solution, Status, identify,
@@ -17,8 +17,9 @@ use crate::identify::{
 use crate::network::{Link, Network, UnknownActivation};
 use crate::oracle::{
     BatchTrouble, Checkpoint, Deadline, Leash, NetworkOracle, Observer, Oracle, OracleError,
-    ProcessFormat, ProcessOracle, ProcessSettings, Recorded, Stencils, fingerprint,
+    ProcessFormat, ProcessOracle, ProcessSettings, Recorded, Shared, Stencils, fingerprint,
 };
+use crate::ranks::Team;
 use crate::report::{Report, Tally};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
@@ -27,9 +28,10 @@ use indicatif::HumanBytes;
 use super::attend::{Ending, attend};
 use super::link::LinkOptions;
 use super::long::LongOptions;
+use super::ranks::{self, Ranks};
 use super::region::RegionOptions;
 use super::remedy::in_options;
-use super::{DIFFERENT, INTERRUPTED, Layers, Outcome, SUCCESS, progress, summary};
+use super::{DIFFERENT, INTERRUPTED, Layers, Outcome, SUCCESS, UNUSABLE, progress, summary};
 
 /// Recover the network behind a black box from its values alone
 ///
@@ -176,14 +178,23 @@ impl Identify {
     /// Identifies, writes the results and prints the table. The report names these arguments of the program.
     pub fn run(self, arguments: Vec<String>) -> Outcome {
         let this = Identify { arguments, ..self };
-        this.identify()
+        ranks::together(|ranks| this.identify(ranks))
     }
 
-    fn identify(&self) -> Outcome {
+    fn identify(&self, ranks: &Ranks) -> Outcome {
+        let prepared = ranks.agreed(self.prepared(ranks))?;
+        self.attend(prepared, ranks)
+    }
+
+    /// The black box of this rank and all that a run needs, with a description that must be the same for all ranks.
+    fn prepared(&self, ranks: &Ranks) -> Result<(Prepared, String), Box<dyn Error>> {
         let deadline = self.long.deadline();
-        self.check_outputs()?;
+        let is_first = ranks.team().is_first();
+        if is_first {
+            self.check_outputs()?;
+        }
         self.check_depth()?;
-        let (black_box, activations) = self.black_box(deadline)?;
+        let (mut black_box, activations) = self.black_box(deadline, ranks.place)?;
         let mut settings = self.limits.settings(activations);
         settings.pipeline = self.pipeline;
         settings.first_layer = self.first_layer;
@@ -192,35 +203,54 @@ impl Identify {
         self.region.apply(&mut settings);
         settings.depth = self.depth.0;
         settings.link = black_box.link;
-        self.attend(black_box, &settings)
-    }
-
-    /// Runs `identify` on a thread of its own and sees it to its end.
-    fn attend(&self, mut black_box: BlackBox, settings: &Settings) -> Outcome {
         let input_dim = black_box.oracle().input_dim();
         settings.depths(input_dim)?;
         let oracle = self.describe_oracle(&black_box)?;
         let run = settings.describe(&oracle, input_dim);
-        let checkpoint = self.long.open(&run)?;
+        // The first rank reads and writes it for all.
+        let checkpoint = if is_first { self.long.open(&run)? } else { None };
+        let version = env!("CARGO_PKG_VERSION");
+        let limits = (settings.max_queries, self.long.time_limit(), self.long.checkpoint.is_some());
+        let description = format!("{version} {limits:?} {run:?}");
+        Ok((Prepared { black_box, settings, checkpoint }, description))
+    }
+
+    /// Runs `identify` on a thread of its own and sees it to its end.
+    fn attend(&self, prepared: Prepared, ranks: &Ranks) -> Outcome {
+        let Prepared { mut black_box, settings, checkpoint } = prepared;
+        let settings = &settings;
+        let (team, is_first) = (ranks.team().clone(), ranks.team().is_first());
+        let log = self.long.checkpoint.is_some().then_some(checkpoint);
         let (leash, backend) = (black_box.leash(), black_box.backend());
-        let tally = Tally::new(progress::observer(self.quiet));
+        let tally = Tally::new(progress::observer(self.quiet || !is_first));
         let (mut observer, asked) = (tally.clone(), settings.clone());
-        if let Some(bytes) = checkpoint.as_ref().map(Checkpoint::left).filter(|&bytes| bytes > 0) {
+        let left = log.as_ref().and_then(Option::as_ref).map(Checkpoint::left);
+        if let Some(bytes) = left.filter(|&bytes| bytes > 0) {
             observer
                 .note(&format!("goes on from a checkpoint with {} of answers", HumanBytes(bytes)));
         }
-        let ending = attend(settings.deadline, move || {
-            let solution =
-                black_box.recorded(checkpoint, |oracle| identify(oracle, &asked, &mut observer));
+        // Of several ranks the first one has the clock.
+        let deadline = settings.deadline.filter(|_| is_first);
+        let ending = attend(deadline, move || {
+            let work = |oracle: &mut dyn Oracle| identify(oracle, &asked, &mut observer);
+            let solution = black_box.recorded(log, &team, work);
             (solution, black_box)
-        })?;
+        });
+        // The others would wait for this rank.
+        let ending = match ending {
+            Err(error) if !ranks.team().is_alone() => {
+                ranks.shout(&error.to_string());
+                return ranks.end(UNUSABLE);
+            }
+            ending => ending?,
+        };
         // The display and the process end before anything is printed.
         tally.close();
         match ending {
             Ending::Done((solution, mut black_box)) => {
                 let backend = black_box.backend();
                 // Its questions are anywhere.
-                let free = settings.domain_radius.is_none();
+                let free = settings.domain_radius.is_none() && is_first;
                 let trouble = free.then(|| black_box.batch_trouble(&solution)).flatten();
                 let trouble = trouble.map(|trouble| {
                     format!("{trouble}; limit the points of a batch (--batch 1), or mend that")
@@ -241,7 +271,11 @@ impl Identify {
                 let solution = Solution::unfinished(reason, settings);
                 let mut report = self.report(&solution, settings, backend);
                 tally.fill(&mut report);
-                self.publish(&solution, &report)
+                ranks.end(self.publish(&solution, &report)?)
+            }
+            Ending::Interrupted if !is_first => {
+                leash.kill();
+                ranks.end_later(INTERRUPTED)
             }
             Ending::Interrupted => {
                 leash.kill();
@@ -249,7 +283,7 @@ impl Identify {
                 let solution = Solution::unfinished(reason, settings);
                 let mut report = self.report(&solution, settings, backend);
                 tally.fill(&mut report);
-                self.interrupted(&report)
+                ranks.end(self.interrupted(&report)?)
             }
         }
     }
@@ -343,6 +377,7 @@ impl Identify {
     fn black_box(
         &self,
         deadline: Option<Deadline>,
+        place: usize,
     ) -> Result<(BlackBox, Option<Layers>), Box<dyn Error>> {
         let options = &self.process_options;
         // What was said stands for what a file says, but `auto` does not change what it holds.
@@ -360,7 +395,7 @@ impl Identify {
                     [first, second, ..] => known(Layers(*first, *second)),
                     [] => None,
                 };
-                Ok((BlackBox { source: self.source(network)?, link }, known))
+                Ok((BlackBox { source: self.source(network, place)?, link }, known))
             }
             (None, Some(command), Some(input_dim)) => {
                 let settings = ProcessSettings {
@@ -382,12 +417,13 @@ impl Identify {
     }
 
     /// The network of a file as a black box: two hidden layers may be on a GPU.
-    fn source(&self, network: Network) -> Result<Source, Box<dyn Error>> {
+    fn source(&self, network: Network, place: usize) -> Result<Source, Box<dyn Error>> {
         if network.layers.len() != 2 {
             return Ok(Source::Plain(Box::new(NetworkOracle::new(network))));
         }
         let BackendOptions { backend, adapter, precision, gpu_memory } = &self.backend;
-        let mut oracle = ChosenOracle::new(network, *backend, adapter.as_deref(), *precision)?;
+        let wanted = Wanted { name: adapter.as_deref(), place };
+        let mut oracle = ChosenOracle::new(network, *backend, wanted, *precision)?;
         if let ChosenOracle::Gpu(gpu) = &mut oracle {
             gpu.set_memory(gpu_memory << 20);
         }
@@ -410,6 +446,13 @@ impl Limits {
             ..Settings::default()
         }
     }
+}
+
+/// All that a run needs.
+struct Prepared {
+    black_box: BlackBox,
+    settings: Settings,
+    checkpoint: Option<Checkpoint>,
 }
 
 /// What is queried, and the nonlinearity that is taken off its answers.
@@ -435,19 +478,28 @@ impl BlackBox {
         }
     }
 
-    /// Runs `work` on the oracle, whose answers are kept in the checkpoint if there is one.
+    /// Runs `work` on the oracle, shared with the ranks of `team`; its answers are kept in the checkpoint if one is wanted, which
+    /// the first rank has.
     fn recorded<T>(
         &mut self,
-        checkpoint: Option<Checkpoint>,
+        log: Option<Option<Checkpoint>>,
+        team: &Team,
         work: impl FnOnce(&mut dyn Oracle) -> T,
     ) -> T {
         let stencils = match self.source {
             Source::Network(_) | Source::Plain(_) => Stencils::Inner,
             Source::Process(_) => Stencils::Values,
         };
-        match checkpoint {
-            Some(checkpoint) => work(&mut Recorded::new(self.oracle(), checkpoint, stencils)),
-            None => work(self.oracle()),
+        let mut shared;
+        let oracle: &mut dyn Oracle = if team.is_alone() {
+            self.oracle()
+        } else {
+            shared = Shared::new(self.oracle(), team.clone());
+            &mut shared
+        };
+        match log {
+            Some(checkpoint) => work(&mut Recorded::new(oracle, checkpoint, stencils)),
+            None => work(oracle),
         }
     }
 
