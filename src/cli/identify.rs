@@ -20,7 +20,7 @@ use crate::oracle::{
     ProcessFormat, ProcessOracle, ProcessSettings, Recorded, Shared, Stencils, fingerprint,
 };
 use crate::ranks::Team;
-use crate::report::{Report, Tally};
+use crate::report::{RanksUsed, Report, Tally};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 use indicatif::HumanBytes;
@@ -31,7 +31,7 @@ use super::long::LongOptions;
 use super::ranks::{self, Ranks};
 use super::region::RegionOptions;
 use super::remedy::in_options;
-use super::{DIFFERENT, INTERRUPTED, Layers, Outcome, SUCCESS, UNUSABLE, progress, summary};
+use super::{DIFFERENT, INTERRUPTED, Layers, Outcome, SUCCESS, progress, summary};
 
 /// Recover the network behind a black box from its values alone
 ///
@@ -239,8 +239,7 @@ impl Identify {
         // The others would wait for this rank.
         let ending = match ending {
             Err(error) if !ranks.team().is_alone() => {
-                ranks.shout(&error.to_string());
-                return ranks.end(UNUSABLE);
+                return ranks.end(Err(error.into()));
             }
             ending => ending?,
         };
@@ -260,18 +259,16 @@ impl Identify {
                     Some(trouble) => format!("{error}; {trouble}").into(),
                     None => Box::<dyn Error>::from(error),
                 })?;
-                let report = self.report(&solution, settings, backend);
+                let report = self.report(&solution, settings, backend, ranks.team());
                 let remedy = trouble.or(report.remedy);
                 self.publish(&solution, &Report { remedy, ..report })
             }
             Ending::Late => {
                 leash.kill();
                 let limit = settings.deadline.map(|deadline| deadline.error().to_string());
-                let reason = format!("{}: {}", tally.stage(), limit.unwrap_or_default());
-                let solution = Solution::unfinished(reason, settings);
-                let mut report = self.report(&solution, settings, backend);
-                tally.fill(&mut report);
-                ranks.end(self.publish(&solution, &report)?)
+                let seen = (&tally, limit.unwrap_or_default());
+                let (solution, report) = self.cut_off(seen, settings, backend, ranks.team());
+                ranks.end(self.publish(&solution, &report))
             }
             Ending::Interrupted if !is_first => {
                 leash.kill();
@@ -279,19 +276,40 @@ impl Identify {
             }
             Ending::Interrupted => {
                 leash.kill();
-                let reason = format!("{}: interrupted", tally.stage());
-                let solution = Solution::unfinished(reason, settings);
-                let mut report = self.report(&solution, settings, backend);
-                tally.fill(&mut report);
-                ranks.end(self.interrupted(&report)?)
+                let seen = (&tally, "interrupted".to_owned());
+                let (_, report) = self.cut_off(seen, settings, backend, ranks.team());
+                ranks.end(self.interrupted(&report))
             }
         }
     }
 
+    /// What is known of a run that was left alone, for a reason.
+    fn cut_off(
+        &self,
+        (tally, reason): (&Tally, String),
+        settings: &Settings,
+        backend: BackendRecord,
+        team: &Team,
+    ) -> (Solution, Report) {
+        let solution = Solution::unfinished(format!("{}: {reason}", tally.stage()), settings);
+        let mut report = self.report(&solution, settings, backend, team);
+        tally.fill(&mut report);
+        (solution, report)
+    }
+
     /// The report, whose remedy names options.
-    fn report(&self, solution: &Solution, settings: &Settings, backend: BackendRecord) -> Report {
+    fn report(
+        &self,
+        solution: &Solution,
+        settings: &Settings,
+        backend: BackendRecord,
+        team: &Team,
+    ) -> Report {
         let remedy = solution.remedy.map(|remedy| in_options(remedy).to_owned());
-        Report { remedy, ..Report::new(solution, settings, backend, self.arguments.clone()) }
+        let mut report = Report::new(solution, settings, backend, self.arguments.clone());
+        report.remedy = remedy;
+        report.ranks = (!team.is_alone()).then(|| RanksUsed::new(team.count(), solution));
+        report
     }
 
     /// Writes the report of a run that was told to end, and says how it may go on.

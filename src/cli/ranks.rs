@@ -58,20 +58,23 @@ impl Ranks {
         &self.team
     }
 
-    /// Ends all ranks at once, whatever they are at, with this exit code; one alone goes on to its own end.
-    pub fn end(&self, code: u8) -> Outcome {
+    /// Ends all ranks at once, whatever they are at, with this outcome; one alone goes on to its own end.
+    pub fn end(&self, outcome: Outcome) -> Outcome {
         #[cfg(feature = "mpi")]
         if !self.team.is_alone() {
-            abort(code);
+            abort(outcome.unwrap_or_else(|error| {
+                self.shout(&error.to_string());
+                UNUSABLE
+            }));
         }
-        Ok(code)
+        outcome
     }
 
     /// Ends all ranks after this one, not the first, was told to end: later than the first one does it if it was told, too.
     pub fn end_later(&self, code: u8) -> Outcome {
         thread::sleep(LAST_WORDS);
         self.shout("it was told to end");
-        self.end(code)
+        self.end(Ok(code))
     }
 
     /// Says on stderr what went wrong on this rank, whoever speaks for it.
@@ -119,7 +122,7 @@ pub fn together(work: impl FnOnce(&Ranks) -> Outcome) -> Outcome {
         Err(panic) if ranks.team.is_alone() => resume_unwind(panic),
         Err(_) => {
             ranks.shout("the program failed, as it says above");
-            ranks.end(UNUSABLE)
+            ranks.end(Ok(UNUSABLE))
         }
     }
 }

@@ -14,6 +14,7 @@ use crate::study::{
 use clap::{Args, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::ranks::{self, Ranks};
 use super::{DIFFERENT, Outcome, SUCCESS};
 
 /// Sweep over random networks, and show in tables and pictures what is identified
@@ -196,8 +197,6 @@ impl Study {
         if let Some(shard) = self.shard {
             return self.run_shard(shard);
         }
-        let plot_axes = self.plot_axes.map(|PlotAxes(x, y)| (x, y));
-        let document = self.insert.clone();
         let (folder, records) = match (&self.summarise, &self.merge) {
             (Some(folder), _) => {
                 let stored = study::load(folder)?;
@@ -207,13 +206,29 @@ impl Study {
                 (folder.clone(), stored.records)
             }
             (None, Some(folder)) => (folder.clone(), study::merge(folder)?),
-            (None, None) => self.sweep()?,
+            (None, None) => return ranks::together(|ranks| self.run_plan(ranks)),
         };
-        let summary = Summary::of(&records);
-        summary.save(&folder)?;
-        plot::save(&summary, plot_axes, &folder)?;
-        if let Some(document) = document {
-            study::insert(&document, &name_of(&folder)?, &summary.kinds())?;
+        self.conclude(&folder, &records)
+    }
+
+    /// Runs what is left of the plan, each rank its share, and concludes it.
+    fn run_plan(&self, ranks: &Ranks) -> Outcome {
+        let (folder, records) =
+            if ranks.team().is_alone() { self.sweep()? } else { self.sweep_together(ranks)? };
+        if !ranks.team().is_first() {
+            return Ok(SUCCESS);
+        }
+        self.conclude(&folder, &records)
+    }
+
+    /// Counts and draws everything that is on record.
+    fn conclude(&self, folder: &Path, records: &[Record]) -> Outcome {
+        let plot_axes = self.plot_axes.as_ref().map(|PlotAxes(x, y)| (*x, *y));
+        let summary = Summary::of(records);
+        summary.save(folder)?;
+        plot::save(&summary, plot_axes, folder)?;
+        if let Some(document) = &self.insert {
+            study::insert(document, &name_of(folder)?, &summary.kinds())?;
         }
         super::print(&summary.table())?;
         Ok(if summary.wrong == 0 { SUCCESS } else { DIFFERENT })
@@ -244,6 +259,46 @@ impl Study {
         Ok((folder, records))
     }
 
+    /// The same on several ranks: each writes the runs of its share into a file of its own, and the first one puts them together,
+    /// those of an earlier start first. The others know no records.
+    fn sweep_together(&self, ranks: &Ranks) -> Result<(PathBuf, Vec<Record>), Box<dyn Error>> {
+        let team = ranks.team();
+        let planned = self.planned().and_then(|(folder, grid)| {
+            // In step after it: the folder is there, and whatever earlier ranks left is taken in.
+            let opened = if team.is_first() { Some(self.taken_in(&folder, &grid)?) } else { None };
+            let description = format!("{} {grid:?}", env!("CARGO_PKG_VERSION"));
+            Ok(((folder, grid, opened), description))
+        });
+        let (folder, grid, opened) = ranks.agreed(planned)?;
+        let known = opened.as_ref().map(|(_, records)| records.as_slice()).unwrap_or_default();
+        let known: HashSet<Key> = known.iter().map(Record::key).collect();
+        let is_known =
+            |(cell, seed): &(Cell, u64)| u8::from(known.contains(&Key::new(cell, *seed)));
+        let done = team.first(|| grid.runs.iter().map(is_known).collect());
+        let open = grid.runs.iter().zip(done).filter(|(_, done)| *done == 0).map(|(run, _)| run);
+        let own: Vec<_> = open.skip(team.rank()).step_by(team.count()).cloned().collect();
+        let swept = Store::of_rank(&folder, team.rank())
+            .map_err(Box::<dyn Error>::from)
+            .and_then(|store| self.complete(own, store, Stored { records: Vec::new(), torn: 0 }));
+        ranks.agreed(swept.map(|_| ((), String::new())))?;
+        let Some((store, mut records)) = opened else { return Ok((folder, Vec::new())) };
+        records.extend(store.absorb(&folder, &grid.runs, &records)?.1);
+        Ok((folder, records))
+    }
+
+    /// The records in the folder, with what ranks left there that were cut off.
+    fn taken_in(&self, folder: &Path, grid: &Grid) -> Result<(Store, Vec<Record>), Box<dyn Error>> {
+        let (store, stored) = Store::open(folder)?;
+        warn_of(&stored);
+        if let Some(document) = &self.insert {
+            study::check_insert(document, &name_of(folder)?)?;
+        }
+        let mut records = stored.records;
+        let (store, left) = store.absorb(folder, &grid.runs, &records)?;
+        records.extend(left);
+        Ok((store, records))
+    }
+
     /// The folder of the results, and the runs that are wanted.
     fn planned(&self) -> Result<(PathBuf, Grid), Box<dyn Error>> {
         // clap asks for it where nothing is to be summarised.
@@ -266,25 +321,31 @@ impl Study {
         store: Store,
         stored: Stored,
     ) -> Result<Vec<Record>, Box<dyn Error>> {
-        if stored.torn > 0 {
-            super::warn("the last line of the records was cut off: its run is done again");
-        }
-        let count = |(version, runs): (&str, usize)| format!("{runs} of {version}");
-        let others: Vec<String> = stored.other_versions().into_iter().map(count).collect();
-        if !others.is_empty() {
-            super::warn(&format!("the records hold runs of other versions: {}", others.join(", ")));
-        }
+        warn_of(&stored);
         let known: HashSet<Key> = stored.records.iter().map(Record::key).collect();
         let planned = runs.len();
         runs.retain(|(cell, seed)| !known.contains(&Key::new(cell, *seed)));
 
         let jobs = self.jobs.map(usize::from);
         let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let progress = Progress::new(planned - runs.len(), planned, self.quiet);
+        let quiet = self.quiet || ranks::is_silent();
+        let progress = Progress::new(planned - runs.len(), planned, quiet);
         let fresh = study::sweep(&runs, store, jobs, |record| progress.show(record))?;
         let mut records = stored.records;
         records.extend(fresh);
         Ok(records)
+    }
+}
+
+/// Says what is strange about records.
+fn warn_of(stored: &Stored) {
+    if stored.torn > 0 {
+        super::warn("the last line of the records was cut off: its run is done again");
+    }
+    let count = |(version, runs): (&str, usize)| format!("{runs} of {version}");
+    let others: Vec<String> = stored.other_versions().into_iter().map(count).collect();
+    if !others.is_empty() {
+        super::warn(&format!("the records hold runs of other versions: {}", others.join(", ")));
     }
 }
 

@@ -52,6 +52,11 @@ impl Clock {
         Clock { team, ..self }
     }
 
+    /// The ranks that do the run.
+    pub(crate) fn team(&self) -> &Team {
+        &self.team
+    }
+
     /// The same for what is done between two shares of this one's part.
     #[must_use]
     pub fn part(&self, from: f64, to: f64) -> Self {

@@ -5,10 +5,9 @@
 //! rank does its share and says what came out. Only the first rank reads and writes files.
 //!
 //! * [`Team`]: the ranks of a run, most often one alone.
-//! * [`Exchange`]: how they reach each other. [`world`] is that of MPI.
+//! * [`Exchange`]: how they reach each other, by MPI (feature `mpi`), or as [`threads`].
 
-#[cfg(test)]
-pub(crate) mod threads;
+pub mod threads;
 #[cfg(feature = "mpi")]
 pub mod world;
 
@@ -16,6 +15,8 @@ use std::fmt::Debug;
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+
+use nalgebra::DVector;
 
 /// How the ranks of a run reach each other. Every call is one of all ranks, in the same order.
 pub trait Exchange: Debug + Send + Sync {
@@ -85,6 +86,17 @@ impl Team {
         items * rank / count..items * (rank + 1) / count
     }
 
+    /// The same for items that cost more or less work: each rank's begins where those before it have their part of all work.
+    pub fn share_weighed(&self, items: usize, weight: impl Fn(usize) -> usize) -> Range<usize> {
+        let all: usize = (0..items).map(&weight).sum();
+        let (rank, count) = (self.rank(), self.count());
+        let mut before = 0;
+        let begins: Vec<usize> =
+            (0..items).map(|item| std::mem::replace(&mut before, before + weight(item))).collect();
+        let first = |rank: usize| begins.partition_point(|&begin| begin * count < all * rank);
+        first(rank)..if rank + 1 == count { items } else { first(rank + 1) }
+    }
+
     /// What each rank has to say, in their order.
     pub fn gather(&self, own: Vec<u8>) -> Vec<Vec<u8>> {
         let Some(Others { exchange, received }) = &self.others else { return vec![own] };
@@ -118,19 +130,113 @@ impl Team {
         all.iter().map(given).collect()
     }
 
-    /// Does `work` for each of 0..`items`, each rank its share, and puts what came out in order; `None` where there is none for
-    /// one of them. Every result is `length` numbers long.
-    pub fn each<const N: usize>(
-        &self,
-        items: usize,
-        work: impl FnOnce(Range<usize>) -> Option<Vec<[f64; N]>>,
-    ) -> Option<Vec<[f64; N]>> {
+    /// What the ranks found, each in its share, in order; `None` where one of them has none to give.
+    pub fn all<T: Parcel>(&self, own: Option<Vec<T>>) -> Option<Vec<T>> {
         if self.is_alone() {
-            return work(0..items);
+            return own;
         }
-        let own = work(self.share(items)).map(|results| results.concat());
-        let all = self.numbers(own)?.concat();
-        Some(all.as_chunks().0.to_vec())
+        let own = own.map(|found| {
+            let mut numbers = vec![found.len() as f64];
+            found.iter().for_each(|found| found.pack(&mut numbers));
+            numbers
+        });
+        let said = self.numbers(own)?;
+        let each = said.iter().flat_map(|numbers| {
+            let mut rest = Unpacked(numbers);
+            (0..rest.number() as usize).map(move |_| T::unpack(&mut rest))
+        });
+        Some(each.collect())
+    }
+}
+
+/// What one rank finds for all, as numbers.
+pub trait Parcel: Sized {
+    /// Adds its numbers.
+    fn pack(&self, numbers: &mut Vec<f64>);
+    /// The same from the numbers that were added.
+    fn unpack(numbers: &mut Unpacked<'_>) -> Self;
+}
+
+/// Numbers that were packed, and not yet taken.
+pub struct Unpacked<'n>(&'n [f64]);
+
+impl Unpacked<'_> {
+    /// The next one.
+    pub fn number(&mut self) -> f64 {
+        self.many(1)[0]
+    }
+
+    fn many(&mut self, count: usize) -> &[f64] {
+        let (now, later) = self.0.split_at(count);
+        self.0 = later;
+        now
+    }
+}
+
+impl Parcel for f64 {
+    fn pack(&self, numbers: &mut Vec<f64>) {
+        numbers.push(*self);
+    }
+
+    fn unpack(numbers: &mut Unpacked<'_>) -> Self {
+        numbers.number()
+    }
+}
+
+impl Parcel for DVector<f64> {
+    fn pack(&self, numbers: &mut Vec<f64>) {
+        numbers.push(self.len() as f64);
+        numbers.extend(self.iter());
+    }
+
+    fn unpack(numbers: &mut Unpacked<'_>) -> Self {
+        let length = numbers.number() as usize;
+        DVector::from_column_slice(numbers.many(length))
+    }
+}
+
+impl<A: Parcel, B: Parcel> Parcel for (A, B) {
+    fn pack(&self, numbers: &mut Vec<f64>) {
+        self.0.pack(numbers);
+        self.1.pack(numbers);
+    }
+
+    fn unpack(numbers: &mut Unpacked<'_>) -> Self {
+        (A::unpack(numbers), B::unpack(numbers))
+    }
+}
+
+impl<A: Parcel, B: Parcel, C: Parcel> Parcel for (A, B, C) {
+    fn pack(&self, numbers: &mut Vec<f64>) {
+        self.0.pack(numbers);
+        self.1.pack(numbers);
+        self.2.pack(numbers);
+    }
+
+    fn unpack(numbers: &mut Unpacked<'_>) -> Self {
+        (A::unpack(numbers), B::unpack(numbers), C::unpack(numbers))
+    }
+}
+
+impl<T: Parcel> Parcel for Option<T> {
+    fn pack(&self, numbers: &mut Vec<f64>) {
+        numbers.push(f64::from(u8::from(self.is_some())));
+        self.iter().for_each(|inner| inner.pack(numbers));
+    }
+
+    fn unpack(numbers: &mut Unpacked<'_>) -> Self {
+        (numbers.number() != 0.0).then(|| T::unpack(numbers))
+    }
+}
+
+impl<T: Parcel> Parcel for Vec<T> {
+    fn pack(&self, numbers: &mut Vec<f64>) {
+        numbers.push(self.len() as f64);
+        self.iter().for_each(|inner| inner.pack(numbers));
+    }
+
+    fn unpack(numbers: &mut Unpacked<'_>) -> Self {
+        (0..numbers.number() as usize).map(|_| T::unpack(numbers)).collect()
     }
 }
 
@@ -146,6 +252,10 @@ pub fn to_numbers(bytes: &[u8]) -> Vec<f64> {
 
 #[cfg(test)]
 mod tests {
+    use std::ops::Range;
+
+    use nalgebra::DVector;
+
     use super::threads::together;
 
     #[test]
@@ -153,6 +263,13 @@ mod tests {
         for ranks in 1..=5 {
             for items in [0, 1, 3, 7, 100] {
                 let shares = together(ranks, |team| team.share(items));
+                let all: Vec<usize> = shares.into_iter().flatten().collect();
+                assert_eq!(all, (0..items).collect::<Vec<_>>());
+                let weight = |item| items - item;
+                let shares = together(ranks, |team| team.share_weighed(items, weight));
+                let work = |share: &Range<usize>| share.clone().map(weight).sum::<usize>();
+                let fair = (0..items).map(weight).sum::<usize>() / ranks + items;
+                assert!(shares.iter().all(|share| work(share) <= fair), "{shares:?}");
                 let all: Vec<usize> = shares.into_iter().flatten().collect();
                 assert_eq!(all, (0..items).collect::<Vec<_>>());
             }
@@ -166,14 +283,18 @@ mod tests {
                 let first = team.first(|| vec![team.rank() as u8, 7]);
                 let own = (team.rank() != 2).then(|| vec![team.rank() as f64; team.rank()]);
                 let gathered = team.gather(vec![team.rank() as u8; team.rank()]);
-                let squares = team.each(7, |some| Some(some.map(|k| [(k * k) as f64]).collect()));
-                (first, gathered, team.numbers(own), squares)
+                let found = |k: usize| {
+                    let vector = DVector::from_element(k, k as f64);
+                    (vector, (k > 1).then_some((0.5, -0.0, f64::MAX)), vec![(1.5, k as f64); k])
+                };
+                let parcels = team.all(Some(team.share(7).map(found).collect()));
+                assert_eq!(parcels, Some((0..7).map(found).collect::<Vec<_>>()));
+                (first, gathered, team.numbers(own))
             });
             let gathered: Vec<Vec<u8>> = (0..ranks).map(|rank| vec![rank as u8; rank]).collect();
             let numbers = (0..ranks).map(|rank| vec![rank as f64; rank]).collect();
             let numbers = Some(numbers).filter(|_| ranks < 3);
-            let squares = Some((0..7).map(|k| [f64::from(k * k)]).collect::<Vec<_>>());
-            let expected = (vec![0, 7], gathered, numbers, squares);
+            let expected = (vec![0, 7], gathered, numbers);
             assert_eq!(heard, vec![expected; ranks]);
         }
     }

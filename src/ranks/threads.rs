@@ -1,6 +1,7 @@
-//! Ranks that are threads, for tests.
+//! Ranks that are threads of one process: for tests, and to try things out.
 
-use std::sync::{Arc, Barrier, Mutex};
+use std::panic::resume_unwind;
+use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
 use super::{Exchange, Team};
@@ -17,19 +18,25 @@ struct Seat {
     room: Arc<Room>,
 }
 
+impl Room {
+    fn said(&self) -> MutexGuard<'_, Vec<Vec<u8>>> {
+        self.said.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 impl Exchange for Seat {
     fn rank(&self) -> usize {
         self.rank
     }
 
     fn count(&self) -> usize {
-        self.room.said.lock().unwrap().len()
+        self.room.said().len()
     }
 
     fn gather(&self, own: &[u8]) -> Vec<Vec<u8>> {
-        self.room.said.lock().unwrap()[self.rank] = own.to_vec();
+        self.room.said()[self.rank] = own.to_vec();
         self.room.barrier.wait();
-        let all = self.room.said.lock().unwrap().clone();
+        let all = self.room.said().clone();
         // Nobody says the next thing before all have heard this one.
         self.room.barrier.wait();
         all
@@ -40,7 +47,7 @@ impl Exchange for Seat {
     }
 }
 
-/// What `work` makes of each of so many ranks, in their order.
+/// What `work` makes of each of so many ranks, in their order. One that panics leaves the others waiting for it.
 pub fn together<T: Send>(ranks: usize, work: impl Fn(Team) -> T + Sync) -> Vec<T> {
     let said = Mutex::new(vec![Vec::new(); ranks]);
     let room = Arc::new(Room { barrier: Barrier::new(ranks), said });
@@ -51,6 +58,9 @@ pub fn together<T: Send>(ranks: usize, work: impl Fn(Team) -> T + Sync) -> Vec<T
             scope.spawn(move || work(team))
         };
         let started: Vec<_> = (0..ranks).map(start).collect();
-        started.into_iter().map(|rank| rank.join().unwrap()).collect()
+        started
+            .into_iter()
+            .map(|rank| rank.join().unwrap_or_else(|panic| resume_unwind(panic)))
+            .collect()
     })
 }

@@ -1,6 +1,6 @@
 //! Finished runs on disk: `runs.jsonl`, a line a run.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -199,6 +199,18 @@ fn each_once(mut records: Vec<Record>) -> Vec<Record> {
     records
 }
 
+const RANK: (&str, &str) = ("runs.rank-", ".jsonl");
+
+/// The name of the file of a rank, until the study is put together.
+fn rank_file(rank: usize) -> String {
+    format!("{}{rank}{}", RANK.0, RANK.1)
+}
+
+fn is_of_rank(name: &str) -> bool {
+    let number = name.strip_prefix(RANK.0).and_then(|name| name.strip_suffix(RANK.1));
+    number.is_some_and(|number| number.parse::<usize>().is_ok())
+}
+
 /// The whole lines of a file, and the bytes after them.
 pub(super) fn lines<T: DeserializeOwned>(
     bytes: &[u8],
@@ -271,6 +283,52 @@ impl Store {
             file.set_len((bytes.len() - held.1) as u64).map_err(failed)?;
         }
         Ok((Store { file, path, stamp: None }, held))
+    }
+
+    /// The same for what rank `rank` of several finds while they do a study together.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn of_rank(folder: &Path, rank: usize) -> Result<Store, RecordError> {
+        Ok(Store::open_lines::<Record>(folder.join(rank_file(rank)))?.0)
+    }
+
+    /// Takes in what ranks have left in the folder, each run once and in the order of `runs`, and returns what is new to
+    /// `known`. A line that was cut off is left out.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn absorb(
+        mut self,
+        folder: &Path,
+        runs: &[(Cell, u64)],
+        known: &[Record],
+    ) -> Result<(Store, Vec<Record>), RecordError> {
+        let mut fresh: Vec<Record> = Vec::new();
+        let mut files = Vec::new();
+        let failed = |source| RecordError::Read { path: folder.to_owned(), source };
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if !path.file_name().and_then(|name| name.to_str()).is_some_and(is_of_rank) {
+                continue;
+            }
+            let _lock = lock_to_read(&path)?;
+            fresh.extend(lines::<Record>(&read_regular(&path).map_err(failed)?, &path)?.0);
+            files.push(path);
+        }
+        let known: HashSet<Key> = known.iter().map(Record::key).collect();
+        fresh.retain(|record| !known.contains(&record.key()));
+        let places: HashMap<Key, usize> =
+            runs.iter().map(|(cell, seed)| Key::new(cell, *seed)).zip(0..).collect();
+        fresh.sort_by_key(|record| places.get(&record.key()).copied().unwrap_or(usize::MAX));
+        let fresh = each_once(fresh);
+        for record in &fresh {
+            self = self.append(record)?;
+        }
+        for path in files {
+            fs::remove_file(&path).map_err(|source| RecordError::Write { path, source })?;
+        }
+        Ok((self, fresh))
     }
 
     /// The same for lines of a shard.
@@ -354,6 +412,38 @@ pub(super) mod tests {
         drop(store.append(&record(3)).unwrap());
         let stored = load(folder.path()).unwrap();
         assert_eq!((stored.records, stored.torn), (vec![record(1), record(3)], 0));
+    }
+
+    #[test]
+    fn what_ranks_left_is_taken_in_once_in_the_order_of_the_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs: Vec<(Cell, u64)> = (0..6).map(|seed| (cell(), seed)).collect();
+        let (store, _) = Store::open(folder.path()).unwrap();
+        let mut store = store.append(&record(3)).unwrap();
+        let mut known = vec![record(3)];
+        for (rank, seeds) in [(0, [5, 1]), (1, [2, 3]), (7, [1, 4])] {
+            let mut own = Store::of_rank(folder.path(), rank).unwrap();
+            for seed in seeds {
+                own = own.append(&record(seed)).unwrap();
+            }
+        }
+        fs::write(folder.path().join("runs.rank-x.jsonl"), "left alone").unwrap();
+        let mut fresh;
+        (store, fresh) = store.absorb(folder.path(), &runs, &known).unwrap();
+        assert_eq!(fresh, [1, 2, 4, 5].map(record));
+        known.append(&mut fresh);
+        let (_, fresh) = store.absorb(folder.path(), &runs, &known).unwrap();
+        assert!(fresh.is_empty());
+        assert_eq!(load(folder.path()).unwrap().records, known);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_rank_at_work_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path()).unwrap();
+        let _own = Store::of_rank(folder.path(), 1).unwrap();
+        assert!(matches!(store.absorb(folder.path(), &[], &[]), Err(RecordError::InUse(_))));
     }
 
     #[test]
