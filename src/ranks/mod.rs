@@ -90,9 +90,12 @@ impl Team {
     pub fn share_weighed(&self, items: usize, weight: impl Fn(usize) -> usize) -> Range<usize> {
         let all: usize = (0..items).map(&weight).sum();
         let (rank, count) = (self.rank(), self.count());
-        let mut before = 0;
-        let begins: Vec<usize> =
-            (0..items).map(|item| std::mem::replace(&mut before, before + weight(item))).collect();
+        let begins: Vec<usize> = (0..items)
+            .scan(0, |before, item| {
+                *before += weight(item);
+                Some(*before - weight(item))
+            })
+            .collect();
         let first = |rank: usize| begins.partition_point(|&begin| begin * count < all * rank);
         first(rank)..if rank + 1 == count { items } else { first(rank + 1) }
     }
