@@ -119,6 +119,7 @@ pub mod gpu;
 pub mod identify;
 pub mod network;
 pub mod oracle;
+pub mod ranks;
 pub mod report;
 pub mod stage;
 pub mod stencil;

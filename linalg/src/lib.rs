@@ -10,6 +10,7 @@
 #![warn(missing_docs)]
 
 use std::cmp::Ordering;
+use std::ops::Range;
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -272,12 +273,25 @@ pub fn rms(v: &DVector<f64>) -> f64 {
 /// M M^T (both triangles) of a wide matrix, in parallel over blocks of columns of the result.
 pub fn gram(matrix: &DMatrix<f64>) -> DMatrix<f64> {
     let n = matrix.nrows();
-    let mut out = DMatrix::zeros(n, n);
-    if n == 0 {
+    of_lower(n, gram_columns(matrix, 0..gram_blocks(n)))
+}
+
+/// The number of blocks of columns in which M M^T is computed, for M of n rows.
+pub fn gram_blocks(n: usize) -> usize {
+    n.div_ceil(GRAM_BLOCK)
+}
+
+/// The columns of M M^T in some of the blocks, n numbers each, of which those from the diagonal on are right. They are the same
+/// whatever else is computed.
+pub fn gram_columns(matrix: &DMatrix<f64>, blocks: Range<usize>) -> Vec<f64> {
+    let n = matrix.nrows();
+    let (from, to) = (blocks.start * GRAM_BLOCK, (blocks.end * GRAM_BLOCK).min(n));
+    let mut out = vec![0.0; to.saturating_sub(from) * n];
+    if out.is_empty() {
         return out;
     }
     let all = view(matrix);
-    out.as_mut_slice().par_chunks_mut(GRAM_BLOCK * n).enumerate().for_each(|(block, columns)| {
+    out.par_chunks_mut(GRAM_BLOCK * n).zip(blocks).for_each(|(columns, block)| {
         let first = block * GRAM_BLOCK;
         let count = columns.len() / n;
         let mut whole = faer::MatMut::from_column_major_slice_mut(columns, n, count);
@@ -291,6 +305,15 @@ pub fn gram(matrix: &DMatrix<f64>) -> DMatrix<f64> {
             Par::Seq,
         );
     });
+    out
+}
+
+/// The symmetric n x n matrix with the lower triangle of these columns.
+///
+/// # Panics
+/// Unless there are n columns of n numbers.
+pub fn of_lower(n: usize, columns: Vec<f64>) -> DMatrix<f64> {
+    let mut out = DMatrix::from_vec(n, n, columns);
     for j in 0..n {
         for i in 0..j {
             out[(i, j)] = out[(j, i)];

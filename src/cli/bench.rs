@@ -242,7 +242,7 @@ impl Bench {
             return Err(GpuError::NoAdapter { wanted: None, present: Vec::new() }.into());
         }
         let gpus: Vec<Gpu> =
-            names.iter().map(|name| Gpu::open(Some(name))).collect::<Result<_, _>>()?;
+            names.iter().map(|name| Gpu::open(Some(name.as_str()))).collect::<Result<_, _>>()?;
         let mut found = Vec::new();
         let shapes = match &self.shapes {
             Some(shapes) => shapes.iter().map(|shape| shape.parts()).collect(),

@@ -47,7 +47,7 @@ impl Row {
 
 /// The two verdicts, and the rate of an adapter that computes well.
 fn tried(record: &AdapterRecord) -> Result<(String, String, Option<f64>), GpuError> {
-    let gpu = Gpu::open(Some(&record.name))?;
+    let gpu = Gpu::open(Some(record.name.as_str()))?;
     let said = |verdict: Result<(), String>| verdict.err().unwrap_or_else(|| "ok".to_owned());
     let pairs = said(double_f32_test(&gpu)?);
     if let Err(reason) = self_test(&gpu, Real::F32)? {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use crate::algebra::rank_one::Ascent;
 use crate::files::{check_writable, read_regular};
 use crate::gpu::Precision;
-use crate::gpu::device::DEFAULT_MEMORY;
+use crate::gpu::device::{DEFAULT_MEMORY, Wanted};
 use crate::gpu::oracle::{Backend, BackendRecord, ChosenOracle};
 use crate::identify::{
     FirstLayer, FitBy, IdentifyError, Pipeline, Settings, Solution, Status, identify,
@@ -17,9 +17,10 @@ use crate::identify::{
 use crate::network::{Link, Network, UnknownActivation};
 use crate::oracle::{
     BatchTrouble, Checkpoint, Deadline, Leash, NetworkOracle, Observer, Oracle, OracleError,
-    ProcessFormat, ProcessOracle, ProcessSettings, Recorded, Stencils, fingerprint,
+    ProcessFormat, ProcessOracle, ProcessSettings, Recorded, Shared, Stencils, fingerprint,
 };
-use crate::report::{Report, Tally};
+use crate::ranks::Team;
+use crate::report::{RanksUsed, Report, Tally};
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{ArgGroup, Args};
 use indicatif::HumanBytes;
@@ -27,6 +28,7 @@ use indicatif::HumanBytes;
 use super::attend::{Ending, attend};
 use super::link::LinkOptions;
 use super::long::LongOptions;
+use super::ranks::{self, Ranks};
 use super::region::RegionOptions;
 use super::remedy::in_options;
 use super::report::write_page;
@@ -120,7 +122,10 @@ struct ProcessOptions {
     /// Points that the process is sent at most before it has answered them [default: as many as there are]
     #[arg(long, value_name = "N", conflicts_with = "network")]
     batch: Option<NonZeroUsize>,
-    /// How often the process may be started again after it has ended too early
+    /// Copies of the process, which share the points of every question among them
+    #[arg(long, value_name = "K", default_value = "1", conflicts_with = "network")]
+    process_copies: NonZeroUsize,
+    /// How often the process, or each of its copies, may be started again after it has ended too early
     #[arg(long, value_name = "N", default_value_t = 2, conflicts_with = "network")]
     restarts: usize,
 }
@@ -177,14 +182,23 @@ impl Identify {
     /// Identifies, writes the results and prints the table. The report names these arguments of the program.
     pub fn run(self, arguments: Vec<String>) -> Outcome {
         let this = Identify { arguments, ..self };
-        this.identify()
+        ranks::together(|ranks| this.identify(ranks))
     }
 
-    fn identify(&self) -> Outcome {
+    fn identify(&self, ranks: &Ranks) -> Outcome {
+        let prepared = ranks.agreed(self.prepared(ranks))?;
+        self.attend(prepared, ranks)
+    }
+
+    /// The black box of this rank and all that a run needs, with a description that must be the same for all ranks.
+    fn prepared(&self, ranks: &Ranks) -> Result<(Prepared, String), Box<dyn Error>> {
         let deadline = self.long.deadline();
-        self.check_outputs()?;
+        let is_first = ranks.team().is_first();
+        if is_first {
+            self.check_outputs()?;
+        }
         self.check_depth()?;
-        let (black_box, activations) = self.black_box(deadline)?;
+        let (mut black_box, activations) = self.black_box(deadline, ranks.place)?;
         let mut settings = self.limits.settings(activations);
         settings.pipeline = self.pipeline;
         settings.first_layer = self.first_layer;
@@ -193,35 +207,53 @@ impl Identify {
         self.region.apply(&mut settings);
         settings.depth = self.depth.0;
         settings.link = black_box.link;
-        self.attend(black_box, &settings)
-    }
-
-    /// Runs `identify` on a thread of its own and sees it to its end.
-    fn attend(&self, mut black_box: BlackBox, settings: &Settings) -> Outcome {
         let input_dim = black_box.oracle().input_dim();
         settings.depths(input_dim)?;
         let oracle = self.describe_oracle(&black_box)?;
         let run = settings.describe(&oracle, input_dim);
-        let checkpoint = self.long.open(&run)?;
+        // The first rank reads and writes it for all.
+        let checkpoint = if is_first { self.long.open(&run)? } else { None };
+        let version = env!("CARGO_PKG_VERSION");
+        let limits = (settings.max_queries, self.long.time_limit(), self.long.checkpoint.is_some());
+        let description = format!("{version} {limits:?} {run:?}");
+        Ok((Prepared { black_box, settings, checkpoint }, description))
+    }
+
+    /// Runs `identify` on a thread of its own and sees it to its end.
+    fn attend(&self, prepared: Prepared, ranks: &Ranks) -> Outcome {
+        let Prepared { mut black_box, settings, checkpoint } = prepared;
+        let settings = &settings;
+        let (team, is_first) = (ranks.team().clone(), ranks.team().is_first());
+        let log = self.long.checkpoint.is_some().then_some(checkpoint);
         let (leash, backend) = (black_box.leash(), black_box.backend());
-        let tally = Tally::new(progress::observer(self.quiet));
+        let tally = Tally::new(progress::observer(self.quiet || !is_first));
         let (mut observer, asked) = (tally.clone(), settings.clone());
-        if let Some(bytes) = checkpoint.as_ref().map(Checkpoint::left).filter(|&bytes| bytes > 0) {
+        let left = log.as_ref().and_then(Option::as_ref).map(Checkpoint::left);
+        if let Some(bytes) = left.filter(|&bytes| bytes > 0) {
             observer
                 .note(&format!("goes on from a checkpoint with {} of answers", HumanBytes(bytes)));
         }
-        let ending = attend(settings.deadline, move || {
-            let solution =
-                black_box.recorded(checkpoint, |oracle| identify(oracle, &asked, &mut observer));
+        // Of several ranks the first one has the clock.
+        let deadline = settings.deadline.filter(|_| is_first);
+        let ending = attend(deadline, move || {
+            let work = |oracle: &mut dyn Oracle| identify(oracle, &asked, &mut observer);
+            let solution = black_box.recorded(log, &team, work);
             (solution, black_box)
-        })?;
+        });
+        // The others would wait for this rank.
+        let ending = match ending {
+            Err(error) if !ranks.team().is_alone() => {
+                return ranks.end(Err(error.into()));
+            }
+            ending => ending?,
+        };
         // The display and the process end before anything is printed.
         tally.close();
         match ending {
             Ending::Done((solution, mut black_box)) => {
                 let backend = black_box.backend();
                 // Its questions are anywhere.
-                let free = settings.domain_radius.is_none();
+                let free = settings.domain_radius.is_none() && is_first;
                 let trouble = free.then(|| black_box.batch_trouble(&solution)).flatten();
                 let trouble = trouble.map(|trouble| {
                     format!("{trouble}; limit the points of a batch (--batch 1), or mend that")
@@ -231,34 +263,57 @@ impl Identify {
                     Some(trouble) => format!("{error}; {trouble}").into(),
                     None => Box::<dyn Error>::from(error),
                 })?;
-                let report = self.report(&solution, settings, backend);
+                let report = self.report(&solution, settings, backend, ranks.team());
                 let remedy = trouble.or(report.remedy);
                 self.publish(&solution, &Report { remedy, ..report })
             }
             Ending::Late => {
                 leash.kill();
                 let limit = settings.deadline.map(|deadline| deadline.error().to_string());
-                let reason = format!("{}: {}", tally.stage(), limit.unwrap_or_default());
-                let solution = Solution::unfinished(reason, settings);
-                let mut report = self.report(&solution, settings, backend);
-                tally.fill(&mut report);
-                self.publish(&solution, &report)
+                let seen = (&tally, limit.unwrap_or_default());
+                let (solution, report) = self.cut_off(seen, settings, backend, ranks.team());
+                ranks.end(self.publish(&solution, &report))
+            }
+            Ending::Interrupted if !is_first => {
+                leash.kill();
+                ranks.end_later(INTERRUPTED)
             }
             Ending::Interrupted => {
                 leash.kill();
-                let reason = format!("{}: interrupted", tally.stage());
-                let solution = Solution::unfinished(reason, settings);
-                let mut report = self.report(&solution, settings, backend);
-                tally.fill(&mut report);
-                self.interrupted(&report)
+                let seen = (&tally, "interrupted".to_owned());
+                let (_, report) = self.cut_off(seen, settings, backend, ranks.team());
+                ranks.end(self.interrupted(&report))
             }
         }
     }
 
+    /// What is known of a run that was left alone, for a reason.
+    fn cut_off(
+        &self,
+        (tally, reason): (&Tally, String),
+        settings: &Settings,
+        backend: BackendRecord,
+        team: &Team,
+    ) -> (Solution, Report) {
+        let solution = Solution::unfinished(format!("{}: {reason}", tally.stage()), settings);
+        let mut report = self.report(&solution, settings, backend, team);
+        tally.fill(&mut report);
+        (solution, report)
+    }
+
     /// The report, whose remedy names options.
-    fn report(&self, solution: &Solution, settings: &Settings, backend: BackendRecord) -> Report {
+    fn report(
+        &self,
+        solution: &Solution,
+        settings: &Settings,
+        backend: BackendRecord,
+        team: &Team,
+    ) -> Report {
         let remedy = solution.remedy.map(|remedy| in_options(remedy).to_owned());
-        Report { remedy, ..Report::new(solution, settings, backend, self.arguments.clone()) }
+        let mut report = Report::new(solution, settings, backend, self.arguments.clone());
+        report.remedy = remedy;
+        report.ranks = (!team.is_alone()).then(|| RanksUsed::new(team.count(), solution));
+        report
     }
 
     /// Writes the report of a run that was told to end, and says how it may go on.
@@ -355,6 +410,7 @@ impl Identify {
     fn black_box(
         &self,
         deadline: Option<Deadline>,
+        place: usize,
     ) -> Result<(BlackBox, Option<Layers>), Box<dyn Error>> {
         let options = &self.process_options;
         // What was said stands for what a file says, but `auto` does not change what it holds.
@@ -372,7 +428,7 @@ impl Identify {
                     [first, second, ..] => known(Layers(*first, *second)),
                     [] => None,
                 };
-                Ok((BlackBox { source: self.source(network)?, link }, known))
+                Ok((BlackBox { source: self.source(network, place)?, link }, known))
             }
             (None, Some(command), Some(input_dim)) => {
                 let settings = ProcessSettings {
@@ -381,6 +437,7 @@ impl Identify {
                     timeout: options.timeout,
                     restarts: options.restarts,
                     batch: options.batch,
+                    copies: options.process_copies,
                     deadline,
                     ..ProcessSettings::new(command, usize::try_from(input_dim)?)
                 };
@@ -393,12 +450,13 @@ impl Identify {
     }
 
     /// The network of a file as a black box: two hidden layers may be on a GPU.
-    fn source(&self, network: Network) -> Result<Source, Box<dyn Error>> {
+    fn source(&self, network: Network, place: usize) -> Result<Source, Box<dyn Error>> {
         if network.layers.len() != 2 {
             return Ok(Source::Plain(Box::new(NetworkOracle::new(network))));
         }
         let BackendOptions { backend, adapter, precision, gpu_memory } = &self.backend;
-        let mut oracle = ChosenOracle::new(network, *backend, adapter.as_deref(), *precision)?;
+        let wanted = Wanted { name: adapter.as_deref(), place };
+        let mut oracle = ChosenOracle::new(network, *backend, wanted, *precision)?;
         if let ChosenOracle::Gpu(gpu) = &mut oracle {
             gpu.set_memory(gpu_memory << 20);
         }
@@ -421,6 +479,13 @@ impl Limits {
             ..Settings::default()
         }
     }
+}
+
+/// All that a run needs.
+struct Prepared {
+    black_box: BlackBox,
+    settings: Settings,
+    checkpoint: Option<Checkpoint>,
 }
 
 /// What is queried, and the nonlinearity that is taken off its answers.
@@ -446,19 +511,28 @@ impl BlackBox {
         }
     }
 
-    /// Runs `work` on the oracle, whose answers are kept in the checkpoint if there is one.
+    /// Runs `work` on the oracle, shared with the ranks of `team`; its answers are kept in the checkpoint if one is wanted, which
+    /// the first rank has.
     fn recorded<T>(
         &mut self,
-        checkpoint: Option<Checkpoint>,
+        log: Option<Option<Checkpoint>>,
+        team: &Team,
         work: impl FnOnce(&mut dyn Oracle) -> T,
     ) -> T {
         let stencils = match self.source {
             Source::Network(_) | Source::Plain(_) => Stencils::Inner,
             Source::Process(_) => Stencils::Values,
         };
-        match checkpoint {
-            Some(checkpoint) => work(&mut Recorded::new(self.oracle(), checkpoint, stencils)),
-            None => work(self.oracle()),
+        let mut shared;
+        let oracle: &mut dyn Oracle = if team.is_alone() {
+            self.oracle()
+        } else {
+            shared = Shared::new(self.oracle(), team.clone());
+            &mut shared
+        };
+        match log {
+            Some(checkpoint) => work(&mut Recorded::new(oracle, checkpoint, stencils)),
+            None => work(oracle),
         }
     }
 

@@ -28,6 +28,11 @@ impl LongOptions {
         self.time_limit.map(Deadline::after)
     }
 
+    /// Seconds that the run may take.
+    pub fn time_limit(&self) -> Option<f64> {
+        self.time_limit.map(|limit| limit.as_secs_f64())
+    }
+
     /// Opens the checkpoint of the run that `run` describes, if one is wanted.
     ///
     /// # Errors

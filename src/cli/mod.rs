@@ -10,6 +10,7 @@ mod link;
 mod long;
 mod manners;
 mod progress;
+mod ranks;
 mod region;
 mod remedy;
 mod report;
@@ -158,6 +159,12 @@ const SHOWN: (usize, usize) = (400, 800);
 
 /// One line of readable length, whatever a file name or a library put into the message.
 fn say(kind: &str, text: &str) {
+    if !ranks::is_silent() {
+        write_line(kind, text);
+    }
+}
+
+fn write_line(kind: &str, text: &str) {
     let line = shortened(&text.replace(char::is_control, " "));
     // With stderr gone there is nobody left to tell.
     let _ = writeln!(io::stderr(), "{kind}: {line}");
@@ -176,6 +183,9 @@ fn shortened(line: &str) -> String {
 
 /// Writes a result to stdout. A reader that has seen enough (`| head`) is no error.
 fn print(text: &str) -> io::Result<()> {
+    if ranks::is_silent() {
+        return Ok(());
+    }
     let mut stdout = io::stdout().lock();
     match stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),

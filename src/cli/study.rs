@@ -8,10 +8,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::study::{self, Axis, Key, Plan, Record, Store, Summary, plot};
+use crate::study::{
+    self, Axis, Cell, Grid, Key, Plan, Record, Shard, Store, Stored, Summary, plot,
+};
 use clap::{Args, value_parser};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::ranks::{self, Ranks};
 use super::{DIFFERENT, Outcome, SUCCESS};
 
 /// Sweep over random networks, and show in tables and pictures what is identified
@@ -28,11 +31,19 @@ pub struct Study {
     #[arg(long, value_name = "FILE")]
     plan: Option<PathBuf>,
     /// Folder of the results
-    #[arg(long, value_name = "DIR", required_unless_present = "summarise")]
+    #[arg(long, value_name = "DIR", required_unless_present_any = ["summarise", "merge"])]
     out: Option<PathBuf>,
     /// Run nothing: redo tables and pictures of this folder
     #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "plan", "jobs", "Axes"])]
     summarise: Option<PathBuf>,
+    /// Do only the I-th of N parts of the plan, from 1, into a file of its own in DIR: for arrays of jobs. Put the files of all parts into one
+    /// folder, and merge
+    #[arg(long, value_name = "I/N", requires = "out", conflicts_with_all = ["insert", "plot_axes"])]
+    shard: Option<Shard>,
+    /// Run nothing: put the shards in this folder together, as if the study had not been cut, and make its tables and
+    /// pictures
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["out", "plan", "jobs", "Axes", "summarise", "shard"])]
+    merge: Option<PathBuf>,
     /// Put the table by kinds into this document, between the lines `<!-- study NAME -->`, where NAME is the
     /// folder's, and `<!-- end of study -->`
     #[arg(long, value_name = "FILE")]
@@ -138,7 +149,7 @@ struct Axes {
 
 impl Axes {
     /// Those that were given, by their names in a plan.
-    fn given(self) -> impl Iterator<Item = (&'static str, Vec<String>)> {
+    fn given(&self) -> impl Iterator<Item = (&'static str, Vec<String>)> {
         let Axes {
             pipeline, first_layer, fit, d, m0, m1, activation, std, condition, radius, ..
         } = self;
@@ -176,39 +187,122 @@ impl Axes {
             ("time_limit", time_limit),
             ("seeds", seeds),
         ];
-        axes.into_iter().filter_map(|(name, values)| values.map(|values| (name, values)))
+        axes.into_iter().filter_map(|(name, values)| values.clone().map(|values| (name, values)))
     }
 }
 
 impl Study {
     /// Runs what is left of the plan, then counts and draws everything in the folder.
     pub fn run(self) -> Outcome {
-        let plot_axes = self.plot_axes.map(|PlotAxes(x, y)| (x, y));
-        let document = self.insert.clone();
-        let (folder, records) = match self.summarise {
-            Some(folder) => {
-                let stored = study::load(&folder)?;
+        if let Some(shard) = self.shard {
+            return self.run_shard(shard);
+        }
+        let (folder, records) = match (&self.summarise, &self.merge) {
+            (Some(folder), _) => {
+                let stored = study::load(folder)?;
                 if stored.torn > 0 {
                     super::warn("the last line of the records is cut off, and left out");
                 }
-                (folder, stored.records)
+                (folder.clone(), stored.records)
             }
-            None => self.sweep()?,
+            (None, Some(folder)) => (folder.clone(), study::merge(folder)?),
+            (None, None) => return ranks::together(|ranks| self.run_plan(ranks)),
         };
-        let summary = Summary::of(&records);
-        summary.save(&folder)?;
-        plot::save(&summary, plot_axes, &folder)?;
-        if let Some(document) = document {
-            study::insert(&document, &name_of(&folder)?, &summary.kinds())?;
+        self.conclude(&folder, &records)
+    }
+
+    /// Runs what is left of the plan, each rank its share, and concludes it.
+    fn run_plan(&self, ranks: &Ranks) -> Outcome {
+        let (folder, records) =
+            if ranks.team().is_alone() { self.sweep()? } else { self.sweep_together(ranks)? };
+        if !ranks.team().is_first() {
+            return Ok(SUCCESS);
+        }
+        self.conclude(&folder, &records)
+    }
+
+    /// Counts and draws everything that is on record.
+    fn conclude(&self, folder: &Path, records: &[Record]) -> Outcome {
+        let plot_axes = self.plot_axes.as_ref().map(|PlotAxes(x, y)| (*x, *y));
+        let summary = Summary::of(records);
+        summary.save(folder)?;
+        plot::save(&summary, plot_axes, folder)?;
+        if let Some(document) = &self.insert {
+            study::insert(document, &name_of(folder)?, &summary.kinds())?;
         }
         super::print(&summary.table())?;
         Ok(if summary.wrong == 0 { SUCCESS } else { DIFFERENT })
     }
 
+    /// Does the runs of a shard that are not on record.
+    fn run_shard(self, shard: Shard) -> Outcome {
+        let (folder, grid) = self.planned()?;
+        let (store, stored) = shard.open(&folder, &grid.runs)?;
+        let records = self.complete(shard.runs(&grid.runs), store, stored)?;
+        let wrong = records.iter().filter(|record| record.wrong).count();
+        super::print(&format!(
+            "shard {shard}: all {} runs are on record, {wrong} WRONG\n",
+            records.len()
+        ))?;
+        Ok(if wrong == 0 { SUCCESS } else { DIFFERENT })
+    }
+
     /// Does the runs that are not on record, and returns all that are, with their folder.
-    fn sweep(self) -> Result<(PathBuf, Vec<Record>), Box<dyn Error>> {
+    fn sweep(&self) -> Result<(PathBuf, Vec<Record>), Box<dyn Error>> {
+        let (folder, grid) = self.planned()?;
+        let (store, stored) = Store::open(&folder)?;
+        // A sweep may take hours: what would spoil its end is said now.
+        if let Some(document) = &self.insert {
+            study::check_insert(document, &name_of(&folder)?)?;
+        }
+        let records = self.complete(grid.runs, store, stored)?;
+        Ok((folder, records))
+    }
+
+    /// The same on several ranks: each writes the runs of its share into a file of its own, and the first one puts them together,
+    /// those of an earlier start first. The others know no records.
+    fn sweep_together(&self, ranks: &Ranks) -> Result<(PathBuf, Vec<Record>), Box<dyn Error>> {
+        let team = ranks.team();
+        let planned = self.planned().and_then(|(folder, grid)| {
+            // In step after it: the folder is there, and whatever earlier ranks left is taken in.
+            let opened = if team.is_first() { Some(self.taken_in(&folder, &grid)?) } else { None };
+            let description = format!("{} {grid:?}", env!("CARGO_PKG_VERSION"));
+            Ok(((folder, grid, opened), description))
+        });
+        let (folder, grid, opened) = ranks.agreed(planned)?;
+        let known = opened.as_ref().map(|(_, records)| records.as_slice()).unwrap_or_default();
+        let known: HashSet<Key> = known.iter().map(Record::key).collect();
+        let is_known =
+            |(cell, seed): &(Cell, u64)| u8::from(known.contains(&Key::new(cell, *seed)));
+        let done = team.first(|| grid.runs.iter().map(is_known).collect());
+        let open = grid.runs.iter().zip(done).filter(|(_, done)| *done == 0).map(|(run, _)| run);
+        let own: Vec<_> = open.skip(team.rank()).step_by(team.count()).cloned().collect();
+        let swept = Store::of_rank(&folder, team.rank())
+            .map_err(Box::<dyn Error>::from)
+            .and_then(|store| self.complete(own, store, Stored { records: Vec::new(), torn: 0 }));
+        ranks.agreed(swept.map(|_| ((), String::new())))?;
+        let Some((store, mut records)) = opened else { return Ok((folder, Vec::new())) };
+        records.extend(store.absorb(&folder, &grid.runs, &records)?.1);
+        Ok((folder, records))
+    }
+
+    /// The records in the folder, with what ranks left there that were cut off.
+    fn taken_in(&self, folder: &Path, grid: &Grid) -> Result<(Store, Vec<Record>), Box<dyn Error>> {
+        let (store, stored) = Store::open(folder)?;
+        warn_of(&stored);
+        if let Some(document) = &self.insert {
+            study::check_insert(document, &name_of(folder)?)?;
+        }
+        let mut records = stored.records;
+        let (store, left) = store.absorb(folder, &grid.runs, &records)?;
+        records.extend(left);
+        Ok((store, records))
+    }
+
+    /// The folder of the results, and the runs that are wanted.
+    fn planned(&self) -> Result<(PathBuf, Grid), Box<dyn Error>> {
         // clap asks for it where nothing is to be summarised.
-        let folder = self.out.ok_or("give --out")?;
+        let folder = self.out.clone().ok_or("give --out")?;
         let mut plan = self.plan.as_deref().map_or(Ok(Plan::default()), Plan::load)?;
         for (axis, values) in self.axes.given() {
             plan.give(axis, values)?;
@@ -217,31 +311,41 @@ impl Study {
         for note in &grid.notes {
             super::warn(note);
         }
-        let (store, stored) = Store::open(&folder)?;
-        if stored.torn > 0 {
-            super::warn("the last line of the records was cut off: its run is done again");
-        }
-        let count = |(version, runs): (&str, usize)| format!("{runs} of {version}");
-        let others: Vec<String> = stored.other_versions().into_iter().map(count).collect();
-        if !others.is_empty() {
-            super::warn(&format!("the records hold runs of other versions: {}", others.join(", ")));
-        }
-        // A sweep may take hours: what would spoil its end is said now.
-        if let Some(document) = &self.insert {
-            study::check_insert(document, &name_of(&folder)?)?;
-        }
+        Ok((folder, grid))
+    }
+
+    /// Does those of `runs` that are not stored, and returns all records.
+    fn complete(
+        &self,
+        mut runs: Vec<(Cell, u64)>,
+        store: Store,
+        stored: Stored,
+    ) -> Result<Vec<Record>, Box<dyn Error>> {
+        warn_of(&stored);
         let known: HashSet<Key> = stored.records.iter().map(Record::key).collect();
-        let mut runs = grid.runs;
         let planned = runs.len();
         runs.retain(|(cell, seed)| !known.contains(&Key::new(cell, *seed)));
 
         let jobs = self.jobs.map(usize::from);
         let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
-        let progress = Progress::new(planned - runs.len(), planned, self.quiet);
+        let quiet = self.quiet || ranks::is_silent();
+        let progress = Progress::new(planned - runs.len(), planned, quiet);
         let fresh = study::sweep(&runs, store, jobs, |record| progress.show(record))?;
         let mut records = stored.records;
         records.extend(fresh);
-        Ok((folder, records))
+        Ok(records)
+    }
+}
+
+/// Says what is strange about records.
+fn warn_of(stored: &Stored) {
+    if stored.torn > 0 {
+        super::warn("the last line of the records was cut off: its run is done again");
+    }
+    let count = |(version, runs): (&str, usize)| format!("{runs} of {version}");
+    let others: Vec<String> = stored.other_versions().into_iter().map(count).collect();
+    if !others.is_empty() {
+        super::warn(&format!("the records hold runs of other versions: {}", others.join(", ")));
     }
 }
 

@@ -170,6 +170,21 @@ pub fn adapters() -> Vec<AdapterRecord> {
     enumerate().iter().map(AdapterRecord::new).collect()
 }
 
+/// An adapter that is wanted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted<'n> {
+    /// Part of its name; `None`: any.
+    pub name: Option<&'n str>,
+    /// Its place among the real ones of that name, from 0, counted round and round: that of a rank on its machine.
+    pub place: usize,
+}
+
+impl<'n> From<Option<&'n str>> for Wanted<'n> {
+    fn from(name: Option<&'n str>) -> Self {
+        Wanted { name, place: 0 }
+    }
+}
+
 /// What went wrong behind our back, first fault only.
 type Fault = Arc<Mutex<Option<GpuError>>>;
 
@@ -237,15 +252,20 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 impl Gpu {
     /// Opens the first adapter whose name contains `wanted` (any case), with all its limits; the best
     /// one without a name.
-    pub fn open(wanted: Option<&str>) -> Result<Gpu, GpuError> {
+    pub fn open<'n>(wanted: impl Into<Wanted<'n>>) -> Result<Gpu, GpuError> {
+        let Wanted { name, place } = wanted.into();
         let adapters = enumerate();
-        let matches = |adapter: &wgpu::Adapter| {
-            let name = adapter.get_info().name.to_lowercase();
-            wanted.is_none_or(|wanted| name.contains(&wanted.to_lowercase()))
+        let matches = |adapter: &&wgpu::Adapter| {
+            let info = adapter.get_info().name.to_lowercase();
+            name.is_none_or(|name| info.contains(&name.to_lowercase()))
         };
-        let adapter = adapters.iter().find(|adapter| matches(adapter)).ok_or_else(|| {
+        let matching: Vec<&wgpu::Adapter> = adapters.iter().filter(matches).collect();
+        // Real hardware is first: no rank takes a software adapter beside it.
+        let real = |adapter: &&&wgpu::Adapter| !AdapterRecord::new(adapter).is_software();
+        let count = matching.iter().filter(real).count().max(1);
+        let adapter = *matching.get(place % count).ok_or_else(|| {
             let present = adapters.iter().map(|adapter| adapter.get_info().name).collect();
-            GpuError::NoAdapter { wanted: wanted.map(str::to_owned), present }
+            GpuError::NoAdapter { wanted: name.map(str::to_owned), present }
         })?;
         let record = AdapterRecord::new(adapter);
         let useful = wgpu::Features::SHADER_F64 | wgpu::Features::TIMESTAMP_QUERY;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use nalgebra::{DMatrix, DVector};
 
-use super::device::{Gpu, GpuError, adapters};
+use super::device::{Gpu, GpuError, Wanted, adapters};
 use super::increments::Increments;
 use super::oracle_stack::{OracleStack, Recipe};
 use super::self_test::{double_f32_test, self_test};
@@ -44,19 +44,20 @@ pub struct GpuOracle {
 impl ChosenOracle {
     /// Chooses. With [`Backend::Auto`] a GPU that does not open or fails its self-test is passed over, and
     /// so is any for a network that the kernels are not made for; with [`Backend::Gpu`] that is an error.
-    pub fn new(
+    pub fn new<'n>(
         network: impl Into<Network>,
         backend: Backend,
-        adapter: Option<&str>,
+        adapter: impl Into<Wanted<'n>>,
         precision: Precision,
     ) -> Result<Self, GpuError> {
+        let adapter = adapter.into();
         let network = network.into();
         let wanted = match backend {
             Backend::Cpu => false,
             Backend::Gpu => true,
             // A named adapter is asked for, even a software one.
             Backend::Auto => {
-                adapter.is_some()
+                adapter.name.is_some()
                     || (kernel_form(&NetworkOracle::new(network.clone())).is_ok()
                         && may_have_gpu()
                         && adapters().first().is_some_and(|a| !a.is_software()))
@@ -68,7 +69,9 @@ impl ChosenOracle {
                     oracle.record.requested = backend;
                     return Ok(ChosenOracle::Gpu(Box::new(oracle)));
                 }
-                Err(error) if backend == Backend::Gpu || adapter.is_some() => return Err(error),
+                Err(error) if backend == Backend::Gpu || adapter.name.is_some() => {
+                    return Err(error);
+                }
                 Err(error) => tracing::warn!("the GPU is passed over: {error}"),
             }
         }
@@ -93,9 +96,9 @@ fn may_have_gpu() -> bool {
 
 impl GpuOracle {
     /// Opens the first adapter whose name contains `adapter`, tests it, and puts the network on it.
-    pub fn new(
+    pub fn new<'n>(
         network: impl Into<Network>,
-        adapter: Option<&str>,
+        adapter: impl Into<Wanted<'n>>,
         precision: Precision,
     ) -> Result<Self, GpuError> {
         Self::on(Gpu::open(adapter)?, network, precision)

@@ -74,7 +74,7 @@ impl Worker {
         let mut state = self.state();
         if state.lost == lost {
             tracing::warn!("the GPU was lost, trying a fresh device: {reason}");
-            let mut fresh = Gpu::open(Some(&state.gpu.record().name))?;
+            let mut fresh = Gpu::open(Some(state.gpu.record().name.as_str()))?;
             fresh.set_memory(state.gpu.memory());
             *state = State { gpu: fresh, lost: lost + 1 };
         }

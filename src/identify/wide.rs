@@ -433,10 +433,11 @@ impl Attempt<'_, '_> {
             let readings = self
                 .run
                 .stage(Stage::Scales, place, |cx| scales::read(cx, units, patterns, &h.what))?;
-            let seed = self.run.settings.seed;
+            let (seed, team) = (self.run.settings.seed, self.run.meter.team());
             let starts = contest(families(first), |g| {
                 let pair = (g, h.activation);
-                let start = scales::assemble(&readings, units, patterns, &h.what, pair, seed)?;
+                let start =
+                    scales::assemble(&readings, units, patterns, &h.what, pair, (seed, &team))?;
                 Ok((start.misfit, start))
             })?;
             first_identified(starts, |g| {

@@ -4,6 +4,7 @@ use nalgebra::{DMatrix, DVector};
 
 use super::error::{OracleError, counted};
 use super::hessian_stack::{HessianStack, HostStack};
+use crate::ranks::Team;
 use crate::stencil::{self, GradientScheme, HessianScheme};
 
 /// A black box f: R^d -> R^K, most often with K = 1.
@@ -38,6 +39,11 @@ pub trait Oracle: Send {
     /// May do so unless there is a weight for each output.
     fn mix(&mut self, weights: &DVector<f64>) {
         let _ = weights;
+    }
+
+    /// The ranks that ask this black box together, all the same: what they compute from its answers they may share as well.
+    fn team(&self) -> Team {
+        Team::alone()
     }
 
     /// Values at the columns of `points` (d x n), in order.

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::deadline::Deadline;
 use super::error::OracleError;
+use crate::ranks::Team;
 
 /// What is told of the time left is of no use before this share of a stage is done.
 const LEAST_SHARE: f64 = 0.02;
@@ -17,6 +18,8 @@ pub struct Clock {
     stage: Arc<Stage>,
     /// The part of the stage that its holder does.
     part: (f64, f64),
+    /// Who must end together.
+    team: Team,
 }
 
 /// The stage under way.
@@ -41,7 +44,17 @@ impl Clock {
             done: AtomicU64::new(0),
             stopped: AtomicBool::new(false),
         };
-        Clock { deadline, stage: Arc::new(stage), part: (0.0, 1.0) }
+        Clock { deadline, stage: Arc::new(stage), part: (0.0, 1.0), team: Team::alone() }
+    }
+
+    /// The same for ranks that do the run together: the clock of the first one decides, whenever all of them look.
+    pub(crate) fn of(self, team: Team) -> Self {
+        Clock { team, ..self }
+    }
+
+    /// The ranks that do the run.
+    pub(crate) fn team(&self) -> &Team {
+        &self.team
     }
 
     /// The same for what is done between two shares of this one's part.
@@ -57,15 +70,19 @@ impl Clock {
         self.stage.stopped.store(true, Ordering::Relaxed);
     }
 
+    /// All ranks of a run must look at the same places.
+    ///
     /// # Errors
     /// [`OracleError::TimeLimit`] where the run must end, [`OracleError::Stopped`] where it was told to.
     pub fn check(&self) -> Result<(), OracleError> {
-        if self.stage.stopped.load(Ordering::Relaxed) {
-            return Err(OracleError::Stopped);
-        }
-        match self.deadline.filter(Deadline::passed) {
-            Some(deadline) => Err(deadline.error()),
-            None => Ok(()),
+        let own = || {
+            let stopped = self.stage.stopped.load(Ordering::Relaxed);
+            [u8::from(stopped), u8::from(self.deadline.is_some_and(|deadline| deadline.passed()))]
+        };
+        match (self.team.first(|| own().to_vec()).as_slice(), self.deadline) {
+            ([0, 0], _) | ([0, _], None) => Ok(()),
+            ([0, _], Some(deadline)) => Err(deadline.error()),
+            _ => Err(OracleError::Stopped),
         }
     }
 

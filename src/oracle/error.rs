@@ -84,6 +84,14 @@ pub enum OracleError {
     /// What computes the oracle's answers, a GPU for instance, failed beyond repair.
     #[error(transparent)]
     Backend(Box<dyn Error + Send + Sync>),
+    /// A rank of a run on several failed; all of them end with it.
+    #[error("rank {rank}: {reason}")]
+    Rank {
+        /// Which, from 0.
+        rank: usize,
+        /// Why.
+        reason: String,
+    },
     /// The record of earlier answers cannot be used or continued.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),

@@ -88,6 +88,8 @@ pub struct StageUse {
     pub queries: u64,
     /// Wall-clock seconds.
     pub seconds: f64,
+    /// Bytes that this rank was sent by the others that do the run with it.
+    pub received: u64,
 }
 
 /// An oracle with a counter.
@@ -106,14 +108,16 @@ pub struct Meter<'a> {
     /// The place in the plan that was reached, from 1.
     reached: usize,
     since: Instant,
+    /// Bytes received until then.
+    received: u64,
 }
 
 impl<'a> Meter<'a> {
     /// Wraps `inner`; at most `limit` queries pass.
     pub fn new(inner: &'a mut dyn Oracle, observer: &'a mut dyn Observer, limit: u64) -> Self {
-        let stages = vec![StageUse { stage: Stage::Start, queries: 0, seconds: 0.0 }];
+        let stages = vec![StageUse { stage: Stage::Start, queries: 0, seconds: 0.0, received: 0 }];
         let (plan, current, reached): (&[Stage], _, _) = (&[], 0, 0);
-        let since = Instant::now();
+        let (since, received) = (Instant::now(), inner.team().received());
         Meter {
             inner,
             observer,
@@ -126,13 +130,14 @@ impl<'a> Meter<'a> {
             current,
             reached,
             since,
+            received,
         }
     }
 
     /// The same; no query passes after `deadline`, if there is one.
     #[must_use]
     pub fn until(self, deadline: Option<Deadline>) -> Self {
-        let clock = Clock::new(deadline);
+        let clock = Clock::new(deadline).of(self.inner.team());
         self.observer.clock(&clock);
         Meter { clock, ..self }
     }
@@ -160,7 +165,7 @@ impl<'a> Meter<'a> {
         self.current = match self.stages.iter().position(|s| s.stage == stage) {
             Some(k) => k,
             None => {
-                self.stages.push(StageUse { stage, queries: 0, seconds: 0.0 });
+                self.stages.push(StageUse { stage, queries: 0, seconds: 0.0, received: 0 });
                 self.stages.len() - 1
             }
         };
@@ -206,6 +211,9 @@ impl<'a> Meter<'a> {
     fn settle(&mut self) {
         self.stages[self.current].seconds += self.since.elapsed().as_secs_f64();
         self.since = Instant::now();
+        let received = self.inner.team().received();
+        self.stages[self.current].received += received - self.received;
+        self.received = received;
     }
 
     /// The stage under way.

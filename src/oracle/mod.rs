@@ -3,7 +3,7 @@
 //! * [`Oracle`], [`OracleError`]: what it is, and why it may give no answer.
 //! * [`Question`], [`View`]: all that it can be asked, and how one oracle stands before another.
 //! * [`NetworkOracle`], [`CpuOracle`], [`FnOracle`], [`ProcessOracle`]: who answers.
-//! * [`Meter`], [`Recorded`], [`Domain`], [`Averaged`], [`Linked`]: what stands before them.
+//! * [`Meter`], [`Recorded`], [`Domain`], [`Averaged`], [`Linked`], [`Shared`]: what stands before them.
 
 mod backend;
 mod black_box;
@@ -15,6 +15,7 @@ pub mod design;
 mod error;
 mod function;
 pub mod hessian_stack;
+mod log;
 mod meter;
 mod mixture;
 mod network;
@@ -47,3 +48,4 @@ pub use view::View;
 pub use views::averaged::Averaged;
 pub use views::domain::Domain;
 pub use views::linked::Linked;
+pub use views::shared::Shared;

@@ -7,6 +7,7 @@ use nalgebra::{DMatrix, DVector};
 use super::black_box::Oracle;
 use super::checkpoint::{Checkpoint, Hash};
 use super::error::{OracleError, finite};
+use super::log::Log;
 use super::question::{Answer, Question, Wanted};
 use super::view::View;
 
@@ -39,7 +40,7 @@ pub enum Stencils {
 /// more.
 pub struct Recorded<'a> {
     inner: &'a mut dyn Oracle,
-    checkpoint: Checkpoint,
+    log: Log,
     stencils: Stencils,
     /// Columns of the next slice, by kind of question.
     slices: [usize; KINDS],
@@ -48,9 +49,15 @@ pub struct Recorded<'a> {
 }
 
 impl<'a> Recorded<'a> {
-    /// Wraps `inner`.
-    pub fn new(inner: &'a mut dyn Oracle, checkpoint: Checkpoint, stencils: Stencils) -> Self {
-        Recorded { inner, checkpoint, stencils, slices: [1; KINDS], mixture: None }
+    /// Wraps `inner`. Of several ranks that do the run together the first one has the checkpoint, which it alone reads and
+    /// writes, and all of them record.
+    pub fn new(
+        inner: &'a mut dyn Oracle,
+        checkpoint: impl Into<Option<Checkpoint>>,
+        stencils: Stencils,
+    ) -> Self {
+        let log = Log::new(checkpoint.into(), inner.team());
+        Recorded { inner, log, stencils, slices: [1; KINDS], mixture: None }
     }
 
     fn key(&self, question: Question<'_>) -> u64 {
@@ -66,19 +73,19 @@ impl<'a> Recorded<'a> {
         // Without rows there is nothing to ask.
         while done < total && rows > 0 {
             let left = total - done;
-            if let Some(record) = self.checkpoint.next()? {
+            if let Some(record) = self.log.next()? {
                 let count = record.numbers.len() / rows;
                 let fits = count * rows == record.numbers.len() && (1..=left).contains(&count);
                 let some = || points.columns(done, count).into_owned();
                 if !fits || self.key(question.at(&some())) != record.key {
-                    return Err(self.checkpoint.diverged().into());
+                    return Err(self.log.diverged());
                 }
                 answers.extend(record.numbers);
                 done += count;
                 continue;
             }
             let slice = &mut self.slices[kind(question.wanted)];
-            let count = left.min(*slice);
+            let count = self.log.agreed(left.min(*slice));
             let part = points.columns(done, count).into_owned();
             let begun = Instant::now();
             let found = question.at(&part).ask(self.inner)?.into_numbers(count)?;
@@ -89,7 +96,7 @@ impl<'a> Recorded<'a> {
             }
             finite(found.as_slice(), &part)?;
             let key = self.key(question.at(&part));
-            self.checkpoint.append(key, found.as_slice())?;
+            self.log.append(key, found.as_slice())?;
             answers.extend(found.iter());
             done += count;
         }
@@ -99,9 +106,9 @@ impl<'a> Recorded<'a> {
     /// A stack where `inner` keeps it, and its norms in the record.
     fn stack(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
         let key = self.key(question);
-        let record = self.checkpoint.next()?;
+        let record = self.log.next()?;
         if record.as_ref().is_some_and(|record| record.key != key) {
-            return Err(self.checkpoint.diverged().into());
+            return Err(self.log.diverged());
         }
         let stack = question.ask(self.inner)?.into_stack();
         let (asked, found) = (question.points.ncols(), stack.norms().len());
@@ -110,9 +117,9 @@ impl<'a> Recorded<'a> {
         }
         finite(stack.norms(), question.points)?;
         match record {
-            None => self.checkpoint.append(key, stack.norms())?,
+            None => self.log.append(key, stack.norms())?,
             Some(record) if record.numbers == stack.norms() => {}
-            Some(_) => return Err(self.checkpoint.diverged().into()),
+            Some(_) => return Err(self.log.diverged()),
         }
         Ok(Answer::Stack(stack))
     }
@@ -169,7 +176,7 @@ fn kind(wanted: Wanted<'_>) -> usize {
 }
 
 /// Hash of all that the answer depends on, the mixture of the outputs included where there are several.
-fn key(question: Question<'_>, mixture: Option<&DVector<f64>>) -> u64 {
+pub(super) fn key(question: Question<'_>, mixture: Option<&DVector<f64>>) -> u64 {
     let mut hash = Hash::default();
     let matrix = |hash: &mut Hash, matrix: &DMatrix<f64>| {
         hash.words([matrix.nrows() as u64, matrix.ncols() as u64]);

@@ -6,6 +6,7 @@ use super::black_box::Oracle;
 use super::error::OracleError;
 use super::hessian_stack::HessianStack;
 use super::question::{Answer, Question, Wanted};
+use crate::ranks::Team;
 use crate::stencil::{GradientScheme, HessianScheme};
 
 /// An oracle that stands before another one and looks at, changes or refuses what passes.
@@ -36,6 +37,16 @@ pub trait View: Send {
         self.inner_mut().mix(weights);
     }
 
+    /// The ranks that share what is asked here, see [`Oracle::team`]: those of the oracle behind, unless the view shares.
+    fn ranks(&self) -> Team {
+        self.inner().team()
+    }
+
+    /// May stacks stay where the oracle behind keeps them?
+    fn stacks_stay(&self) -> bool {
+        !self.differences()
+    }
+
     /// Are derivatives differences of values here, whatever the oracle behind can do? Stacks are then in
     /// memory, and the noise is that of the values.
     fn differences(&self) -> bool {
@@ -59,6 +70,10 @@ impl<V: View> Oracle for V {
 
     fn mix(&mut self, weights: &DVector<f64>) {
         self.mixed(weights);
+    }
+
+    fn team(&self) -> Team {
+        self.ranks()
     }
 
     fn values(&mut self, points: &DMatrix<f64>) -> Result<DVector<f64>, OracleError> {
@@ -100,7 +115,7 @@ impl<V: View> Oracle for V {
     }
 
     fn keeps_stacks(&self) -> bool {
-        !self.differences() && self.inner().keeps_stacks()
+        self.stacks_stay() && self.inner().keeps_stacks()
     }
 
     fn hessian_noise(&self, h: f64) -> Option<f64> {

@@ -63,6 +63,9 @@ pub struct Report {
     pub queries: ByStage<u64>,
     /// Wall-clock seconds.
     pub seconds: ByStage<f64>,
+    /// The ranks that did the run together; absent where one did it alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ranks: Option<RanksUsed>,
     /// Largest |network - f| on held-out points.
     pub residual: Option<f64>,
     /// Bound on the parameter error, relative to the largest entry of each tensor (at least 1).
@@ -76,6 +79,26 @@ pub struct Report {
     pub settings: Map<String, Value>,
     /// Stage -> list of what each pass through it saw. Free in form: it is for people.
     pub evidence: Value,
+}
+
+/// Ranks that did a run together, and what passed between them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct RanksUsed {
+    /// How many.
+    pub count: usize,
+    /// Bytes that the first rank was sent by the others.
+    pub received_bytes: ByStage<u64>,
+}
+
+impl RanksUsed {
+    /// Of a run of this many ranks.
+    pub fn new(count: usize, solution: &Solution) -> Self {
+        let stages = solution.stages.iter();
+        let total = stages.clone().map(|stage| stage.received).sum();
+        let by_stage = stages.map(|stage| (stage.stage.to_string(), stage.received)).collect();
+        RanksUsed { count, received_bytes: ByStage { total, by_stage } }
+    }
 }
 
 /// A sum and its parts, in the order in which the stages were first entered.
@@ -183,6 +206,7 @@ impl Report {
                     .map(|s| (s.stage.to_string(), s.seconds))
                     .collect(),
             },
+            ranks: None,
             residual: finite(solution.residual),
             parameter_error_bound: finite(solution.parameter_error_bound),
             oracle_accuracy: finite(solution.oracle_accuracy),

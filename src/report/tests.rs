@@ -50,6 +50,10 @@ prop_compose! {
             backend: BackendRecord { adapter, ..BackendRecord::cpu() },
             queries,
             seconds,
+ranks: Some(RanksUsed {
+                count: 2,
+                received_bytes: ByStage { total: 7, by_stage: [("lines".to_owned(), 7)].into() },
+            }),
             residual: numbers[0],
             parameter_error_bound: numbers[1],
             oracle_accuracy: numbers[2],

@@ -1,18 +1,20 @@
 //! Finished runs on disk: `runs.jsonl`, a line a run.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::cell::Cell;
+use super::shard::Stamp;
 use crate::files::{self, read_regular};
 use crate::identify::Status;
 
 /// The file's name in the folder of the study.
-pub const FILE: &str = "runs.jsonl";
+pub(super) const FILE: &str = "runs.jsonl";
 
 /// How a run ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -186,19 +188,64 @@ pub fn load(folder: &Path) -> Result<Stored, RecordError> {
 }
 
 fn parse(bytes: &[u8], path: &Path) -> Result<Stored, RecordError> {
-    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let (records, torn) = lines(bytes, path)?;
+    Ok(Stored { records: each_once(records), torn })
+}
+
+/// Files of two machines may have been joined: equal seeds give equal results.
+fn each_once(mut records: Vec<Record>) -> Vec<Record> {
     let mut seen = HashSet::new();
-    let mut records = Vec::new();
-    for (line, text) in bytes[..whole].split_inclusive(|&byte| byte == b'\n').enumerate() {
-        let record: Record = serde_json::from_slice(text).map_err(|source| {
-            RecordError::Format { path: path.to_owned(), line: line + 1, source }
-        })?;
-        // Files of two machines may have been joined: equal seeds give equal results.
-        if seen.insert(record.key()) {
-            records.push(record);
-        }
+    records.retain(|record| seen.insert(record.key()));
+    records
+}
+
+const RANK: (&str, &str) = ("runs.rank-", ".jsonl");
+
+/// The name of the file of a rank, until the study is put together.
+fn rank_file(rank: usize) -> String {
+    format!("{}{rank}{}", RANK.0, RANK.1)
+}
+
+fn is_of_rank(name: &str) -> bool {
+    let number = name.strip_prefix(RANK.0).and_then(|name| name.strip_suffix(RANK.1));
+    number.is_some_and(|number| number.parse::<usize>().is_ok())
+}
+
+/// The whole lines of a file, and the bytes after them.
+pub(super) fn lines<T: DeserializeOwned>(
+    bytes: &[u8],
+    path: &Path,
+) -> Result<(Vec<T>, usize), RecordError> {
+    let whole = bytes.iter().rposition(|&byte| byte == b'\n').map_or(0, |end| end + 1);
+    let line = |(line, text)| {
+        serde_json::from_slice(text).map_err(|source| RecordError::Format {
+            path: path.to_owned(),
+            line: line + 1,
+            source,
+        })
+    };
+    let lines = bytes[..whole].split_inclusive(|&byte| byte == b'\n').enumerate().map(line);
+    Ok((lines.collect::<Result<_, _>>()?, bytes.len() - whole))
+}
+
+/// Takes the lock of a file that is only read, so that nobody writes it meanwhile.
+pub(super) fn lock_to_read(path: &Path) -> Result<File, RecordError> {
+    let failed = |source| RecordError::Read { path: path.to_owned(), source };
+    let file = File::open(path).map_err(failed)?;
+    lock(&file, path, failed)?;
+    Ok(file)
+}
+
+fn lock(
+    file: &File,
+    path: &Path,
+    failed: impl Fn(io::Error) -> RecordError,
+) -> Result<(), RecordError> {
+    match files::lock(file) {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => Err(RecordError::InUse(path.to_owned())),
+        Err(TryLockError::Error(source)) => Err(failed(source)),
     }
-    Ok(Stored { records, torn: bytes.len() - whole })
 }
 
 /// The file of records, open for more.
@@ -206,6 +253,8 @@ fn parse(bytes: &[u8], path: &Path) -> Result<Stored, RecordError> {
 pub struct Store {
     file: File,
     path: PathBuf,
+    /// Of a shard.
+    stamp: Option<Stamp>,
 }
 
 impl Store {
@@ -215,24 +264,76 @@ impl Store {
     /// # Errors
     /// [`RecordError`].
     pub fn open(folder: &Path) -> Result<(Store, Stored), RecordError> {
-        let path = folder.join(FILE);
+        let (store, (records, torn)) = Store::open_lines(folder.join(FILE))?;
+        Ok((store, Stored { records: each_once(records), torn }))
+    }
+
+    /// The same for a file of this name, with what its whole lines hold, and the bytes that were taken away.
+    pub(super) fn open_lines<T: DeserializeOwned>(
+        path: PathBuf,
+    ) -> Result<(Store, (Vec<T>, usize)), RecordError> {
         let failed = |source| RecordError::Write { path: path.clone(), source };
-        fs::create_dir_all(folder).map_err(failed)?;
+        fs::create_dir_all(path.parent().unwrap_or(Path::new(""))).map_err(failed)?;
         let file = OpenOptions::new().create(true).append(true).open(&path).map_err(failed)?;
-        match files::lock(&file) {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => return Err(RecordError::InUse(path)),
-            Err(TryLockError::Error(source)) => return Err(failed(source)),
+        lock(&file, &path, failed)?;
+        let bytes = read_regular(&path)
+            .map_err(|source| RecordError::Read { path: path.clone(), source })?;
+        let held = lines(&bytes, &path)?;
+        if held.1 > 0 {
+            file.set_len((bytes.len() - held.1) as u64).map_err(failed)?;
         }
-        let stored = load(folder)?;
-        if stored.torn > 0 {
-            let cut = |file: &File| {
-                let length = file.metadata()?.len();
-                file.set_len(length - stored.torn as u64)
-            };
-            cut(&file).map_err(failed)?;
+        Ok((Store { file, path, stamp: None }, held))
+    }
+
+    /// The same for what rank `rank` of several finds while they do a study together.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn of_rank(folder: &Path, rank: usize) -> Result<Store, RecordError> {
+        Ok(Store::open_lines::<Record>(folder.join(rank_file(rank)))?.0)
+    }
+
+    /// Takes in what ranks have left in the folder, each run once and in the order of `runs`, and returns what is new to
+    /// `known`. A line that was cut off is left out.
+    ///
+    /// # Errors
+    /// [`RecordError`].
+    pub fn absorb(
+        mut self,
+        folder: &Path,
+        runs: &[(Cell, u64)],
+        known: &[Record],
+    ) -> Result<(Store, Vec<Record>), RecordError> {
+        let mut fresh: Vec<Record> = Vec::new();
+        let mut files = Vec::new();
+        let failed = |source| RecordError::Read { path: folder.to_owned(), source };
+        for entry in fs::read_dir(folder).map_err(failed)? {
+            let path = entry.map_err(failed)?.path();
+            if !path.file_name().and_then(|name| name.to_str()).is_some_and(is_of_rank) {
+                continue;
+            }
+            let _lock = lock_to_read(&path)?;
+            fresh.extend(lines::<Record>(&read_regular(&path).map_err(failed)?, &path)?.0);
+            files.push(path);
         }
-        Ok((Store { file, path }, stored))
+        let known: HashSet<Key> = known.iter().map(Record::key).collect();
+        fresh.retain(|record| !known.contains(&record.key()));
+        let places: HashMap<Key, usize> =
+            runs.iter().map(|(cell, seed)| Key::new(cell, *seed)).zip(0..).collect();
+        fresh.sort_by_key(|record| places.get(&record.key()).copied().unwrap_or(usize::MAX));
+        let fresh = each_once(fresh);
+        for record in &fresh {
+            self = self.append(record)?;
+        }
+        for path in files {
+            fs::remove_file(&path).map_err(|source| RecordError::Write { path, source })?;
+        }
+        Ok((self, fresh))
+    }
+
+    /// The same for lines of a shard.
+    pub(super) fn stamped(self, stamp: Stamp) -> Self {
+        Store { stamp: Some(stamp), ..self }
     }
 
     /// Adds a run. Whoever reads sees all of its line or, after a crash, a torn end. A store that failed is
@@ -248,7 +349,10 @@ impl Store {
     }
 
     fn write(&mut self, record: &Record) -> io::Result<()> {
-        let mut line = serde_json::to_vec(record)?;
+        let mut line = match &self.stamp {
+            Some(stamp) => stamp.line(record)?,
+            None => serde_json::to_vec(record)?,
+        };
         line.push(b'\n');
         let length = self.file.metadata()?.len();
         let written = self.file.write_all(&line).and_then(|()| self.file.flush());
@@ -308,6 +412,38 @@ pub(super) mod tests {
         drop(store.append(&record(3)).unwrap());
         let stored = load(folder.path()).unwrap();
         assert_eq!((stored.records, stored.torn), (vec![record(1), record(3)], 0));
+    }
+
+    #[test]
+    fn what_ranks_left_is_taken_in_once_in_the_order_of_the_plan() {
+        let folder = tempfile::tempdir().unwrap();
+        let runs: Vec<(Cell, u64)> = (0..6).map(|seed| (cell(), seed)).collect();
+        let (store, _) = Store::open(folder.path()).unwrap();
+        let mut store = store.append(&record(3)).unwrap();
+        let mut known = vec![record(3)];
+        for (rank, seeds) in [(0, [5, 1]), (1, [2, 3]), (7, [1, 4])] {
+            let mut own = Store::of_rank(folder.path(), rank).unwrap();
+            for seed in seeds {
+                own = own.append(&record(seed)).unwrap();
+            }
+        }
+        fs::write(folder.path().join("runs.rank-x.jsonl"), "left alone").unwrap();
+        let mut fresh;
+        (store, fresh) = store.absorb(folder.path(), &runs, &known).unwrap();
+        assert_eq!(fresh, [1, 2, 4, 5].map(record));
+        known.append(&mut fresh);
+        let (_, fresh) = store.absorb(folder.path(), &runs, &known).unwrap();
+        assert!(fresh.is_empty());
+        assert_eq!(load(folder.path()).unwrap().records, known);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn a_rank_at_work_is_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, _) = Store::open(folder.path()).unwrap();
+        let _own = Store::of_rank(folder.path(), 1).unwrap();
+        assert!(matches!(store.absorb(folder.path(), &[], &[]), Err(RecordError::InUse(_))));
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod pipeline;
 mod process;
 #[cfg(unix)]
 mod python_servers;
+mod ranks;
 mod real;
 #[cfg(unix)]
 mod report;

@@ -245,6 +245,90 @@ fn a_child_that_keeps_dying_is_given_up() {
     assert!(counts, "{error:?}");
 }
 
+/// Notes each copy's points in a file of its own; one that sees a point of `dies` first makes a file of that name, and dies.
+const NOTED: &str = "
+import os, sys
+for line in sys.stdin:
+    x = float(line)
+    if x in DIES and not os.path.exists(f'died {x}'):
+        open(f'died {x}', 'w').close()
+        sys.exit(3)
+    with open(f'seen {os.getpid()}', 'a') as seen:
+        seen.write(line)
+    print(3 * x, flush=True)
+";
+
+fn copies(count: usize, settings: ProcessSettings) -> ProcessSettings {
+    ProcessSettings { copies: NonZeroUsize::new(count).expect("some"), ..settings }
+}
+
+#[test]
+fn copies_share_every_batch_in_order() {
+    let Some(script) = Script::new(&format!("DIES = []\n{NOTED}")) else { return };
+    let mut oracle = spawn(copies(3, script.settings(1)));
+    for n in [1, 0, 2, 100, 7] {
+        let points = points(1, n);
+        assert_same_bits(
+            &oracle.values(&points).expect("values"),
+            &(3.0 * points.row(0).transpose()),
+        );
+    }
+    let seen =
+        fs::read_dir(script.path("")).expect("a folder").map(|file| file.expect("a file").path());
+    let mut counts: Vec<usize> = seen
+        .filter(|path| path.to_string_lossy().contains("seen"))
+        .map(|path| fs::read_to_string(path).expect("notes").lines().count())
+        .collect();
+    counts.sort_unstable();
+    // A point alone goes to the first copy, two go to the first two, and the shares of the rest end at whole parts of thirds.
+    assert_eq!(counts, [1 + 33 + 2, 1 + 1 + 33 + 2, 34 + 3]);
+}
+
+#[test]
+fn a_copy_that_dies_is_started_again_alone() {
+    // The last point of the first share, one in the middle of the second.
+    let Some(script) = Script::new(&format!("DIES = [9.0, 14.0]\n{NOTED}")) else { return };
+    let points = DMatrix::from_fn(1, 30, |_, k| k as f64);
+    let mut oracle = spawn(ProcessSettings { restarts: 1, ..copies(3, script.settings(1)) });
+    assert_same_bits(&oracle.values(&points).expect("values"), &(3.0 * points.row(0).transpose()));
+    let seen =
+        fs::read_dir(script.path("")).expect("a folder").map(|file| file.expect("a file").path());
+    let seen = seen.filter(|path| path.to_string_lossy().contains("seen"));
+    let mut firsts: Vec<f64> = seen
+        .map(|path| fs::read_to_string(path).expect("notes"))
+        .map(|notes| notes.lines().next().expect("a point").trim().parse().expect("a number"))
+        .collect();
+    firsts.sort_by(f64::total_cmp);
+    assert_eq!(firsts, [0.0, 9.0, 10.0, 14.0, 20.0]);
+}
+
+#[test]
+fn a_copy_that_keeps_dying_is_named_and_the_others_are_not_waited_for() {
+    let code = "
+import sys, time
+for line in sys.stdin:
+    if float(line) == 14.0:
+        sys.exit('out of luck')
+    if float(line) > 20.0:
+        time.sleep(600)
+    print(line, end='', flush=True)
+";
+    let Some(script) = Script::new(code) else { return };
+    let points = DMatrix::from_fn(1, 30, |_, k| k as f64);
+    let settings = ProcessSettings { timeout: Duration::from_secs(600), ..script.settings(1) };
+    let mut oracle = spawn(ProcessSettings { restarts: 1, ..copies(3, settings) });
+    let begun = Instant::now();
+    let error = error(&mut oracle, &points);
+    assert!(begun.elapsed() < Duration::from_secs(300));
+    let said = error.to_string();
+    assert!(said.contains("(copy 2 of 3) ended") && said.contains("started 2 times"), "{said}");
+    assert!(said.contains("out of luck"), "{said}");
+    let ProcessError::Copy { copy: 2, copies: 3, .. } = error else { panic!("{error:?}") };
+    // What the third one was asked for is no answer to the next batch.
+    let fresh = DMatrix::from_fn(1, 6, |_, k| -1.0 - k as f64);
+    assert_same_bits(&oracle.values(&fresh).expect("values"), &fresh.row(0).transpose());
+}
+
 #[test]
 fn a_child_that_dies_between_frames_is_asked_only_what_is_missing() {
     let code = "

@@ -97,6 +97,49 @@ fn a_study_killed_and_resumed_is_the_whole_study() {
 }
 
 #[test]
+fn merged_shards_are_the_whole_study() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "d = [6, 8]\nm1 = 2\nstd = [0.0, 0.2]\nseeds = \"0..2\"\n";
+    let plan = plan(folder.path(), text);
+    let (whole, cut) = (folder.path().join("whole"), folder.path().join("cut"));
+    program().args(["study", "--plan", &plan, "--out"]).arg(&whole).assert().code(0);
+    let merge = || program().args(["study", "--merge"]).arg(&cut).assert();
+    for shard in ["3/3", "1/3"] {
+        program()
+            .args(["study", "--plan", &plan, "--shard", shard, "--out"])
+            .arg(&cut)
+            .assert()
+            .code(0);
+    }
+    let refused = merge().code(2);
+    let said = String::from_utf8(refused.get_output().stderr.clone()).unwrap();
+    assert_eq!(said, "error: shards are missing: 2/3\n");
+    let done = program()
+        .args(["study", "--plan", &plan, "--shard", "2/3", "--out"])
+        .arg(&cut)
+        .assert()
+        .code(0);
+    let said = String::from_utf8(done.get_output().stdout.clone()).unwrap();
+    assert_eq!(said, "shard 2/3: all 3 runs are on record, 0 WRONG\n");
+    let table = merge().code(0);
+    let table = String::from_utf8(table.get_output().stdout.clone()).unwrap();
+    assert!(table.contains("8 runs") && table.contains("0 WRONG"), "{table}");
+    assert_eq!(results(&cut), results(&whole));
+    assert!(cut.join("summary.md").exists());
+
+    // The same shard of another plan is not taken for it.
+    let args = ["study", "--plan", &plan, "--std", "0.1", "--shard", "1/3", "--out"];
+    program().args(args).arg(&cut).assert().code(2);
+    for bad in ["0/3", "4/3", "three"] {
+        program()
+            .args(["study", "--plan", &plan, "--shard", bad, "--out"])
+            .arg(&cut)
+            .assert()
+            .code(2);
+    }
+}
+
+#[test]
 fn pipelines_that_stay_near_a_point_are_compared() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out");

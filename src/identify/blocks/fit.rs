@@ -12,8 +12,8 @@ use super::tolerances::{
     ROW_SPAN, SAME_SIDES, SECOND_ROWS, SECOND_SPARE_ROWS, UNDETERMINED_FITS, UNIT_NEAR_ROWS,
     UNIT_ROWS, UNIT_SPARE_ROWS, UNITS_AT_ONCE,
 };
-use super::uncertainty::{Errors, FirstLayer, UnitErrors};
-use super::unit::{Fitted, Outer, Rows};
+use super::uncertainty::{Change, Errors, FirstLayer, UnitErrors};
+use super::unit::{Outer, Rows};
 use crate::algebra::linalg::{product, rms};
 use crate::draws;
 use crate::identify::context::Context;
@@ -289,9 +289,10 @@ fn batch(
     units: &[usize],
     (growth, round): (usize, u64),
     scale: &UnitErrors<'_>,
-) -> Result<Vec<(Fitted, Errors)>, Halt> {
-    let (land, seed) = (cx.land, cx.seed);
-    let placed: Option<Vec<Rows>> = units
+) -> Result<Vec<(Change, Errors)>, Halt> {
+    let (land, seed, team) = (cx.land, cx.seed, cx.f.team());
+    // Of several ranks each has its own units.
+    let placed: Option<Vec<Rows>> = units[team.share(units.len())]
         .par_iter()
         .map(|&unit| {
             let item = stream(growth, round) * start.a.ncols() as u64 + unit as u64;
@@ -299,18 +300,16 @@ fn batch(
             place(saturator, (start, outer), unit, (growth, land), rng)
         })
         .collect();
-    let mut placed =
-        placed.ok_or_else(|| failure("a unit of the first layer is nowhere active alone"))?;
+    let own = placed.as_ref().map(|placed| {
+        placed.iter().flat_map(|rows| rows.points.iter().copied()).collect::<Vec<f64>>()
+    });
+    let (Some(mut placed), Some(all)) = (placed, team.numbers(own)) else {
+        return Err(failure("a unit of the first layer is nowhere active alone"));
+    };
     let d = start.a.nrows();
-    let all: usize = placed.iter().map(|rows| rows.points.ncols()).sum();
-    let mut points = DMatrix::zeros(d, all);
-    let mut at = 0;
-    for rows in &placed {
-        points.columns_mut(at, rows.points.ncols()).copy_from(&rows.points);
-        at += rows.points.ncols();
-    }
-    let values = cx.f.values(&points)?;
-    at = 0;
+    let mut at = all[..team.rank()].iter().map(Vec::len).sum::<usize>() / d;
+    let points = all.concat();
+    let values = cx.f.values(&DMatrix::from_vec(d, points.len() / d, points))?;
     for rows in &mut placed {
         let n = rows.points.ncols();
         rows.values = values.rows(at, n).into_owned();
@@ -322,10 +321,10 @@ fn batch(
             let (a, theta) = (start.a.column(rows.unit).into_owned(), start.theta[rows.unit]);
             let fitted = rows.fit(outer, (a, theta))?;
             let errors = scale.of(rows, outer, &fitted, seed);
-            Some((fitted, errors))
+            Some(((fitted.a, fitted.theta), errors))
         })
         .collect();
-    fits.ok_or_else(|| failure("its rows do not determine a unit of the first layer"))
+    team.all(fits).ok_or_else(|| failure("its rows do not determine a unit of the first layer"))
 }
 
 /// Rows of one unit: many spread far over its hyperplane, which hold its direction, and some along it at a near place,

@@ -16,9 +16,10 @@ use crate::identify::verdict::tolerances::{
 use crate::identify::verdict::uncertainty::{TensorErrors, Uncertainty, paired, relative};
 use crate::network::OneLayer;
 use crate::network::TwoLayer;
+use crate::ranks::{Parcel, Unpacked};
 
-/// A change of (a_i, theta_i).
-type Change = (DVector<f64>, f64);
+/// (a_i, theta_i), or a change of them.
+pub type Change = (DVector<f64>, f64);
 
 /// What the errors of a unit depend on.
 pub struct UnitErrors<'s> {
@@ -53,6 +54,39 @@ pub struct Errors {
     leverages: DVector<f64>,
     /// The largest distance of a row from the origin.
     farthest: f64,
+}
+
+impl Parcel for Errors {
+    fn pack(&self, numbers: &mut Vec<f64>) {
+        numbers.extend([self.unit as f64, self.curvature, self.condition, self.farthest]);
+        for vector in [&self.own, &self.coupled, &self.second, &self.unfinished] {
+            vector.pack(numbers);
+        }
+        self.squares.pack(numbers);
+        self.leverages.pack(numbers);
+        self.uneven.pack(numbers);
+        self.drawn.pack(numbers);
+    }
+
+    fn unpack(numbers: &mut Unpacked<'_>) -> Self {
+        let [unit, curvature, condition, farthest] = [(); 4].map(|()| numbers.number());
+        let [own, coupled, second, unfinished, squares, leverages] =
+            [(); 6].map(|()| DVector::unpack(numbers));
+        Errors {
+            unit: unit as usize,
+            own,
+            uneven: Parcel::unpack(numbers),
+            coupled,
+            second,
+            unfinished,
+            drawn: Parcel::unpack(numbers),
+            curvature,
+            condition,
+            squares,
+            leverages,
+            farthest,
+        }
+    }
 }
 
 fn stacked((a, theta): &Change) -> DVector<f64> {
@@ -179,9 +213,9 @@ impl FirstLayer {
     }
 
     /// Puts a unit in its place.
-    pub fn add(&mut self, fitted: Fitted, errors: Errors) {
-        self.network.a.set_column(errors.unit, &fitted.a);
-        self.network.theta[errors.unit] = fitted.theta;
+    pub fn add(&mut self, (a, theta): Change, errors: Errors) {
+        self.network.a.set_column(errors.unit, &a);
+        self.network.theta[errors.unit] = theta;
         self.errors.push(errors);
     }
 

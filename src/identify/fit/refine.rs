@@ -9,14 +9,19 @@ use super::tolerances::{
     REFINE_FIRST_DAMPING, REFINE_IDLE, REFINE_LEAST_DAMPING, REFINE_MOST_DAMPING, REFINE_STEPS,
     SLOW_IN_VALLEY, SLOW_NEAR_FLOOR,
 };
-use crate::algebra::linalg::{Cholesky, InverseFactor, gram, rms};
+use crate::algebra::linalg::{
+    Cholesky, InverseFactor, gram, gram_blocks, gram_columns, of_lower, rms,
+};
 use crate::identify::evidence::FitEnded;
 use crate::identify::failure::Halt;
 use crate::network::model::Model;
 use crate::oracle::Clock;
+use crate::ranks::Team;
 
 /// So many more steps a fit takes, whatever it has taken: only the time left is told by it.
 const STEPS_TO_COME: f64 = 4.0;
+/// Gram matrices of fewer blocks are computed by every rank: sending them takes longer.
+const SHARED_BLOCKS: usize = 2;
 
 /// Fits all parameters of `start` by Levenberg-Marquardt with geodesic acceleration (Transtrum and Sethna,
 /// arXiv 1201.5885): the valleys of this problem are narrow and bent, because a unit near its inflection hardly shows
@@ -44,7 +49,7 @@ pub fn refine<M: Model>(
         clock.done(steps as f64 / (steps as f64 + STEPS_TO_COME));
         steps += 1;
         let jt = network.jacobian_transposed(&sample.points);
-        let Some(equilibrated) = Equilibrated::new(jt) else { break };
+        let Some(equilibrated) = Equilibrated::shared(jt, clock.team()) else { break };
         let gradient = &equilibrated.jt * &residual;
         let before = rms(&residual);
         let (mut improved, mut settled) = (false, false);
@@ -173,7 +178,28 @@ pub struct Equilibrated {
 
 impl Equilibrated {
     /// `None` if an entry is not finite.
-    pub fn new(mut jt: DMatrix<f64>) -> Option<Self> {
+    pub fn new(jt: DMatrix<f64>) -> Option<Self> {
+        Self::with_gram(jt, gram)
+    }
+
+    /// The same, with the Gram matrix shared among the ranks of a run.
+    fn shared(jt: DMatrix<f64>, team: &Team) -> Option<Self> {
+        Self::with_gram(jt, |jt| {
+            let (n, blocks) = (jt.nrows(), gram_blocks(jt.nrows()));
+            if team.is_alone() || blocks < SHARED_BLOCKS {
+                return gram(jt);
+            }
+            // Columns are shorter towards the end.
+            let own = gram_columns(jt, team.share_weighed(blocks, |block| blocks - block));
+            let columns = team.numbers(Some(own)).unwrap_or_default().concat();
+            of_lower(n, columns)
+        })
+    }
+
+    fn with_gram(
+        mut jt: DMatrix<f64>,
+        gram: impl FnOnce(&DMatrix<f64>) -> DMatrix<f64>,
+    ) -> Option<Self> {
         let mut squares = DVector::<f64>::zeros(jt.nrows());
         for column in jt.column_iter() {
             squares.zip_apply(&column, |s, v| *s += v * v);
@@ -235,6 +261,30 @@ mod tests {
     use super::*;
     use crate::draws;
     use crate::network::{Activation, Class, TwoLayer};
+    use crate::ranks::threads::together;
+
+    #[test]
+    fn ranks_that_share_the_normal_equations_come_to_the_same_network() {
+        // More parameters than a block has columns.
+        let truth = TwoLayer::random((16, 16, 3), Class::General, Activation::Tanh, 1).unwrap();
+        let rng = &mut draws::stream(3, "refine", 0);
+        let points = draws::gaussian(rng, 16, 500) * 2.0;
+        let sample = Sample { values: truth.values(&points), points };
+        let parameters = truth.to_vector();
+        assert!(gram_blocks(parameters.len()) >= SHARED_BLOCKS);
+        let off = draws::gaussian(rng, parameters.len(), 1).column(0) * 1e-3;
+        let start = truth.with_vector(&(parameters + off));
+        let refined = |clock: &Clock| {
+            let (network, ended) = refine(&sample, start.clone(), 1e-15, clock).unwrap();
+            assert!(ended.steps > 1 && ended.to < 1e-3 * ended.from, "{ended:?}");
+            network.to_vector()
+        };
+        let alone = refined(&Clock::new(None));
+        for ranks in [2, 3] {
+            let found = together(ranks, |team| refined(&Clock::new(None).of(team)));
+            assert!(found.iter().all(|found| *found == alone));
+        }
+    }
 
     #[test]
     fn a_saturated_unit_does_not_stop_the_fit() {

@@ -21,6 +21,7 @@ use crate::identify::second_layer::rows::SecondLayer;
 use crate::identify::second_layer::split::Patterns;
 use crate::identify::survey::line::values_along;
 use crate::network::{Activation, TwoLayer};
+use crate::ranks::Team;
 use crate::stage::Stage;
 
 /// f along lines on which only one first-layer unit changes, with the second layer known as `second`.
@@ -111,12 +112,13 @@ pub fn assemble(
     patterns: &Patterns,
     second: &SecondLayer,
     (g, h): (Activation, Activation),
-    seed: u64,
+    (seed, team): (u64, &Team),
 ) -> Result<Assembled, Halt> {
     let (m0, m1) = (units.len(), second.c.len());
     let ts = positions();
-    let fits: Vec<Option<(f64, f64, f64)>> =
-        readings.par_iter().map(|reading| fit_two(reading, (g, h), second, &ts)).collect();
+    let own = readings[team.share(readings.len())].par_iter();
+    let own = own.map(|reading| fit_two(reading, (g, h), second, &ts)).collect();
+    let fits: Vec<Option<(f64, f64, f64)>> = team.all(Some(own)).unwrap_or_default();
     let mut misfits = Vec::new();
     let mut columns = Vec::new();
     for (reading, fit) in readings.iter().zip(fits) {
@@ -285,7 +287,7 @@ mod tests {
         // One line a place for the units held, and a few for the others.
         assert_eq!(readings.len(), units.len());
         assert!(readings.iter().all(|reading| reading.lines.len() == LINES_PER_UNIT));
-        assemble(&readings, units, &patterns, &second, (g, truth.h), 1).unwrap()
+        assemble(&readings, units, &patterns, &second, (g, truth.h), (1, &Team::alone())).unwrap()
     }
 
     #[test]

@@ -56,6 +56,7 @@ impl ProcessError {
             // One that is silent from the beginning would be waited for once more.
             ProcessError::TimeOut { answered, asked, .. } => *answered == 1 && *asked > 1,
             ProcessError::Frame { asked, found, .. } => *found == 1 && *asked > 1,
+            ProcessError::Copy { source, .. } => source.is_of_batch(),
             _ => false,
         }
     }
@@ -71,7 +72,7 @@ impl ProcessOracle {
         let points =
             draws::gaussian(&mut draws::stream(0, "batch", 0), self.settings.input_dim, POINTS);
         if failure.is_some() {
-            let first = self.answer(points.column(0).as_slice());
+            let first = self.answer_alone(points.column(0).as_slice());
             return first.is_ok().then_some(BatchTrouble::Fails);
         }
         let (alone, together) = (self.one_by_one(&points)?, self.all(&points)?);
@@ -88,12 +89,12 @@ impl ProcessOracle {
     }
 
     fn all(&mut self, points: &DMatrix<f64>) -> Option<Vec<f64>> {
-        self.answer(points.as_slice()).ok()
+        self.answer_alone(points.as_slice()).ok()
     }
 
     fn one_by_one(&mut self, points: &DMatrix<f64>) -> Option<Vec<f64>> {
         let answers: Result<Vec<_>, _> =
-            points.column_iter().map(|point| self.answer(point.as_slice())).collect();
+            points.column_iter().map(|point| self.answer_alone(point.as_slice())).collect();
         Some(answers.ok()?.concat())
     }
 }

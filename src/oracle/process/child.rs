@@ -31,25 +31,25 @@ pub(super) enum Event {
     End,
 }
 
-/// A hold on the process of an oracle that is at work on another thread.
+/// A hold on the process of an oracle that is at work on another thread, with all its copies.
 #[derive(Clone, Debug, Default)]
 pub struct Leash(Arc<Mutex<Held>>);
 
 #[derive(Debug, Default)]
 struct Held {
-    group: Option<Arc<Mutex<Group>>>,
+    groups: Vec<Arc<Mutex<Group>>>,
     /// Whether no other process may be started.
     cut: bool,
 }
 
 impl Leash {
-    /// Kills the process, with its group, if there is one, and lets no other be started.
+    /// Kills the processes, each with its group, if there are any, and lets no other be started.
     pub fn kill(&self) {
         let mut held = lock(&self.0);
         held.cut = true;
-        if let Some(group) = held.group.take() {
+        held.groups.drain(..).for_each(|group| {
             lock(&group).kill();
-        }
+        });
     }
 
     /// Whether it was killed by this hold.
@@ -121,7 +121,8 @@ impl Running {
             ending.send(()).ok();
         });
         let group = Arc::new(Mutex::new(Group { child, status: None }));
-        held.group = Some(Arc::clone(&group));
+        held.groups.retain(|group| lock(group).status.is_none());
+        held.groups.push(Arc::clone(&group));
         Ok(Running {
             group,
             requests: Some(to_writer),
@@ -164,6 +165,16 @@ impl Running {
     pub(super) fn abort(self) -> String {
         lock(&self.group).kill();
         self.finish().1
+    }
+
+    /// Ends children that have half a second for it, all at the same time.
+    pub(super) fn end(mut children: Vec<Self>) {
+        children.iter_mut().for_each(Running::hang_up);
+        let end = Instant::now() + GRACE;
+        for child in children {
+            child.wait(end.saturating_duration_since(Instant::now()));
+            lock(&child.group).kill();
+        }
     }
 
     /// Closes stdin, as soon as the writer is done, and stdout.

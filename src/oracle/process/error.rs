@@ -104,6 +104,16 @@ pub enum ProcessError {
          else may be on stdout"
     )]
     Excess(String),
+    /// One of several copies failed.
+    #[error("(copy {copy} of {copies}) {source}")]
+    Copy {
+        /// Which, from 1.
+        copy: usize,
+        /// How many there are.
+        copies: usize,
+        /// Why.
+        source: Box<ProcessError>,
+    },
 }
 
 /// What may be wrong with a line, shown between backticks, that is no number.

@@ -3,6 +3,7 @@
 mod batch;
 mod child;
 pub mod error;
+mod instance;
 pub mod protocol;
 mod serve;
 
@@ -11,21 +12,21 @@ pub use child::Leash;
 pub use serve::{ServeError, serve};
 
 use std::num::NonZeroUsize;
-use std::time::{Duration, Instant};
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
 
 use nalgebra::{DMatrix, DVector};
 
-use self::child::{Event, Running};
-use self::error::{ProcessError, StderrTail};
-use self::protocol::{Decoder, Malformed, ProcessFormat, encode_points, points_per_request};
+use self::child::Running;
+use self::error::ProcessError;
+use self::instance::Instance;
+use self::protocol::ProcessFormat;
 use super::black_box::Oracle;
 use super::deadline::Deadline;
 use super::error::OracleError;
 use super::mixture::Mixture;
-
-/// Requests under way to the child: one that it reads, one that is ready. Bounds the memory of
-/// points in flight to a few MiB.
-const IN_FLIGHT: usize = 2;
 
 /// How to start and treat an oracle process.
 #[derive(Clone, Debug)]
@@ -41,14 +42,16 @@ pub struct ProcessSettings {
     pub format: ProcessFormat,
     /// Longest silence while answers are due. [`new`](Self::new): 60 s.
     pub timeout: Duration,
-    /// How often in its life the oracle may start the command again after it has ended with answers
-    /// due. [`new`](Self::new): 2.
+    /// How often in its life the oracle may start the command, or each of its copies, again after it has ended
+    /// with answers due. [`new`](Self::new): 2.
     pub restarts: usize,
     /// When answers are no longer waited for, whoever is to blame. [`new`](Self::new): never.
     pub deadline: Option<Deadline>,
     /// Points in a batch at most: the command is sent no others before it has answered these. [`new`](Self::new): as many
     /// as there are, one batch after the other.
     pub batch: Option<NonZeroUsize>,
+    /// Copies of the command, which share every batch. [`new`](Self::new): 1.
+    pub copies: NonZeroUsize,
 }
 
 impl ProcessSettings {
@@ -63,6 +66,7 @@ impl ProcessSettings {
             restarts: 2,
             deadline: None,
             batch: None,
+            copies: NonZeroUsize::MIN,
         }
     }
 }
@@ -73,32 +77,19 @@ impl ProcessSettings {
 /// buffers. The command runs in a process group of its own, which is killed when the oracle is
 /// dropped, after its stdin was closed and it had half a second to end by itself.
 ///
+/// Several [copies](ProcessSettings::copies) of the command share each batch: the first copy answers the first points, the
+/// second the next, and so on, in shares that differ by a point at most. The values are in the order of the points, and those of
+/// one copy alone, if the command answers a point the same whatever it was asked before.
+///
 /// # Errors
-/// Every error names the cause, see [`ProcessError`]. A process that ends too early is restarted and
-/// asked what it has not answered yet; anything else ends it for good. After an error the next batch
-/// starts the command anew. Values that are not finite are passed on.
+/// Every error names the cause, see [`ProcessError`], and the copy where there are several. A process that ends too early is
+/// restarted, alone, and asked what it has not answered yet; anything else ends it for good, and with it the batch: the other
+/// copies are not waited for. After an error the next batch starts the command anew. Values that are not finite are passed on.
 pub struct ProcessOracle {
     settings: ProcessSettings,
-    running: Option<Session>,
-    starts: usize,
+    copies: Vec<Instance>,
     leash: Leash,
     mixture: Mixture,
-}
-
-/// A running child and what is under way to and from it.
-struct Session {
-    child: Running,
-    decoder: Decoder,
-    in_flight: usize,
-}
-
-/// Why a session is over.
-enum Over {
-    /// It may be tried again: the child has ended.
-    Ended,
-    Silent,
-    Late(Deadline),
-    Malformed(Malformed),
 }
 
 impl ProcessOracle {
@@ -112,141 +103,65 @@ impl ProcessOracle {
         }
         let mixture = Mixture::first(settings.output_dim);
         let leash = Leash::default();
-        let mut oracle = ProcessOracle { settings, running: None, starts: 0, leash, mixture };
-        oracle.running = Some(oracle.start()?);
+        let mut oracle = ProcessOracle { settings, copies: Vec::new(), leash, mixture };
+        for copy in 1..=oracle.settings.copies.get() {
+            // Those that run already end with the oracle.
+            oracle.copies.push(Instance::start(copy, &oracle.settings, &oracle.leash)?);
+        }
         Ok(oracle)
     }
 
-    /// Lets another thread kill the process.
+    /// Lets another thread kill the process, with all its copies.
     pub fn leash(&self) -> Leash {
         self.leash.clone()
     }
 
-    fn start(&mut self) -> Result<Session, ProcessError> {
-        let command = &self.settings.command;
-        let child = Running::start(command, &self.leash)
-            .map_err(|source| ProcessError::Start { command: command.clone(), source })?;
-        self.starts += 1;
-        let decoder = Decoder::new(self.settings.format, self.settings.output_dim);
-        Ok(Session { child, decoder, in_flight: 0 })
-    }
-
-    /// K numbers a point.
+    /// K numbers a point, from as many of the copies as there are points.
     fn answer(&mut self, points: &[f64]) -> Result<Vec<f64>, OracleError> {
-        let outputs = self.settings.output_dim;
-        let asked = points.len() / self.settings.input_dim;
-        let mut values = Vec::with_capacity(asked * outputs);
-        loop {
-            let mut session = match self.running.take() {
-                Some(session) => session,
-                None => self.start()?,
-            };
-            let Err(over) = session.ask(points, &self.settings, &mut values) else {
-                self.running = Some(session);
-                return Ok(values);
-            };
-            let answered = values.len() / outputs;
-            // A point that was answered in part is asked again.
-            values.truncate(answered * outputs);
-            let error = match over {
-                Over::Ended => self.ended(session, answered, asked),
-                Over::Silent => ProcessError::TimeOut {
-                    timeout: self.settings.timeout,
-                    answered,
-                    asked,
-                    stderr: StderrTail(session.child.abort()),
-                },
-                Over::Late(deadline) => {
-                    session.child.abort();
-                    return Err(deadline.error());
-                }
-                Over::Malformed(Malformed::Number(found)) => ProcessError::NotANumber {
-                    found,
-                    point: answered + 1,
-                    outputs,
-                    stderr: StderrTail(session.child.abort()),
-                },
-                Over::Malformed(Malformed::Outputs(found)) => ProcessError::Outputs {
-                    found,
-                    due: outputs,
-                    point: answered + 1,
-                    stderr: StderrTail(session.child.abort()),
-                },
-                Over::Malformed(Malformed::Endless) => ProcessError::Endless,
-                Over::Malformed(Malformed::Frame { asked, found }) => {
-                    ProcessError::Frame { asked, found, outputs }
-                }
-                Over::Malformed(Malformed::Excess(found)) => ProcessError::Excess(found),
-            };
-            let again = matches!(error, ProcessError::Ended { .. });
-            if !again || self.starts > self.settings.restarts || self.leash.is_cut() {
-                return Err(error.into());
-            }
-            tracing::warn!("the oracle process {error}; it is started again");
+        let ProcessOracle { settings, copies, leash, .. } = self;
+        let d = settings.input_dim;
+        let asked = points.len() / d;
+        let busy = copies.len().min(asked);
+        if busy < 2 {
+            return self.answer_alone(points);
         }
+        let failed = AtomicBool::new(false);
+        let ask = |copy: &mut Instance, share: &[f64]| {
+            let answer = copy.answer(share, settings, leash, &failed);
+            if answer.is_err() {
+                failed.store(true, Ordering::Relaxed);
+            }
+            answer
+        };
+        let shares =
+            (0..busy).map(|k| &points[d * (asked * k / busy)..d * (asked * (k + 1) / busy)]);
+        let answers: Vec<_> = thread::scope(|scope| {
+            let started: Vec<_> = copies
+                .iter_mut()
+                .zip(shares)
+                .map(|(copy, share)| scope.spawn(|| ask(copy, share)))
+                .collect();
+            started
+                .into_iter()
+                .map(|thread| thread.join().unwrap_or_else(|panic| resume_unwind(panic)))
+                .collect()
+        });
+        // Whoever was stopped was so for an error of another one.
+        let answers: Result<Vec<_>, _> = answers.into_iter().collect();
+        Ok(answers?.into_iter().flatten().flatten().collect())
     }
 
-    fn ended(&self, session: Session, answered: usize, asked: usize) -> ProcessError {
-        let (status, stderr) = session.child.finish();
-        let status = match status {
-            Some(status) => format!("ended ({status})"),
-            None => "closed its output".to_owned(),
-        };
-        let starts = self.starts;
-        ProcessError::Ended { status, answered, asked, starts, stderr: StderrTail(stderr) }
+    /// K numbers a point, from the first copy.
+    fn answer_alone(&mut self, points: &[f64]) -> Result<Vec<f64>, OracleError> {
+        let never = AtomicBool::new(false);
+        let answer = self.copies[0].answer(points, &self.settings, &self.leash, &never)?;
+        Ok(answer.unwrap_or_default())
     }
 }
 
-impl Session {
-    /// Asks for the values not yet in `values` and appends them in order.
-    fn ask(
-        &mut self,
-        points: &[f64],
-        settings: &ProcessSettings,
-        values: &mut Vec<f64>,
-    ) -> Result<(), Over> {
-        let (d, outputs) = (settings.input_dim, settings.output_dim);
-        let due = points.len() / d * outputs;
-        // Events from before the batch first: output would be taken for an answer afterwards.
-        while let Some(event) = self.child.event(Instant::now()) {
-            self.receive(event, values)?;
-        }
-        let most = settings.batch.map_or(usize::MAX, NonZeroUsize::get).min(points_per_request(d));
-        let mut requests = points[d * (values.len() / outputs)..].chunks(d * most);
-        let mut deadline = Instant::now() + settings.timeout;
-        while values.len() < due {
-            while self.in_flight < IN_FLIGHT
-                && (settings.batch.is_none() || self.decoder.is_idle())
-                && let Some(request) = requests.next()
-            {
-                self.decoder.expect(request.len() / d);
-                self.child.send(encode_points(settings.format, request, d));
-                self.in_flight += 1;
-            }
-            let late = settings.deadline.filter(|end| end.at() < deadline);
-            let until = late.map_or(deadline, |end| end.at());
-            let event = match (self.child.event(until), late) {
-                (_, Some(end)) if end.passed() => return Err(Over::Late(end)),
-                (None, _) => return Err(Over::Silent),
-                (Some(event), _) => event,
-            };
-            if matches!(event, Event::Output(_)) {
-                deadline = Instant::now() + settings.timeout;
-            }
-            self.receive(event, values)?;
-        }
-        Ok(())
-    }
-
-    fn receive(&mut self, event: Event, values: &mut Vec<f64>) -> Result<(), Over> {
-        match event {
-            Event::Written => self.in_flight -= 1,
-            Event::Output(bytes) => {
-                self.decoder.decode(&bytes, values).map_err(Over::Malformed)?;
-            }
-            Event::End => return Err(Over::Ended),
-        }
-        Ok(())
+impl Drop for ProcessOracle {
+    fn drop(&mut self) {
+        Running::end(self.copies.iter_mut().filter_map(Instance::take).collect());
     }
 }
 
