@@ -287,7 +287,9 @@ impl Attempt<'_, '_> {
 
     /// All stages, by Hessians and gradients.
     fn by_differences(&mut self, ways: &[(FirstLayer, u64)]) -> Result<Outcome, Halt> {
-        first_identified(ways, |&(way, turn)| {
+        // First layers with the ways to a second one that were not tried yet.
+        let mut left: Vec<(Vec<Unit>, Vec<Way>)> = Vec::new();
+        first_identified(ways.iter().enumerate(), |(n, &(way, turn))| {
             let units = match way {
                 FirstLayer::Lines => self.by_lines(turn),
                 _ => self.by_stack(),
@@ -295,13 +297,26 @@ impl Attempt<'_, '_> {
             self.found_units(&units);
             // Several splits: the first that leads to a certified network is as good as any.
             let attempt = self.attempt;
-            let mut ways: Vec<Way> =
-                (SPLITS * attempt..SPLITS * (attempt + 1)).map(Way::Split).collect();
+            let mut rest: Vec<Way> =
+                (SPLITS * attempt + 1..SPLITS * (attempt + 1)).map(Way::Split).collect();
             if units.len() <= MOST_WHOLE {
-                ways.insert(2, Way::Whole);
+                rest.insert(1, Way::Whole);
             }
-            ways.insert(1, Way::Span(attempt));
-            first_identified(ways, |way| self.second_layer(&units, way))
+            rest.insert(0, Way::Span(attempt));
+            let first = self.second_layer(&units, Way::Split(SPLITS * attempt));
+            // A second layer that is seen and does not fit tells of a first layer that is wrong: other lines cost less than other
+            // looks at the second layer.
+            let doubtful = self.run.widths.as_ref().is_some_and(|widths| widths[1] > 0);
+            let other_lines = ways[n + 1..].iter().any(|way| way.0 == FirstLayer::Lines);
+            left.push((units, rest));
+            let now = if doubtful && other_lines { Vec::new() } else { std::mem::take(&mut left) };
+            let rest =
+                now.iter().flat_map(|(units, rest)| rest.iter().map(move |way| (units, way)));
+            let mut first = Some(first);
+            first_identified(std::iter::once(None).chain(rest.map(Some)), |choice| match choice {
+                Some((units, &way)) => self.second_layer(units, way),
+                None => first.take().unwrap_or_else(|| Err(no_units().into())),
+            })
         })
     }
 
