@@ -120,6 +120,7 @@ pub mod identify;
 pub mod network;
 pub mod oracle;
 pub mod report;
+pub mod samples;
 pub mod stage;
 pub mod stencil;
 #[cfg(feature = "study")]

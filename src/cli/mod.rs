@@ -11,6 +11,7 @@ mod manners;
 mod progress;
 mod region;
 mod remedy;
+mod sample;
 mod scale;
 mod serve;
 mod shallow_baseline;
@@ -62,6 +63,7 @@ enum Command {
     Identify(Box<identify::Identify>),
     Verify(verify::Verify),
     Generate(generate::Generate),
+    Sample(sample::Sample),
     Serve(serve::Serve),
     Devices(devices::Devices),
     Bench(Box<bench::Bench>),
@@ -106,6 +108,7 @@ impl Cli {
             }
             Command::Verify(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Sample(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Devices(command) => command.run(),
             Command::Bench(command) => command.run(),
