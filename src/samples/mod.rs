@@ -17,9 +17,14 @@
 //! Samples come from a [`Samples`]: matrices, or a file that is streamed where it does not fit into memory. [`fit()`] runs the
 //! stages and ends with a verdict ([`verdict`]) on samples that were held out.
 
+pub mod exact;
 mod file;
 mod format;
 pub mod hermite;
+pub mod moments;
+mod normal;
+pub mod refine;
+pub mod tensor_start;
 #[cfg(test)]
 mod tests;
 mod units;
