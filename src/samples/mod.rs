@@ -17,8 +17,10 @@
 //! Samples come from a [`Samples`]: matrices, or a file that is streamed where it does not fit into memory. [`fit()`] runs the
 //! stages and ends with a verdict ([`verdict`]) on samples that were held out.
 
+pub mod descent;
 pub mod exact;
 mod file;
+mod fit;
 mod format;
 pub mod hermite;
 pub mod moments;
@@ -28,8 +30,10 @@ pub mod tensor_start;
 #[cfg(test)]
 mod tests;
 mod units;
+pub mod verdict;
 mod write;
 
 pub use file::{Block, SampleError, Samples};
+pub use fit::{Fit, FitEvidence, FitSettings, Method, fit, properties};
 pub use units::Units;
 pub use write::{draw_samples, write_samples};

@@ -90,6 +90,15 @@ pub fn fit(
     Ok(Fitted { units, residual: (normal.squares / entries).sqrt(), steps })
 }
 
+/// Root mean square of what the estimate leaves of the outputs.
+///
+/// # Errors
+/// Those of reading the samples.
+pub fn residual(samples: &Samples, range: Range<usize>, units: &Units) -> Result<f64, SampleError> {
+    let entries = (range.len() * samples.outputs()) as f64;
+    Ok((Misfit::of(samples, range, units)?.squares / entries).sqrt())
+}
+
 /// (J^T J + damping D)^-1 J^T r with the diagonal D of J^T J.
 fn damped(matrix: &DMatrix<f64>, gradient: &DVector<f64>, damping: f64) -> Option<DVector<f64>> {
     let mut damped = matrix.clone();
