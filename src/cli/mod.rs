@@ -3,6 +3,7 @@
 mod attend;
 mod bench;
 mod devices;
+mod fit;
 mod generate;
 mod identify;
 mod link;
@@ -61,6 +62,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Identify(Box<identify::Identify>),
+    Fit(Box<fit::Fit>),
     Verify(verify::Verify),
     Generate(generate::Generate),
     Sample(sample::Sample),
@@ -101,11 +103,8 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
 impl Cli {
     fn run(self, arguments: &[OsString]) -> Outcome {
         match self.command {
-            Command::Identify(command) => {
-                let arguments = arguments.iter().skip(1);
-                let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-                command.run(arguments.collect())
-            }
+            Command::Identify(command) => command.run(after_name(arguments)),
+            Command::Fit(command) => command.run(after_name(arguments)),
             Command::Verify(command) => command.run(),
             Command::Generate(command) => command.run(),
             Command::Sample(command) => command.run(),
@@ -118,6 +117,11 @@ impl Cli {
             Command::Manual(command) => command.run(),
         }
     }
+}
+
+/// The arguments as a report has them, without the program's name.
+fn after_name(arguments: &[OsString]) -> Vec<String> {
+    arguments.iter().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
 /// Says on stderr what did not go as wished.

@@ -134,16 +134,10 @@ pub fn merged(units: &Units) -> Units {
     }
     let most = groups.iter().map(|(_, u)| u.norm()).fold(0.0, f64::max);
     groups.retain(|(_, u)| u.norm() > SMALL * most);
-    let columns = |of: fn(&(DVector<f64>, DVector<f64>)) -> DVector<f64>| {
-        DMatrix::from_columns(&groups.iter().map(of).collect::<Vec<_>>())
-    };
     if groups.is_empty() {
         return units;
     }
-    Units {
-        w: columns(|group| group.0.clone()),
-        u: columns(|group| group.1.clone()),
-        phi: units.phi,
-    }
-    .normalised()
+    let (w, u): (Vec<_>, Vec<_>) = groups.into_iter().unzip();
+    Units { w: DMatrix::from_columns(&w), u: DMatrix::from_columns(&u), phi: units.phi }
+        .normalised()
 }

@@ -185,8 +185,8 @@ impl Samples {
                         let count = BLOCK.min(range.end - first);
                         part(Block {
                             first,
-                            x: x.columns(first, count).into(),
-                            y: y.columns(first, count).into(),
+                            x: x.columns(first, count),
+                            y: y.columns(first, count),
                         })
                     };
                     take(group.par_iter().map(block).collect());

@@ -115,6 +115,8 @@ pub struct Fit {
     pub remedy: Option<&'static str>,
     /// The network, if there is one.
     pub network: Option<Network>,
+    /// What the first start began with, before anything was refined.
+    pub start: Option<Units>,
     /// What held-out samples say, if there is a network.
     pub verdict: Option<Verdict>,
     /// Held-out samples.
@@ -136,6 +138,7 @@ struct Run<'a> {
     held_out: Range<usize>,
     seconds: IndexMap<&'static str, f64>,
     evidence: FitEvidence,
+    start: Option<Units>,
 }
 
 /// Fits a network of one hidden layer, without shifts and offset, to the samples, and judges it on those that it held out.
@@ -156,6 +159,7 @@ pub fn fit(samples: &Samples, settings: &FitSettings) -> Result<Fit, SampleError
             rho: rho(1.0, |t| settings.activation.slope(t)),
             ..FitEvidence::default()
         },
+        start: None,
     };
     let found = run.search()?;
     let mut fit = match found {
@@ -194,6 +198,7 @@ impl Run<'_> {
             reason,
             remedy,
             network: None,
+            start: self.start.take(),
             verdict: None,
             held_out: 0,
             seconds: std::mem::take(&mut self.seconds),
@@ -325,6 +330,7 @@ impl Run<'_> {
                 completed(&w?, phi, &x, &y)
             });
             let Some(begun) = begun else { continue };
+            self.start.get_or_insert_with(|| begun.clone());
             let fitted = self.stage("refinement", |run| run.refined(begun, few.clone()))?;
             let enough = self.content(&fitted.units);
             if best.as_ref().is_none_or(|best| fitted.residual < best.residual) {

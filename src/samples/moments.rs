@@ -229,7 +229,7 @@ fn first_of((x, y): (DMatrix<f64>, DMatrix<f64>), contracted: Option<&DMatrix<f6
     let middle = count / 2;
     let half = |from: usize, width: usize| {
         let (x, y) = (x.columns(from, width), y.columns(from, width).into_owned());
-        let second = weighted_squares(x.into(), weights.columns(from, width).into());
+        let second = weighted_squares(x, weights.columns(from, width));
         (second, y * x.transpose())
     };
     let ((first, one), (rest, other)) = (half(0, middle), half(middle, count - middle));

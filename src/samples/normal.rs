@@ -96,7 +96,7 @@ impl Normal {
                 let both = self.gram[(k * d + i, k * d + l)];
                 for o in 0..m {
                     let at = k * d + l * m + o;
-                    let column = &beside * units.u[(o, i)];
+                    let column = beside * units.u[(o, i)];
                     matrix.view_mut((i * d, at), (d, 1)).copy_from(&column);
                     matrix.view_mut((at, i * d), (1, d)).copy_from(&column.transpose());
                     matrix[(k * d + i * m + o, at)] = both;

@@ -247,7 +247,7 @@ fn with_norms(
     let k = w.ncols();
     let scaled = |norms: &[f64]| w * DMatrix::from_diagonal(&DVector::from_column_slice(norms));
     let mut best: Option<(f64, Vec<f64>)> = None;
-    let mut consider = |best: &mut Option<(f64, Vec<f64>)>, norms: Vec<f64>| {
+    let consider = |best: &mut Option<(f64, Vec<f64>)>, norms: Vec<f64>| {
         if let Some((_, residual)) = outputs(&scaled(&norms), phi, x, y)
             && best.as_ref().is_none_or(|best| residual < best.0)
         {

@@ -73,7 +73,15 @@ pub fn judge(samples: &Samples, units: &Units, terms: &Terms) -> Result<Verdict,
     let sigma = terms.noise.hypot(accuracy / SIGMAS);
     let bound = bound(samples, units, terms, sigma)?;
     let noisy = terms.noise > accuracy;
-    let correlation = if noisy { Some(correlation(samples, units, terms, sigma)?) } else { None };
+    let correlation = if noisy {
+        // The errors of the fit are correlated with functions of x, too: on held-out samples as much as a mean over the fitted
+        // ones is, on the fitted ones in the other direction, so that there nothing has to be allowed for.
+        let share = 1.0 + terms.held_out.len() as f64 / terms.fitted.len() as f64;
+        let fresh = correlation(samples, units, terms.held_out.clone(), sigma * share.sqrt())?;
+        Some(fresh.max(correlation(samples, units, terms.fitted.clone(), sigma)?))
+    } else {
+        None
+    };
     let within = if noisy {
         deviation <= sigma * (1.0 + SIGMAS / (2.0 * entries).sqrt())
     } else {
@@ -177,38 +185,27 @@ fn bound(samples: &Samples, units: &Units, terms: &Terms, sigma: f64) -> Result<
     Ok(of(0, d * k, &units.w).max(of(d * k, k * m, &units.u)))
 }
 
-/// The largest correlation of residuals of held-out samples with functions that the estimate does not have: 1, every input,
-/// |x|^2, phi of the reversed units, and squares and cubes of their arguments.
+/// The largest correlation of residuals with functions that the estimate does not have: 1, every input, |x|^2, phi of the
+/// reversed units, and squares and cubes of their arguments; in standard deviations, where residuals have that of `sigma`.
 fn correlation(
     samples: &Samples,
     units: &Units,
-    terms: &Terms,
+    range: Range<usize>,
     sigma: f64,
 ) -> Result<f64, SampleError> {
     let part = |block: Block<'_>| {
         let features = features(units, block);
         let residuals = block.y - units.values(block.x);
-        (
-            &features * residuals.transpose(),
-            DVector::from_iterator(
-                features.nrows(),
-                features.row_iter().map(|row| row.norm_squared()),
-            ),
-        )
+        let squares = features.row_iter().map(|row| row.norm_squared());
+        (&features * residuals.transpose(), DVector::from_iterator(features.nrows(), squares))
     };
-    let sums = samples.sum(terms.held_out.clone(), part, |total, other| {
+    let sums = samples.sum(range, part, |total, other| {
         total.0 += other.0;
         total.1 += other.1;
     })?;
     let Some((cross, squares)) = sums else { return Ok(f64::INFINITY) };
-    // The errors of the fit are correlated with functions of x, too: as much as a mean over the fitted samples is.
-    let share = 1.0 + terms.held_out.len() as f64 / terms.fitted.len() as f64;
-    let mut most: f64 = 0.0;
-    for (row, square) in cross.row_iter().zip(squares.iter()) {
-        let z = row.amax() / (sigma * (share * square).sqrt());
-        most = most.max(if square > &0.0 { z } else { 0.0 });
-    }
-    Ok(most)
+    let present = cross.row_iter().zip(squares.iter()).filter(|(_, square)| **square > 0.0);
+    Ok(present.map(|(row, square)| row.amax() / (sigma * square.sqrt())).fold(0.0, f64::max))
 }
 
 fn features(units: &Units, block: Block<'_>) -> DMatrix<f64> {
