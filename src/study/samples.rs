@@ -104,7 +104,6 @@ fn whole() -> Vec<Spoilt> {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Plan {
-    kind: String,
     /// Seeds 0 to this, less one.
     pub seeds: u64,
     grid: Vec<Grid>,
@@ -145,9 +144,10 @@ impl Plan {
     #[must_use]
     pub fn load(path: &Path) -> Option<Result<Plan, String>> {
         let text = String::from_utf8(read_regular(path).ok()?).ok()?;
-        let table: toml::Table = text.parse().ok()?;
-        (table.get("kind")?.as_str()? == "samples")
-            .then(|| toml::from_str(&text).map_err(|error| format!("{}: {error}", path.display())))
+        let mut table: toml::Table = text.parse().ok()?;
+        let kind = table.remove("kind")?;
+        let named = |error: toml::de::Error| format!("{}: {error}", path.display());
+        (kind.as_str()? == "samples").then(|| table.try_into().map_err(named))
     }
 
     /// All cells.

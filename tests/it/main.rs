@@ -26,6 +26,7 @@ mod python_servers;
 mod real;
 #[cfg(unix)]
 mod resume;
+mod samples;
 #[cfg(unix)]
 mod shallow;
 mod single;
