@@ -53,8 +53,16 @@ pub(crate) fn read_beside(
 /// Writes a file that appears whole or not at all: under a temporary name in the same folder, then
 /// renamed. On failure the temporary file is removed and an older file is left as it was.
 pub(crate) fn write_atomically(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_streamed(path, |file| file.write_all(bytes))
+}
+
+/// The same for a file that is written piece by piece.
+pub(crate) fn write_streamed(
+    path: &Path,
+    write: impl FnOnce(&mut File) -> io::Result<()>,
+) -> io::Result<()> {
     let (target, mut file) = beside(path)?;
-    file.write_all(bytes)?;
+    write(file.as_file_mut())?;
     file.as_file().sync_all()?;
     file.persist(&target)?;
     Ok(())

@@ -121,6 +121,7 @@ pub mod network;
 pub mod oracle;
 pub mod ranks;
 pub mod report;
+pub mod samples;
 pub mod stage;
 pub mod stencil;
 #[cfg(feature = "study")]

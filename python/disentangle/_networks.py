@@ -28,9 +28,10 @@ def generate(
     Args:
         dims: inputs, then the units of each hidden layer: `[64, 24, 8]`.
         outputs: K, the number of outputs.
-        kind: "paper" (unit columns, small shifts, output weights of 1) or "general" (as trained networks are).
+        kind: "paper" (unit columns, small shifts, output weights of 1), "general" (as trained networks are)
+            or "centred" (as "paper", without shifts).
         activation: one name for all hidden layers, or one each: tanh, sigmoid, erf, relu, leaky_relu, softplus, silu,
-            gelu or gelu_tanh.
+            gelu, gelu_tanh or squared_relu.
         link: what the outputs go through: none, sigmoid, tanh or softmax.
         link_range: the limits of that sigmoid or tanh, where they are not its own.
     """

@@ -77,6 +77,12 @@ def to_torch(network: Any, dtype: Any = None, device: Any = None) -> Any:
         def forward(self, x: Any) -> Any:
             return self.lo + self.factor * self.link(x)
 
+    class SquaredReLU(nn.Module):
+        """max(x, 0)^2."""
+
+        def forward(self, x: Any) -> Any:
+            return torch.relu(x).square()
+
     activations: dict[str, Callable[[], nn.Module]] = {
         "tanh": nn.Tanh,
         "sigmoid": nn.Sigmoid,
@@ -87,6 +93,7 @@ def to_torch(network: Any, dtype: Any = None, device: Any = None) -> Any:
         "silu": nn.SiLU,
         "gelu": nn.GELU,
         "gelu_tanh": lambda: nn.GELU(approximate="tanh"),
+        "squared_relu": SquaredReLU,
     }
     weights = network.weights
     layers: list[nn.Module] = []

@@ -23,7 +23,8 @@ pub struct Generate {
     outputs: usize,
     #[command(flatten)]
     link: LinkOptions,
-    /// `paper`: unit columns, small shifts, c = 1, c0 = 0; `general`: as trained networks are
+    /// `paper`: unit columns, small shifts, c = 1, c0 = 0; `general`: as trained networks are; `centred`: as `paper`, without shifts,
+    /// which is what `fit` identifies
     #[arg(long, default_value = "paper", value_parser = classes())]
     class: Class,
     /// Activation of all hidden layers, or one a layer (tanh,erf)

@@ -4,6 +4,7 @@ mod attend;
 mod bench;
 mod devices;
 mod estimate;
+mod fit;
 mod generate;
 mod identify;
 mod link;
@@ -14,6 +15,7 @@ mod ranks;
 mod region;
 mod remedy;
 mod report;
+mod sample;
 mod scale;
 mod serve;
 mod shallow_baseline;
@@ -83,9 +85,11 @@ struct Cli {
 enum Command {
     Identify(Box<identify::Identify>),
     Estimate(estimate::Estimate),
+    Fit(Box<fit::Fit>),
     Verify(verify::Verify),
     Report(report::ShowReport),
     Generate(generate::Generate),
+    Sample(sample::Sample),
     Serve(serve::Serve),
     Devices(devices::Devices),
     Bench(Box<bench::Bench>),
@@ -128,15 +132,13 @@ pub fn main(arguments: Vec<OsString>) -> u8 {
 impl Cli {
     fn run(self, arguments: &[OsString]) -> Outcome {
         match self.command {
-            Command::Identify(command) => {
-                let arguments = arguments.iter().skip(1);
-                let arguments = arguments.map(|argument| argument.to_string_lossy().into_owned());
-                command.run(arguments.collect())
-            }
+            Command::Identify(command) => command.run(after_name(arguments)),
             Command::Estimate(command) => command.run(),
+            Command::Fit(command) => ranks::alone(|| command.run(after_name(arguments))),
             Command::Verify(command) => command.run(),
             Command::Report(command) => command.run(),
             Command::Generate(command) => command.run(),
+            Command::Sample(command) => ranks::alone(|| command.run()),
             Command::Serve(command) => command.run(),
             Command::Devices(command) => command.run(),
             Command::Bench(command) => command.run(),
@@ -146,6 +148,11 @@ impl Cli {
             Command::Manual(command) => command.run(),
         }
     }
+}
+
+/// The arguments as a report has them, without the program's name.
+fn after_name(arguments: &[OsString]) -> Vec<String> {
+    arguments.iter().skip(1).map(|argument| argument.to_string_lossy().into_owned()).collect()
 }
 
 /// Says on stderr what did not go as wished.

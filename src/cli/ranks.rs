@@ -110,6 +110,16 @@ impl Ranks {
     }
 }
 
+/// Does `work` on this process, unless a launcher started others beside it: they would all do the same.
+pub fn alone(work: impl FnOnce() -> Outcome) -> Outcome {
+    together(|ranks| {
+        if ranks.team().is_alone() {
+            return work();
+        }
+        Err("this is not shared among ranks: start one process".into())
+    })
+}
+
 /// Does `work` on all ranks that a launcher started, or on this process alone; none of them ends before the others.
 pub fn together(work: impl FnOnce(&Ranks) -> Outcome) -> Outcome {
     let ranks = Ranks::join()?;

@@ -194,6 +194,10 @@ impl Axes {
 impl Study {
     /// Runs what is left of the plan, then counts and draws everything in the folder.
     pub fn run(self) -> Outcome {
+        if let Some(plan) = self.plan.as_deref().and_then(study::samples::Plan::load) {
+            let plan = plan?;
+            return ranks::alone(|| self.of_samples(&plan));
+        }
         if let Some(shard) = self.shard {
             return self.run_shard(shard);
         }
@@ -245,6 +249,29 @@ impl Study {
             records.len()
         ))?;
         Ok(if wrong == 0 { SUCCESS } else { DIFFERENT })
+    }
+
+    /// A sweep of fits to samples, whose plan has axes of its own.
+    fn of_samples(self, plan: &study::samples::Plan) -> Outcome {
+        if self.shard.is_some() {
+            return Err("a plan of samples has no shards".into());
+        }
+        let folder = self.out.ok_or("give --out")?;
+        if let Some((axis, _)) = self.axes.given().next() {
+            return Err(format!("a plan of samples has no axis {axis} on the command line").into());
+        }
+        let planned = plan.cells().len() * usize::try_from(plan.seeds)?;
+        let mut done = 0;
+        let records = plan.run(&folder, |record| {
+            done += 1;
+            if !self.quiet {
+                // Progress that nobody can read is no reason to stop.
+                let _ = writeln!(io::stderr(), "{done} of at most {planned}: {}", record.line());
+            }
+        })?;
+        study::samples::save(&records, &folder)?;
+        super::print(&study::samples::table(&records))?;
+        Ok(if records.iter().any(|record| record.wrong) { DIFFERENT } else { SUCCESS })
     }
 
     /// Does the runs that are not on record, and returns all that are, with their folder.

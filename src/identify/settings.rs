@@ -274,6 +274,9 @@ pub enum SettingsError {
          a stack of Hessians", known = Activation::SATURATING.map(Activation::name).join(", ")
     )]
     Activation(Activation),
+    /// An activation of which networks are identified from samples alone.
+    #[error("networks of {0} are identified from samples, not from queries")]
+    FromSamples(Activation),
     /// A link that cannot stand behind the outputs of the black box.
     #[error(transparent)]
     Link(LinkError),
@@ -455,6 +458,9 @@ impl Settings {
             return Err(SettingsError::Unused { setting, what, remedy });
         }
         match self.activations() {
+            (Some(Activation::SquaredRelu), _) => {
+                Err(SettingsError::FromSamples(Activation::SquaredRelu))
+            }
             (Some(g), Some(h)) if g != h => Err(SettingsError::TwoActivations(g, h)),
             _ => Ok(()),
         }

@@ -32,6 +32,8 @@ pub enum Activation {
     Gelu,
     /// The approximation of gelu by a tanh: t sigma(2 sqrt(2/pi) (t + 0.044715 t^3)).
     GeluTanh,
+    /// max(t, 0)^2.
+    SquaredRelu,
 }
 
 /// What can be done to a unit, but for its place, that leaves the network's values as they are.
@@ -39,7 +41,7 @@ pub enum Activation {
 pub enum Symmetry {
     /// Its weights and its shift may change their sign; phi(-t) = s - phi(t) for some s.
     Sign,
-    /// They may be multiplied by a positive number.
+    /// They may be multiplied by a positive number; a power of it, the [`Activation::degree`], comes out.
     Scale,
     /// Nothing.
     None,
@@ -52,7 +54,7 @@ const GELU_TANH: (f64, f64) = (1.595_769_121_605_730_8, 0.044_715);
 
 impl Activation {
     /// Every activation known to the program.
-    pub const ALL: [Activation; 9] = [
+    pub const ALL: [Activation; 10] = [
         Activation::Tanh,
         Activation::Sigmoid,
         Activation::Erf,
@@ -62,6 +64,7 @@ impl Activation {
         Activation::Silu,
         Activation::Gelu,
         Activation::GeluTanh,
+        Activation::SquaredRelu,
     ];
     /// Those that grow in proportion to their argument: what one hidden layer is identified with, beside those that
     /// saturate.
@@ -111,6 +114,10 @@ impl Activation {
             Activation::Silu => t * sigmoid(t),
             Activation::Gelu => t * normal_distribution(t),
             Activation::GeluTanh => t * sigmoid(gelu_tanh_argument(t)),
+            Activation::SquaredRelu => {
+                let positive = Activation::Relu.value(t);
+                positive * positive
+            }
         }
     }
 
@@ -143,6 +150,7 @@ impl Activation {
                 let (z, dz) = (gelu_tanh_argument(t), gelu_tanh_argument_slope(t));
                 sigmoid(z) + t * sigmoid_slope(z) * dz
             }
+            Activation::SquaredRelu => 2.0 * Activation::Relu.value(t),
         }
     }
 
@@ -155,6 +163,7 @@ impl Activation {
                 self.slope(t) * self.curvature_ratio(t)
             }
             Activation::Relu | Activation::LeakyRelu => 0.0,
+            Activation::SquaredRelu => 2.0 * Activation::Relu.slope(t),
             Activation::Softplus => sigmoid_slope(t),
             Activation::Silu => sigmoid_slope(t) * (2.0 - t * tanh(0.5 * t)),
             Activation::Gelu => normal_density(t) * (2.0 - t * t),
@@ -214,7 +223,8 @@ impl Activation {
             | Activation::Softplus
             | Activation::Silu
             | Activation::Gelu
-            | Activation::GeluTanh => (0.0, f64::INFINITY),
+            | Activation::GeluTanh
+            | Activation::SquaredRelu => (0.0, f64::INFINITY),
         }
     }
 
@@ -228,6 +238,7 @@ impl Activation {
             | Activation::Silu
             | Activation::Gelu
             | Activation::GeluTanh => (0.0, 1.0),
+            Activation::SquaredRelu => (0.0, f64::INFINITY),
         }
     }
 
@@ -235,10 +246,19 @@ impl Activation {
     pub fn symmetry(self) -> Symmetry {
         match self {
             Activation::Tanh | Activation::Sigmoid | Activation::Erf => Symmetry::Sign,
-            Activation::Relu | Activation::LeakyRelu => Symmetry::Scale,
+            Activation::Relu | Activation::LeakyRelu | Activation::SquaredRelu => Symmetry::Scale,
             Activation::Softplus | Activation::Silu | Activation::Gelu | Activation::GeluTanh => {
                 Symmetry::None
             }
+        }
+    }
+
+    /// r where phi(s t) = s^r phi(t) for all s > 0; 0 without such a [`Symmetry::Scale`].
+    pub fn degree(self) -> i32 {
+        match (self.symmetry(), self) {
+            (Symmetry::Scale, Activation::SquaredRelu) => 2,
+            (Symmetry::Scale, _) => 1,
+            _ => 0,
         }
     }
 
@@ -254,6 +274,7 @@ impl Activation {
             Activation::Silu => "silu",
             Activation::Gelu => "gelu",
             Activation::GeluTanh => "gelu_tanh",
+            Activation::SquaredRelu => "squared_relu",
         }
     }
 
@@ -459,7 +480,7 @@ mod tests {
             assert!(phi.value(f64::NAN).is_nan(), "{phi}");
             let (before, after) = phi.end_slopes();
             assert!((phi.slope(-60.0) - before).abs() < 1e-15, "{phi}");
-            assert!((phi.slope(60.0) - after).abs() < 1e-15, "{phi}");
+            assert!(after == f64::INFINITY || (phi.slope(60.0) - after).abs() < 1e-15, "{phi}");
             for t in [0.3, 2.0, 40.0] {
                 match phi.symmetry() {
                     Symmetry::Sign => {
@@ -467,7 +488,13 @@ mod tests {
                         assert!((sum - low - high).abs() < 1e-15, "{phi}");
                     }
                     Symmetry::Scale => {
-                        assert!((phi.value(-3.0 * t) - 3.0 * phi.value(-t)).abs() < 1e-14, "{phi}");
+                        let factor = 3.0f64.powi(phi.degree());
+                        assert!(
+                            (phi.value(-3.0 * t) - factor * phi.value(-t)).abs() < 1e-14,
+                            "{phi}"
+                        );
+                        let ratio = phi.value(3.0 * t) / phi.value(t);
+                        assert!((ratio / factor - 1.0).abs() < 1e-14, "{phi}");
                     }
                     Symmetry::None => assert!(phi.value(-t).abs() < phi.value(t), "{phi}"),
                 }

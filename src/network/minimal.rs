@@ -65,7 +65,8 @@ impl Network {
 
     /// Makes units of layer `l` one that move together.
     fn merge(&mut self, l: usize) {
-        let symmetry = self.layers[l].activation.symmetry();
+        let (symmetry, degree) =
+            (self.layers[l].activation.symmetry(), self.layers[l].activation.degree());
         let mut kept: Vec<usize> = Vec::new();
         for j in 0..self.layers[l].shifts.len() {
             let layer = &self.layers[l];
@@ -81,7 +82,7 @@ impl Network {
                 self.flip(l, j);
             }
             let outgoing = self.outgoing_mut(l);
-            let added = outgoing.row(j) * factor.abs();
+            let added = outgoing.row(j) * factor.abs().powi(degree);
             let total = sum(outgoing.row(i).into_owned(), &added);
             outgoing.set_row(i, &total);
         }

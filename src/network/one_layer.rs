@@ -97,7 +97,7 @@ impl OneLayer {
             let factor = 1.0 / (self.a.column(i).norm() * length);
             normalised.a.column_mut(i).scale_mut(factor);
             normalised.theta[i] *= factor;
-            normalised.c[i] /= factor;
+            normalised.c[i] /= factor.powi(self.phi.degree());
         }
         normalised
     }

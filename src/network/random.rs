@@ -23,17 +23,20 @@ pub enum Class {
     /// As trained networks are: column norms uniform in [0.4, 2.5], shifts of standard deviation
     /// 0.6, |c_l| uniform in [0.5, 2] with either sign, c0 ~ N(0, 1).
     General,
+    /// As [`Paper`](Class::Paper), but without shifts: what is identified from samples.
+    Centred,
 }
 
 impl Class {
     /// Every class known to the program.
-    pub const ALL: [Class; 2] = [Class::Paper, Class::General];
+    pub const ALL: [Class; 3] = [Class::Paper, Class::General, Class::Centred];
 
     /// The name used on the command line.
     pub fn name(self) -> &'static str {
         match self {
             Class::Paper => "paper",
             Class::General => "general",
+            Class::Centred => "centred",
         }
     }
 }
@@ -60,7 +63,7 @@ pub struct Ensemble {
 
 /// A class name that is not known.
 #[derive(Clone, Debug, thiserror::Error, PartialEq, Eq)]
-#[error("unknown class {0:?}; known are paper and general")]
+#[error("unknown class {0:?}; known are paper, general and centred")]
 pub struct UnknownClass(pub String);
 
 impl Network {
@@ -85,6 +88,7 @@ impl Network {
         let spread = match class {
             Class::Paper => 0.05f64.sqrt(),
             Class::General => 0.6,
+            Class::Centred => 0.0,
         };
         let layer = |size: &[usize]| {
             let weights = columns(size[0], size[1], class, rng);
@@ -94,7 +98,9 @@ impl Network {
         let layers: Vec<Layer> = widths.windows(2).map(layer).collect();
         let rng = &mut output_stream(rng, layers.len(), seed);
         let (c, c0) = match class {
-            Class::Paper => (paper_weights(&layers, outputs, rng), DVector::zeros(outputs)),
+            Class::Paper | Class::Centred => {
+                (paper_weights(&layers, outputs, rng), DVector::zeros(outputs))
+            }
             Class::General => (either_sign(&layers, outputs, rng), normal(outputs, rng)),
         };
         Ok(Network { layers, c, c0, link: Link::None })
@@ -225,7 +231,7 @@ fn columns(rows: usize, count: usize, class: Class, rng: &mut ChaCha8Rng) -> DMa
     let mut matrix = DMatrix::from_fn(rows, count, |_, _| rng.sample(StandardNormal));
     for mut column in matrix.column_iter_mut() {
         let norm = match class {
-            Class::Paper => 1.0,
+            Class::Paper | Class::Centred => 1.0,
             Class::General => rng.random_range(0.4..=2.5),
         };
         column *= norm / column.norm();

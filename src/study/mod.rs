@@ -21,6 +21,7 @@ pub mod plot;
 mod precision;
 mod record;
 mod run;
+pub mod samples;
 pub mod scale;
 pub mod shallow_baseline;
 mod shard;

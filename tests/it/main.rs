@@ -28,6 +28,7 @@ mod real;
 #[cfg(unix)]
 mod report;
 mod resume;
+mod samples;
 #[cfg(unix)]
 mod shallow;
 mod single;

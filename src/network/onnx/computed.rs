@@ -167,6 +167,14 @@ impl Computed {
         (sigmoid == *other).then_some(silu)
     }
 
+    /// The product with `other`, if both are the same relu.
+    pub fn times_itself(&self, other: &Computed) -> Option<Self> {
+        let mut squared = self.clone();
+        let last = squared.layers.last_mut().filter(|last| last.activation == Activation::Relu)?;
+        last.activation = Activation::SquaredRelu;
+        (self == other).then_some(squared)
+    }
+
     /// The network whose outputs these are.
     pub fn network(mut self) -> Result<Network, String> {
         if self.softmax {

@@ -177,7 +177,7 @@ impl Node<'_> {
         self.of(self.computed(0)?.clone().times(&self.matrix(1)?, None))
     }
 
-    /// A sum, difference, product or quotient with a constant; or silu.
+    /// A sum, difference, product or quotient with a constant; silu or squared relu.
     fn by_units(&self) -> Result<Computed, OnnxError> {
         let operator = self.node.op_type.as_str();
         let both = (self.input(0)?, self.input(1)?);
@@ -185,7 +185,11 @@ impl Node<'_> {
             (Value::Computed(computed), Value::Constant(constant)) => (computed, constant, true),
             (Value::Constant(constant), Value::Computed(computed)) => (computed, constant, false),
             (Value::Computed(one), Value::Computed(other)) => {
-                let silu = || one.times_own_sigmoid(other).or_else(|| other.times_own_sigmoid(one));
+                let silu = || {
+                    let silu =
+                        one.times_own_sigmoid(other).or_else(|| other.times_own_sigmoid(one));
+                    silu.or_else(|| one.times_itself(other))
+                };
                 let found = if operator == "Mul" { silu() } else { None };
                 return found.ok_or_else(|| {
                     self.refuse("of two values that both depend on the input".to_owned())

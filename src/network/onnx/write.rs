@@ -79,6 +79,11 @@ impl Graph {
                 let sigmoid = self.value.clone();
                 return self.push("Mul", vec![value, sigmoid], vec![]);
             }
+            Activation::SquaredRelu => {
+                self.push("Relu", vec![value], vec![]);
+                let relu = self.value.clone();
+                return self.push("Mul", vec![relu.clone(), relu], vec![]);
+            }
         };
         self.push(operator, vec![value], attributes);
     }
