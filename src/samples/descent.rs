@@ -2,7 +2,7 @@
 //!
 //! It is kept as strong as it is in practice: mean squared error, Kaiming's spread of the start, a rate that falls to
 //! nothing along half a cosine. A student of more units than the teacher finds it more often (Safran and Shamir, ICML 2018); its
-//! units are then [merged](merged).
+//! units are then [merged].
 
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;
