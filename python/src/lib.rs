@@ -11,6 +11,7 @@ mod worker;
 
 use std::ffi::OsString;
 
+use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 
 /// Runs the command line and ends the process with its exit code.
@@ -24,6 +25,9 @@ fn main(py: Python<'_>, arguments: Vec<OsString>) {
 
 #[pymodule]
 fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
+    // NumPy's interface is looked up when the first array is made, and a Ctrl-C in the middle of that is a panic: here it is a
+    // failed import.
+    PyArray1::<f64>::zeros(module.py(), 0, false).try_readonly()?;
     module.add("__version__", env!("CARGO_PKG_VERSION"))?;
     module.add_class::<network::Network>()?;
     module.add_function(wrap_pyfunction!(main, module)?)?;
