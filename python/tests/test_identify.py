@@ -274,29 +274,30 @@ INTERRUPTED = """
 import sys, time
 import disentangle
 
+folder, questions = sys.argv[1], int(sys.argv[2])
 truth = disentangle.generate([4, 4, 2], seed=1)
 
 def f(x):
-    time.sleep(0.01)
-    if not f.told:
-        f.told = True
+    f.asked += 1
+    if f.asked == questions:
         print("asked", flush=True)
+    time.sleep(0.01)
     return truth(x)
 
-f.told = False
+f.asked = 0
 try:
-    disentangle.identify(f, 4, checkpoint=sys.argv[1], batch=5)
+    disentangle.identify(f, 4, checkpoint=folder, batch=5)
 except KeyboardInterrupt:
     print("interrupted", flush=True)
-    print(disentangle.identify(truth, 4, checkpoint=sys.argv[1], resume=True).status)
+    print(disentangle.identify(truth, 4, checkpoint=folder, resume=questions > 1).status)
 """
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent to another process")
-def test_ctrl_c_is_a_keyboard_interrupt_and_leaves_the_checkpoint(tmp_path):
-    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path)]
+@pytest.mark.parametrize("questions", [1, 60])  # the first one, and one after half a second, when some answers are kept
+def test_ctrl_c_is_a_keyboard_interrupt_and_leaves_the_checkpoint(tmp_path, questions):
+    command = [sys.executable, "-c", INTERRUPTED, str(tmp_path), str(questions)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
-        # From the first question on.
         assert process.stdout.readline() == "asked\n"
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60)[0] == "interrupted\nidentified\n"
