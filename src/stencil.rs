@@ -360,11 +360,11 @@ pub fn mixed<E>(
     f: &mut Values<'_, E>,
     centres: &DMatrix<f64>,
     directions: &DMatrix<f64>,
-    pairs: &[(usize, usize)],
+    pairs: &[[usize; 2]],
     h: f64,
 ) -> Result<Mixed, E> {
     let k = directions.ncols();
-    let sums = pairs.iter().map(|&(i, j)| directions.column(i) + directions.column(j));
+    let sums = pairs.iter().map(|&[i, j]| directions.column(i) + directions.column(j));
     let lines: Vec<DVector<f64>> =
         directions.column_iter().map(|v| v.into_owned()).chain(sums).collect();
     let nodes = 2 * ORDER_8.len();
@@ -380,7 +380,7 @@ pub fn mixed<E>(
             *out = terms.map(|(&(first, _), v)| first * (v[0] - v[1])).sum::<f64>() / h;
         }
         out[1 + k..][..k].copy_from_slice(&seconds[..k]);
-        for (n, &(i, j)) in pairs.iter().enumerate() {
+        for (n, &[i, j]) in pairs.iter().enumerate() {
             // Along i + j, less those along i and along j.
             out[1 + 2 * k + n] = 0.5 * (seconds[k + n] - seconds[i] - seconds[j]);
         }
@@ -545,7 +545,7 @@ mod tests {
         let hessian = hessian(&x.column(0).into_owned());
         let directions =
             DMatrix::from_row_slice(3, 3, &[1.0, 0.2, 0.0, 0.0, 1.0, 0.5, 0.3, 0.0, 2.0]);
-        let pairs = [(0, 1), (2, 0)];
+        let pairs = [[0, 1], [2, 0]];
         let mut values = |x: &DMatrix<f64>| {
             let values = x.column_iter().map(|x| f(&x.into_owned()));
             Ok::<_, Infallible>(DVector::from_iterator(x.ncols(), values))
@@ -554,7 +554,7 @@ mod tests {
         let lines = lines(&mut values, &x, &directions, 0.01).unwrap();
         assert_eq!(found.values, lines.values);
         assert!((found.first - lines.first).amax() < 1e-8);
-        for (&(i, j), second) in pairs.iter().zip(found.second.iter()) {
+        for (&[i, j], second) in pairs.iter().zip(found.second.iter()) {
             let exact = (directions.column(i).transpose() * &hessian * directions.column(j))[0];
             assert!((second - exact).abs() < 1e-9, "{second} {exact}");
         }

@@ -7,10 +7,8 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
-use super::Candidate;
-use super::tolerances::{
-    AXIS, CUBES_ARRIVED, CUBES_FILLED, CUBES_STEPS, POLISH_STEPS, SAME_DIRECTION,
-};
+use super::tolerances::{AXIS, CUBES_ARRIVED, CUBES_FILLED, CUBES_STEPS, POLISH_STEPS};
+use super::{Candidate, merged};
 use crate::algebra::linalg::Cholesky;
 
 /// The largest dimension of a subspace of `count` entries of cubes of order `n` in which the search finds what spans it, and
@@ -41,17 +39,8 @@ pub fn search_distinct(
     let columns: Vec<DVector<f64>> = starts.column_iter().map(|u| u.normalize()).collect();
     let mut ends: Vec<Candidate> =
         columns.into_par_iter().map(|u| climb(basis, triples, u)).collect();
-    ends.sort_by(|a, b| b.score.total_cmp(&a.score));
-    let mut found: Vec<Candidate> = Vec::new();
-    for end in ends.into_iter().filter(|end| !is_flat::<3>(&end.direction)) {
-        let same =
-            |other: &&mut Candidate| other.direction.dot(&end.direction).abs() > SAME_DIRECTION;
-        match found.iter_mut().find(same) {
-            Some(same) => same.hits += 1,
-            None => found.push(end),
-        }
-    }
-    found
+    ends.retain(|end| !is_flat::<3>(&end.direction));
+    merged(ends)
 }
 
 /// Projects the entries on the subspace, and takes for each u_i what is nearest to that with all others as they are.
@@ -136,10 +125,36 @@ pub fn polish<const R: usize>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::algebra::linalg::thin_svd;
     use crate::draws;
+
+    /// Plants `m` random directions of R^n in the span of their products at `indices`, searches it from `starts` random ones, and
+    /// sees that the limits of the search, polished, are these directions and no others.
+    pub(in super::super) fn all_are_found<const R: usize>(
+        (n, m, starts): (usize, usize, usize),
+        (label, indices): (&str, &[[usize; R]]),
+        search: impl Fn(&DMatrix<f64>, &DMatrix<f64>) -> Vec<Candidate>,
+    ) {
+        let rng = &mut draws::stream(1, label, n as u64);
+        let truth: Vec<DVector<f64>> = (0..m).map(|_| draws::unit_vector(rng, n)).collect();
+        let columns: Vec<_> = truth.iter().map(|u| entries_of(u, indices)).collect();
+        let basis = thin_svd(&DMatrix::from_columns(&columns)).unwrap().u;
+        let starts = draws::gaussian(rng, n, starts);
+        let mut found: Vec<DVector<f64>> = Vec::new();
+        for candidate in search(&basis, &starts) {
+            let polished = polish(&basis, indices, &candidate.direction);
+            let Some((u, _)) = polished.filter(|polished| polished.1 < 1e-12) else { continue };
+            if found.iter().all(|other| other.dot(&u).abs() < 1.0 - 1e-6) {
+                found.push(u);
+            }
+        }
+        assert_eq!(found.len(), m, "{n}");
+        for u in &truth {
+            assert!(found.iter().any(|found| found.dot(u).abs() > 1.0 - 1e-10), "{n} {m}");
+        }
+    }
 
     #[test]
     fn so_many_units_are_told_apart() {
@@ -152,23 +167,9 @@ mod tests {
         for (n, m) in [(6, 8), (8, 30), (10, 48)] {
             let all: Vec<[usize; 3]> = triples(n).collect();
             assert!(m <= most_distinct(n, all.len()));
-            let rng = &mut draws::stream(1, "cubes", n as u64);
-            let truth: Vec<DVector<f64>> = (0..m).map(|_| draws::unit_vector(rng, n)).collect();
-            let columns: Vec<_> = truth.iter().map(|u| entries_of(u, &all)).collect();
-            let basis = thin_svd(&DMatrix::from_columns(&columns)).unwrap().u;
-            let starts = draws::gaussian(rng, n, 40 * m);
-            let mut found: Vec<DVector<f64>> = Vec::new();
-            for candidate in search_distinct(&basis, &all, &starts) {
-                let polished = polish(&basis, &all, &candidate.direction);
-                let Some((u, _)) = polished.filter(|polished| polished.1 < 1e-12) else { continue };
-                if found.iter().all(|other| other.dot(&u).abs() < 1.0 - 1e-6) {
-                    found.push(u);
-                }
-            }
-            assert_eq!(found.len(), m, "{n}");
-            for u in &truth {
-                assert!(found.iter().any(|found| found.dot(u).abs() > 1.0 - 1e-10), "{n} {m}");
-            }
+            all_are_found((n, m, 40 * m), ("cubes", &all), |basis, starts| {
+                search_distinct(basis, &all, starts)
+            });
         }
     }
 

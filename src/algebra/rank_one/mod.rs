@@ -17,9 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub use conditions::Conditions;
 pub use distinct::{entries_of, most_distinct, polish, search_distinct, triples};
-pub use off_diagonal::{
-    most_off_diagonal, off_diagonal, pairs, polish_off_diagonal, search_off_diagonal,
-};
+pub use off_diagonal::{most_off_diagonal, pairs, search_off_diagonal};
 pub use spectral::{Climb, Limit, StepSize, ascend, random_starts};
 pub use whitening::Whitening;
 

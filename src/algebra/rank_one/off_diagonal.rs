@@ -4,9 +4,8 @@
 //! l = 1..m. The u_l u_l^T are in L + {all diagonal matrices}, of m + n dimensions, and so are the e_i e_i^T, which
 //! are rank one too and known. Generically there is no other as long as [`most_off_diagonal`] is not less than m.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::DMatrix;
 
-use super::distinct::polish;
 use super::tolerances::{AXIS, SPURIOUS_FROM};
 use super::{Ascent, Candidate, search};
 use crate::algebra::svec::order;
@@ -21,14 +20,8 @@ pub fn most_off_diagonal(n: usize) -> usize {
 }
 
 /// Pairs i < j in the order of svec.
-pub fn pairs(n: usize) -> impl Iterator<Item = (usize, usize)> {
-    (1..n).flat_map(|j| (0..j).map(move |i| (i, j)))
-}
-
-/// Entries of u u^T off the diagonal, in the order of [`pairs`].
-pub fn off_diagonal(u: &DVector<f64>) -> DVector<f64> {
-    let n = u.len();
-    DVector::from_iterator(n * n.saturating_sub(1) / 2, pairs(n).map(|(i, j)| u[i] * u[j]))
+pub fn pairs(n: usize) -> Vec<[usize; 2]> {
+    (1..n).flat_map(|j| (0..j).map(move |i| [i, j])).collect()
 }
 
 /// Unit vectors u, none of them an axis, with u u^T off the diagonal in the subspace with the orthonormal `basis` (n(n-1)/2 x
@@ -54,14 +47,12 @@ pub fn search_off_diagonal(basis: &DMatrix<f64>, starts: &DMatrix<f64>) -> Vec<C
     found
 }
 
-/// As [`polish`] has it: what is off the diagonal of u u^T nearest to the subspace with the orthonormal `basis`.
-pub fn polish_off_diagonal(basis: &DMatrix<f64>, u: &DVector<f64>) -> Option<(DVector<f64>, f64)> {
-    let pairs: Vec<[usize; 2]> = pairs(u.len()).map(|(i, j)| [i, j]).collect();
-    polish(basis, &pairs, u)
-}
-
 #[cfg(test)]
 mod tests {
+    use nalgebra::DVector;
+
+    use super::super::distinct::tests::all_are_found;
+    use super::super::{entries_of, polish};
     use super::*;
     use crate::algebra::linalg::thin_svd;
     use crate::draws;
@@ -76,39 +67,25 @@ mod tests {
         let rng = &mut draws::stream(1, "nearly parallel", 0);
         let mut truth: Vec<DVector<f64>> = (0..6).map(|_| draws::unit_vector(rng, 8)).collect();
         truth[1] = (&truth[0] + draws::unit_vector(rng, 8) * 0.05).normalize();
-        let columns: Vec<_> = truth.iter().map(off_diagonal).collect();
+        let pairs = pairs(8);
+        let columns: Vec<_> = truth.iter().map(|u| entries_of(u, &pairs)).collect();
         let basis = thin_svd(&DMatrix::from_columns(&columns)).unwrap().u;
         for u in &truth {
             let start = (u + draws::unit_vector(rng, 8) * 0.01).normalize();
-            let (found, distance) = polish_off_diagonal(&basis, &start).unwrap();
+            let (found, distance) = polish(&basis, &pairs, &start).unwrap();
             assert!(found.dot(u).abs() > 1.0 - 1e-12 && distance < 1e-20, "{distance:e}");
         }
         // An axis has nothing off the diagonal, which is in every subspace.
         let axis = DVector::from_fn(8, |i, _| if i == 2 { 1.0 } else { 1e-4 });
-        assert!(polish_off_diagonal(&basis, &axis).is_none());
+        assert!(polish(&basis, &pairs, &axis).is_none());
     }
 
     #[test]
     fn more_directions_than_dimensions_are_found_by_what_is_off_the_diagonal() {
         for (n, m) in [(6, 8), (8, 16), (12, 40)] {
             assert!(m <= most_off_diagonal(n));
-            let rng = &mut draws::stream(1, "off the diagonal", n as u64);
-            let truth: Vec<DVector<f64>> = (0..m).map(|_| draws::unit_vector(rng, n)).collect();
-            let columns: Vec<_> = truth.iter().map(off_diagonal).collect();
-            let basis = thin_svd(&DMatrix::from_columns(&columns)).unwrap().u;
-            let starts = draws::gaussian(rng, n, 60 * m);
-            let mut found: Vec<DVector<f64>> = Vec::new();
-            for candidate in search_off_diagonal(&basis, &starts) {
-                let polished = polish_off_diagonal(&basis, &candidate.direction);
-                let Some((u, _)) = polished.filter(|polished| polished.1 < 1e-12) else { continue };
-                if found.iter().all(|other| other.dot(&u).abs() < 1.0 - 1e-6) {
-                    found.push(u);
-                }
-            }
-            assert_eq!(found.len(), m, "{n}");
-            for u in &truth {
-                assert!(found.iter().any(|found| found.dot(u).abs() > 1.0 - 1e-10), "{n} {m}");
-            }
+            let entries = ("off the diagonal", pairs(n));
+            all_are_found((n, m, 60 * m), (entries.0, &entries.1), search_off_diagonal);
         }
     }
 }

@@ -3,9 +3,9 @@
 use rand::seq::SliceRandom;
 use rand_chacha::ChaCha8Rng;
 
-use super::sight::{Entries, all_pairs};
+use super::sight::Entries;
 use super::tolerances::{CUBES_ENTRIES, CUBES_WEIGHTS, SPAN_DEGREE, SPAN_MORE_HELD};
-use crate::algebra::rank_one::{most_distinct, most_off_diagonal, triples};
+use crate::algebra::rank_one::{most_distinct, most_off_diagonal, pairs, triples};
 
 /// Units held, and what is looked at along them.
 #[derive(Clone, Copy)]
@@ -75,7 +75,7 @@ impl Held {
     /// Along what differences are taken for the span.
     pub fn entries(self, rng: &mut ChaCha8Rng) -> Entries {
         if self.order == 2 {
-            return Entries::Second(all_pairs(self.size));
+            return Entries::Second(pairs(self.size));
         }
         let mut all: Vec<[usize; 3]> = triples(self.size).collect();
         all.shuffle(rng);

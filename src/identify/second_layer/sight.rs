@@ -32,16 +32,14 @@ pub struct Sight<'s> {
     moves: DMatrix<f64>,
     /// Where sides cannot be chosen.
     saturator: Option<Saturator>,
-    /// Mixed differences along the units held.
-    pub differences: Differences,
-    /// g''/g' of the units held where they are, once it is known: without it no second differences along one unit are had.
+    /// g''/g' of the units held where they are, once it is known: it is taken off second differences along one unit.
     pub bends: Option<DVector<f64>>,
     /// Where draws come from.
     pub rng: &'s mut ChaCha8Rng,
 }
 
 /// How mixed differences are taken.
-#[derive(Clone, Copy, Default)]
+#[derive(Clone, Copy)]
 pub struct Differences {
     /// Their step, in half widths.
     pub step: f64,
@@ -49,6 +47,13 @@ pub struct Differences {
     pub error: f64,
     /// That distance.
     distance: f64,
+}
+
+impl Differences {
+    /// Their error at a `place`: rounding grows with the distance.
+    pub fn error_at(&self, place: &Placement) -> f64 {
+        self.error * (place.point.norm() / self.distance).max(1.0)
+    }
 }
 
 /// The units held along which differences are taken.
@@ -94,6 +99,8 @@ impl Entries {
 pub struct Looks {
     /// Along what mixed differences are taken.
     pub entries: Entries,
+    /// How they are taken.
+    pub differences: Differences,
     /// The patterns.
     pub places: Vec<Placement>,
     /// f there; with second differences only.
@@ -114,15 +121,16 @@ pub struct Untold {
 
 impl Looks {
     /// None yet.
-    pub fn new(entries: Entries) -> Self {
+    pub fn new(entries: Entries, differences: Differences) -> Self {
         let (places, values, first, mixed) = Default::default();
-        Looks { entries, places, values, first, mixed }
+        Looks { entries, differences, places, values, first, mixed }
     }
 
     /// The same at some of the entries.
     pub fn only(&self, chosen: &[usize]) -> Self {
         Looks {
             entries: self.entries.only(chosen),
+            differences: self.differences,
             places: self.places.clone(),
             values: self.values.clone(),
             first: self.first.clone(),
@@ -142,14 +150,14 @@ impl Looks {
 }
 
 impl<'s> Sight<'s> {
-    /// Holds `size` units at their middles, those `wanted` among them, with levels of the others for so many `patterns`;
-    /// differences are those along all pairs.
+    /// Holds `size` units at their middles, those `wanted` among them, with levels of the others for so many `patterns`; and how
+    /// differences along pairs are best taken.
     pub fn new(
         f: &'s mut dyn Oracle,
         (units, placer): (&'s [Unit], &'s Placer),
         (size, wanted, patterns): (usize, &[usize], usize),
         rng: &'s mut ChaCha8Rng,
-    ) -> Result<Self, Halt> {
+    ) -> Result<(Self, Differences), Halt> {
         let held = choose(units, accurate(units, size), size, wanted, rng);
         let free: Vec<usize> = (0..units.len()).filter(|j| !held.contains(j)).collect();
         let targets = held.iter().map(|&i| units[i].centre).collect();
@@ -169,7 +177,6 @@ impl<'s> Sight<'s> {
             levels,
             moves,
             saturator,
-            differences: Differences::default(),
             bends: None,
             rng,
         };
@@ -180,8 +187,8 @@ impl<'s> Sight<'s> {
                  many for the number of inputs"
             )));
         }
-        sight.differences = sight.choose_step(&places, &Entries::Second(all_pairs(size)))?;
-        Ok(sight)
+        let differences = sight.choose_step(&places, &Entries::Second(pairs(size)))?;
+        Ok((sight, differences))
     }
 
     /// How differences along the `entries` are best taken.
@@ -232,7 +239,7 @@ impl<'s> Sight<'s> {
         let one = match entries {
             Entries::Second(pairs) => {
                 let moves = self.moves.select_columns(&pairs[entry]);
-                stencil::mixed(f, &centre, &moves, &[(0, 1)], h)?.second
+                stencil::mixed(f, &centre, &moves, &[[0, 1]], h)?.second
             }
             Entries::Third(triples) => {
                 let moves = self.moves.select_columns(&triples[entry]);
@@ -242,44 +249,9 @@ impl<'s> Sight<'s> {
         Ok(one[(0, 0)])
     }
 
-    /// Differences at `places` with the step `h`.
-    fn mixed(&mut self, places: &[Placement], entries: &Entries, h: f64) -> Result<Seen, Halt> {
-        let (f, centres) = (&mut *self.f, points(places));
-        let pairs = match entries {
-            Entries::Second(pairs) => pairs,
-            Entries::Third(triples) => {
-                let mixed =
-                    stencil::mixed_third(&mut |x| f.values(x), &centres, &self.moves, triples, h)?;
-                return Ok(Seen { values: Vec::new(), first: Vec::new(), mixed });
-            }
-        };
-        let different: Vec<(usize, usize)> =
-            pairs.iter().filter(|pair| pair[0] != pair[1]).map(|&[i, j]| (i, j)).collect();
-        let seen = stencil::mixed(&mut |x| f.values(x), &centres, &self.moves, &different, h)?;
-        let mut next = 0;
-        let mut mixed = DMatrix::zeros(pairs.len(), places.len());
-        for (row, &[i, j]) in pairs.iter().enumerate() {
-            if i == j {
-                let bend = self.bends.as_ref().map_or(0.0, |bends| bends[i]);
-                mixed.set_row(row, &(seen.along.row(i) - seen.first.row(i) * bend));
-            } else {
-                mixed.set_row(row, &seen.second.row(next));
-                next += 1;
-            }
-        }
-        let first = seen.first.column_iter().map(|p| p.into_owned()).collect();
-        Ok(Seen { values: seen.values.iter().copied().collect(), first, mixed })
-    }
-
     /// The first layer.
     pub fn units(&self) -> &[Unit] {
         self.units
-    }
-
-    /// Error of a mixed difference at a `place`: rounding grows with the distance.
-    pub fn error_at(&self, place: &Placement) -> f64 {
-        let Differences { error, distance, .. } = self.differences;
-        error * (place.point.norm() / distance).max(1.0)
     }
 
     /// Is more open in values than f64 rounds away?
@@ -422,26 +394,39 @@ impl<'s> Sight<'s> {
         if places.is_empty() {
             return Ok(());
         }
-        let seen = self.mixed(&places, &looks.entries, self.differences.step)?;
-        looks.values.extend(seen.values);
-        looks.first.extend(seen.first);
-        looks.mixed.extend(seen.mixed.column_iter().map(|k| k.into_owned()));
+        let mut more = Looks::new(looks.entries.clone(), looks.differences);
+        let (f, centres, h) = (&mut *self.f, points(&places), looks.differences.step);
+        let f = &mut |x: &DMatrix<f64>| f.values(x);
+        match &looks.entries {
+            Entries::Third(triples) => {
+                more.mixed = columns(&stencil::mixed_third(f, &centres, &self.moves, triples, h)?);
+            }
+            Entries::Second(pairs) => {
+                let different: Vec<[usize; 2]> =
+                    pairs.iter().filter(|pair| pair[0] != pair[1]).copied().collect();
+                let seen = stencil::mixed(f, &centres, &self.moves, &different, h)?;
+                let mut next = seen.second.row_iter();
+                let rows = pairs.iter().filter_map(|&[i, j]| {
+                    if i == j { Some(seen.along.row(i)) } else { next.next() }
+                });
+                more.mixed = columns(&DMatrix::from_rows(&rows.collect::<Vec<_>>()));
+                more.values = seen.values.iter().copied().collect();
+                more.first = columns(&seen.first);
+            }
+        }
+        if let Some(bends) = &self.bends {
+            more.straighten(bends);
+        }
+        looks.values.extend(more.values);
+        looks.first.extend(more.first);
+        looks.mixed.extend(more.mixed);
         looks.places.extend(places);
         Ok(())
     }
 }
 
-/// Derivatives at some places.
-struct Seen {
-    values: Vec<f64>,
-    first: Vec<DVector<f64>>,
-    /// Entries x places.
-    mixed: DMatrix<f64>,
-}
-
-/// Pairs of `size` units held.
-pub fn all_pairs(size: usize) -> Vec<[usize; 2]> {
-    pairs(size).map(|(i, j)| [i, j]).collect()
+fn columns(matrix: &DMatrix<f64>) -> Vec<DVector<f64>> {
+    matrix.column_iter().map(|column| column.into_owned()).collect()
 }
 
 /// Levels of `free` units: +-1, and as many part-way as make many times the `patterns`.

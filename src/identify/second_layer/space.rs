@@ -9,7 +9,7 @@ use super::tolerances::{
     SPAN_SCORE, SPAN_SEARCHES, SPAN_SEEN, SPAN_SPARE, SPAN_STARTS,
 };
 use crate::algebra::linalg::{complement, median, symmetric_eigen, thin_svd};
-use crate::algebra::rank_one::{off_diagonal, pairs, polish, search_distinct, search_off_diagonal};
+use crate::algebra::rank_one::{entries_of, polish, search_distinct, search_off_diagonal};
 use crate::algebra::subspace::{Gap, largest_gap};
 use crate::draws;
 use crate::identify::evidence::reported;
@@ -30,6 +30,7 @@ impl From<Halt> for Stop {
         Stop::Halt(halt)
     }
 }
+
 /// What the differences span.
 pub struct Space {
     /// Orthonormal columns, entries x m1.
@@ -87,7 +88,7 @@ fn normalised(sight: &Sight<'_>, looks: &Looks) -> (DMatrix<f64>, f64) {
     let root = (looks.entries.len() as f64).sqrt();
     let share = |k: usize| {
         let place = &looks.places[k];
-        sight.error_at(place) * root / looks.mixed[k].norm() + sight.astray(place)
+        looks.differences.error_at(place) * root / looks.mixed[k].norm() + sight.astray(place)
     };
     let shares: Vec<f64> = (0..looks.places.len()).map(share).collect();
     let usual = median(&shares).unwrap_or(0.0);
@@ -122,8 +123,8 @@ pub fn directions(
     let mut found: Vec<(f64, DVector<f64>)> = Vec::new();
     for _ in 0..SPAN_SEARCHES {
         let limits = match entries {
-            Entries::Second(_) => {
-                let mut starts = beside(&space.basis, &found, rng);
+            Entries::Second(pairs) => {
+                let mut starts = beside(&space.basis, pairs, &found, rng);
                 let count = SPAN_STARTS * (m1 + size);
                 starts.extend((0..count).map(|_| draws::unit_vector(rng, size)));
                 search_off_diagonal(&space.basis, &DMatrix::from_columns(&starts))
@@ -165,17 +166,18 @@ pub fn directions(
 /// found yet is large there.
 fn beside(
     basis: &DMatrix<f64>,
+    pairs: &[[usize; 2]],
     found: &[(f64, DVector<f64>)],
     rng: &mut ChaCha8Rng,
 ) -> Vec<DVector<f64>> {
     let Some(size) = found.first().map(|found| found.1.len()) else { return Vec::new() };
     let known: Vec<DVector<f64>> =
-        found.iter().map(|(_, u)| basis.tr_mul(&off_diagonal(u))).collect();
+        found.iter().map(|(_, u)| basis.tr_mul(&entries_of(u, pairs))).collect();
     let rest = complement(&DMatrix::from_columns(&known));
     let matrices = (0..SPAN_STARTS).filter(|_| rest.ncols() > 0).map(|_| {
         let v = basis * (&rest * draws::unit_vector(rng, rest.ncols()));
         let mut matrix = DMatrix::zeros(size, size);
-        for ((i, j), v) in pairs(size).zip(v.iter()) {
+        for (&[i, j], v) in pairs.iter().zip(v.iter()) {
             (matrix[(i, j)], matrix[(j, i)]) = (*v, *v);
         }
         matrix
@@ -193,10 +195,9 @@ fn failure(reason: impl Into<String>) -> Halt {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::algebra::rank_one::most_off_diagonal;
+    use crate::algebra::rank_one::{most_off_diagonal, pairs};
     use crate::identify::first_layer::place::Placer;
     use crate::identify::first_layer::units::tests::units_of;
-    use crate::identify::second_layer::sight::all_pairs;
     use crate::identify::second_layer::weights::telling;
     use crate::identify::survey::landscape::Landscape;
     use crate::network::{Activation, Class, TwoLayer};
@@ -209,15 +210,16 @@ mod tests {
         let placer = Placer::new(&units, &Landscape::unit(1e-16, 1e-16));
         let rng = &mut draws::stream(1, "gap", 0);
         let most = most_off_diagonal(7);
-        let mut sight = Sight::new(&mut f, (&units, &placer), (7, &[3, 5], most), rng).unwrap();
-        let mut whole = Looks::new(Entries::Second(all_pairs(7)));
+        let (mut sight, differences) =
+            Sight::new(&mut f, (&units, &placer), (7, &[3, 5], most), rng).unwrap();
+        let mut whole = Looks::new(Entries::Second(pairs(7)), differences);
         let Ok(found) = space(&mut sight, &mut whole, most) else { panic!("no gap") };
         assert_eq!((found.gap.rank, found.basis.shape()), (7, (21, 7)));
         assert!(found.gap.ratio > 1e3, "{}", found.gap.ratio);
         assert!([3, 5].iter().all(|j| sight.patterns(&whole.places).held.contains(j)));
         // A pattern that shows nothing but errors is left out.
         let count = normalised(&sight, &whole).0.ncols();
-        whole.mixed[0].fill(sight.differences.error);
+        whole.mixed[0].fill(differences.error);
         assert_eq!(normalised(&sight, &whole).0.ncols(), count - 1);
         // Each direction makes up its share, and the entries chosen tell all of them.
         let found = directions(&found, &whole.entries, &mut sight).unwrap();

@@ -129,14 +129,14 @@ fn split(
     (held, wanted): (Held, &[usize]),
     rng: &mut ChaCha8Rng,
 ) -> Result<(Spanned, SpanSplit), Stop> {
-    let mut sight = Sight::new(f, (units, placer), (held.size, wanted, held.most()), rng)?;
+    let (mut sight, along_pairs) =
+        Sight::new(f, (units, placer), (held.size, wanted, held.most()), rng)?;
     let entries = held.entries(sight.rng);
-    let seconds = sight.differences;
-    let firsts = if held.order == 2 { seconds } else { sight.differences_along(&entries)? };
-    let mut whole = Looks::new(entries);
+    let differences =
+        if held.order == 2 { along_pairs } else { sight.differences_along(&entries)? };
+    let mut whole = Looks::new(entries, differences);
     let (mut rounds, mut redrawn) = (0, 0);
     let (space, directions, looks) = loop {
-        sight.differences = firsts;
         let space = space(&mut sight, &mut whole, held.most())?;
         let directions = match directions(&space, &whole.entries, &mut sight) {
             // Of a unit that shows at one of the patterns, or two, the space has a part, and no direction.
@@ -151,10 +151,9 @@ fn split(
             }
             directions => directions?,
         };
-        sight.differences = seconds;
         let looks = match held.order {
             2 => whole.only(&telling(&directions, &whole.entries)),
-            _ => weighing(&mut sight, &whole.places, &directions)?,
+            _ => weighing(&mut sight, (&whole.places, along_pairs), &directions)?,
         };
         let looks = rest(&mut sight, looks)?;
         // Patterns at which a unit shows that was not seen before.
@@ -164,7 +163,6 @@ fn split(
         }
         rounds += 1;
         let places: Vec<_> = surprises.iter().map(|&k| looks.places[k].clone()).collect();
-        sight.differences = firsts;
         sight.look(&mut whole, places)?;
     };
     let spanned = tell_rows(&mut sight, looks, &directions)?;
@@ -177,8 +175,8 @@ fn split(
         m1: directions.ncols(),
         singular_values: space.singular_values,
         gap: space.gap.ratio,
-        error: firsts.error,
-        step: firsts.step,
+        error: differences.error,
+        step: differences.step,
         told: spanned.told(),
     };
     Ok((spanned, row))
@@ -211,6 +209,7 @@ fn tell_rows(
         round += 1;
     }
 }
+
 /// Looks at as many more patterns as rows need.
 fn rest(sight: &mut Sight<'_>, mut looks: Looks) -> Result<Looks, Halt> {
     let wanted = SPAN_ROWS.0 * sight.unknowns() + SPAN_ROWS.1;
@@ -218,9 +217,11 @@ fn rest(sight: &mut Sight<'_>, mut looks: Looks) -> Result<Looks, Halt> {
     sight.look(&mut looks, more)?;
     Ok(looks)
 }
+
 fn failure(reason: impl Into<String>) -> Halt {
     Failure::new(Stage::Peel, reason).into()
 }
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -242,9 +243,11 @@ mod tests {
 
     #[test]
     fn second_layers_wider_than_the_first_or_than_the_inputs_are_seen() {
-        // Square and wide, with part-way levels; more first-layer units than inputs; a narrow one.
-        // The last but one is beyond what second differences tell apart.
-        for dims in [(12, 12, 20), (11, 24, 14), (14, 14, 40), (14, 14, 3)] {
+        // Square and wide, with part-way levels; more first-layer units than inputs; one beyond what second differences tell apart,
+        // whose directions are those of third ones, which are less accurate; a narrow one.
+        for (dims, least) in
+            [((12, 12, 20), 1e-5), ((11, 24, 14), 1e-5), ((14, 14, 40), 1e-4), ((14, 14, 3), 1e-5)]
+        {
             let truth = TwoLayer::random(dims, Class::General, Activation::Tanh, 2).unwrap();
             let (found, evidence) = spanned(&truth);
             let found = found.unwrap();
@@ -256,7 +259,7 @@ mod tests {
                 let output = second.output(&u.into_owned(), truth.h);
                 let value = truth.value(place.point.as_slice());
                 let off = (output - value).abs();
-                assert!(off < 1e-4, "{dims:?}: {output} and {value}");
+                assert!(off < least, "{dims:?}: {output} and {value}");
             }
             let mut c: Vec<f64> = second.c.iter().map(|c| c.abs()).collect();
             let mut exact: Vec<f64> = truth.c.iter().map(|c| c.abs()).collect();

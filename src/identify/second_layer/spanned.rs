@@ -67,7 +67,8 @@ impl Spanned {
             w: DMatrix::from_columns(&columns),
             noise: DMatrix::from_fn(dual.ncols(), columns.len(), |l, k| {
                 let place = &looks.places[k];
-                let off = sight.error_at(place) + sight.astray(place) * looks.mixed[k].amax();
+                let off =
+                    looks.differences.error_at(place) + sight.astray(place) * looks.mixed[k].amax();
                 off * dual.column(l).norm()
             }),
             lessons: vec![None; dual.ncols()],

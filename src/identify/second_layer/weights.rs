@@ -2,9 +2,10 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::sight::{Entries, Looks, Sight, all_pairs};
+use super::sight::{Differences, Entries, Looks, Sight};
 use super::tolerances::{SPAN_ADDED, SPAN_ENTRIES, SPAN_SURPRISE};
 use crate::algebra::linalg::{Cholesky, complement, thin_svd};
+use crate::algebra::rank_one::pairs;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::place::Placement;
 use crate::stage::Stage;
@@ -44,22 +45,22 @@ pub fn telling(directions: &DMatrix<f64>, entries: &Entries) -> Vec<usize> {
 /// shows in what the directions do not make up.
 pub fn weighing(
     sight: &mut Sight<'_>,
-    places: &[Placement],
+    (places, differences): (&[Placement], Differences),
     directions: &DMatrix<f64>,
 ) -> Result<Looks, Halt> {
     let size = sight.size();
-    sight.bends = Some(DVector::zeros(size));
+    sight.bends = None;
     let twice = (0..size).map(|i| [i, i]);
-    let entries: Vec<[usize; 2]> = all_pairs(size).into_iter().chain(twice).collect();
-    let pairs = entries.len() - size;
-    let mut looks = Looks::new(Entries::Second(entries));
+    let entries: Vec<[usize; 2]> = pairs(size).into_iter().chain(twice).collect();
+    let different = entries.len() - size;
+    let mut looks = Looks::new(Entries::Second(entries), differences);
     sight.look(&mut looks, places.to_vec())?;
     // Entries x (entries - m1).
     let beside = complement(&looks.entries.of(directions));
-    let own = beside.rows(pairs, size);
+    let own = beside.rows(different, size);
     let (mut square, mut pull) = (DMatrix::zeros(size, size), DVector::zeros(size));
     for (k, place) in looks.places.iter().enumerate() {
-        let weight = sight.error_at(place).recip();
+        let weight = differences.error_at(place).recip();
         let design = DMatrix::from_diagonal(&looks.first[k]) * own * weight;
         let left = beside.tr_mul(&looks.mixed[k]) * weight;
         square += &design * design.transpose();
@@ -83,7 +84,7 @@ pub fn surprises(sight: &Sight<'_>, looks: &Looks, directions: &DMatrix<f64>) ->
         let left = mixed - &svd.u * svd.u.tr_mul(mixed);
         let (place, root) = (&looks.places[k], (mixed.len() as f64).sqrt());
         let share = SPAN_SURPRISE.1 + sight.astray(place);
-        left.norm() / (sight.error_at(place) * root + mixed.norm() * share)
+        left.norm() / (looks.differences.error_at(place) * root + mixed.norm() * share)
     };
     let mut seen: Vec<(f64, usize)> = (0..looks.mixed.len()).map(|k| (left(k), k)).collect();
     seen.retain(|seen| seen.0 > SPAN_SURPRISE.0);
