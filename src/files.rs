@@ -6,6 +6,8 @@ use std::path::{Component, Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use serde::Serialize;
+
 /// A process that was killed has let go of its files after this: it gives back its gigabytes of memory first.
 const DYING: Duration = Duration::from_secs(2);
 /// How often a file that is locked is tried.
@@ -66,6 +68,16 @@ pub(crate) fn write_streamed(
     file.as_file().sync_all()?;
     file.persist(&target)?;
     Ok(())
+}
+
+/// Writes `value` as indented JSON, whole or not at all.
+///
+/// # Errors
+/// Those of the operating system, and of a value that JSON cannot say.
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> io::Result<()> {
+    let mut json = serde_json::to_vec_pretty(value)?;
+    json.push(b'\n');
+    write_atomically(path, &json)
 }
 
 /// Whether a file can be written at `path`, as far as can be told without writing it. To be asked

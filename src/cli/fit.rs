@@ -1,10 +1,10 @@
 //! `disentangle fit`: a network from samples alone.
 
 use std::fmt::{Display, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::str::FromStr;
 
-use crate::files::{check_writable, write_atomically};
+use crate::files::{check_writable, write_json};
 use crate::identify::Status;
 use crate::network::Activation;
 use crate::report::ByStage;
@@ -13,6 +13,7 @@ use clap::Args;
 use clap::builder::TypedValueParser;
 use serde::Serialize;
 
+use super::identify::parse_tolerance;
 use super::sample::deviation;
 use super::{DIFFERENT, Outcome, SUCCESS};
 
@@ -51,7 +52,7 @@ pub struct Fit {
     #[arg(long, value_name = "S", default_value = "0", value_parser = deviation)]
     noise: f64,
     /// Largest parameter error bound of an identified network
-    #[arg(long, value_name = "T", default_value = "1e-6", value_parser = tolerance)]
+    #[arg(long, value_name = "T", default_value = "1e-6", value_parser = parse_tolerance)]
     tolerance: f64,
     /// Starts at most
     #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u64).range(1..=100_000))]
@@ -129,7 +130,8 @@ impl Fit {
             network.save(path)?;
         }
         if let Some(path) = &self.report {
-            save(path, &self.report_of(&samples, &found, arguments))?;
+            write_json(path, &self.report_of(&samples, &found, arguments))
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         }
         super::print(&table(&samples, &found))?;
         Ok(if found.status == Status::Identified { SUCCESS } else { DIFFERENT })
@@ -182,25 +184,13 @@ impl Fit {
     }
 }
 
-fn save(path: &Path, report: &Report<'_>) -> Result<(), String> {
-    let mut json = serde_json::to_vec_pretty(report).map_err(|error| error.to_string())?;
-    json.push(b'\n');
-    write_atomically(path, &json)
-        .map_err(|error| format!("cannot write {}: {error}", path.display()))
-}
-
 fn table(samples: &Samples, found: &Found) -> String {
     let mut table = String::new();
     let mut row = |name: &str, value: &dyn Display| {
         // Writing to a string cannot fail.
         let _ = writeln!(table, "{name:<18}{value}");
     };
-    let status = match found.status {
-        Status::Identified => "identified",
-        Status::Approximate => "approximate",
-        Status::NotIdentified => "not identified",
-    };
-    row("verdict", &format!("{status} ({})", found.reason));
+    row("verdict", &format!("{} ({})", found.status.name(), found.reason));
     if let Some(remedy) = found.remedy {
         row("what may help", &remedy);
     }
@@ -248,11 +238,4 @@ fn methods() -> impl TypedValueParser<Value = Method> {
         Method::Exact => "exact",
         Method::Descent => "descent",
     })
-}
-
-fn tolerance(text: &str) -> Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(tolerance) if tolerance.is_finite() && tolerance > 0.0 => Ok(tolerance),
-        _ => Err("expected a number above 0, such as 1e-6".to_owned()),
-    }
 }

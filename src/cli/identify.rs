@@ -621,7 +621,7 @@ fn at_least_one(text: &str) -> Result<u64, String> {
     }
 }
 
-fn parse_tolerance(text: &str) -> Result<f64, String> {
+pub(super) fn parse_tolerance(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(tolerance) if tolerance.is_finite() && tolerance > 0.0 => Ok(tolerance),
         _ => Err("expected a number above 0, such as 1e-6".to_owned()),

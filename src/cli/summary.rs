@@ -2,7 +2,6 @@
 
 use std::fmt::{Display, Write};
 
-use crate::identify::Status;
 use crate::network::Activation;
 use crate::report::Report;
 use indicatif::HumanCount;
@@ -15,7 +14,7 @@ pub fn table(report: &Report) -> String {
         // Writing to a string cannot fail.
         let _ = writeln!(table, "{name:<18}{value}");
     };
-    row("verdict", &format!("{} ({})", verdict(report.status), report.reason));
+    row("verdict", &format!("{} ({})", report.status.name(), report.reason));
     if let Some(remedy) = &report.remedy {
         row("what may help", remedy);
     }
@@ -47,14 +46,6 @@ pub fn table(report: &Report) -> String {
     let total = format!("{:.2}", report.seconds.total);
     line("total", &HumanCount(report.queries.total).to_string(), &total);
     table
-}
-
-fn verdict(status: Status) -> &'static str {
-    match status {
-        Status::Identified => "identified",
-        Status::Approximate => "approximate",
-        Status::NotIdentified => "not identified",
-    }
 }
 
 /// One for all layers, or one for each.

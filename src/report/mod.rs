@@ -10,7 +10,7 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use crate::files::{read_regular, write_atomically};
+use crate::files::{read_regular, write_json};
 use crate::identify::{Settings, Solution, Status};
 use crate::network::{Activation, Network};
 use crate::oracle::BackendRecord;
@@ -242,12 +242,7 @@ impl Report {
     /// [`ReportError::Write`].
     pub fn save(&self, path: impl AsRef<Path>) -> Result<(), ReportError> {
         let path = path.as_ref();
-        let written =
-            serde_json::to_vec_pretty(self).map_err(io::Error::from).and_then(|mut json| {
-                json.push(b'\n');
-                write_atomically(path, &json)
-            });
-        written.map_err(|source| ReportError::Write { path: path.into(), source })
+        write_json(path, self).map_err(|source| ReportError::Write { path: path.into(), source })
     }
 }
 

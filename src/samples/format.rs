@@ -40,6 +40,16 @@ pub(super) enum Kind {
     F32,
 }
 
+impl Kind {
+    /// Of a number.
+    fn bytes(self) -> usize {
+        match self {
+            Kind::F64 => 8,
+            Kind::F32 => 4,
+        }
+    }
+}
+
 /// n rows of so many numbers.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Array {
@@ -60,11 +70,8 @@ impl Array {
     }
 
     fn row_bytes(&self) -> Result<u64, Problem> {
-        let size = match self.kind {
-            Kind::F64 => 8,
-            Kind::F32 => 4,
-        };
-        let bytes = self.width.checked_mul(size).and_then(|bytes| u64::try_from(bytes).ok());
+        let bytes =
+            self.width.checked_mul(self.kind.bytes()).and_then(|bytes| u64::try_from(bytes).ok());
         bytes.map_or_else(|| problem("the shapes are too large"), Ok)
     }
 }
@@ -206,8 +213,7 @@ impl Numbers {
     }
 
     fn read(&mut self, out: &mut [f64]) -> Result<(), Problem> {
-        let size = if self.kind == Kind::F64 { 8 } else { 4 };
-        self.bytes.resize(out.len() * size, 0);
+        self.bytes.resize(out.len() * self.kind.bytes(), 0);
         self.reader.read_exact(&mut self.bytes)?;
         match self.kind {
             Kind::F64 => {

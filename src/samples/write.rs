@@ -4,8 +4,6 @@ use std::io::{self, BufWriter, Seek, Write};
 use std::path::Path;
 
 use nalgebra::DMatrix;
-use rand::Rng;
-use rand_distr::{Distribution, StandardNormal};
 use serde_json::json;
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, ZipWriter};
@@ -82,7 +80,7 @@ impl Drawn<'_> {
             let mut y = self.network.outputs(&x);
             if self.noise > 0.0 {
                 let mut rng = draws::stream(self.seed, "sample noise", i as u64);
-                y.apply(|y| *y += self.noise * standard(&mut rng));
+                y += draws::gaussian(&mut rng, y.nrows(), count) * self.noise;
             }
             (x, y)
         })
@@ -153,10 +151,6 @@ impl Drawn<'_> {
         }
         Ok(())
     }
-}
-
-fn standard(rng: &mut impl Rng) -> f64 {
-    StandardNormal.sample(rng)
 }
 
 fn write_numbers(out: &mut impl Write, numbers: &[f64]) -> io::Result<()> {

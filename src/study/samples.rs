@@ -219,9 +219,7 @@ impl Record {
         let error = self.error.map_or("-".to_owned(), |error| format!("{error:.1e}"));
         let status = match self.status {
             _ if self.wrong => "WRONG",
-            Status::Identified => "identified",
-            Status::Approximate => "approximate",
-            Status::NotIdentified => "not identified",
+            status => status.name(),
         };
         format!(
             "{method:?} {activation} {d}-{k}-{outputs} n {n} noise {noise} seed {}: {status}, error {error}, {:.2} s",

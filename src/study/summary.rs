@@ -11,7 +11,7 @@ use super::cell::{Axis, Cell};
 use super::kinds;
 use super::record::{Ending, Record};
 use super::spread::Spread;
-use crate::files::write_atomically;
+use crate::files::{write_atomically, write_json};
 
 /// The value of [`Summary::schema`] in this version.
 pub const SCHEMA: &str = "disentangle-study-1";
@@ -261,18 +261,13 @@ impl Summary {
     /// # Errors
     /// [`SummaryError`].
     pub fn save(&self, folder: &Path) -> Result<(), SummaryError> {
-        let write = |name: &str, bytes: io::Result<Vec<u8>>| {
+        let write = |name: &str, write: &dyn Fn(&Path) -> io::Result<()>| {
             let path = folder.join(name);
-            let written = bytes.and_then(|bytes| write_atomically(&path, &bytes));
-            written.map_err(|source| SummaryError { path, source })
+            write(&path).map_err(|source| SummaryError { path, source })
         };
-        let json = serde_json::to_vec_pretty(self).map_err(io::Error::from).map(|mut json| {
-            json.push(b'\n');
-            json
-        });
-        write("summary.json", json)?;
-        write("summary.md", Ok(self.markdown().into_bytes()))?;
-        write("kinds.md", Ok(self.kinds().into_bytes()))
+        write("summary.json", &|path| write_json(path, self))?;
+        write("summary.md", &|path| write_atomically(path, self.markdown().as_bytes()))?;
+        write("kinds.md", &|path| write_atomically(path, self.kinds().as_bytes()))
     }
 }
 

@@ -20,6 +20,17 @@ pub enum Status {
     NotIdentified,
 }
 
+impl Status {
+    /// As people say it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Status::Identified => "identified",
+            Status::Approximate => "approximate",
+            Status::NotIdentified => "not identified",
+        }
+    }
+}
+
 impl Solution {
     /// What there is of a run with these settings that was left alone before its end.
     #[must_use]

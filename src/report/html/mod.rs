@@ -32,7 +32,7 @@ pub fn page(report: &Report, network: Option<&Network>) -> String {
          content=\"width=device-width\">\n<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; \
          style-src 'unsafe-inline'; img-src data:\">\n<link rel=\"icon\" href=\"data:,\">\n<title>disentangle: {}</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
-        sections::name(report.status),
+        report.status.name(),
         sections.concat()
     )
 }

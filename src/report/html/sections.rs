@@ -10,15 +10,6 @@ use crate::identify::Status;
 use crate::network::Network;
 use crate::report::Report;
 
-/// The status as people say it.
-pub fn name(status: Status) -> &'static str {
-    match status {
-        Status::Identified => "identified",
-        Status::Approximate => "approximate",
-        Status::NotIdentified => "not identified",
-    }
-}
-
 /// What the verdict is and means, and the run in a few numbers.
 pub fn verdict(report: &Report) -> String {
     let class = match report.status {
@@ -42,7 +33,7 @@ pub fn verdict(report: &Report) -> String {
         ("seconds", format!("{:.2}", report.seconds.total)),
     ]);
     let meaning = escape(&meaning(report));
-    let name = name(report.status);
+    let name = report.status.name();
     format!(
         "<h1>Verdict: <span class=\"{class}\">{name}</span></h1>\n<p>{meaning}</p>\n{}",
         pairs(&rows)
@@ -99,7 +90,7 @@ const SPECTRA: [(&str, &str, &str, &str); 5] = [
         "m1",
         "error",
     ),
-    ("span", "Second differences along held units: the units of the second layer", "m1", "error"),
+    ("span", "Mixed differences along held units: the units of the second layer", "m1", "error"),
     ("whole", "Second differences of all units: the units of the second layer", "m1", "error"),
 ];
 
