@@ -78,10 +78,11 @@ impl ProcessOracle {
         let (alone, together) = (self.one_by_one(&points)?, self.all(&points)?);
         let (again, together_again) = (self.one_by_one(&points)?, self.all(&points)?);
         let largest = alone.iter().fold(0.0f64, |most, value| most.max(value.abs()));
+        // Of all points together: two values of one point under noise agree by chance now and then.
+        let noise = apart(&alone, &again).max(apart(&together, &together_again));
         let differs = |k: usize| {
             // A value that is not a number among others differs, too.
             let by = (alone[k] - together[k]).abs();
-            let noise = (alone[k] - again[k]).abs().max((together[k] - together_again[k]).abs());
             alone[k].is_finite() && !(by <= SAME * largest || noise > REPEATED * by)
         };
         let k = (0..alone.len()).find(|&k| differs(k))?;
@@ -97,4 +98,9 @@ impl ProcessOracle {
             points.column_iter().map(|point| self.answer_alone(point.as_slice())).collect();
         Some(answers.ok()?.concat())
     }
+}
+
+/// The most by which two answers to the same points differ, over all points where both are numbers.
+fn apart(first: &[f64], second: &[f64]) -> f64 {
+    first.iter().zip(second).fold(0.0, |most, (a, b)| most.max((a - b).abs()))
 }
