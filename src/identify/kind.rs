@@ -32,7 +32,7 @@ pub fn identify(
     if let Some(link) = settings.link {
         link.validate(oracle.output_dim()).map_err(SettingsError::Link)?;
     }
-    let kinds = Kinds { settings, depths, link: Link::None, first_attempt: 0 };
+    let kinds = Kinds { settings, depths, link: Link::None, first_attempt: 0, seen: None };
     Ok(in_domain(oracle, settings, |oracle| kinds.identify(oracle, observer))?)
 }
 
@@ -45,6 +45,8 @@ struct Kinds<'s> {
     link: Link,
     /// Those before it were made.
     first_attempt: u64,
+    /// All outputs as they are at points of many scales, if they are known.
+    seen: Option<&'s DMatrix<f64>>,
 }
 
 impl Kinds<'_> {
@@ -79,12 +81,13 @@ impl Kinds<'_> {
         let (mut before, mut answers) = (None, None);
         if oracle.output_dim() > 1 {
             let (look, seen) = self.look(oracle, observer, None)?;
+            let knowing = Kinds { seen: seen.as_ref(), ..*self };
             if seen.as_ref().is_some_and(are_shares) {
-                return self.undone(oracle, observer, (Link::Softmax, Some(&look)));
+                return knowing.undone(oracle, observer, (Link::Softmax, Some(&look)));
             }
             let soon = match seen.as_ref().and_then(may_be_behind) {
                 Some(link) if self.depths.contains(&1) => {
-                    self.one_undone(oracle, observer, (link, look))?
+                    knowing.one_undone(oracle, observer, (link, look))?
                 }
                 _ => look,
             };
@@ -94,7 +97,7 @@ impl Kinds<'_> {
             (before, answers) = (Some(soon), seen);
         }
         let once = Settings { attempts: 1, ..self.settings.clone() };
-        let first = Kinds { settings: &once, ..*self };
+        let first = Kinds { settings: &once, seen: answers.as_ref(), ..*self };
         let mut best = first.as_it_is(oracle, observer, before.as_ref())?;
         if is_over(&best) || best.queries == 0 {
             return Ok(best);
@@ -103,13 +106,14 @@ impl Kinds<'_> {
             let (look, seen) = self.look(oracle, observer, Some(&best))?;
             (best, answers) = (after(&look, best), seen);
         }
+        let knowing = Kinds { seen: answers.as_ref(), ..*self };
         if let Some(link) = answers.as_ref().and_then(may_be_behind) {
-            best = self.guessed(oracle, observer, (link, best))?;
+            best = knowing.guessed(oracle, observer, (link, best))?;
         }
         if is_over(&best) || self.settings.attempts <= 1 {
             return Ok(best);
         }
-        let later = Kinds { first_attempt: 1, ..*self };
+        let later = Kinds { first_attempt: 1, ..knowing };
         let rest = later.as_it_is(oracle, observer, Some(&best))?;
         Ok(better(best, rest))
     }
@@ -242,6 +246,9 @@ impl Kinds<'_> {
         let asked = before.map_or(0, |before| before.queries);
         let mut run = Run::new(oracle, observer, self.settings, stages).after(asked);
         (run.link, run.first_attempt) = (self.link, self.first_attempt);
+        // Answers that the link cannot have given are asked for again, and refused with their place.
+        run.seen =
+            self.seen.and_then(|seen| self.link.undo(&self.link.off_the_edge(seen.clone())).ok());
         run
     }
 

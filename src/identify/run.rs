@@ -11,7 +11,7 @@ use super::fit::tolerances::{FIT_FLOOR, UNEXPLAINED_SHARE};
 use super::fit::{active, refine};
 use super::settings::Settings;
 use super::survey::landscape::Landscape;
-use super::survey::probe;
+use super::survey::probe::{self, Mixed};
 use super::survey::tolerances::SURE_CHANGE;
 use super::tolerances::{OPPOSITE_FAR, OPPOSITE_NOISE, OPPOSITE_PAIRS};
 use super::verdict::certify::{self, Certificate, HeldOut, Support};
@@ -24,7 +24,7 @@ use crate::draws;
 use crate::network::model::Model;
 use crate::network::{Link, Network};
 use crate::oracle::design::Design;
-use crate::oracle::{Domain, Meter, Mixture, Observer, Oracle, OracleError};
+use crate::oracle::{Domain, Kept, Meter, Mixture, Observer, Oracle, OracleError};
 use crate::stage::Stage;
 
 /// A run of one pipeline.
@@ -48,6 +48,10 @@ pub(crate) struct Run<'a> {
     held_out: Option<HeldOut>,
     /// What values are.
     mixture: Mixture,
+    /// All outputs at points of many scales, once they are known.
+    pub seen: Option<DMatrix<f64>>,
+    /// Noise of every output near the origin, where that was measured.
+    noise_of_outputs: Vec<f64>,
 }
 
 /// Where a stage works.
@@ -122,6 +126,8 @@ impl<'a> Run<'a> {
             land: None,
             held_out: None,
             mixture,
+            seen: None,
+            noise_of_outputs: Vec::new(),
         }
     }
 
@@ -220,6 +226,7 @@ impl<'a> Run<'a> {
         if let Some(Fresh { draw, .. }) = fresh.as_ref().filter(|fresh| fresh.reduced) {
             // Back to all d inputs, where the range itself is refined too.
             let count = sample::size_for(&network);
+            self.meter.keep_next();
             sample = draw(&mut self.meter, &network, count, Purpose::AllInputs)?;
             network = self.refined(&sample, network, floor, |seen| &mut seen.refine_all_inputs)?.0;
         }
@@ -231,6 +238,7 @@ impl<'a> Run<'a> {
                 break;
             };
             self.meter.enter(Stage::Refine);
+            self.meter.keep_next();
             sample = sample.with(draw(&mut self.meter, &network, count, Purpose::More(round))?);
             network = self.refined(&sample, network, floor, |seen| &mut seen.refine_more)?.0;
             (certificate, plausible) = self.certified(land, &network, &sample)?;
@@ -320,7 +328,11 @@ impl<'a> Run<'a> {
             return Ok(land.clone());
         }
         self.meter.enter(Stage::Probe);
-        let land = probe::probe(&mut self.meter, self.settings.seed)?;
+        let answers = self.seen.as_ref().filter(|_| self.settings.domain_radius.is_none());
+        let mixed = answers.map(|answers| Mixed { mixture: &self.mixture, answers });
+        let (land, noise) =
+            probe::probe_mixed(&mut self.meter, self.settings.seed, mixed.as_ref())?;
+        self.noise_of_outputs = noise;
         self.measured(&land);
         self.land = Some(land.clone());
         Ok(land)
@@ -363,10 +375,14 @@ impl<'a> Run<'a> {
     /// Of several outputs, from now on values are those of a mixture of all.
     pub fn mix(&mut self) -> Result<(), Halt> {
         if self.meter.output_dim() > 1 {
-            let answers = self.answers_at_many_scales()?;
+            let answers = match self.seen.take() {
+                Some(answers) => answers,
+                None => self.answers_at_many_scales()?,
+            };
             let weights = outputs::mixture(&answers, self.link, self.settings.seed);
             self.mixture.set(&weights);
             self.meter.mix(&weights);
+            self.seen = Some(answers);
         }
         Ok(())
     }
@@ -374,16 +390,14 @@ impl<'a> Run<'a> {
     /// All outputs (K x n) at points near and far, or all over the domain.
     pub fn answers_at_many_scales(&mut self) -> Result<DMatrix<f64>, Halt> {
         self.meter.enter(Stage::Outputs);
-        let rng = &mut draws::stream(self.settings.seed, "mixture points", 0);
-        let count = MIXED_EXPONENTS.len() * MIXED_POINTS;
-        if self.settings.domain_radius.is_some() {
-            let points = self.inside(count, rng);
-            return Ok(self.meter.outputs(&points)?);
-        }
-        let mut points = draws::gaussian(rng, self.meter.input_dim(), count);
-        for (k, mut x) in points.column_iter_mut().enumerate() {
-            x *= 2f64.powi(MIXED_EXPONENTS[k % MIXED_EXPONENTS.len()]);
-        }
+        let seed = self.settings.seed;
+        let points = match self.settings.domain_radius {
+            Some(_) => {
+                let rng = &mut draws::stream(seed, "mixture points", 0);
+                self.inside(MIXED_EXPONENTS.len() * MIXED_POINTS, rng)
+            }
+            None => probe::first_points(self.meter.input_dim(), seed),
+        };
         Ok(self.meter.outputs(&points)?)
     }
 
@@ -399,26 +413,38 @@ impl<'a> Run<'a> {
         let Some(land) = self.evidence.probe.last().cloned() else { return Ok(mixed) };
         let Some(network) = &mixed.network else { return Ok(mixed) };
         self.meter.enter(Stage::Outputs);
+        let fitted = self.answers_for(network, &land)?;
+        let Some(mut held_out) = self.held_out.take() else { return Ok(mixed) };
+        let tolerance = self.settings.tolerance;
+        let place = Place { coordinates: Coordinates::INPUTS, land: &land, attempt: 0 };
+        let link = self.link;
+        let noise = std::mem::take(&mut self.noise_of_outputs);
+        self.work(place, |cx| {
+            let noise = if noise.is_empty() { outputs::noise(cx, &fitted.points)? } else { noise };
+            outputs::apart(cx, mixed, (&fitted, &noise, &mut held_out), (link, tolerance))
+        })
+    }
+
+    /// All outputs where the weights of each show: those of the last fit where they were kept, and enough.
+    fn answers_for(&mut self, network: &Network, land: &Landscape) -> Result<Answers, Halt> {
         let partly = (0..self.mixture.outputs()).any(|k| !self.mixture.has(k));
         let count = outputs::points_for(network, partly && self.link != Link::None);
+        if let Some(Kept { points, outputs }) = self.meter.take_kept()
+            && points.ncols() >= count
+        {
+            return Ok(Answers { points, answers: outputs });
+        }
         let rng = &mut draws::stream(self.settings.seed, "outputs", 0);
         let points = match self.settings.domain_radius {
             Some(_) => self.inside(count, rng),
             None => {
                 let first = &network.layers[0];
                 let layer = (&first.weights, &first.shifts);
-                let around = active::around(&land, layer, first.activation);
+                let around = active::around(land, layer, first.activation);
                 active::points(layer, around.scale, count, rng)
             }
         };
-        let Some(mut held_out) = self.held_out.take() else { return Ok(mixed) };
-        let tolerance = self.settings.tolerance;
-        let place = Place { coordinates: Coordinates::INPUTS, land: &land, attempt: 0 };
-        let link = self.link;
-        self.work(place, |cx| {
-            let fitted = Answers { answers: cx.f.outputs(&points)?, points };
-            outputs::apart(cx, mixed, (&fitted, &mut held_out), link, tolerance)
-        })
+        Ok(Answers { answers: self.meter.outputs(&points)?, points })
     }
 
     /// Failures and the limits of a run are results; what is left is a broken oracle.

@@ -541,6 +541,7 @@ impl Attempt<'_, '_> {
         let Frame { points: q, weights, land, .. } = self.frame;
         let seed = self.run.settings.seed;
         let count = sample::size_for(&start);
+        self.run.meter.keep_next();
         let sample = self.run.stage(Stage::Refine, place(self.frame, 0), |cx| {
             active::sample(cx.f, land, (&start.a, &start.theta), count, seed, "refine")
         })?;

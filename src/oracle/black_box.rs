@@ -31,6 +31,11 @@ pub trait Oracle: Send {
         Ok(DMatrix::from_vec(1, values.len(), values.data.into()))
     }
 
+    /// The same where their mixture is wanted: an answer that would be refused as part of a value is refused.
+    fn parts(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        self.outputs(points)
+    }
+
     /// From now on values and derivatives are those of sum_k w_k f_k, with the K `weights` w; until it is
     /// said they are those of the first output. An only output is never mixed: the weight of a
     /// black box with K = 1 has no effect.

@@ -7,7 +7,8 @@ use nalgebra::{DMatrix, DVector};
 use super::black_box::Oracle;
 use super::clock::Clock;
 use super::deadline::Deadline;
-use super::error::{OracleError, finite};
+use super::error::{OracleError, counted_outputs, finite};
+use super::mixture::Mixture;
 use super::question::{Answer, Question, Wanted};
 use super::view::View;
 use crate::stage::Stage;
@@ -110,6 +111,20 @@ pub struct Meter<'a> {
     since: Instant,
     /// Bytes received until then.
     received: u64,
+    /// What values are of several outputs.
+    mixture: Mixture,
+    /// Is the next question for values to be asked of all outputs?
+    keep_next: bool,
+    kept: Option<Kept>,
+}
+
+/// What all outputs answered where values of their mixture were asked.
+#[derive(Clone, Debug)]
+pub struct Kept {
+    /// d x n.
+    pub points: DMatrix<f64>,
+    /// K x n.
+    pub outputs: DMatrix<f64>,
 }
 
 impl<'a> Meter<'a> {
@@ -117,6 +132,7 @@ impl<'a> Meter<'a> {
     pub fn new(inner: &'a mut dyn Oracle, observer: &'a mut dyn Observer, limit: u64) -> Self {
         let stages = vec![StageUse { stage: Stage::Start, queries: 0, seconds: 0.0, received: 0 }];
         let (plan, current, reached): (&[Stage], _, _) = (&[], 0, 0);
+        let mixture = Mixture::first(inner.output_dim());
         let (since, received) = (Instant::now(), inner.team().received());
         Meter {
             inner,
@@ -131,7 +147,29 @@ impl<'a> Meter<'a> {
             reached,
             since,
             received,
+            mixture,
+            keep_next: false,
+            kept: None,
         }
+    }
+
+    /// Of several outputs, all answers to the next question for values are kept in place of those that were.
+    pub fn keep_next(&mut self) {
+        self.keep_next = self.mixture.outputs() > 1;
+    }
+
+    /// What was kept last.
+    pub fn take_kept(&mut self) -> Option<Kept> {
+        self.kept.take()
+    }
+
+    /// Values by all outputs, which are kept.
+    fn values_of_all(&mut self, points: &DMatrix<f64>) -> Result<Answer, OracleError> {
+        self.keep_next = false;
+        let outputs = counted_outputs(self.inner.parts(points)?, self.mixture.outputs(), points)?;
+        let values = self.mixture.of(&outputs);
+        self.kept = Some(Kept { points: points.clone(), outputs });
+        Ok(Answer::of_values(values))
     }
 
     /// The same; no query passes after `deadline`, if there is one.
@@ -267,16 +305,24 @@ impl View for Meter<'_> {
         self.inner
     }
 
+    fn mixed(&mut self, weights: &DVector<f64>) {
+        self.mixture.set(weights);
+        self.inner.mix(weights);
+    }
+
     // Stencils pass through whole, so that the oracle behind may do better than values. What a stack
     // computes again later are the stencils booked here: they count once.
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
         let asked = question.points.ncols();
-        if asked == 0 && matches!(question.wanted, Wanted::Values | Wanted::Outputs(_)) {
+        if asked == 0 && (question.is_of_outputs() || matches!(question.wanted, Wanted::Values)) {
             return Ok(Answer::Numbers(DMatrix::zeros(question.rows(), 0)));
         }
         let queries = question.queries();
         self.allow(queries)?;
-        let answer = question.ask(self.inner)?;
+        let answer = match question.wanted {
+            Wanted::Values if self.keep_next => self.values_of_all(question.points)?,
+            _ => question.ask(self.inner)?,
+        };
         self.book(queries);
         let (numbers, rows) = match &answer {
             Answer::Numbers(numbers) => (numbers.as_slice(), question.rows()),
@@ -296,6 +342,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
+    use crate::oracle::function::FnOracle;
     use crate::stencil::{GradientScheme, HessianScheme};
 
     /// Answers the sum of the coordinates, or with what it is given.
@@ -366,6 +413,29 @@ mod tests {
         assert_eq!(meter.stage(), Stage::Probe);
         // All of it was asked, and nothing else.
         assert_eq!(sum.1, total);
+    }
+
+    #[test]
+    fn outputs_are_kept_of_one_question_for_values() {
+        let points = points(3);
+        let mut f = FnOracle::outputs(3, 3, |x| x.clone());
+        let mut silent = Silent;
+        let mut meter = Meter::new(&mut f, &mut silent, 100);
+        meter.mix(&DVector::from_vec(vec![2.0, -1.0, 0.5]));
+        let before = meter.values(&points).unwrap();
+        assert!(meter.take_kept().is_none());
+        meter.keep_next();
+        assert_eq!(meter.values(&points).unwrap(), before);
+        assert_eq!(meter.total(), 6);
+        meter.values(&points.columns(0, 1).into_owned()).unwrap();
+        let kept = meter.take_kept().unwrap();
+        assert_eq!((&kept.points, &kept.outputs), (&points, &points));
+        // There is nothing to keep of one output.
+        let mut one = FnOracle::new(3, |x| x[0]);
+        let mut meter = Meter::new(&mut one, &mut silent, 100);
+        meter.keep_next();
+        meter.values(&points).unwrap();
+        assert!(meter.take_kept().is_none());
     }
 
     #[test]

@@ -35,6 +35,7 @@ pub use cpu::{CpuOracle, PrecisionRefused};
 pub use deadline::Deadline;
 pub use error::OracleError;
 pub use function::FnOracle;
+pub(crate) use meter::Kept;
 pub use meter::{Found, Meter, Observer, Progress, Silent, StageUse};
 pub(crate) use mixture::Mixture;
 pub use network::NetworkOracle;

@@ -24,6 +24,8 @@ pub enum Wanted<'q> {
     Values,
     /// All of so many outputs, see [`Oracle::outputs`].
     Outputs(usize),
+    /// The same as parts of values, see [`Oracle::parts`].
+    Parts(usize),
     /// Directional derivatives, see [`Oracle::gradients`].
     Gradients(&'q DMatrix<f64>, GradientScheme, f64),
     /// A Hessian in the coordinates of the directions, see [`Oracle::hessians`].
@@ -50,7 +52,7 @@ impl<'q> Question<'q> {
     /// The directions of derivatives.
     pub fn directions(self) -> Option<&'q DMatrix<f64>> {
         match self.wanted {
-            Wanted::Values | Wanted::Outputs(_) => None,
+            Wanted::Values | Wanted::Outputs(_) | Wanted::Parts(_) => None,
             Wanted::Gradients(directions, ..)
             | Wanted::Hessians(directions, ..)
             | Wanted::Stack(directions, ..) => Some(directions),
@@ -71,6 +73,7 @@ impl<'q> Question<'q> {
         let wanted = match self.wanted {
             Wanted::Values => Wanted::Values,
             Wanted::Outputs(count) => Wanted::Outputs(count),
+            Wanted::Parts(count) => Wanted::Parts(count),
             Wanted::Gradients(_, scheme, h) => Wanted::Gradients(directions, scheme, h),
             Wanted::Hessians(_, scheme, h) => Wanted::Hessians(directions, scheme, h),
             Wanted::Stack(_, scheme, h) => Wanted::Stack(directions, scheme, h),
@@ -91,7 +94,7 @@ impl<'q> Question<'q> {
     pub fn rows(self) -> usize {
         let k = self.directions().map_or(1, DMatrix::ncols);
         match self.wanted {
-            Wanted::Outputs(count) => count,
+            Wanted::Outputs(count) | Wanted::Parts(count) => count,
             Wanted::Values | Wanted::Gradients(..) => k,
             Wanted::Hessians(..) | Wanted::Stack(..) => k * (k + 1) / 2,
         }
@@ -100,13 +103,18 @@ impl<'q> Question<'q> {
     /// Queries that it takes, one a node.
     pub fn queries(self) -> u64 {
         let each = match self.wanted {
-            Wanted::Values | Wanted::Outputs(_) => 1,
+            Wanted::Values | Wanted::Outputs(_) | Wanted::Parts(_) => 1,
             Wanted::Gradients(directions, scheme, _) => scheme.queries(directions.ncols()),
             Wanted::Hessians(directions, scheme, _) | Wanted::Stack(directions, scheme, _) => {
                 scheme.queries(directions.ncols())
             }
         };
         each * self.points.ncols() as u64
+    }
+
+    /// Are all outputs wanted?
+    pub fn is_of_outputs(self) -> bool {
+        matches!(self.wanted, Wanted::Outputs(_) | Wanted::Parts(_))
     }
 
     /// Asks an oracle, in the way that it has for this kind of question.
@@ -118,6 +126,7 @@ impl<'q> Question<'q> {
         Ok(match self.wanted {
             Wanted::Values => Answer::of_values(oracle.values(x)?),
             Wanted::Outputs(_) => Answer::Numbers(oracle.outputs(x)?),
+            Wanted::Parts(_) => Answer::Numbers(oracle.parts(x)?),
             Wanted::Gradients(v, scheme, h) => Answer::Numbers(oracle.gradients(x, v, scheme, h)?),
             Wanted::Hessians(v, scheme, h) => Answer::Numbers(oracle.hessians(x, v, scheme, h)?),
             Wanted::Stack(v, scheme, h) => Answer::Stack(oracle.hessian_stack(x, v, scheme, h)?),
@@ -135,7 +144,7 @@ impl<'q> Question<'q> {
     ) -> Result<Answer, OracleError> {
         let x = self.points;
         Ok(match self.wanted {
-            Wanted::Values | Wanted::Outputs(_) => Answer::of_values(values(x)?),
+            Wanted::Values | Wanted::Outputs(_) | Wanted::Parts(_) => Answer::of_values(values(x)?),
             Wanted::Gradients(v, scheme, h) => {
                 Answer::Numbers(stencil::gradients(values, x, v, scheme, h)?)
             }

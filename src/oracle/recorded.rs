@@ -135,7 +135,7 @@ impl View for Recorded<'_> {
     }
 
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
-        if matches!(question.wanted, Wanted::Outputs(_)) {
+        if question.is_of_outputs() {
             return Ok(Answer::Numbers(self.numbers(question)?));
         }
         if self.stencils == Stencils::Values {
@@ -162,7 +162,7 @@ impl View for Recorded<'_> {
     }
 }
 
-const KINDS: usize = 5;
+const KINDS: usize = 6;
 
 /// The number of a kind of question, a part of its [`key`].
 fn kind(wanted: Wanted<'_>) -> usize {
@@ -172,6 +172,7 @@ fn kind(wanted: Wanted<'_>) -> usize {
         Wanted::Hessians(..) => 2,
         Wanted::Stack(..) => 3,
         Wanted::Outputs(_) => 4,
+        Wanted::Parts(_) => 5,
     }
 }
 
@@ -185,7 +186,7 @@ pub(super) fn key(question: Question<'_>, mixture: Option<&DVector<f64>>) -> u64
     hash.words([kind(question.wanted) as u64]);
     match question.wanted {
         Wanted::Values => {}
-        Wanted::Outputs(count) => hash.words([count as u64]),
+        Wanted::Outputs(count) | Wanted::Parts(count) => hash.words([count as u64]),
         Wanted::Gradients(directions, scheme, h) => {
             matrix(&mut hash, directions);
             hash.words([scheme as u64, h.to_bits()]);

@@ -252,7 +252,7 @@ fn questions<'q>(
     directions: &'q DMatrix<f64>,
     h: f64,
 ) -> Vec<Question<'q>> {
-    let mut wanted = vec![Wanted::Values, Wanted::Outputs(1)];
+    let mut wanted = vec![Wanted::Values, Wanted::Outputs(1), Wanted::Parts(1)];
     wanted.extend(GRADIENTS.map(|scheme| Wanted::Gradients(directions, scheme, h)));
     wanted.extend(HESSIANS.map(|scheme| Wanted::Hessians(directions, scheme, h)));
     wanted.extend(HESSIANS.map(|scheme| Wanted::Stack(directions, scheme, h)));

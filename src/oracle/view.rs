@@ -68,6 +68,11 @@ impl<V: View> Oracle for V {
         self.ask(Question { points, wanted })?.into_numbers(points.ncols())
     }
 
+    fn parts(&mut self, points: &DMatrix<f64>) -> Result<DMatrix<f64>, OracleError> {
+        let wanted = Wanted::Parts(self.inner().output_dim());
+        self.ask(Question { points, wanted })?.into_numbers(points.ncols())
+    }
+
     fn mix(&mut self, weights: &DVector<f64>) {
         self.mixed(weights);
     }

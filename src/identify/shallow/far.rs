@@ -88,6 +88,7 @@ impl Far {
         let around = &active::around(land, (&start.a, &start.theta), start.phi);
         let start = start.normalised(around.scale);
         let count = sample::size_for(&start);
+        run.meter.keep_next();
         let sample = run.stage(Stage::Refine, place(&self.frame, attempt), |cx| {
             active::sample(
                 cx.f,

@@ -14,19 +14,58 @@ use crate::algebra::linalg::{median, rms};
 use crate::draws;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::survey::landscape::Landscape;
+use crate::identify::verdict::tolerances::{MIXED_EXPONENTS, MIXED_POINTS};
 use crate::oracle::design::Design;
-use crate::oracle::{Oracle, OracleError};
+use crate::oracle::{Mixture, Oracle, OracleError};
 use crate::stage::Stage;
+
+/// What is known of several outputs before their mixture is probed.
+pub struct Mixed<'m> {
+    /// What values are.
+    pub mixture: &'m Mixture,
+    /// All outputs at the [`first_points`], K x n.
+    pub answers: &'m DMatrix<f64>,
+}
+
+/// The points by which outputs are weighed in their mixture: the first of those of [`probe`] at some of its scales.
+pub fn first_points(d: usize, seed: u64) -> DMatrix<f64> {
+    let by_scale = points_by_scale(&mut draws::stream(seed, "probe", 0), d);
+    let of = |exponent: i32| {
+        let there = &by_scale[(exponent - PROBE_EXPONENTS.start()) as usize];
+        there.columns(0, MIXED_POINTS).into_owned()
+    };
+    stacked(d, &MIXED_EXPONENTS.map(of))
+}
+
+/// Gaussian points of every scale.
+fn points_by_scale(rng: &mut impl rand::Rng, d: usize) -> Vec<DMatrix<f64>> {
+    PROBE_EXPONENTS.map(|e| draws::gaussian(rng, d, PROBE_POINTS) * 2f64.powi(e)).collect()
+}
+
+/// Matrices of d rows beside one another.
+fn stacked(d: usize, parts: &[DMatrix<f64>]) -> DMatrix<f64> {
+    let columns: Vec<_> = parts.iter().flat_map(|part| part.column_iter()).collect();
+    if columns.is_empty() { DMatrix::zeros(d, 0) } else { DMatrix::from_columns(&columns) }
+}
 
 /// Measures the [`Landscape`]; fails on a black box that is constant, linear or mere noise, or grows otherwise than in
 /// proportion to |x|.
 pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
+    Ok(probe_mixed(f, seed, None)?.0)
+}
+
+/// The same of a mixture of several outputs, if it is one: what is known of them is not asked again, and the accuracy of each
+/// comes of the same questions.
+pub fn probe_mixed(
+    f: &mut dyn Oracle,
+    seed: u64,
+    mixed: Option<&Mixed<'_>>,
+) -> Result<(Landscape, Vec<f64>), Halt> {
     let d = f.input_dim();
     let mut rng = draws::stream(seed, "probe", 0);
     let mut spreads = Vec::new();
-    for exponent in PROBE_EXPONENTS {
-        let points = draws::gaussian(&mut rng, d, PROBE_POINTS) * 2f64.powi(exponent);
-        spreads.push(f.values(&points)?.variance().sqrt());
+    for (exponent, points) in PROBE_EXPONENTS.zip(points_by_scale(&mut rng, d)) {
+        spreads.push(spread_at(f, exponent, points, mixed)?);
     }
     let spread = spreads.iter().copied().fold(0.0, f64::max);
     if spread == 0.0 {
@@ -57,25 +96,51 @@ pub fn probe(f: &mut dyn Oracle, seed: u64) -> Result<Landscape, Halt> {
                 noise_growth: 0.0,
                 grows: true,
             };
-            return with_noise(f, &mut rng, land, &spreads);
+            return with_noise(f, &mut rng, land, (&spreads, mixed));
         }
     }
     let first = spreads.iter().position(|&s| s >= 0.5 * spread).unwrap_or(0);
     let scale = 2f64.powi(PROBE_EXPONENTS.start() + first as i32);
     let land = Landscape { scale, spread, noise_near: 0.0, noise_growth: 0.0, grows: false };
-    with_noise(f, &mut rng, land, &spreads)
+    with_noise(f, &mut rng, land, (&spreads, mixed))
 }
 
-/// The landscape with its noise measured, where the values spread so at all scales.
+/// The standard deviation of the values at some points; those known by their outputs are not asked.
+fn spread_at(
+    f: &mut dyn Oracle,
+    exponent: i32,
+    points: DMatrix<f64>,
+    mixed: Option<&Mixed<'_>>,
+) -> Result<f64, Halt> {
+    let place = MIXED_EXPONENTS.iter().position(|&known| known == exponent);
+    let values = match (mixed, place) {
+        (Some(Mixed { mixture, answers }), Some(place)) => {
+            let known = answers.columns(place * MIXED_POINTS, MIXED_POINTS).into_owned();
+            let asked = f.values(&points.remove_columns(0, MIXED_POINTS))?;
+            DVector::from_iterator(
+                PROBE_POINTS,
+                mixture.of(&known).iter().chain(asked.iter()).copied(),
+            )
+        }
+        _ => f.values(&points)?,
+    };
+    Ok(values.variance().sqrt())
+}
+
+/// The landscape with its noise measured, where the values spread so at all scales, and the noise near the origin of every
+/// output that is mixed.
 fn with_noise(
     f: &mut dyn Oracle,
     rng: &mut impl rand::Rng,
     land: Landscape,
-    spreads: &[f64],
-) -> Result<Landscape, Halt> {
+    (spreads, mixed): (&[f64], Option<&Mixed<'_>>),
+) -> Result<(Landscape, Vec<f64>), Halt> {
     let (d, &Landscape { scale, spread, grows, .. }) = (f.input_dim(), &land);
     let near = draws::gaussian(rng, d, NOISE_LINES) * scale;
-    let noise_near = noise(f, rng, &near, &land)?;
+    let (noise_near, of_outputs) = match mixed {
+        None => (noise(f, rng, &near, &land)?, Vec::new()),
+        Some(mixed) => noise_of_mixture(f, rng, &near, (&land, mixed.mixture))?,
+    };
     if spread <= MERE_NOISE * noise_near {
         // The spread of mere noise is the same at every scale.
         let reason =
@@ -88,7 +153,7 @@ fn with_noise(
     let land = Landscape { noise_near, ..land };
     if !grows && land.is_coarse() {
         let noise_growth = growth_on_steps(f, rng, &land)?;
-        return Ok(Landscape { noise_growth, ..land });
+        return Ok((Landscape { noise_growth, ..land }, of_outputs));
     }
     // The far lines come from where the wide stack will be sampled.
     let far = NOISE_FAR * scale;
@@ -100,7 +165,7 @@ fn with_noise(
     // Both are estimates: what random errors differ by is no growth.
     let grown = (noise_far - NOISE_EXCESS * noise_near) / (far * (d as f64).sqrt());
     let noise_growth = grown.max(rounding);
-    Ok(Landscape { noise_near, noise_growth, ..land })
+    Ok((Landscape { noise_near, noise_growth, ..land }, of_outputs))
 }
 
 /// How the noise grows with the distance where f is coarse: points far out may be rounded more coarsely than an f64 is, and
@@ -253,6 +318,25 @@ pub fn noise_here(
     rng: &mut impl rand::Rng,
 ) -> Result<Vec<f64>, Halt> {
     Ok(table_of_values(f, &ShortLines::anywhere(rng, origins, land))?.noise_by_line())
+}
+
+/// Noise of a mixture and of each of its outputs around the columns of `origins`, by the same questions, see [`noise`].
+fn noise_of_mixture(
+    f: &mut dyn Oracle,
+    rng: &mut impl rand::Rng,
+    origins: &DMatrix<f64>,
+    (land, mixture): (&Landscape, &Mixture),
+) -> Result<(f64, Vec<f64>), Halt> {
+    let lines = ShortLines::anywhere(rng, origins, land);
+    let mut with_mixture = |x: &DMatrix<f64>| {
+        let outputs = f.parts(x)?;
+        let values = mixture.of(&outputs).transpose();
+        let rows: Vec<_> = outputs.row_iter().map(|row| row.into_owned()).chain([values]).collect();
+        Ok(DMatrix::from_rows(&rows))
+    };
+    let tables = difference_tables(&mut with_mixture, &lines)?;
+    let mut levels: Vec<f64> = tables.iter().map(|table| table.noise(land.grows)).collect();
+    Ok((levels.pop().unwrap_or(0.0), levels))
 }
 
 /// The noise of every output around the columns of `origins` together, and at each of them by itself: K of both.

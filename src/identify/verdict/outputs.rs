@@ -84,13 +84,12 @@ pub struct Answers {
     pub answers: DMatrix<f64>,
 }
 
-/// The network of all outputs from that of their mixture.
+/// The network of all outputs from that of their mixture, and the `noise` of each.
 pub fn apart(
     cx: &mut Context<'_>,
     mixed: Outcome<Network>,
-    (fitted, held_out): (&Answers, &mut HeldOut),
-    link: Link,
-    tolerance: f64,
+    (fitted, noise, held_out): (&Answers, &[f64], &mut HeldOut),
+    (link, tolerance): (Link, f64),
 ) -> Result<Outcome<Network>, Halt> {
     let Some(mixture) = &mixed.network else { return Ok(mixed) };
     let parts: Vec<bool> = (0..fitted.answers.nrows()).map(|k| held_out.has(k)).collect();
@@ -111,7 +110,7 @@ pub fn apart(
     let network = with_outputs(mixture, &weights);
     let drawn: Vec<DMatrix<f64>> =
         mixed.plausible.iter().map(|drawn| shifted(drawn, fitted, &fits, &weights)).collect();
-    let accuracy = accuracies(cx, fitted)?;
+    let accuracy = accuracies(noise, fitted);
     let sigma = fits.sigmas(&(product(&weights, &hidden) - &fitted.answers));
     let (plausible, drawn) = (&mixed.plausible, &drawn);
     let all = All { network: &network, link, plausible, drawn, weights: &weights };
@@ -247,14 +246,17 @@ fn shifted(drawn: &Network, fitted: &Answers, fits: &Fits, weights: &DMatrix<f64
     fits.weights(&(&fitted.answers - product(weights, &there)))
 }
 
-/// Standard deviation of a value of every output near the origin, by differences of values.
-fn accuracies(cx: &mut Context<'_>, fitted: &Answers) -> Result<Vec<f64>, Halt> {
+/// Standard deviation of a value of every output beside some of these points, by differences of values.
+pub fn noise(cx: &mut Context<'_>, points: &DMatrix<f64>) -> Result<Vec<f64>, Halt> {
     let rng = &mut draws::stream(cx.seed, "outputs accuracy", 0);
-    let count = fitted.points.ncols().min(OUTPUT_NOISE_LINES);
-    let some = fitted.points.columns(0, count).into_owned();
-    let (noise, _) = noise_of_outputs(cx.f, &some, cx.land, rng)?;
+    let some = points.columns(0, points.ncols().min(OUTPUT_NOISE_LINES)).into_owned();
+    Ok(noise_of_outputs(cx.f, &some, cx.land, rng)?.0)
+}
+
+/// The same with the rounding of the answers.
+fn accuracies(noise: &[f64], fitted: &Answers) -> Vec<f64> {
     let rounded = fitted.answers.row_iter().map(|row| f64::EPSILON * row.amax());
-    Ok(noise.into_iter().zip(rounded).map(|(noise, rounded)| noise.max(rounded)).collect())
+    noise.iter().zip(rounded).map(|(&noise, rounded)| noise.max(rounded)).collect()
 }
 
 /// Bound on the errors of weights and offsets, relative to the largest entry of each, at least 1.

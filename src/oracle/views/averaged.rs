@@ -6,7 +6,7 @@ use rand_chacha::ChaCha8Rng;
 use crate::draws;
 use crate::oracle::black_box::Oracle;
 use crate::oracle::error::OracleError;
-use crate::oracle::question::{Answer, Question, Wanted};
+use crate::oracle::question::{Answer, Question};
 use crate::oracle::view::View;
 
 /// An oracle whose values are means of values of another one.
@@ -54,7 +54,7 @@ impl View for Averaged<'_> {
     }
 
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
-        if matches!(question.wanted, Wanted::Outputs(_)) {
+        if question.is_of_outputs() {
             return Ok(Answer::Numbers(self.means(question)?));
         }
         question.by_values(&mut |points| {

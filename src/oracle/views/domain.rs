@@ -93,7 +93,7 @@ impl View for Domain<'_> {
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
         let centres = question.points;
         match question.wanted {
-            Wanted::Values | Wanted::Outputs(_) => self.admit_points(centres)?,
+            Wanted::Values | Wanted::Outputs(_) | Wanted::Parts(_) => self.admit_points(centres)?,
             Wanted::Gradients(directions, scheme, h) => {
                 self.admit_stencils(centres, &scheme.offsets(directions, h))?;
             }

@@ -61,8 +61,9 @@ impl View for Linked<'_> {
     }
 
     fn ask(&mut self, question: Question<'_>) -> Result<Answer, OracleError> {
-        if matches!(question.wanted, Wanted::Outputs(_)) {
-            return Ok(Answer::Numbers(self.undone(question.points, false)?));
+        if question.is_of_outputs() {
+            let of_a_value = matches!(question.wanted, Wanted::Parts(_));
+            return Ok(Answer::Numbers(self.undone(question.points, of_a_value)?));
         }
         question.by_values(&mut |points| {
             let outputs = self.undone(points, true)?;
@@ -135,9 +136,12 @@ mod tests {
             )
         });
         let mut linked = Linked::new(&mut edge, Link::SIGMOID);
+        assert!(linked.outputs(&points).is_ok());
+        assert!(matches!(linked.parts(&points), Err(OracleError::Link { .. })));
         let first = linked.values(&points).unwrap_err();
         assert!(matches!(first, OracleError::Link { off, .. } if off.is_at_the_edge()));
         linked.mix(&DVector::from_vec(vec![0.0, 1.0]));
+        assert!(linked.parts(&points).is_ok());
         let second = linked.values(&points).unwrap() + points.row(0).transpose();
         assert!(second.amax() < 1e-14);
         assert!(linked.outputs(&points).unwrap().row(0).iter().all(|&z| z > 36.0 && z < 38.0));

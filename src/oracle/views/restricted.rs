@@ -4,7 +4,7 @@ use nalgebra::DMatrix;
 
 use crate::oracle::black_box::Oracle;
 use crate::oracle::error::OracleError;
-use crate::oracle::question::{Answer, Question, Wanted};
+use crate::oracle::question::{Answer, Question};
 use crate::oracle::view::View;
 
 /// A black box seen on a subspace: y -> f(Q y).
@@ -42,7 +42,7 @@ impl View for Restricted<'_> {
         let directions = question.directions().map(|directions| self.basis * directions);
         let directions = directions.unwrap_or_else(|| DMatrix::zeros(points.nrows(), 0));
         let question = question.along(&points, &directions);
-        if self.by_values && !matches!(question.wanted, Wanted::Outputs(_)) {
+        if self.by_values && !question.is_of_outputs() {
             return question.by_values(&mut |x| self.inner.values(x));
         }
         question.ask(self.inner)
