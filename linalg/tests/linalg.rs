@@ -1,6 +1,11 @@
 //! Each factorisation against what defines it.
 
-use disentangle_linalg::{Cholesky, InverseFactor, complement, dual, gram};
+use std::cell::Cell;
+use std::ops::Range;
+
+use disentangle_linalg::{
+    Alone, Cholesky, InverseFactor, Workers, complement, dual, gram, gram_of,
+};
 use nalgebra::{DMatrix, DVector};
 
 fn matrix(n: usize, m: usize) -> DMatrix<f64> {
@@ -22,12 +27,13 @@ fn a_matrix_without_rows_has_a_gram_matrix_without_entries() {
 #[test]
 fn both_ways_to_the_inverse_factor_agree_until_one_fails() {
     let mut m = matrix(6, 40);
-    let (a, b) = (InverseFactor::of_gram(&gram(&m)).unwrap(), InverseFactor::of_rows(&m).unwrap());
+    let (a, b) =
+        (InverseFactor::of_gram(&gram(&m), &Alone).unwrap(), InverseFactor::of_rows(&m).unwrap());
     let inverse = gram(&m).try_inverse().unwrap();
     let v = DVector::from_fn(6, |i, _| i as f64 - 2.0);
     for factor in [&a, &b] {
         assert!((factor.diagonal() - inverse.diagonal()).amax() < 1e-9 * inverse.amax());
-        assert!((factor.inverse() - &inverse).amax() < 1e-9 * inverse.amax());
+        assert!((factor.inverse(&Alone) - &inverse).amax() < 1e-9 * inverse.amax());
         assert!((factor.solve(&v) - &inverse * &v).amax() < 1e-9 * inverse.amax());
         // |R^-1 e_1 ... e_n|^2 is the trace.
         let columns = (0..6).map(|k| factor.spread(&DVector::from_fn(6, |i, _| f64::from(i == k))));
@@ -65,4 +71,24 @@ fn cholesky_solves() {
     let x = DVector::from_fn(6, |i, _| i as f64 - 2.0);
     assert!((cholesky.solve(&(&g * &x)) - &x).amax() < 1e-9);
     assert!(Cholesky::new(&-g).is_none());
+}
+
+#[test]
+#[ignore]
+fn time() {
+    for n in [513usize, 1025, 2081, 4129] {
+        let m = DMatrix::from_fn(n, n + n / 3, |i, j| {
+            ((i * 37 + j * 101 + i * j * 7919) % 1009) as f64 / 500.0 - 1.0
+                + f64::from(i == j) * 4.0
+        });
+        let t = std::time::Instant::now();
+        let g = gram(&m);
+        let a = t.elapsed();
+        let t = std::time::Instant::now();
+        let c = Cholesky::new(&g).is_some();
+        let b = t.elapsed();
+        let t = std::time::Instant::now();
+        let f = InverseFactor::of_gram(&g, &Alone).is_some();
+        println!("{n}: gram {a:?} cholesky {c} {b:?} inverse {f} {:?}", t.elapsed());
+    }
 }

@@ -16,6 +16,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use disentangle_linalg::Workers;
 use nalgebra::DVector;
 
 /// How the ranks of a run reach each other. Every call is one of all ranks, in the same order.
@@ -152,6 +153,18 @@ impl Team {
     }
 }
 
+/// Every rank does its share of the items, and all have what came out.
+impl Workers for Team {
+    fn shared(&self, weights: &[usize], work: &dyn Fn(Range<usize>) -> Vec<f64>) -> Vec<f64> {
+        // One item is faster done than sent.
+        if self.is_alone() || weights.len() < 2 {
+            return work(0..weights.len());
+        }
+        let own = work(self.share_weighed(weights.len(), |item| weights[item]));
+        self.numbers(Some(own)).unwrap_or_default().concat()
+    }
+}
+
 /// What one rank finds for all, as numbers.
 pub trait Parcel: Sized {
     /// Adds its numbers.
@@ -257,6 +270,7 @@ pub fn to_numbers(bytes: &[u8]) -> Vec<f64> {
 mod tests {
     use std::ops::Range;
 
+    use disentangle_linalg::Workers;
     use nalgebra::DVector;
 
     use super::threads::together;
