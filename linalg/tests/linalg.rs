@@ -1,6 +1,5 @@
 //! Each factorisation against what defines it.
 
-use std::cell::Cell;
 use std::ops::Range;
 
 use disentangle_linalg::{
@@ -73,22 +72,42 @@ fn cholesky_solves() {
     assert!(Cholesky::new(&-g).is_none());
 }
 
-#[test]
-#[ignore]
-fn time() {
-    for n in [513usize, 1025, 2081, 4129] {
-        let m = DMatrix::from_fn(n, n + n / 3, |i, j| {
-            ((i * 37 + j * 101 + i * j * 7919) % 1009) as f64 / 500.0 - 1.0
-                + f64::from(i == j) * 4.0
-        });
-        let t = std::time::Instant::now();
-        let g = gram(&m);
-        let a = t.elapsed();
-        let t = std::time::Instant::now();
-        let c = Cholesky::new(&g).is_some();
-        let b = t.elapsed();
-        let t = std::time::Instant::now();
-        let f = InverseFactor::of_gram(&g, &Alone).is_some();
-        println!("{n}: gram {a:?} cholesky {c} {b:?} inverse {f} {:?}", t.elapsed());
+/// So many who share work, one after the other.
+struct Several(usize);
+
+impl Workers for Several {
+    fn shared(&self, weights: &[usize], work: &dyn Fn(Range<usize>) -> Vec<f64>) -> Vec<f64> {
+        let (items, count) = (weights.len(), self.0);
+        let share = |k: usize| items * k / count..items * (k + 1) / count;
+        (0..count).flat_map(|k| work(share(k))).collect()
     }
+}
+
+#[test]
+fn factors_in_blocks_are_factors_and_the_same_whoever_computes_them() {
+    // More than one block of each kind, and the last ones are not full.
+    let n = 777;
+    let m = matrix(n, 60).insert_columns(60, n, 0.0) + DMatrix::identity(n, 60 + n) * 3.0;
+    let m = m + DMatrix::from_fn(n, 60 + n, |i, j| f64::from(j == i + 60) * 2.0);
+    let g = gram(&m);
+    let alone = InverseFactor::of_gram(&g, &Alone).unwrap();
+    assert!((&g * alone.inverse(&Alone) - DMatrix::identity(n, n)).amax() < 1e-8);
+    assert!(
+        alone.triangle().lower_triangle() == DMatrix::from_diagonal(&alone.triangle().diagonal())
+    );
+    let x = DVector::from_fn(n, |i, _| (i % 7) as f64 - 3.0);
+    let solved = Cholesky::new(&g).unwrap().solve(&(&g * &x));
+    assert!((&solved - &x).amax() < 1e-8);
+    for count in [2, 3, 20] {
+        let workers = Several(count);
+        assert_eq!(gram_of(&m, &workers), g);
+        let factor = InverseFactor::of_gram(&g, &workers).unwrap();
+        assert_eq!(factor.triangle(), alone.triangle());
+        assert_eq!(factor.inverse(&workers), alone.inverse(&Alone));
+        assert_eq!(Cholesky::by(&g, &workers).unwrap().solve(&(&g * &x)), solved);
+    }
+    // What is not positive definite is so for all.
+    let mut indefinite = g;
+    indefinite[(700, 700)] = -1.0;
+    assert!(Cholesky::by(&indefinite, &Several(3)).is_none());
 }
