@@ -11,7 +11,7 @@ use faer::linalg::triangular_inverse::invert_upper_triangular;
 use faer::linalg::triangular_solve::{
     solve_lower_triangular_in_place, solve_upper_triangular_in_place,
 };
-use faer::{Mat, MatMut, MatRef, Par};
+use faer::{MatMut, MatRef, Par};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
@@ -66,14 +66,15 @@ fn out(numbers: &mut [f64], rows: usize) -> MatMut<'_, f64> {
 pub fn gram_of(matrix: &DMatrix<f64>, workers: &dyn Workers) -> DMatrix<f64> {
     let n = matrix.nrows();
     let all = view(matrix);
+    // Rows from the block on: the lower triangle, and a little of the upper one in the block.
     let columns = |at: usize| {
         let own = block(at, GRAM_BLOCK, n);
-        let mut numbers = vec![0.0; n * own.len()];
-        // Rows from the block on: the lower triangle, and a little of the upper one in the block.
+        let rows = n - own.start;
+        let mut numbers = vec![0.0; rows * own.len()];
         faer::linalg::matmul::matmul(
-            out(&mut numbers, n).subrows_mut(own.start, n - own.start),
+            out(&mut numbers, rows),
             faer::Accum::Replace,
-            all.subrows(own.start, n - own.start),
+            all.subrows(own.start, rows),
             all.subrows(own.start, own.len()).transpose(),
             1.0,
             Par::Seq,
@@ -82,31 +83,46 @@ pub fn gram_of(matrix: &DMatrix<f64>, workers: &dyn Workers) -> DMatrix<f64> {
     };
     let weights: Vec<usize> = (0..n.div_ceil(GRAM_BLOCK)).map(|at| n - at * GRAM_BLOCK).collect();
     let numbers = workers.shared(&weights, &|items| each(items, columns));
-    let mut gram = DMatrix::from_vec(n, n, numbers);
+    let mut gram = DMatrix::zeros(n, n);
+    let mut left = numbers.as_slice();
+    for j in 0..n {
+        let first = j / GRAM_BLOCK * GRAM_BLOCK;
+        let (column, rest) = left.split_at(n - first);
+        gram.as_mut_slice()[j * n + first..(j + 1) * n].copy_from_slice(column);
+        left = rest;
+    }
     gram.fill_upper_triangle_with_lower_triangle();
     gram
 }
 
 /// L, lower triangular, where L L^T is the matrix, of which the lower triangle is read. `None` if it is not
 /// positive definite to working precision.
-pub(crate) fn lower_factor(matrix: &DMatrix<f64>, workers: &dyn Workers) -> Option<Mat<f64>> {
+pub(crate) fn lower_factor(
+    mut matrix: DMatrix<f64>,
+    workers: &dyn Workers,
+) -> Option<DMatrix<f64>> {
     let n = matrix.nrows();
-    let mut factor = Mat::from_fn(n, n, |i, j| if i >= j { matrix[(i, j)] } else { 0.0 });
+    if n == 0 {
+        return Some(matrix);
+    }
+    // Nothing but zeros is left of the upper triangle.
+    for (j, column) in matrix.as_mut_slice().chunks_exact_mut(n).enumerate() {
+        column[..j].fill(0.0);
+    }
     if n < LEAST_BLOCKED {
-        return factorised(factor.as_mut()).then_some(factor);
+        return factorised(out(matrix.as_mut_slice(), n)).then_some(matrix);
     }
     for first in (0..n).step_by(FACTOR_COLUMNS) {
         let columns = first..(first + FACTOR_COLUMNS).min(n);
-        let mut diagonal = updated(factor.as_ref(), columns.clone(), columns.clone());
-        let mut top = out(&mut diagonal, columns.len());
-        if !factorised(top.as_mut()) {
+        let width = columns.len();
+        let mut diagonal = updated(view(&matrix), columns.clone(), columns.clone());
+        if !factorised(out(&mut diagonal, width)) {
             return None;
         }
-        let width = columns.len();
-        factor.as_mut().submatrix_mut(first, first, width, width).copy_from(top.as_ref());
         let below = n - columns.end;
         let blocks = below.div_ceil(FACTOR_ROWS);
-        let (known, top) = (factor.as_ref(), top.as_ref());
+        let (known, top) =
+            (view(&matrix), MatRef::from_column_major_slice(&diagonal, width, width));
         let solved = |at: usize| {
             let own = block(at, FACTOR_ROWS, below);
             let rows = columns.end + own.start..columns.end + own.end;
@@ -120,6 +136,8 @@ pub(crate) fn lower_factor(matrix: &DMatrix<f64>, workers: &dyn Workers) -> Opti
             numbers
         };
         let numbers = workers.shared(&vec![1; blocks], &|items| each(items, solved));
+        let mut factor = out(matrix.as_mut_slice(), n);
+        factor.as_mut().submatrix_mut(first, first, width, width).copy_from(top);
         for at in 0..blocks {
             let own = block(at, FACTOR_ROWS, below);
             let part = &numbers[own.start * width..own.end * width];
@@ -129,7 +147,7 @@ pub(crate) fn lower_factor(matrix: &DMatrix<f64>, workers: &dyn Workers) -> Opti
                 .copy_from(MatRef::from_column_major_slice(part, own.len(), width));
         }
     }
-    Some(factor)
+    Some(matrix)
 }
 
 /// A block of the matrix that is left to factorise, by what is known of the factor in the columns before.

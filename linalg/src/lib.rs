@@ -278,9 +278,9 @@ pub struct InverseFactor(DMatrix<f64>);
 
 impl InverseFactor {
     /// From M M^T. `None` if it is not positive definite to working precision.
-    pub fn of_gram(gram: &DMatrix<f64>, workers: &dyn Workers) -> Option<Self> {
+    pub fn of_gram(gram: DMatrix<f64>, workers: &dyn Workers) -> Option<Self> {
         let factor = blocks::lower_factor(gram, workers)?;
-        Some(Self::of_triangle(factor.transpose(), workers))
+        Some(Self::of_triangle(view(&factor).transpose(), workers))
     }
 
     /// From M itself: right where M M^T is singular to working precision. `None` where M has not full row
@@ -344,22 +344,22 @@ impl InverseFactor {
 }
 
 /// Cholesky factor of a symmetric positive definite matrix.
-pub struct Cholesky(Mat<f64>);
+pub struct Cholesky(DMatrix<f64>);
 
 impl Cholesky {
     /// `None` if the matrix is not positive definite to working precision.
     pub fn new(matrix: &DMatrix<f64>) -> Option<Self> {
-        Self::by(matrix, &Alone)
+        Self::by(matrix.clone(), &Alone)
     }
 
     /// The same, shared.
-    pub fn by(matrix: &DMatrix<f64>, workers: &dyn Workers) -> Option<Self> {
+    pub fn by(matrix: DMatrix<f64>, workers: &dyn Workers) -> Option<Self> {
         blocks::lower_factor(matrix, workers).map(Cholesky)
     }
 
     fn solved(&self, rhs: MatRef<'_, f64>) -> Mat<f64> {
         let mut x = rhs.to_owned();
-        let factor = self.0.as_ref();
+        let factor = view(&self.0);
         let size = llt::solve::solve_in_place_scratch::<f64>(x.nrows(), x.ncols(), Par::Seq);
         llt::solve::solve_in_place(
             factor,

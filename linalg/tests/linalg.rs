@@ -27,7 +27,7 @@ fn a_matrix_without_rows_has_a_gram_matrix_without_entries() {
 fn both_ways_to_the_inverse_factor_agree_until_one_fails() {
     let mut m = matrix(6, 40);
     let (a, b) =
-        (InverseFactor::of_gram(&gram(&m), &Alone).unwrap(), InverseFactor::of_rows(&m).unwrap());
+        (InverseFactor::of_gram(gram(&m), &Alone).unwrap(), InverseFactor::of_rows(&m).unwrap());
     let inverse = gram(&m).try_inverse().unwrap();
     let v = DVector::from_fn(6, |i, _| i as f64 - 2.0);
     for factor in [&a, &b] {
@@ -90,7 +90,7 @@ fn factors_in_blocks_are_factors_and_the_same_whoever_computes_them() {
     let m = matrix(n, 60).insert_columns(60, n, 0.0) + DMatrix::identity(n, 60 + n) * 3.0;
     let m = m + DMatrix::from_fn(n, 60 + n, |i, j| f64::from(j == i + 60) * 2.0);
     let g = gram(&m);
-    let alone = InverseFactor::of_gram(&g, &Alone).unwrap();
+    let alone = InverseFactor::of_gram(g.clone(), &Alone).unwrap();
     assert!((&g * alone.inverse(&Alone) - DMatrix::identity(n, n)).amax() < 1e-8);
     assert!(
         alone.triangle().lower_triangle() == DMatrix::from_diagonal(&alone.triangle().diagonal())
@@ -101,13 +101,13 @@ fn factors_in_blocks_are_factors_and_the_same_whoever_computes_them() {
     for count in [2, 3, 20] {
         let workers = Several(count);
         assert_eq!(gram_of(&m, &workers), g);
-        let factor = InverseFactor::of_gram(&g, &workers).unwrap();
+        let factor = InverseFactor::of_gram(g.clone(), &workers).unwrap();
         assert_eq!(factor.triangle(), alone.triangle());
         assert_eq!(factor.inverse(&workers), alone.inverse(&Alone));
-        assert_eq!(Cholesky::by(&g, &workers).unwrap().solve(&(&g * &x)), solved);
+        assert_eq!(Cholesky::by(g.clone(), &workers).unwrap().solve(&(&g * &x)), solved);
     }
     // What is not positive definite is so for all.
     let mut indefinite = g;
     indefinite[(700, 700)] = -1.0;
-    assert!(Cholesky::by(&indefinite, &Several(3)).is_none());
+    assert!(Cholesky::by(indefinite, &Several(3)).is_none());
 }

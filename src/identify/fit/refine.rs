@@ -200,7 +200,7 @@ impl Equilibrated {
 
     /// The same by the Gram matrix alone.
     fn quick_factor(&self) -> Option<InverseFactor> {
-        InverseFactor::of_gram(&self.less_rounding(), &self.team)
+        InverseFactor::of_gram(self.less_rounding(), &self.team)
     }
 
     /// The Gram matrix less what rounding may have added.
@@ -213,7 +213,7 @@ impl Equilibrated {
 
     /// What an undamped step takes; `thorough`: also where only the Jacobian itself decides.
     fn undamped(&self, thorough: bool) -> Option<Undamped> {
-        let quick = Cholesky::by(&self.less_rounding(), &self.team).map(Undamped::Quick);
+        let quick = Cholesky::by(self.less_rounding(), &self.team).map(Undamped::Quick);
         let slow = || InverseFactor::of_rows(&self.jt).map(Undamped::Slow);
         if thorough { quick.or_else(slow) } else { quick }
     }
@@ -228,7 +228,7 @@ impl Equilibrated {
             let faint = (FAINT_ROW * self.scale[k] / least).clamp(1.0, MOST_FAINT);
             damped[(k, k)] += lambda * faint * faint;
         }
-        Cholesky::by(&damped, &self.team)
+        Cholesky::by(damped, &self.team)
     }
 }
 

@@ -148,7 +148,7 @@ impl<'a> Jacobian<'a> {
             let mut gram = tr_product(rows, rows);
             let least = CONJUGATE_ROUNDING * gram.trace();
             (0..gram.nrows()).for_each(|k| gram[(k, k)] += least);
-            Some(InverseFactor::of_gram(&gram, &Alone)?.triangle().clone())
+            Some(InverseFactor::of_gram(gram, &Alone)?.triangle().clone())
         };
         let of_unit = |i: usize| {
             let mut rows = points.clone();
