@@ -273,7 +273,6 @@ pub fn to_numbers(bytes: &[u8]) -> Vec<f64> {
 mod tests {
     use std::ops::Range;
 
-    use disentangle_linalg::Workers;
     use nalgebra::DVector;
 
     use super::threads::together;

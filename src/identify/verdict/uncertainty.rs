@@ -255,6 +255,7 @@ pub fn relative(tensor: &[f64], errors: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::network::Activation;
+    use crate::ranks::threads::together;
 
     /// phi(p . x), phi the identity or tanh.
     #[derive(Clone)]
@@ -396,6 +397,30 @@ mod tests {
             ratio += wrong.norm_squared() / expected / 200.0;
         }
         assert!((0.7..1.5).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn ranks_come_to_the_same() {
+        let (model, sample, _) = fitted(8, 1);
+        let rng = &mut draws::stream(1, "fresh", 0);
+        let fresh = draws::gaussian(rng, 8, 20);
+        // More points than are taken at once, one in ten far out with a large error.
+        let far = |k: usize| if k.is_multiple_of(10) { 8.0 } else { 1.0 };
+        let n = 3 * POINTS_AT_ONCE + 5;
+        let mut points = draws::gaussian(rng, 2, n);
+        points.column_iter_mut().enumerate().for_each(|(k, mut x)| x *= far(k));
+        let errors = draws::gaussian(rng, n, 1);
+        let errors = DVector::from_fn(n, |k, _| errors[k] * far(k));
+        let factor = InverseFactor::of_rows(&points).unwrap();
+        let seen = |team: Team| {
+            let of = Uncertainty::new(&model, &sample, (0.0, 1), &team).unwrap();
+            let variances = uneven_variances(&points, &factor, &errors, &team);
+            (of.bound, of.prediction(&model, &fresh, &team), variances.unwrap())
+        };
+        let alone = seen(Team::alone());
+        for ranks in [2, 3] {
+            assert!(together(ranks, seen).into_iter().all(|seen| seen == alone));
+        }
     }
 
     #[test]
