@@ -18,8 +18,8 @@ use rayon::prelude::*;
 use crate::view;
 
 // Search effort.
-/// Columns of a block of a Gram matrix. Larger blocks leave less to do in parallel, smaller ones repeat reads.
-const GRAM_BLOCK: usize = 256;
+/// Columns of a block of a Gram matrix. Larger blocks are harder to share evenly, smaller ones repeat reads.
+const GRAM_BLOCK: usize = 128;
 /// Columns of a block of a Cholesky factor. Its diagonal block is everyone's own work, a share of 3 blocks / n of the whole;
 /// products of narrower blocks are slower.
 const FACTOR_COLUMNS: usize = 64;
