@@ -108,10 +108,7 @@ impl<M: Model> Uncertainty<M> {
             left.set_column(k, &excess);
         }
         let steps = factor.solve_columns(&product(&jacobian.jt, &left));
-        let mut second = DVector::<f64>::zeros(p);
-        for step in steps.columns(0, CURVED_DRAWS).column_iter() {
-            second.zip_apply(&step, |most, step| *most = most.max(step.abs()));
-        }
+        let second = DVector::from_fn(p, |j, _| steps.row(j).columns(0, CURVED_DRAWS).amax());
         let unfinished = steps.column(CURVED_DRAWS);
 
         // P(|z| > q) <= exp(-q^2 / 2), for p parameters at once; sigma itself is uncertain.
