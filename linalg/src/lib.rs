@@ -9,8 +9,9 @@
 #![forbid(unsafe_code)]
 #![warn(missing_docs)]
 
+mod blocks;
+
 use std::cmp::Ordering;
-use std::ops::Range;
 
 use faer::diag::Diag;
 use faer::dyn_stack::{MemBuffer, MemStack};
@@ -19,19 +20,15 @@ use faer::linalg::evd::{self, ComputeEigenvectors};
 use faer::linalg::householder;
 use faer::linalg::qr::no_pivoting::factor as qr;
 use faer::linalg::svd::{self, ComputeSvdVectors};
-use faer::linalg::triangular_inverse::invert_upper_triangular;
 use faer::{Conj, Mat, MatRef, Par};
 use nalgebra::{DMatrix, DVector};
-use rayon::prelude::*;
+
+pub use blocks::{Alone, Workers, gram_of};
 
 // Derived.
 /// Singular values below this share of the largest are rounding, and the columns dependent: some 500 eps, as the inner
 /// products of a few hundred terms have.
 const COLUMNS_DEPENDENT: f64 = 1e-13;
-// Search effort.
-/// Columns of a block of a Gram matrix, fixed so that its rounding is. Larger blocks leave less to do in parallel, smaller
-/// ones repeat reads.
-const GRAM_BLOCK: usize = 256;
 
 fn view(matrix: &DMatrix<f64>) -> MatRef<'_, f64> {
     MatRef::from_column_major_slice(matrix.as_slice(), matrix.nrows(), matrix.ncols())
@@ -270,56 +267,9 @@ pub fn rms(v: &DVector<f64>) -> f64 {
     v.norm() / (v.len() as f64).sqrt()
 }
 
-/// M M^T (both triangles) of a wide matrix, in parallel over blocks of columns of the result.
+/// M M^T (both triangles) of a wide matrix, in parallel.
 pub fn gram(matrix: &DMatrix<f64>) -> DMatrix<f64> {
-    let n = matrix.nrows();
-    of_lower(n, gram_columns(matrix, 0..gram_blocks(n)))
-}
-
-/// The number of blocks of columns in which M M^T is computed, for M of n rows.
-pub fn gram_blocks(n: usize) -> usize {
-    n.div_ceil(GRAM_BLOCK)
-}
-
-/// The columns of M M^T in some of the blocks, n numbers each, of which those from the diagonal on are right. They are the same
-/// whatever else is computed.
-pub fn gram_columns(matrix: &DMatrix<f64>, blocks: Range<usize>) -> Vec<f64> {
-    let n = matrix.nrows();
-    let (from, to) = (blocks.start * GRAM_BLOCK, (blocks.end * GRAM_BLOCK).min(n));
-    let mut out = vec![0.0; to.saturating_sub(from) * n];
-    if out.is_empty() {
-        return out;
-    }
-    let all = view(matrix);
-    out.par_chunks_mut(GRAM_BLOCK * n).zip(blocks).for_each(|(columns, block)| {
-        let first = block * GRAM_BLOCK;
-        let count = columns.len() / n;
-        let mut whole = faer::MatMut::from_column_major_slice_mut(columns, n, count);
-        // Rows from `first` on: the lower triangle, and a little of the upper one in the block.
-        faer::linalg::matmul::matmul(
-            whole.as_mut().subrows_mut(first, n - first),
-            faer::Accum::Replace,
-            all.subrows(first, n - first),
-            all.subrows(first, count).transpose(),
-            1.0,
-            Par::Seq,
-        );
-    });
-    out
-}
-
-/// The symmetric n x n matrix with the lower triangle of these columns.
-///
-/// # Panics
-/// Unless there are n columns of n numbers.
-pub fn of_lower(n: usize, columns: Vec<f64>) -> DMatrix<f64> {
-    let mut out = DMatrix::from_vec(n, n, columns);
-    for j in 0..n {
-        for i in 0..j {
-            out[(i, j)] = out[(j, i)];
-        }
-    }
-    out
+    gram_of(matrix, &Alone)
 }
 
 /// R^-1, where R is upper triangular and R^T R = M M^T for a wide matrix M of full row rank: all that
@@ -328,9 +278,9 @@ pub struct InverseFactor(DMatrix<f64>);
 
 impl InverseFactor {
     /// From M M^T. `None` if it is not positive definite to working precision.
-    pub fn of_gram(gram: &DMatrix<f64>) -> Option<Self> {
-        let factor = lower_factor(gram)?;
-        Some(Self::of_triangle(factor.transpose()))
+    pub fn of_gram(gram: DMatrix<f64>, workers: &dyn Workers) -> Option<Self> {
+        let factor = blocks::lower_factor(gram, workers)?;
+        Some(Self::of_triangle(view(&factor).transpose(), workers))
     }
 
     /// From M itself: right where M M^T is singular to working precision. `None` where M has not full row
@@ -346,20 +296,20 @@ impl InverseFactor {
         if least.is_nan() || least <= n as f64 * f64::EPSILON * most {
             return None;
         }
-        Some(Self::of_triangle(r.as_ref()))
+        Some(Self::of_triangle(r.as_ref(), &Alone))
     }
 
-    fn of_triangle(r: MatRef<'_, f64>) -> Self {
-        let n = r.nrows();
-        let mut inverse = Mat::<f64>::zeros(n, n);
-        invert_upper_triangular(inverse.as_mut(), r, Par::Seq);
-        InverseFactor(owned(inverse.as_ref()))
+    fn of_triangle(r: MatRef<'_, f64>, workers: &dyn Workers) -> Self {
+        InverseFactor(blocks::upper_inverse(r, workers))
     }
 
     /// The diagonal of (M M^T)^-1 = R^-1 R^-T.
     pub fn diagonal(&self) -> DVector<f64> {
-        let n = self.0.nrows();
-        DVector::from_fn(n, |i, _| (i..n).map(|j| self.0[(i, j)].powi(2)).sum())
+        let mut squares = DVector::zeros(self.0.nrows());
+        for column in self.0.column_iter() {
+            squares.zip_apply(&column, |sum, entry| *sum += entry * entry);
+        }
+        squares
     }
 
     /// R^-1 itself, upper triangular.
@@ -368,8 +318,8 @@ impl InverseFactor {
     }
 
     /// (M M^T)^-1.
-    pub fn inverse(&self) -> DMatrix<f64> {
-        gram(&self.0)
+    pub fn inverse(&self, workers: &dyn Workers) -> DMatrix<f64> {
+        gram_of(&self.0, workers)
     }
 
     /// R^-1 z, of covariance (M M^T)^-1 where z has covariance 1.
@@ -377,47 +327,39 @@ impl InverseFactor {
         &self.0 * z
     }
 
+    /// The same for all columns of `z`, at once.
+    pub fn spread_columns(&self, z: &DMatrix<f64>) -> DMatrix<f64> {
+        product(&self.0, z)
+    }
+
     /// (M M^T)^-1 v.
     pub fn solve(&self, v: &DVector<f64>) -> DVector<f64> {
         &self.0 * self.0.tr_mul(v)
     }
-}
 
-/// L, lower triangular, where L L^T is the matrix, of which the lower triangle is read. `None` if it is not
-/// positive definite to working precision.
-fn lower_factor(matrix: &DMatrix<f64>) -> Option<Mat<f64>> {
-    let n = matrix.nrows();
-    let mut factor = Mat::from_fn(n, n, |i, j| if i >= j { matrix[(i, j)] } else { 0.0 });
-    let size = llt::factor::cholesky_in_place_scratch::<f64>(n, Par::Seq, Default::default());
-    llt::factor::cholesky_in_place(
-        factor.as_mut(),
-        Default::default(),
-        Par::Seq,
-        MemStack::new(&mut MemBuffer::new(size)),
-        Default::default(),
-    )
-    .ok()?;
-    // Blocks of the upper triangle have served as scratch.
-    for j in 1..n {
-        for i in 0..j {
-            factor[(i, j)] = 0.0;
-        }
+    /// The same for all columns of `v`, at once.
+    pub fn solve_columns(&self, v: &DMatrix<f64>) -> DMatrix<f64> {
+        product(&self.0, &tr_product(&self.0, v))
     }
-    Some(factor)
 }
 
 /// Cholesky factor of a symmetric positive definite matrix.
-pub struct Cholesky(Mat<f64>);
+pub struct Cholesky(DMatrix<f64>);
 
 impl Cholesky {
     /// `None` if the matrix is not positive definite to working precision.
     pub fn new(matrix: &DMatrix<f64>) -> Option<Self> {
-        lower_factor(matrix).map(Cholesky)
+        Self::by(matrix.clone(), &Alone)
+    }
+
+    /// The same, shared.
+    pub fn by(matrix: DMatrix<f64>, workers: &dyn Workers) -> Option<Self> {
+        blocks::lower_factor(matrix, workers).map(Cholesky)
     }
 
     fn solved(&self, rhs: MatRef<'_, f64>) -> Mat<f64> {
         let mut x = rhs.to_owned();
-        let factor = self.0.as_ref();
+        let factor = view(&self.0);
         let size = llt::solve::solve_in_place_scratch::<f64>(x.nrows(), x.ncols(), Par::Seq);
         llt::solve::solve_in_place(
             factor,

@@ -1,6 +1,10 @@
 //! Each factorisation against what defines it.
 
-use disentangle_linalg::{Cholesky, InverseFactor, complement, dual, gram};
+use std::ops::Range;
+
+use disentangle_linalg::{
+    Alone, Cholesky, InverseFactor, Workers, complement, dual, gram, gram_of,
+};
 use nalgebra::{DMatrix, DVector};
 
 fn matrix(n: usize, m: usize) -> DMatrix<f64> {
@@ -22,12 +26,13 @@ fn a_matrix_without_rows_has_a_gram_matrix_without_entries() {
 #[test]
 fn both_ways_to_the_inverse_factor_agree_until_one_fails() {
     let mut m = matrix(6, 40);
-    let (a, b) = (InverseFactor::of_gram(&gram(&m)).unwrap(), InverseFactor::of_rows(&m).unwrap());
+    let (a, b) =
+        (InverseFactor::of_gram(gram(&m), &Alone).unwrap(), InverseFactor::of_rows(&m).unwrap());
     let inverse = gram(&m).try_inverse().unwrap();
     let v = DVector::from_fn(6, |i, _| i as f64 - 2.0);
     for factor in [&a, &b] {
         assert!((factor.diagonal() - inverse.diagonal()).amax() < 1e-9 * inverse.amax());
-        assert!((factor.inverse() - &inverse).amax() < 1e-9 * inverse.amax());
+        assert!((factor.inverse(&Alone) - &inverse).amax() < 1e-9 * inverse.amax());
         assert!((factor.solve(&v) - &inverse * &v).amax() < 1e-9 * inverse.amax());
         // |R^-1 e_1 ... e_n|^2 is the trace.
         let columns = (0..6).map(|k| factor.spread(&DVector::from_fn(6, |i, _| f64::from(i == k))));
@@ -65,4 +70,44 @@ fn cholesky_solves() {
     let x = DVector::from_fn(6, |i, _| i as f64 - 2.0);
     assert!((cholesky.solve(&(&g * &x)) - &x).amax() < 1e-9);
     assert!(Cholesky::new(&-g).is_none());
+}
+
+/// So many who share work, one after the other.
+struct Several(usize);
+
+impl Workers for Several {
+    fn shared(&self, weights: &[usize], work: &dyn Fn(Range<usize>) -> Vec<f64>) -> Vec<f64> {
+        let (items, count) = (weights.len(), self.0);
+        let share = |k: usize| items * k / count..items * (k + 1) / count;
+        (0..count).flat_map(|k| work(share(k))).collect()
+    }
+}
+
+#[test]
+fn factors_in_blocks_are_factors_and_the_same_whoever_computes_them() {
+    // More than one block of each kind, and the last ones are not full.
+    let n = 777;
+    let m = matrix(n, 60).insert_columns(60, n, 0.0) + DMatrix::identity(n, 60 + n) * 3.0;
+    let m = m + DMatrix::from_fn(n, 60 + n, |i, j| f64::from(j == i + 60) * 2.0);
+    let g = gram(&m);
+    let alone = InverseFactor::of_gram(g.clone(), &Alone).unwrap();
+    assert!((&g * alone.inverse(&Alone) - DMatrix::identity(n, n)).amax() < 1e-8);
+    assert!(
+        alone.triangle().lower_triangle() == DMatrix::from_diagonal(&alone.triangle().diagonal())
+    );
+    let x = DVector::from_fn(n, |i, _| (i % 7) as f64 - 3.0);
+    let solved = Cholesky::new(&g).unwrap().solve(&(&g * &x));
+    assert!((&solved - &x).amax() < 1e-8);
+    for count in [2, 3, 20] {
+        let workers = Several(count);
+        assert_eq!(gram_of(&m, &workers), g);
+        let factor = InverseFactor::of_gram(g.clone(), &workers).unwrap();
+        assert_eq!(factor.triangle(), alone.triangle());
+        assert_eq!(factor.inverse(&workers), alone.inverse(&Alone));
+        assert_eq!(Cholesky::by(g.clone(), &workers).unwrap().solve(&(&g * &x)), solved);
+    }
+    // What is not positive definite is so for all.
+    let mut indefinite = g;
+    indefinite[(700, 700)] = -1.0;
+    assert!(Cholesky::by(indefinite, &Several(3)).is_none());
 }

@@ -255,7 +255,8 @@ impl<'a> Run<'a> {
         sample: &Sample,
     ) -> Result<(Certificate, Vec<N>), Halt> {
         self.meter.enter(Stage::Certify);
-        let support = Support::of_sample(network, sample, land, self.settings.seed);
+        let team = self.meter.team();
+        let support = Support::of_sample(network, sample, land, (self.settings.seed, &team));
         let certificate = self.supported(land, network, &support)?;
         Ok((certificate, support.plausible()))
     }

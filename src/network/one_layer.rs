@@ -2,7 +2,9 @@
 //! identification works on it.
 
 use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
 
+use super::evaluate::{Step, forward};
 use super::model::Model;
 use super::{Activation, Class, Layer, Link, Matching, Network, NetworkError, Symmetry};
 
@@ -102,16 +104,9 @@ impl OneLayer {
         normalised
     }
 
-    /// A^T x - theta at the columns of `points`: m x n. Sums run in a fixed order, so that a value
-    /// does not depend on the batch that it is asked in.
-    fn inner(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut z = DMatrix::zeros(self.theta.len(), points.ncols());
-        for (x, mut z) in points.column_iter().zip(z.column_iter_mut()) {
-            for ((z, a), theta) in z.iter_mut().zip(self.a.column_iter()).zip(self.theta.iter()) {
-                *z = a.iter().zip(x.iter()).fold(-theta, |sum, (a, x)| sum + a * x);
-            }
-        }
-        z
+    /// The hidden layer: A^T x - theta, through `activation` if there is one.
+    fn hidden(&self, activation: Option<Activation>) -> Step<'_> {
+        Step { weights: self.a.as_slice(), shifts: self.theta.as_slice(), activation }
     }
 
     /// The derivative of the value with respect to input `i`, where the units' arguments a . x - theta are `arguments`.
@@ -172,30 +167,28 @@ impl Model for OneLayer {
     }
 
     fn values(&self, points: &DMatrix<f64>) -> DVector<f64> {
-        let mut y = self.inner(points);
-        self.phi.apply(y.as_mut_slice());
-        let of_point = |y: nalgebra::DVectorView<f64>| {
-            y.iter().zip(self.c.iter()).fold(self.c0, |sum, (y, c)| sum + c * y)
-        };
-        DVector::from_iterator(points.ncols(), y.column_iter().map(of_point))
+        let outputs = Step { weights: self.c.as_slice(), shifts: &[-self.c0], activation: None };
+        DVector::from_vec(forward(&[self.hidden(Some(self.phi)), outputs], points).data.into())
     }
 
     fn jacobian_transposed(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
         let (d, m) = self.dims();
-        let z = self.inner(points);
+        let z = forward(&[self.hidden(None)], points);
         let count = self.parameter_count();
         let mut out = DMatrix::zeros(count, points.ncols());
-        for (k, mut row) in out.column_iter_mut().enumerate() {
+        out.as_mut_slice().par_chunks_mut(count).enumerate().for_each(|(k, row)| {
             for i in 0..m {
                 let slope = self.c[i] * self.phi.slope(z[(i, k)]);
-                row.rows_mut(i * d, d).axpy(slope, &points.column(k), 0.0);
+                for (entry, x) in row[i * d..(i + 1) * d].iter_mut().zip(points.column(k).iter()) {
+                    *entry = slope * x;
+                }
                 row[d * m + i] = -slope;
                 if self.fits_c() {
                     row[d * m + m + i] = self.phi.value(z[(i, k)]);
                 }
             }
             row[count - 1] = 1.0;
-        }
+        });
         out
     }
 

@@ -171,7 +171,8 @@ fn second_layer(
         let clock = cx.clock.part(0.0, share_of_core(&core, start));
         let (core, _) = refine(&sample, core, floor, &clock)?;
         let sigma = sample.sigma(&core);
-        if let Some(uncertainty) = Uncertainty::new(&core, &sample, cx.land.noise_near, cx.seed) {
+        let known = (cx.land.noise_near, cx.seed);
+        if let Some(uncertainty) = Uncertainty::new(&core, &sample, known, clock.team()) {
             return Ok(Second { core, uncertainty, sample });
         }
         // What does not fit is not for want of rows.

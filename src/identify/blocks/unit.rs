@@ -6,10 +6,11 @@
 use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{UNIT_CHORD, UNIT_HALVINGS, UNIT_SLOW, UNIT_STEPS};
-use crate::algebra::linalg::{InverseFactor, product};
+use crate::algebra::linalg::{Alone, InverseFactor, product};
 use crate::identify::fit::refine::Equilibrated;
 use crate::network::Activation;
 use crate::network::OneLayer;
+use crate::ranks::Team;
 
 /// The second layer, and the activation of the first.
 #[derive(Clone, Copy)]
@@ -165,7 +166,7 @@ impl Lens {
             column[d] = -1.0;
             column *= slopes[k];
         }
-        let jacobian = Equilibrated::new(jt)?;
+        let jacobian = Equilibrated::new(jt, &Team::alone())?;
         if jacobian.scale.iter().any(|&s| s == 0.0) {
             return None;
         }
@@ -212,7 +213,7 @@ impl Lens {
                 for (mut column, square) in weighted.column_iter_mut().zip(squares.iter()) {
                     column *= square.sqrt();
                 }
-                product(&self.factor.inverse(), &weighted)
+                product(&self.factor.inverse(&Alone), &weighted)
             }
         };
         self.back_rows(root)

@@ -10,6 +10,7 @@ use crate::draws;
 use crate::identify::fit::refine::Equilibrated;
 use crate::identify::fit::sample::Sample;
 use crate::network::TwoLayer;
+use crate::ranks::Team;
 
 /// Where a unit is added or taken away.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,7 +47,7 @@ pub fn grown(
     rng: &mut impl Rng,
 ) -> Option<TwoLayer> {
     let residual = sample.residual(network);
-    let jacobian = Equilibrated::new(network.jacobian_transposed(&sample.points))?;
+    let jacobian = Equilibrated::new(network.jacobian_transposed(&sample.points), &Team::alone())?;
     let tangent = jacobian.damped(TANGENT_DAMPING)?;
     let outputs = Outputs::new(network, &sample.points);
     let like = match layer {

@@ -9,9 +9,7 @@ use super::tolerances::{
     REFINE_FIRST_DAMPING, REFINE_IDLE, REFINE_LEAST_DAMPING, REFINE_MOST_DAMPING, REFINE_STEPS,
     SLOW_IN_VALLEY, SLOW_NEAR_FLOOR,
 };
-use crate::algebra::linalg::{
-    Cholesky, InverseFactor, gram, gram_blocks, gram_columns, of_lower, rms,
-};
+use crate::algebra::linalg::{Cholesky, InverseFactor, gram_of, rms};
 use crate::identify::evidence::FitEnded;
 use crate::identify::failure::Halt;
 use crate::network::model::Model;
@@ -20,8 +18,6 @@ use crate::ranks::Team;
 
 /// So many more steps a fit takes, whatever it has taken: only the time left is told by it.
 const STEPS_TO_COME: f64 = 4.0;
-/// Gram matrices of fewer blocks are computed by every rank: sending them takes longer.
-const SHARED_BLOCKS: usize = 2;
 
 /// Fits all parameters of `start` by Levenberg-Marquardt with geodesic acceleration (Transtrum and Sethna,
 /// arXiv 1201.5885): the valleys of this problem are narrow and bent, because a unit near its inflection hardly shows
@@ -49,7 +45,7 @@ pub fn refine<M: Model>(
         clock.done(steps as f64 / (steps as f64 + STEPS_TO_COME));
         steps += 1;
         let jt = network.jacobian_transposed(&sample.points);
-        let Some(equilibrated) = Equilibrated::shared(jt, clock.team()) else { break };
+        let Some(equilibrated) = Equilibrated::new(jt, clock.team()) else { break };
         let gradient = &equilibrated.jt * &residual;
         let before = rms(&residual);
         let (mut improved, mut settled) = (false, false);
@@ -166,7 +162,7 @@ impl Undamped {
     }
 }
 
-/// A Jacobian with rows of unit length, and its Gram matrix.
+/// A Jacobian with rows of unit length, and its Gram matrix, which the ranks of a run compute and factorise together.
 pub struct Equilibrated {
     /// parameters x points, rows of unit length.
     pub jt: DMatrix<f64>,
@@ -174,32 +170,12 @@ pub struct Equilibrated {
     pub scale: DVector<f64>,
     /// jt jt^T, diagonal 1.
     pub gram: DMatrix<f64>,
+    team: Team,
 }
 
 impl Equilibrated {
     /// `None` if an entry is not finite.
-    pub fn new(jt: DMatrix<f64>) -> Option<Self> {
-        Self::with_gram(jt, gram)
-    }
-
-    /// The same, with the Gram matrix shared among the ranks of a run.
-    fn shared(jt: DMatrix<f64>, team: &Team) -> Option<Self> {
-        Self::with_gram(jt, |jt| {
-            let (n, blocks) = (jt.nrows(), gram_blocks(jt.nrows()));
-            if team.is_alone() || blocks < SHARED_BLOCKS {
-                return gram(jt);
-            }
-            // Columns are shorter towards the end.
-            let own = gram_columns(jt, team.share_weighed(blocks, |block| blocks - block));
-            let columns = team.numbers(Some(own)).unwrap_or_default().concat();
-            of_lower(n, columns)
-        })
-    }
-
-    fn with_gram(
-        mut jt: DMatrix<f64>,
-        gram: impl FnOnce(&DMatrix<f64>) -> DMatrix<f64>,
-    ) -> Option<Self> {
+    pub fn new(mut jt: DMatrix<f64>, team: &Team) -> Option<Self> {
         let mut squares = DVector::<f64>::zeros(jt.nrows());
         for column in jt.column_iter() {
             squares.zip_apply(&column, |s, v| *s += v * v);
@@ -211,8 +187,8 @@ impl Equilibrated {
         for mut column in jt.column_iter_mut() {
             column.component_mul_assign(&scale);
         }
-        let gram = gram(&jt);
-        Some(Equilibrated { jt, scale, gram })
+        let gram = gram_of(&jt, team);
+        Some(Equilibrated { jt, scale, gram, team: team.clone() })
     }
 
     /// R^-1 with R^T R = jt jt^T. Rounding of the Gram matrix hides singular values below sqrt(n eps): there
@@ -224,7 +200,7 @@ impl Equilibrated {
 
     /// The same by the Gram matrix alone.
     fn quick_factor(&self) -> Option<InverseFactor> {
-        InverseFactor::of_gram(&self.less_rounding())
+        InverseFactor::of_gram(self.less_rounding(), &self.team)
     }
 
     /// The Gram matrix less what rounding may have added.
@@ -237,7 +213,7 @@ impl Equilibrated {
 
     /// What an undamped step takes; `thorough`: also where only the Jacobian itself decides.
     fn undamped(&self, thorough: bool) -> Option<Undamped> {
-        let quick = Cholesky::new(&self.less_rounding()).map(Undamped::Quick);
+        let quick = Cholesky::by(self.less_rounding(), &self.team).map(Undamped::Quick);
         let slow = || InverseFactor::of_rows(&self.jt).map(Undamped::Slow);
         if thorough { quick.or_else(slow) } else { quick }
     }
@@ -252,7 +228,7 @@ impl Equilibrated {
             let faint = (FAINT_ROW * self.scale[k] / least).clamp(1.0, MOST_FAINT);
             damped[(k, k)] += lambda * faint * faint;
         }
-        Cholesky::new(&damped)
+        Cholesky::by(damped, &self.team)
     }
 }
 
@@ -265,13 +241,13 @@ mod tests {
 
     #[test]
     fn ranks_that_share_the_normal_equations_come_to_the_same_network() {
-        // More parameters than a block has columns.
-        let truth = TwoLayer::random((16, 16, 3), Class::General, Activation::Tanh, 1).unwrap();
+        // More parameters than are factorised as one block.
+        let truth = TwoLayer::random((20, 22, 3), Class::General, Activation::Tanh, 1).unwrap();
         let rng = &mut draws::stream(3, "refine", 0);
-        let points = draws::gaussian(rng, 16, 500) * 2.0;
+        let points = draws::gaussian(rng, 20, 800) * 2.0;
         let sample = Sample { values: truth.values(&points), points };
         let parameters = truth.to_vector();
-        assert!(gram_blocks(parameters.len()) >= SHARED_BLOCKS);
+        assert!(parameters.len() > 512);
         let off = draws::gaussian(rng, parameters.len(), 1).column(0) * 1e-3;
         let start = truth.with_vector(&(parameters + off));
         let refined = |clock: &Clock| {

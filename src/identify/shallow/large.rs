@@ -13,7 +13,7 @@ use super::tolerances::{
     CONJUGATE_ROUNDING, CONJUGATE_ROUNDS, CONJUGATE_STEPS, LARGE_OVERSAMPLING, LARGE_SPARE,
     LARGE_UNIT_POINTS,
 };
-use crate::algebra::linalg::{InverseFactor, dual, product, rms, tr_product};
+use crate::algebra::linalg::{Alone, InverseFactor, dual, product, rms, tr_product};
 use crate::draws;
 use crate::identify::evidence::FitEnded;
 use crate::identify::failure::{Failure, Halt};
@@ -148,7 +148,7 @@ impl<'a> Jacobian<'a> {
             let mut gram = tr_product(rows, rows);
             let least = CONJUGATE_ROUNDING * gram.trace();
             (0..gram.nrows()).for_each(|k| gram[(k, k)] += least);
-            Some(InverseFactor::of_gram(&gram)?.triangle().clone())
+            Some(InverseFactor::of_gram(gram, &Alone)?.triangle().clone())
         };
         let of_unit = |i: usize| {
             let mut rows = points.clone();

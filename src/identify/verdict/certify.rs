@@ -19,6 +19,7 @@ use crate::identify::survey::probe::noise_here;
 use crate::network::Link;
 use crate::network::model::Model;
 use crate::oracle::{Mixture, Oracle, OracleError};
+use crate::ranks::Team;
 
 /// What the certificate found.
 #[derive(Clone, Debug)]
@@ -174,7 +175,12 @@ impl<M: Model> Support<M> {
     }
 
     /// Of `network`, fitted to `sample` all at once.
-    pub fn of_sample(network: &M, sample: &Sample, land: &Landscape, seed: u64) -> Self {
+    pub fn of_sample(
+        network: &M,
+        sample: &Sample,
+        land: &Landscape,
+        (seed, team): (u64, &Team),
+    ) -> Self {
         let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
         let count = sample.values.len();
         let some: Vec<usize> = (0..count).step_by(count.div_ceil(MOST_SUSPECTS)).collect();
@@ -185,7 +191,7 @@ impl<M: Model> Support<M> {
             largest: sample.values.amax(),
             farthest: sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max),
             places: Some(sample.points.select_columns(&some)),
-            uncertainty: Uncertainty::new(network, sample, land.noise_near, seed),
+            uncertainty: Uncertainty::new(network, sample, (land.noise_near, seed), team),
         }
     }
 }
@@ -210,7 +216,7 @@ pub fn certify<M: Model>(
     // Rounding errors are larger where values are: what the fit shows of them holds elsewhere too.
     let usual = if sigma <= MOST_MISFIT * accuracy { sigma } else { 0.0 };
     let uncertainty = support.uncertainty.as_ref();
-    let prediction = uncertainty.map(|u| u.prediction(network, points));
+    let prediction = uncertainty.map(|u| u.prediction(network, points, &f.team()));
     let ratio = |k: usize, noise: f64| {
         let claimed = shown * land.noise_at(points.column(k).norm());
         let noise = noise.max(usual).max(claimed);

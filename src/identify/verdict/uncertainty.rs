@@ -13,17 +13,19 @@
 //! from C; the step that least squares would still take; and the rounding of the parameters themselves.
 
 use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
 
 use super::tolerances::{
     BOUND_EXCEEDED, CURVED_DRAWS, CURVED_SAFETY, LEAST_FREEDOM, MOST_CURVATURE, MOST_KURTOSIS,
     PARAMETER_ROUNDING, PLAUSIBLE_DRAWS, POINTS_AT_ONCE, SIGMA_DEVIATIONS, VISIBLE_CHANGE,
 };
-use crate::algebra::linalg::{InverseFactor, product};
+use crate::algebra::linalg::{InverseFactor, Workers, product, tr_product};
 use crate::draws;
 use crate::identify::evidence::TensorBound;
 use crate::identify::fit::refine::Equilibrated;
 use crate::identify::fit::sample::Sample;
 use crate::network::model::Model;
+use crate::ranks::Team;
 
 /// Errors are relative to the largest entry of each tensor, at least 1, as everywhere.
 pub struct Uncertainty<M> {
@@ -55,14 +57,19 @@ pub struct TensorErrors {
 }
 
 impl<M: Model> Uncertainty<M> {
-    /// Of `network`, fitted to `sample`, whose values are known no better than to `accuracy`. `None` where
-    /// the Jacobian is singular to working precision.
-    pub fn new(network: &M, sample: &Sample, accuracy: f64, seed: u64) -> Option<Self> {
+    /// Of `network`, fitted to `sample`, whose values are known no better than to `accuracy`; found by all ranks of `team`
+    /// together. `None` where the Jacobian is singular to working precision.
+    pub fn new(
+        network: &M,
+        sample: &Sample,
+        (accuracy, seed): (f64, u64),
+        team: &Team,
+    ) -> Option<Self> {
         let residual = sample.residual(network);
         let (n, p) = (residual.len(), network.parameter_count());
         let freedom = n.checked_sub(p).filter(|&f| f > 0)? as f64;
         let sigma = sample.sigma(network).max(accuracy);
-        let jacobian = Equilibrated::new(network.jacobian_transposed(&sample.points))?;
+        let jacobian = Equilibrated::new(network.jacobian_transposed(&sample.points), team)?;
         if jacobian.scale.iter().any(|&s| s == 0.0) {
             return None;
         }
@@ -70,39 +77,39 @@ impl<M: Model> Uncertainty<M> {
         let variances = factor.diagonal();
         let scale = &jacobian.scale;
         let standard = variances.zip_map(scale, |v, s| v.sqrt() * s * sigma);
-        let uneven = uneven_variances(&jacobian.jt, &factor, &residual);
+        let uneven = uneven_variances(&jacobian.jt, &factor, &residual, team);
         let deviation = |j: usize| {
             let uneven = uneven.as_ref().map_or(0.0, |variances| variances[j].sqrt() * scale[j]);
             standard[j].max(uneven)
         };
 
-        let mut rng = draws::stream(seed, "uncertainty", 0);
+        let rng = &mut draws::stream(seed, "uncertainty", 0);
         let parameters = network.to_vector();
         // In the coordinates of the equilibrated Jacobian.
-        let shifts: Vec<DVector<f64>> = (0..PLAUSIBLE_DRAWS)
-            .map(|_| factor.spread(&draws::gaussian(&mut rng, p, 1).column(0).into_owned()) * sigma)
-            .collect();
-        let plausible: Vec<M> = shifts
-            .iter()
-            .map(|shift| network.with_vector(&(&parameters + shift.component_mul(scale))))
-            .collect();
+        let shifts = factor.spread_columns(&draws::gaussian(rng, p, PLAUSIBLE_DRAWS)) * sigma;
+        let moved = |k: usize, by: f64| {
+            network.with_vector(&(&parameters + shifts.column(k).component_mul(scale) * by))
+        };
+        let plausible: Vec<M> = (0..PLAUSIBLE_DRAWS).map(|k| moved(k, 1.0)).collect();
 
-        let mut curvature = 0.0f64;
-        let mut second = DVector::zeros(p);
         let fitted = &residual + &sample.values;
-        for shift in shifts.iter().take(CURVED_DRAWS) {
+        let straight = tr_product(&jacobian.jt, &shifts.columns(0, CURVED_DRAWS).into_owned());
+        // The last column is for the step that is left.
+        let mut left = DMatrix::zeros(n, CURVED_DRAWS + 1);
+        left.set_column(CURVED_DRAWS, &residual);
+        let mut curvature = 0.0f64;
+        for (k, straight) in straight.column_iter().enumerate() {
             // f(p + s) - f(p) - J s is quadratic in s: of a small s it is taken from a longer one, so that the
             // rounding of the values does not matter.
-            let straight = jacobian.jt.tr_mul(shift);
             let longer = (VISIBLE_CHANGE * fitted.norm() / straight.norm()).max(1.0);
-            let there = network.with_vector(&(&parameters + shift.component_mul(scale) * longer));
-            let change = (there.values(&sample.points) - &fitted) / longer;
-            let excess = (change - &straight) / longer;
+            let change = (moved(k, longer).values(&sample.points) - &fitted) / longer;
+            let excess = (change - straight) / longer;
             curvature = curvature.max(excess.norm() / straight.norm());
-            let moved = factor.solve(&(&jacobian.jt * excess));
-            second.zip_apply(&moved, |most: &mut f64, m| *most = most.max(m.abs()));
+            left.set_column(k, &excess);
         }
-        let unfinished = factor.solve(&(&jacobian.jt * residual));
+        let steps = factor.solve_columns(&product(&jacobian.jt, &left));
+        let second = DVector::from_fn(p, |j, _| steps.row(j).columns(0, CURVED_DRAWS).amax());
+        let unfinished = steps.column(CURVED_DRAWS);
 
         // P(|z| > q) <= exp(-q^2 / 2), for p parameters at once; sigma itself is uncertain.
         let quantile = (2.0 * (p as f64 / BOUND_EXCEEDED).ln()).sqrt()
@@ -142,11 +149,16 @@ impl<M: Model> Uncertainty<M> {
     }
 
     /// Variance of the value of `network` at each of the points, by what the parameters leave open.
-    pub fn prediction(&self, network: &M, points: &DMatrix<f64>) -> DVector<f64> {
+    pub fn prediction(&self, network: &M, points: &DMatrix<f64>, team: &Team) -> DVector<f64> {
         let values = network.values(points);
+        let drawn = team.shared(&vec![1; self.plausible.len()], &|some| {
+            let values = self.plausible[some].iter().map(|drawn| drawn.values(points));
+            values.flat_map(|values| values.data.as_vec().clone()).collect()
+        });
         let mut variance = DVector::zeros(points.ncols());
-        for drawn in &self.plausible {
-            variance += (drawn.values(points) - &values).map(|r| r * r / PLAUSIBLE_DRAWS as f64);
+        for drawn in drawn.chunks_exact(points.ncols().max(1)) {
+            let drawn = DVector::from_column_slice(drawn);
+            variance += (drawn - &values).map(|r| r * r / PLAUSIBLE_DRAWS as f64);
         }
         variance
     }
@@ -164,24 +176,39 @@ fn uneven_variances(
     jt: &DMatrix<f64>,
     factor: &InverseFactor,
     residual: &DVector<f64>,
+    team: &Team,
 ) -> Option<DVector<f64>> {
     // Leverages differ, so that this is larger than that of the errors.
     if kurtosis(residual) <= MOST_KURTOSIS {
         return None;
     }
-    let inverse = factor.inverse();
-    let mut variances = DVector::zeros(jt.nrows());
-    let mut alike = residual.clone();
-    for first in (0..jt.ncols()).step_by(POINTS_AT_ONCE) {
-        let some = jt.columns(first, POINTS_AT_ONCE.min(jt.ncols() - first)).into_owned();
+    let inverse = factor.inverse(team);
+    // The variances by some of the points, then the errors that should be alike.
+    let (p, n) = jt.shape();
+    let of_some = |first: usize| {
+        let some = jt.columns(first, POINTS_AT_ONCE.min(n - first)).into_owned();
         let pseudo = product(&inverse, &some);
+        let mut numbers = vec![0.0; p];
         for (k, (row, j)) in some.column_iter().zip(pseudo.column_iter()).enumerate() {
             let freedom = (1.0 - row.dot(&j)).max(LEAST_FREEDOM);
             let error = residual[first + k] / freedom;
-            alike[first + k] /= freedom.sqrt();
-            variances.zip_apply(&j, |v: &mut f64, j| *v += (j * error).powi(2));
+            numbers.push(residual[first + k] / freedom.sqrt());
+            numbers.iter_mut().zip(j.iter()).for_each(|(v, j)| *v += (j * error).powi(2));
         }
+        numbers
+    };
+    let weights = vec![1; n.div_ceil(POINTS_AT_ONCE)];
+    let numbers = team.shared(&weights, &|some| {
+        let each = some.into_par_iter().map(|k| of_some(k * POINTS_AT_ONCE));
+        each.collect::<Vec<_>>().concat()
+    });
+    let mut variances = DVector::zeros(p);
+    let mut alike = Vec::with_capacity(n);
+    for numbers in numbers.chunks(p + POINTS_AT_ONCE) {
+        variances += DVector::from_column_slice(&numbers[..p]);
+        alike.extend_from_slice(&numbers[p..]);
     }
+    let alike = DVector::from_vec(alike);
     (kurtosis(&alike) > MOST_KURTOSIS).then_some(variances)
 }
 
@@ -225,6 +252,7 @@ pub fn relative(tensor: &[f64], errors: &[f64]) -> f64 {
 mod tests {
     use super::*;
     use crate::network::Activation;
+    use crate::ranks::threads::together;
 
     /// phi(p . x), phi the identity or tanh.
     #[derive(Clone)]
@@ -296,10 +324,10 @@ mod tests {
         let (mut within, mut ratios) = (0, Vec::new());
         for trial in 0..1000 {
             let (model, sample, error) = fitted(1, trial);
-            let one = Uncertainty::new(&model, &sample, 0.0, trial).unwrap();
+            let one = Uncertainty::new(&model, &sample, (0.0, trial), &Team::alone()).unwrap();
             within += usize::from(error <= one.cramer_rao);
             let (model, sample, error) = fitted(8, trial);
-            let eight = Uncertainty::new(&model, &sample, 0.0, trial).unwrap();
+            let eight = Uncertainty::new(&model, &sample, (0.0, trial), &Team::alone()).unwrap();
             assert!(error < eight.bound && error < eight.dependent);
             let (all, errors) = (eight.tensor_bounds(0.0), eight.by_tensor[0]);
             assert_eq!(all, [TensorBound { tensor: "p", bound: eight.bound }]);
@@ -329,7 +357,7 @@ mod tests {
             let residual = &errors - points.tr_mul(&shift);
             squares += shift[0] * shift[0];
             even += factor.diagonal()[0] * residual.norm_squared() / 299.0;
-            uneven += uneven_variances(&points, &factor, &residual).unwrap()[0];
+            uneven += uneven_variances(&points, &factor, &residual, &Team::alone()).unwrap()[0];
         }
         assert!((0.6..1.5).contains(&(squares / uneven)), "{}", squares / uneven);
         assert!(squares > 4.0 * even, "{}", squares / even);
@@ -346,7 +374,9 @@ mod tests {
             let errors = draws::gaussian(&mut rng, 300, 1).column(0).into_owned();
             let factor = InverseFactor::of_rows(&points).unwrap();
             let residual = &errors - points.tr_mul(&factor.solve(&(&points * &errors)));
-            taken += usize::from(uneven_variances(&points, &factor, &residual).is_some());
+            taken += usize::from(
+                uneven_variances(&points, &factor, &residual, &Team::alone()).is_some(),
+            );
         }
         assert!(taken <= 6, "{taken}");
     }
@@ -358,11 +388,36 @@ mod tests {
             let (model, sample, _) = fitted(3, trial);
             let points = draws::gaussian(&mut draws::stream(trial, "fresh", 0), 3, 20) * 30.0;
             let wrong = model.values(&points) - points.tr_mul(&DVector::from_element(3, 0.5));
-            let uncertainty = Uncertainty::new(&model, &sample, 0.0, trial).unwrap();
-            let expected = uncertainty.prediction(&model, &points).sum();
+            let uncertainty =
+                Uncertainty::new(&model, &sample, (0.0, trial), &Team::alone()).unwrap();
+            let expected = uncertainty.prediction(&model, &points, &Team::alone()).sum();
             ratio += wrong.norm_squared() / expected / 200.0;
         }
         assert!((0.7..1.5).contains(&ratio), "{ratio}");
+    }
+
+    #[test]
+    fn ranks_come_to_the_same() {
+        let (model, sample, _) = fitted(8, 1);
+        let rng = &mut draws::stream(1, "fresh", 0);
+        let fresh = draws::gaussian(rng, 8, 20);
+        // More points than are taken at once, one in ten far out with a large error.
+        let far = |k: usize| if k.is_multiple_of(10) { 8.0 } else { 1.0 };
+        let n = 3 * POINTS_AT_ONCE + 5;
+        let mut points = draws::gaussian(rng, 2, n);
+        points.column_iter_mut().enumerate().for_each(|(k, mut x)| x *= far(k));
+        let errors = draws::gaussian(rng, n, 1);
+        let errors = DVector::from_fn(n, |k, _| errors[k] * far(k));
+        let factor = InverseFactor::of_rows(&points).unwrap();
+        let seen = |team: Team| {
+            let of = Uncertainty::new(&model, &sample, (0.0, 1), &team).unwrap();
+            let variances = uneven_variances(&points, &factor, &errors, &team);
+            (of.bound, of.prediction(&model, &fresh, &team), variances.unwrap())
+        };
+        let alone = seen(Team::alone());
+        for ranks in [2, 3] {
+            assert!(together(ranks, seen).into_iter().all(|seen| seen == alone));
+        }
     }
 
     #[test]
@@ -373,12 +428,14 @@ mod tests {
             let errors = draws::gaussian(&mut draws::stream(2, "test", 0), 30, 1) * size;
             Sample { values: model.values(&points) + errors.column(0), points: points.clone() }
         };
-        let bound = |size| Uncertainty::new(&model, &with_errors(size), 0.0, 1).unwrap().bound;
+        let bound = |size| {
+            Uncertainty::new(&model, &with_errors(size), (0.0, 1), &Team::alone()).unwrap().bound
+        };
         assert!(bound(1e-3) < 0.1);
         assert!(bound(3.0).is_infinite());
         let two = OneLayer { p: DMatrix::from_element(2, 1, 0.5), linear: true };
         let same = DMatrix::from_fn(2, 30, |_, j| j as f64);
         let sample = Sample { values: two.values(&same), points: same };
-        assert!(Uncertainty::new(&two, &sample, 1e-3, 1).is_none());
+        assert!(Uncertainty::new(&two, &sample, (1e-3, 1), &Team::alone()).is_none());
     }
 }

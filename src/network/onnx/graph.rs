@@ -103,6 +103,9 @@ struct Node<'a> {
 
 impl Node<'_> {
     fn value(&self) -> Result<Value, OnnxError> {
+        if (self.node.domain.as_str(), self.node.op_type.as_str()) == ("ai.onnx.ml", "Scaler") {
+            return self.scaler().map(Value::Computed);
+        }
         if !matches!(self.node.domain.as_str(), "" | "ai.onnx") {
             let operator = format!("{}:{}", self.node.domain, self.node.op_type);
             return Err(OnnxError::Operator { operator });
@@ -215,6 +218,18 @@ impl Node<'_> {
             ("Div", true) => computed.by(&mapped(f64::recip), With::Factor),
             _ => Err("a constant is divided by what depends on the input".to_owned()),
         })
+    }
+
+    /// (x - offset) scale, either one number or one a unit, as skl2onnx writes what a pipeline does to its inputs.
+    fn scaler(&self) -> Result<Computed, OnnxError> {
+        let numbers = |name, default: f32, sign: f64| {
+            let own = self.attribute(name).map_or(&[][..], |attribute| &attribute.floats);
+            let own = if own.is_empty() { &[default][..] } else { own };
+            let dims = if own.len() == 1 { Vec::new() } else { vec![own.len()] };
+            Tensor { dims, numbers: own.iter().map(|&x| sign * f64::from(x)).collect() }
+        };
+        let moved = self.computed(0)?.clone().by(&numbers("offset", 0.0, -1.0), With::Offset);
+        self.of(moved.and_then(|moved| moved.by(&numbers("scale", 1.0, 1.0), With::Factor)))
     }
 
     fn softmax(&self) -> Result<Computed, OnnxError> {

@@ -22,7 +22,7 @@ use message::ModelProto;
 
 /// The operators that are read.
 const KNOWN: &str = "Gemm, MatMul, Add, Sub, Mul and Div with constants, Tanh, Sigmoid, Erf, Relu, LeakyRelu, Softplus, \
-    Gelu, Softmax, Identity, Flatten, Reshape, Squeeze, Dropout, Cast, Transpose and Constant";
+    Gelu, Softmax, Identity, Flatten, Reshape, Squeeze, Dropout, Cast, Transpose, Constant and the Scaler of ai.onnx.ml";
 
 /// An ONNX file that holds no network of this crate.
 #[derive(Debug, thiserror::Error)]

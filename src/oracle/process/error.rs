@@ -41,7 +41,7 @@ pub enum ProcessError {
     /// It was silent for too long.
     #[error(
         "was silent for {:.1} s after {answered} of {asked} answers; it must flush its output before \
-         it waits for more points (Python: `print(..., flush=True)`), or needs a longer \
+         it waits for more points (Python: `print(..., flush=True)`, C: `fflush(stdout)`), or needs a longer \
          time-out{stderr}",
         timeout.as_secs_f64()
     )]

@@ -147,8 +147,10 @@ def from_sklearn():
     export("sklearn-tanh", tanh)
     export("sklearn-tanh-f64", tanh, "f64")
     export("sklearn-logistic-2", MLPRegressor(activation="logistic", **options).fit(x, y[:, :2]))
-    export("sklearn-scaled-f64", make_pipeline(StandardScaler(), MLPRegressor(activation="tanh", **options)).fit(x, y[:, 0]),
-           "f64")
+    scaled = make_pipeline(StandardScaler(), MLPRegressor(activation="tanh", **options)).fit(3 * x + 1, y[:, 0])
+    export("sklearn-scaled", scaled)  # one operator for the scaler; in f64 it is two
+    scaled = make_pipeline(StandardScaler(), MLPRegressor(activation="tanh", **options)).fit(x, y[:, 0])
+    export("sklearn-scaled-f64", scaled, "f64")
     labels = np.argmax(y, axis=1)
     classifier = MLPClassifier(activation="tanh", **options).fit(x, labels)
     export("sklearn-softmax", classifier, output="probabilities", options={id(classifier): {"zipmap": False}})
