@@ -91,6 +91,20 @@ pub struct Block<'a> {
     pub x: DMatrixView<'a, f64>,
     /// m x b.
     pub y: DMatrixView<'a, f64>,
+    /// The numbers of x and of y, which follow each other.
+    pub(super) numbers: (&'a [f64], &'a [f64]),
+}
+
+impl<'a> Block<'a> {
+    fn new(first: usize, (x, d): (&'a [f64], usize), (y, m): (&'a [f64], usize)) -> Block<'a> {
+        let count = y.len() / m;
+        Block {
+            first,
+            x: DMatrixView::from_slice(x, d, count),
+            y: DMatrixView::from_slice(y, m, count),
+            numbers: (x, y),
+        }
+    }
 }
 
 impl Samples {
@@ -206,11 +220,9 @@ impl Samples {
                     self.passes.check(i * GROUP * BLOCK, range.len())?;
                     let block = |&first: &usize| {
                         let count = BLOCK.min(range.end - first);
-                        part(Block {
-                            first,
-                            x: x.columns(first, count),
-                            y: y.columns(first, count),
-                        })
+                        let x = &x.as_slice()[first * d..(first + count) * d];
+                        let y = &y.as_slice()[first * m..(first + count) * m];
+                        part(Block::new(first, (x, d), (y, m)))
                     };
                     take(group.par_iter().map(block).collect());
                 }
@@ -218,12 +230,7 @@ impl Samples {
             Source::File { .. } => self.stream(range, |first, x, y| {
                 let blocks = x.par_chunks(BLOCK * d).zip(y.par_chunks(BLOCK * m)).enumerate();
                 let block = |(i, (x, y)): (usize, (&[f64], &[f64]))| {
-                    let count = y.len() / m;
-                    part(Block {
-                        first: first + i * BLOCK,
-                        x: DMatrixView::from_slice(x, d, count),
-                        y: DMatrixView::from_slice(y, m, count),
-                    })
+                    part(Block::new(first + i * BLOCK, (x, d), (y, m)))
                 };
                 take(blocks.map(block).collect());
             })?,
