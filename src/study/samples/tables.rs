@@ -1,6 +1,7 @@
 //! The tables of a study: one for each thing that a grid shows.
 
 use std::collections::BTreeMap;
+use std::fmt::{self, Display, Formatter};
 
 use super::plan::{Cell, Method, Shows, Spoilt};
 use super::records::Record;
@@ -95,23 +96,48 @@ fn short(value: f64) -> String {
     if value.is_finite() { format!("{value:.1e}") } else { "-".to_owned() }
 }
 
+/// The number of samples that is enough for nine runs in ten.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Enough {
+    /// Between two that were tried.
+    At(f64),
+    /// The least that was tried, or fewer.
+    Within(usize),
+    /// More than all that were tried.
+    Above(usize),
+}
+
+impl Display for Enough {
+    fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
+        match self {
+            Enough::At(n) => {
+                // To two digits.
+                let unit = 10f64.powf(n.log10().floor() - 1.0).max(1.0);
+                write!(f, "{:.0}", (n / unit).round() * unit)
+            }
+            Enough::Within(n) => write!(f, "{n} or fewer"),
+            Enough::Above(n) => write!(f, "> {n}"),
+        }
+    }
+}
+
 /// Where `value` of n first stays at or above `level`, on the straight line in log n between the last n that is below and the next
-/// one. `Err` of the last n where it does not come to that.
-fn crossing(points: &[(usize, f64)], level: f64) -> Result<f64, usize> {
-    let stays = points.iter().rev().take_while(|(_, value)| *value >= level).count();
-    let Some(&(n, value)) = points.get(points.len() - stays) else {
-        return Err(points.last().map_or(0, |(n, _)| *n));
+/// one.
+fn crossing(points: &[(usize, f64)], level: f64) -> Enough {
+    let below = points.iter().rposition(|(_, value)| *value < level);
+    let (last, next) = match below {
+        None => return Enough::Within(points.first().map_or(0, |(n, _)| *n)),
+        Some(at) => (points[at], points.get(at + 1)),
     };
-    let Some(&(before, lower)) = (points.len() - stays).checked_sub(1).map(|at| &points[at]) else {
-        return Ok(n as f64);
-    };
+    let Some(&(n, value)) = next else { return Enough::Above(last.0) };
+    let (before, lower) = last;
     let share = if lower.is_finite() { (level - lower) / (value - lower) } else { 1.0 };
     let (from, to) = ((before as f64).ln(), (n as f64).ln());
-    Ok((from + share * (to - from)).exp())
+    Enough::At((from + share * (to - from)).exp())
 }
 
 /// n from which nine starts in ten are within the limit.
-fn started(by_n: &BTreeMap<usize, Vec<&Record>>, limit: f64) -> Result<f64, usize> {
+fn started(by_n: &BTreeMap<usize, Vec<&Record>>, limit: f64) -> Enough {
     let nearness = |runs: &Vec<&Record>| {
         let errors = runs.iter().map(|run| run.start_error.unwrap_or(f64::INFINITY)).collect();
         -quantile(errors, ENOUGH).ln()
@@ -121,22 +147,12 @@ fn started(by_n: &BTreeMap<usize, Vec<&Record>>, limit: f64) -> Result<f64, usiz
 }
 
 /// n from which nine fits in ten end at rounding.
-fn ended(by_n: &BTreeMap<usize, Vec<&Record>>) -> Result<f64, usize> {
-    let share =
-        |runs: &Vec<&Record>| count(runs, |run| has(run.error, REFINED)) as f64 / runs.len() as f64;
+fn ended(by_n: &BTreeMap<usize, Vec<&Record>>) -> Enough {
+    let share = |runs: &Vec<&Record>| {
+        count(runs, |run| has(run.error, REFINED)) as f64 / runs.len() as f64
+    };
     let points: Vec<_> = by_n.iter().map(|(n, runs)| (*n, share(runs))).collect();
     crossing(&points, ENOUGH)
-}
-
-/// A number of samples to two digits, or that it is above what was tried.
-fn samples(n: &Result<f64, usize>) -> String {
-    match n {
-        Ok(n) => {
-            let unit = 10f64.powf(n.log10().floor() - 1.0).max(1.0);
-            format!("{:.0}", (n / unit).round() * unit)
-        }
-        Err(last) => format!("> {last}"),
-    }
 }
 
 fn starts(records: &[&Record]) -> Option<String> {
@@ -149,7 +165,7 @@ fn starts(records: &[&Record]) -> Option<String> {
                 STARTED.map(|limit| count(runs, |run| has(run.start_error, limit)).to_string());
             format!("{}, {} of {}, {:.2}", within[0], within[1], runs.len(), median(errors))
         };
-        let enough = STARTED.map(|limit| samples(&started(&by_n, limit)));
+        let enough = STARTED.map(|limit| started(&by_n, limit).to_string());
         let name = format!("{} {}-{}", shape.0, shape.2, shape.1);
         [name].into_iter().chain(counts.iter().map(cell)).chain(enough).collect()
     };
@@ -167,7 +183,7 @@ fn ends(records: &[&Record]) -> Option<String> {
                 format!("{} of {}", count(runs, |run| has(run.error, REFINED)), runs.len())
             })
         };
-        let enough = samples(&ended(&by_n));
+        let enough = ended(&by_n).to_string();
         let name = format!("{} {}-{}", shape.0, shape.2, shape.1);
         [name].into_iter().chain(counts.iter().map(cell)).chain([enough]).collect()
     };
@@ -189,13 +205,15 @@ fn slope(points: &[(f64, f64)]) -> Option<f64> {
 
 /// The slope of log n against log d for each activation and each k, where at least two d have an n.
 fn growth(started_records: &[&Record], ended_records: &[&Record]) -> Option<String> {
-    type Enough<'a> = &'a dyn Fn(&BTreeMap<usize, Vec<&Record>>) -> Result<f64, usize>;
+    type Of<'a> = &'a dyn Fn(&BTreeMap<usize, Vec<&Record>>) -> Enough;
     let mut slopes: BTreeMap<(String, usize), [String; 3]> = BTreeMap::new();
-    let mut along = |records: &[&Record], column: usize, enough: Enough<'_>| {
+    let mut along = |records: &[&Record], column: usize, enough: Of<'_>| {
         let mut points: BTreeMap<(String, usize), Vec<(f64, f64)>> = BTreeMap::new();
         for ((phi, k, d), by_n) in rows(records, shape) {
             let of_k = points.entry((phi, k)).or_default();
-            of_k.extend(enough(&by_n).ok().map(|n| ((d as f64).ln(), n.ln())));
+            if let Enough::At(n) = enough(&by_n) {
+                of_k.push(((d as f64).ln(), n.ln()));
+            }
         }
         for (key, points) in points {
             let text = slope(&points).map_or("-".to_owned(), |slope| format!("{slope:.2}"));
@@ -354,13 +372,15 @@ mod tests {
     #[test]
     fn a_share_is_crossed_on_a_line_in_log_n_from_where_it_stays() {
         let points = [(100, 0.95), (200, 0.8), (400, 1.0), (800, 0.9)];
-        let n = crossing(&points, 0.9).unwrap();
+        let Enough::At(n) = crossing(&points, 0.9) else { panic!("between two") };
         assert!((n - 200.0 * 2f64.sqrt()).abs() < 1e-9, "{n}");
-        assert_eq!(crossing(&points, 0.95), Err(800));
-        assert_eq!(crossing(&points[2..], 0.5), Ok(400.0));
-        assert_eq!(crossing(&[(100, f64::NEG_INFINITY), (200, 1.0)], 0.5), Ok(200.0));
-        assert_eq!(crossing(&[], 0.5), Err(0));
-        assert_eq!(samples(&Ok(12_345.0)), "12000");
+        assert_eq!(crossing(&points, 0.95), Enough::Above(800));
+        assert_eq!(crossing(&points[2..], 0.5), Enough::Within(400));
+        let Enough::At(n) = crossing(&[(100, f64::NEG_INFINITY), (200, 1.0)], 0.5) else {
+            panic!("between two")
+        };
+        assert!((n - 200.0).abs() < 1e-9, "{n}");
+        assert_eq!(Enough::At(12_345.0).to_string(), "12000");
     }
 
     #[test]
