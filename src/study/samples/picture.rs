@@ -54,7 +54,7 @@ fn picture(records: &[Record]) -> Result<String, Box<dyn Error>> {
         let numbers = |of: &dyn Fn(&Record) -> f64| {
             let values = || compared.iter().map(|record| of(record)).filter(|x| *x > 0.0);
             let (least, most) = (values().fold(f64::MAX, f64::min), values().fold(0.0, f64::max));
-            if least < most { 0.6 * least..1.6 * most } else { 0.1..10.0 }
+            if least < most { 0.4 * least..2.5 * most } else { 0.1..10.0 }
         };
         let seconds = |record: &Record| record.seconds;
         panel(&left, ("samples, or queries", numbers(&asked)), &methods, &compared, &asked)?;
@@ -83,6 +83,8 @@ fn panel(
         .configure_mesh()
         .x_desc(axis)
         .y_desc("parameter error")
+        .x_labels(4)
+        .x_label_formatter(&|x| format!("{x}"))
         .y_label_formatter(&|y| format!("{y:.0e}"))
         .draw()?;
     for (i, &method) in methods.iter().enumerate() {
@@ -96,7 +98,11 @@ fn panel(
         if legend {
             let (x, y) = (area.dim_in_pixel().0 as i32 - 240, 30 + 22 * i as i32);
             area.draw(&Circle::new((x, y), 4, colour.filled()))?;
-            area.draw(&Text::new(name(method), (x + 10, y - 6), ("sans-serif", 14)))?;
+            area.draw(&Text::new(
+                name(method).replace('`', ""),
+                (x + 10, y - 6),
+                ("sans-serif", 14),
+            ))?;
         }
     }
     Ok(())

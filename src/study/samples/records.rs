@@ -132,3 +132,85 @@ impl Plan {
         Ok(records)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Shows, tables};
+    use super::*;
+
+    /// Rounding.
+    const REFINED: f64 = 1e-10;
+    const PLAN: &str = r#"
+        kind = "samples"
+        seeds = 2
+        [[grid]]
+        shows = "start"
+        method = ["start"]
+        activation = ["tanh"]
+        d = [4]
+        k = [2]
+        n = [1000, 2000]
+        [[grid]]
+        shows = "methods"
+        method = ["tensor", "exact", "identify"]
+        activation = ["relu"]
+        d = [4]
+        k = [2]
+        n = ["queries-of-identify"]
+        [[grid]]
+        shows = "wrong"
+        method = ["tensor"]
+        activation = ["relu"]
+        d = [4]
+        k = [2]
+        n = [1000]
+        spoilt = ["fewer-units", "shuffled"]
+    "#;
+
+    #[test]
+    fn a_sweep_that_was_cut_off_is_finished_and_nothing_is_done_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("plan.toml");
+        std::fs::write(&path, PLAN).unwrap();
+        let plan = Plan::load(&path).unwrap().unwrap();
+        let mut done = 0;
+        let records = plan.run(folder.path(), 2, |_| done += 1).unwrap();
+        assert_eq!((records.len(), done), (14, 14));
+        for record in &records {
+            let found = record.status == Status::Identified;
+            assert!(
+                !record.wrong && found == (record.cell.shows == Shows::Methods),
+                "{}",
+                record.line()
+            );
+            assert_eq!(
+                found,
+                record.error.is_some_and(|error| error < REFINED),
+                "{}",
+                record.line()
+            );
+        }
+        // As many samples as queries, of the same network.
+        let of =
+            |seed| records.iter().filter(move |r| r.seed == seed && r.cell.shows == Shows::Methods);
+        for seed in 0..2 {
+            let asked = of(seed).map(|record| record.queries).max().unwrap();
+            let drawn: Vec<_> = of(seed).map(|record| record.samples).filter(|n| *n > 0).collect();
+            assert_eq!(drawn, [asked as usize; 2]);
+        }
+        let text = tables(&records);
+        for part in
+            ["**The start**", "**Beside training", "0 of 2 |", "0 of them identified and WRONG"]
+        {
+            assert!(text.contains(part), "{text}");
+        }
+        // The last line is cut off: that run alone is done again.
+        let file = folder.path().join(FILE);
+        let stored = std::fs::read(&file).unwrap();
+        std::fs::write(&file, &stored[..stored.len() - 20]).unwrap();
+        assert!(is_of(folder.path()) && load(folder.path()).unwrap().len() == 13);
+        let mut done = 0;
+        assert_eq!(plan.run(folder.path(), 1, |_| done += 1).unwrap().len(), 14);
+        assert_eq!((done, load(folder.path()).unwrap().len()), (1, 14));
+    }
+}

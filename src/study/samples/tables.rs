@@ -148,9 +148,8 @@ fn started(by_n: &BTreeMap<usize, Vec<&Record>>, limit: f64) -> Enough {
 
 /// n from which nine fits in ten end at rounding.
 fn ended(by_n: &BTreeMap<usize, Vec<&Record>>) -> Enough {
-    let share = |runs: &Vec<&Record>| {
-        count(runs, |run| has(run.error, REFINED)) as f64 / runs.len() as f64
-    };
+    let share =
+        |runs: &Vec<&Record>| count(runs, |run| has(run.error, REFINED)) as f64 / runs.len() as f64;
     let points: Vec<_> = by_n.iter().map(|(n, runs)| (*n, share(runs))).collect();
     crossing(&points, ENOUGH)
 }
