@@ -110,7 +110,7 @@ def test_other_threads_go_on_and_progress_is_told(capfd):
         thread.join()
     assert len(ticks) > 10
     said = capfd.readouterr().err
-    assert "moments" in said and "refinement, 3 units, start 1 of at most 5" in said and said.count("refinement") == 1
+    assert "moments" in said and "start 1 of at most 5" in said and said.count("refinement, 3 units") == 1
 
 
 @pytest.mark.skipif(os.name != "posix", reason="signals are sent as they are on Unix")
