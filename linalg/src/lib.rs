@@ -48,6 +48,39 @@ pub fn tr_product(a: &DMatrix<f64>, b: &DMatrix<f64>) -> DMatrix<f64> {
     multiplied(view(a).transpose(), view(b))
 }
 
+/// A matrix in column-major order, without a copy of it: its numbers, and how many are in a column.
+#[derive(Clone, Copy, Debug)]
+pub struct Columns<'a>(pub &'a [f64], pub usize);
+
+impl<'a> From<&'a DMatrix<f64>> for Columns<'a> {
+    fn from(matrix: &'a DMatrix<f64>) -> Self {
+        Columns(matrix.as_slice(), matrix.nrows())
+    }
+}
+
+impl<'a> Columns<'a> {
+    /// So many columns from number `from` on.
+    pub fn range(self, from: usize, count: usize) -> Columns<'a> {
+        let Columns(entries, rows) = self;
+        Columns(&entries[from * rows..(from + count) * rows], rows)
+    }
+
+    fn view(self) -> MatRef<'a, f64> {
+        let Columns(entries, rows) = self;
+        MatRef::from_column_major_slice(entries, rows, entries.len() / rows.max(1))
+    }
+}
+
+/// A^T B on the thread that calls.
+pub fn inner_product(a: Columns<'_>, b: Columns<'_>) -> DMatrix<f64> {
+    multiplied(a.view().transpose(), b.view())
+}
+
+/// A B^T on the thread that calls.
+pub fn outer_product(a: Columns<'_>, b: Columns<'_>) -> DMatrix<f64> {
+    multiplied(a.view(), b.view().transpose())
+}
+
 fn multiplied(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> DMatrix<f64> {
     let (rows, columns) = (a.nrows(), b.ncols());
     let mut out = DMatrix::zeros(rows, columns);

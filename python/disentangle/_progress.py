@@ -18,6 +18,8 @@ class Display(Protocol):
         self, stage: str, number: int, stages: int, queries: int, total: int, left: float | None
     ) -> None: ...
 
+    def fit(self, stage: str, units: int, start: int, starts: int, share: float) -> None: ...
+
     def note(self, text: str) -> None: ...
 
     def close(self) -> None: ...
@@ -47,6 +49,10 @@ def _words(stage: str, queries: int, total: int, left: float | None) -> str:
     return f"{stage:<8} {queries:,} queries, {total:,} so far{later}"
 
 
+def _fit_words(stage: str, units: int, start: int, starts: int) -> str:
+    return f"{stage}, {units} units, start {start} of at most {starts}" if start else stage
+
+
 class Bar:
     """A bar over the stages, drawn in place."""
 
@@ -59,13 +65,18 @@ class Bar:
     def show(
         self, stage: str, number: int, stages: int, queries: int, total: int, left: float | None
     ) -> None:
+        # Earlier stages are done; a stage entered again moves the bar back.
+        self._draw(max(number - 1, 0) / max(stages, 1), _words(stage, queries, total, left))
+
+    def fit(self, stage: str, units: int, start: int, starts: int, share: float) -> None:
+        self._draw(share, f"{_fit_words(stage, units, start, starts)}: a pass")
+
+    def _draw(self, done: float, words: str) -> None:
         now = time.monotonic()
         if now - self._drawn < _OFTEN:
             return
         self._drawn = now
-        words = f"[{now - self._begun:.0f} s] {_words(stage, queries, total, left)}"
-        # Earlier stages are done; a stage entered again moves the bar back.
-        done = max(number - 1, 0) / max(stages, 1)
+        words = f"[{now - self._begun:.0f} s] {words}"
         if self._handle is not None:
             from IPython.display import HTML
 
@@ -105,14 +116,24 @@ class Lines:
         self._begun = time.monotonic()
         self._last = 0.0
         self._stage: str | None = None
+        self._told: set[str] = set()
 
     def show(
         self, stage: str, number: int, stages: int, queries: int, total: int, left: float | None
     ) -> None:
+        self._line(stage != self._stage, _words(stage, queries, total, left))
+        self._stage = stage
+
+    def fit(self, stage: str, units: int, start: int, starts: int, share: float) -> None:
+        # Every start has the same stages.
+        self._line(stage not in self._told, _fit_words(stage, units, start, starts))
+        self._told.add(stage)
+
+    def _line(self, fresh: bool, words: str) -> None:
         now = time.monotonic()
-        if stage != self._stage or now - self._last > _SELDOM:
-            self._stage, self._last = stage, now
-            self.note(_words(stage, queries, total, left))
+        if fresh or now - self._last > _SELDOM:
+            self._last = now
+            self.note(words)
 
     def note(self, text: str) -> None:
         sys.stderr.write(f"[{time.monotonic() - self._begun:7.2f} s] {text}\n")

@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod errors;
+mod fit;
 mod network;
 mod probe;
 mod remedy;
@@ -33,6 +34,7 @@ fn _native(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add_function(wrap_pyfunction!(main, module)?)?;
     module.add_function(wrap_pyfunction!(run::check, module)?)?;
     module.add_function(wrap_pyfunction!(run::identify, module)?)?;
+    module.add_function(wrap_pyfunction!(fit::fit, module)?)?;
     module.add_function(wrap_pyfunction!(network::generate, module)?)?;
     module.add_function(wrap_pyfunction!(network::read, module)?)?;
     module.add_function(wrap_pyfunction!(network::compare, module)?)

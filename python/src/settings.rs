@@ -41,7 +41,7 @@ impl<'py> Keywords<'_, 'py> {
     }
 
     /// A count of at least 1.
-    fn count<T: FromPyObjectOwned<'py> + PartialEq + From<u8>>(
+    pub fn count<T: FromPyObjectOwned<'py> + PartialEq + From<u8>>(
         &self,
         name: &str,
     ) -> PyResult<Option<T>> {
@@ -53,7 +53,7 @@ impl<'py> Keywords<'_, 'py> {
     }
 
     /// One of `all` by its name.
-    fn choice<T: Copy>(
+    pub fn choice<T: Copy>(
         &self,
         name: &str,
         all: &[T],

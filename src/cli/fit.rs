@@ -2,23 +2,22 @@
 
 use std::fmt::{Display, Write};
 use std::path::PathBuf;
-use std::str::FromStr;
 
 use crate::files::{check_writable, write_json};
 use crate::identify::Status;
 use crate::network::Activation;
-use crate::report::ByStage;
-use crate::samples::{Fit as Found, FitEvidence, FitSettings, Method, Samples, fit};
+use crate::samples::{
+    Fit as Found, FitReport, FitSettings, Method, SampleError, Samples, activation_named,
+    fit_watched,
+};
 use clap::Args;
 use clap::builder::TypedValueParser;
-use serde::Serialize;
 
+use super::attend::{Ending, attend};
+use super::fit_progress::FitProgress;
 use super::identify::parse_tolerance;
 use super::sample::deviation;
-use super::{DIFFERENT, Outcome, SUCCESS};
-
-/// The value of `schema` in a report of this version.
-const SCHEMA: &str = "disentangle-fit-1";
+use super::{DIFFERENT, INTERRUPTED, Outcome, SUCCESS};
 
 /// Identify a network of one hidden layer from samples alone
 ///
@@ -39,7 +38,7 @@ pub struct Fit {
     #[arg(long, value_name = "N", default_value = "1", value_parser = depth())]
     depth: u8,
     /// Activation
-    #[arg(long, value_name = "PHI", value_parser = activation)]
+    #[arg(long, value_name = "PHI", value_parser = activation_named)]
     activation: Activation,
     /// Units [default: by the gap in the singular values of the second moments]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..))]
@@ -60,52 +59,16 @@ pub struct Fit {
     /// Seed of the random numbers
     #[arg(long, default_value_t = 0)]
     seed: u64,
-    /// File for the network: safetensors, or ONNX where the name ends in .onnx; written if there is one
+    /// File for the network: safetensors, or ONNX where the name ends in .onnx; written if one is found (identified or
+    /// approximate)
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// File for the report, JSON
     #[arg(long, value_name = "FILE")]
     report: Option<PathBuf>,
-}
-
-/// What a program reads of a fit.
-#[derive(Serialize)]
-struct Report<'a> {
-    schema: &'static str,
-    version: &'static str,
-    arguments: Vec<String>,
-    seed: u64,
-    status: Status,
-    reason: &'a str,
-    remedy: Option<&'a str>,
-    depth: u8,
-    method: Method,
-    activation: Activation,
-    /// Units of the network found.
-    units: Option<usize>,
-    samples: usize,
-    held_out: usize,
-    inputs: usize,
-    outputs: usize,
-    /// Nothing is asked.
-    queries: u64,
-    seconds: ByStage<f64>,
-    /// Largest |network - y| on held-out samples, and its root mean square.
-    residual: Option<f64>,
-    deviation: Option<f64>,
-    /// What rounding leaves of an output at most.
-    accuracy: Option<f64>,
-    parameter_error_bound: Option<f64>,
-    tolerances: Tolerances,
-    evidence: &'a FitEvidence,
-}
-
-/// What was told of the samples and the result.
-#[derive(Serialize)]
-struct Tolerances {
-    parameter_error_bound: f64,
-    noise: f64,
-    units: Option<u32>,
+    /// Show no progress
+    #[arg(long)]
+    quiet: bool,
 }
 
 impl Fit {
@@ -115,8 +78,35 @@ impl Fit {
             check_writable(path)
                 .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
         }
-        let samples = Samples::open(&self.samples, self.outputs)?;
-        let settings = FitSettings {
+        if self.out.is_some() && self.out == self.report {
+            return Err("--out and --report are the same file".into());
+        }
+        let (path, outputs, settings) = (self.samples.clone(), self.outputs, self.settings());
+        let mut progress = FitProgress::new(self.quiet);
+        let bar = progress.bar();
+        let work = move || {
+            let samples = Samples::open(&path, outputs)?;
+            progress.follow(samples.passes());
+            let found = fit_watched(&samples, &settings, &mut |doing| progress.show(doing))?;
+            Ok::<_, SampleError>((samples, found))
+        };
+        let ending = attend(None, work)?;
+        // The display ends before anything is printed.
+        bar.finish_and_clear();
+        match ending {
+            Ending::Done(ended) => {
+                let (samples, found) = ended?;
+                self.publish(&samples, &found, arguments)
+            }
+            Ending::Late | Ending::Interrupted => {
+                super::warn("interrupted; nothing was written");
+                Ok(INTERRUPTED)
+            }
+        }
+    }
+
+    fn settings(&self) -> FitSettings {
+        FitSettings {
             units: self.units.map(|units| units as usize),
             method: self.method,
             noise: self.noise,
@@ -124,63 +114,27 @@ impl Fit {
             attempts: self.attempts,
             seed: self.seed,
             ..FitSettings::new(self.activation)
-        };
-        let found = fit(&samples, &settings)?;
-        if let (Some(path), Some(network)) = (&self.out, &found.network) {
-            network.save(path)?;
         }
-        if let Some(path) = &self.report {
-            write_json(path, &self.report_of(&samples, &found, arguments))
-                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
-        }
-        super::print(&table(&samples, &found))?;
-        Ok(if found.status == Status::Identified { SUCCESS } else { DIFFERENT })
     }
 
-    fn report_of<'a>(
-        &self,
-        samples: &Samples,
-        found: &'a Found,
-        arguments: Vec<String>,
-    ) -> Report<'a> {
-        let verdict = found.verdict.as_ref();
-        let finite = |value: Option<f64>| value.filter(|value| value.is_finite());
-        Report {
-            schema: SCHEMA,
-            version: env!("CARGO_PKG_VERSION"),
-            arguments,
-            seed: self.seed,
-            status: found.status,
-            reason: &found.reason,
-            remedy: found.remedy,
-            depth: self.depth,
-            method: self.method,
-            activation: self.activation,
-            units: found.network.as_ref().map(|network| network.widths()[0]),
-            samples: samples.len(),
-            held_out: found.held_out,
-            inputs: samples.inputs(),
-            outputs: samples.outputs(),
-            queries: 0,
-            seconds: ByStage {
-                total: found.seconds.values().sum(),
-                by_stage: found
-                    .seconds
-                    .iter()
-                    .map(|(stage, seconds)| ((*stage).to_owned(), *seconds))
-                    .collect(),
-            },
-            residual: finite(verdict.map(|verdict| verdict.residual)),
-            deviation: finite(verdict.map(|verdict| verdict.deviation)),
-            accuracy: finite(verdict.map(|verdict| verdict.accuracy)),
-            parameter_error_bound: finite(verdict.map(|verdict| verdict.bound)),
-            tolerances: Tolerances {
-                parameter_error_bound: self.tolerance,
-                noise: self.noise,
-                units: self.units,
-            },
-            evidence: &found.evidence,
+    /// Writes the files and prints the table.
+    fn publish(&self, samples: &Samples, found: &Found, arguments: Vec<String>) -> Outcome {
+        let network = found.network.as_ref().filter(|_| found.status != Status::NotIdentified);
+        match (&self.out, network) {
+            (Some(path), Some(network)) => network.save(path)?,
+            (Some(path), None) => super::warn(&format!(
+                "there is no network to write: {} is left as it was",
+                path.display()
+            )),
+            (None, _) => {}
         }
+        if let Some(path) = &self.report {
+            let report = FitReport::new(samples, &self.settings(), found, arguments);
+            write_json(path, &report)
+                .map_err(|error| format!("cannot write {}: {error}", path.display()))?;
+        }
+        super::print(&table(samples, found))?;
+        Ok(if found.status == Status::Identified { SUCCESS } else { DIFFERENT })
     }
 }
 
@@ -212,18 +166,6 @@ fn table(samples: &Samples, found: &Found) -> String {
     table
 }
 
-/// An activation that moments can tell, by name.
-fn activation(text: &str) -> Result<Activation, String> {
-    let name = text.to_ascii_lowercase();
-    if ["linear", "identity", "quadratic", "square"].contains(&name.as_str()) {
-        return Err(format!(
-            "{name} has rho = 0, without property 2 of Zhong et al.: many networks of it have the same values, and no samples \
-             tell which"
-        ));
-    }
-    Activation::from_str(text).map_err(|error| error.to_string())
-}
-
 fn depth() -> impl TypedValueParser<Value = u8> {
     clap::builder::NonEmptyStringValueParser::new().try_map(|text| match text.as_str() {
         "1" => Ok(1),
@@ -233,9 +175,5 @@ fn depth() -> impl TypedValueParser<Value = u8> {
 }
 
 fn methods() -> impl TypedValueParser<Value = Method> {
-    super::one_of([Method::Tensor, Method::Exact, Method::Descent], |method| match method {
-        Method::Tensor => "tensor",
-        Method::Exact => "exact",
-        Method::Descent => "descent",
-    })
+    super::one_of(Method::ALL, Method::name)
 }

@@ -5,6 +5,7 @@ mod bench;
 mod devices;
 mod estimate;
 mod fit;
+mod fit_progress;
 mod generate;
 mod identify;
 mod link;

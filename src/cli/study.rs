@@ -201,6 +201,11 @@ impl Study {
         if let Some(shard) = self.shard {
             return self.run_shard(shard);
         }
+        if let Some(folder) = self.summarise.clone().filter(|folder| study::samples::is_of(folder))
+        {
+            let records = study::samples::load(&folder)?;
+            return self.conclude_samples(&folder, &records);
+        }
         let (folder, records) = match (&self.summarise, &self.merge) {
             (Some(folder), _) => {
                 let stored = study::load(folder)?;
@@ -256,22 +261,44 @@ impl Study {
         if self.shard.is_some() {
             return Err("a plan of samples has no shards".into());
         }
-        let folder = self.out.ok_or("give --out")?;
+        let folder = self.out.clone().ok_or("give --out")?;
         if let Some((axis, _)) = self.axes.given().next() {
             return Err(format!("a plan of samples has no axis {axis} on the command line").into());
         }
-        let planned = plan.cells().len() * usize::try_from(plan.seeds)?;
+        if self.plot_axes.is_some() {
+            return Err("a plan of samples has one figure, and no --plot-axes".into());
+        }
+        if let Some(document) = &self.insert {
+            std::fs::create_dir_all(&folder)?;
+            study::check_insert(document, &name_of(&folder)?)?;
+        }
+        let planned = plan.runs().len();
         let mut done = 0;
-        let records = plan.run(&folder, |record| {
+        let records = plan.run(&folder, self.jobs(), |record| {
             done += 1;
             if !self.quiet {
                 // Progress that nobody can read is no reason to stop.
                 let _ = writeln!(io::stderr(), "{done} of at most {planned}: {}", record.line());
             }
         })?;
-        study::samples::save(&records, &folder)?;
-        super::print(&study::samples::table(&records))?;
+        self.conclude_samples(&folder, &records)
+    }
+
+    /// Counts and draws everything that is on record of samples.
+    fn conclude_samples(&self, folder: &Path, records: &[study::samples::Record]) -> Outcome {
+        study::samples::save(records, folder)?;
+        let tables = study::samples::tables(records);
+        if let Some(document) = &self.insert {
+            study::insert(document, &name_of(folder)?, &tables)?;
+        }
+        super::print(&tables)?;
         Ok(if records.iter().any(|record| record.wrong) { DIFFERENT } else { SUCCESS })
+    }
+
+    /// Runs at a time.
+    fn jobs(&self) -> usize {
+        let jobs = self.jobs.map(usize::from);
+        jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
     }
 
     /// Does the runs that are not on record, and returns all that are, with their folder.
@@ -353,11 +380,9 @@ impl Study {
         let planned = runs.len();
         runs.retain(|(cell, seed)| !known.contains(&Key::new(cell, *seed)));
 
-        let jobs = self.jobs.map(usize::from);
-        let jobs = jobs.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from));
         let quiet = self.quiet || ranks::is_silent();
         let progress = Progress::new(planned - runs.len(), planned, quiet);
-        let fresh = study::sweep(&runs, store, jobs, |record| progress.show(record))?;
+        let fresh = study::sweep(&runs, store, self.jobs(), |record| progress.show(record))?;
         let mut records = stored.records;
         records.extend(fresh);
         Ok(records)

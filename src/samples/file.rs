@@ -10,6 +10,7 @@ use nalgebra::{DMatrix, DMatrixView};
 use rayon::prelude::*;
 
 use super::format::{Layout, Problem, Rows};
+use super::passes::Passes;
 
 // Search effort.
 /// Samples that are worked on together: their numbers stay in a cache of a core.
@@ -43,6 +44,9 @@ pub enum SampleError {
     /// A NaN or an infinity.
     #[error("sample {0} (counted from 0) holds a value that is not finite")]
     NotFinite(usize),
+    /// [`Passes::stop`].
+    #[error("the fit was told to end")]
+    Stopped,
     /// Matrices that are no samples.
     #[error(
         "{inputs} columns of inputs and {outputs} of outputs: as many are needed, and one at least"
@@ -69,6 +73,7 @@ pub struct Samples {
     source: Source,
     dims: (usize, usize, usize),
     single: bool,
+    passes: Passes,
 }
 
 #[derive(Clone, Debug)]
@@ -86,6 +91,20 @@ pub struct Block<'a> {
     pub x: DMatrixView<'a, f64>,
     /// m x b.
     pub y: DMatrixView<'a, f64>,
+    /// The numbers of x and of y, which follow each other.
+    pub(super) numbers: (&'a [f64], &'a [f64]),
+}
+
+impl<'a> Block<'a> {
+    fn new(first: usize, (x, d): (&'a [f64], usize), (y, m): (&'a [f64], usize)) -> Block<'a> {
+        let count = y.len() / m;
+        Block {
+            first,
+            x: DMatrixView::from_slice(x, d, count),
+            y: DMatrixView::from_slice(y, m, count),
+            numbers: (x, y),
+        }
+    }
 }
 
 impl Samples {
@@ -99,7 +118,18 @@ impl Samples {
             return Err(SampleError::Shape { inputs: x.ncols(), outputs: y.ncols() });
         }
         finite(0, x.as_slice(), y.as_slice(), dims.0)?;
-        Ok(Samples { source: Source::Memory { x, y }, dims, single: false })
+        Ok(Samples {
+            source: Source::Memory { x, y },
+            dims,
+            single: false,
+            passes: Passes::default(),
+        })
+    }
+
+    /// The same samples, whose outputs are told to have been rounded to f32.
+    #[must_use]
+    pub fn rounded_to_single(self) -> Samples {
+        Samples { single: true, ..self }
     }
 
     /// Samples in a file: safetensors with the tensors `x` (n x d) and `y` (n x m, or n), `.npz` with two such arrays, `.npy`
@@ -132,7 +162,8 @@ impl Samples {
         let path = path.as_ref();
         let layout = Layout::of(path, outputs).map_err(|problem| named(path, problem))?;
         let (dims, single) = (layout.dims(), layout.is_single());
-        Ok(Samples { source: Source::File { path: path.to_owned(), layout }, dims, single })
+        let source = Source::File { path: path.to_owned(), layout };
+        Ok(Samples { source, dims, single, passes: Passes::default() })
     }
 
     /// n.
@@ -151,6 +182,11 @@ impl Samples {
         self.dims.2
     }
 
+    /// The passes over them, to be watched and ended from another thread.
+    pub fn passes(&self) -> Passes {
+        self.passes.clone()
+    }
+
     /// Are the outputs rounded to f32?
     pub fn is_single(&self) -> bool {
         self.single
@@ -160,7 +196,7 @@ impl Samples {
     /// threads. `None` for no sample.
     ///
     /// # Errors
-    /// Those of reading the file.
+    /// Those of reading the file, and [`SampleError::Stopped`].
     pub fn sum<T: Send>(
         &self,
         range: Range<usize>,
@@ -180,14 +216,13 @@ impl Samples {
         match &self.source {
             Source::Memory { x, y } => {
                 let starts: Vec<usize> = range.clone().step_by(BLOCK).collect();
-                for group in starts.chunks(GROUP) {
+                for (i, group) in starts.chunks(GROUP).enumerate() {
+                    self.passes.check(i * GROUP * BLOCK, range.len())?;
                     let block = |&first: &usize| {
                         let count = BLOCK.min(range.end - first);
-                        part(Block {
-                            first,
-                            x: x.columns(first, count),
-                            y: y.columns(first, count),
-                        })
+                        let x = &x.as_slice()[first * d..(first + count) * d];
+                        let y = &y.as_slice()[first * m..(first + count) * m];
+                        part(Block::new(first, (x, d), (y, m)))
                     };
                     take(group.par_iter().map(block).collect());
                 }
@@ -195,12 +230,7 @@ impl Samples {
             Source::File { .. } => self.stream(range, |first, x, y| {
                 let blocks = x.par_chunks(BLOCK * d).zip(y.par_chunks(BLOCK * m)).enumerate();
                 let block = |(i, (x, y)): (usize, (&[f64], &[f64]))| {
-                    let count = y.len() / m;
-                    part(Block {
-                        first: first + i * BLOCK,
-                        x: DMatrixView::from_slice(x, d, count),
-                        y: DMatrixView::from_slice(y, m, count),
-                    })
+                    part(Block::new(first + i * BLOCK, (x, d), (y, m)))
                 };
                 take(blocks.map(block).collect());
             })?,
@@ -248,7 +278,8 @@ impl Samples {
     ) -> Result<(), SampleError> {
         let Source::File { path, .. } = &self.source else { return Ok(()) };
         let (_, d, m) = self.dims;
-        let mut rows = self.rows(range.start)?;
+        let (begin, length) = (range.start, range.len());
+        let mut rows = self.rows(begin)?;
         let (send, receive) = mpsc::sync_channel(1);
         thread::scope(|scope| {
             scope.spawn(move || {
@@ -266,6 +297,7 @@ impl Samples {
             });
             receive.iter().try_for_each(|read| {
                 let (first, x, y) = read?;
+                self.passes.check(first - begin, length)?;
                 visit(first, &x, &y);
                 Ok(())
             })

@@ -16,11 +16,14 @@ use super::tensor_start::{Span, Start, completed};
 use super::units::Units;
 use super::verdict::{Terms, Verdict, judge};
 use crate::identify::Status;
-use crate::network::{Activation, Network};
+use crate::network::{Activation, Network, UnknownActivation};
 
 // Statistical.
 /// One in so many samples is held out.
 const HELD_OUT: usize = 10;
+// Derived.
+/// A rho that the quadrature tells from 0.
+const CONVEX: f64 = 1e-9;
 // Search effort.
 /// Samples that a search starts with, for each row of its normal equations. More make each step slower and each start surer.
 const SAMPLES_A_ROW: usize = 20;
@@ -28,6 +31,8 @@ const SAMPLES_A_ROW: usize = 20;
 const SAMPLES_MORE: usize = 2000;
 /// Starts whose directions come from moments; those after them are random ones in the span.
 const FROM_MOMENTS: u64 = 4;
+/// Units that are tried, where their number is not told, beyond those that the moments show.
+const MORE_UNITS: usize = 3;
 /// Steps of training.
 const TRAINING_STEPS: usize = 20_000;
 
@@ -41,6 +46,21 @@ pub enum Method {
     Exact,
     /// Training from random starts by Adam, for comparison.
     Descent,
+}
+
+impl Method {
+    /// All of them.
+    pub const ALL: [Method; 3] = [Method::Tensor, Method::Exact, Method::Descent];
+
+    /// The name of it in options and reports.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Method::Tensor => "tensor",
+            Method::Exact => "exact",
+            Method::Descent => "descent",
+        }
+    }
 }
 
 /// What a fit is told.
@@ -130,6 +150,19 @@ pub struct Fit {
 /// Why there is no network: a reason and what may help.
 type Refusal = (String, &'static str);
 
+/// What a fit is at.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Doing {
+    /// The stage, as [`Fit::seconds`] has it.
+    pub stage: &'static str,
+    /// Units that are looked for; 0 before their number is known.
+    pub units: usize,
+    /// The start under way, from 1; 0 before the first.
+    pub start: u64,
+    /// Starts at most.
+    pub starts: u64,
+}
+
 /// A run in progress.
 struct Run<'a> {
     samples: &'a Samples,
@@ -139,15 +172,31 @@ struct Run<'a> {
     seconds: IndexMap<&'static str, f64>,
     evidence: FitEvidence,
     start: Option<Units>,
+    /// Units that are looked for, and the number of the start.
+    under_way: (usize, u64),
+    watch: &'a mut dyn FnMut(Doing),
 }
 
 /// Fits a network of one hidden layer, without shifts and offset, to the samples, and judges it on those that it held out.
 ///
 /// # Errors
-/// Those of reading the samples.
+/// Those of reading the samples, and [`SampleError::Stopped`] where [`Passes`](super::Passes) were.
 pub fn fit(samples: &Samples, settings: &FitSettings) -> Result<Fit, SampleError> {
+    fit_watched(samples, settings, &mut |_| {})
+}
+
+/// The same, and `watch` hears of every stage as it begins.
+///
+/// # Errors
+/// As [`fit`].
+pub fn fit_watched(
+    samples: &Samples,
+    settings: &FitSettings,
+    watch: &mut dyn FnMut(Doing),
+) -> Result<Fit, SampleError> {
     let n = samples.len();
     let held = n / HELD_OUT;
+    let convexity = rho(1.0, |t| settings.activation.slope(t));
     let mut run = Run {
         samples,
         settings,
@@ -155,11 +204,13 @@ pub fn fit(samples: &Samples, settings: &FitSettings) -> Result<Fit, SampleError
         held_out: n - held..n,
         seconds: IndexMap::new(),
         evidence: FitEvidence {
-            properties: properties(settings.activation),
-            rho: rho(1.0, |t| settings.activation.slope(t)),
+            properties: of_activation(settings.activation, convexity),
+            rho: convexity,
             ..FitEvidence::default()
         },
         start: None,
+        under_way: (0, 0),
+        watch,
     };
     let found = run.search()?;
     let mut fit = match found {
@@ -183,12 +234,31 @@ pub fn fit(samples: &Samples, settings: &FitSettings) -> Result<Fit, SampleError
     Ok(fit)
 }
 
+/// An activation that moments can tell, by name.
+///
+/// # Errors
+/// Why it is none, in a sentence.
+pub fn activation_named(name: &str) -> Result<Activation, String> {
+    let name = name.to_ascii_lowercase();
+    if ["linear", "identity", "quadratic", "square"].contains(&name.as_str()) {
+        return Err(format!(
+            "{name} has rho = 0, without property 2 of Zhong et al.: many networks of it have the same values, and no samples \
+             tell which"
+        ));
+    }
+    name.parse().map_err(|error: UnknownActivation| error.to_string())
+}
+
 /// Properties 1 (a slope that is nowhere negative and grows like a power at most), 2 (rho > 0) and 3 (a bounded curvature, or
 /// finitely many pieces) of Zhong et al.
 pub fn properties(phi: Activation) -> [bool; 3] {
+    of_activation(phi, rho(1.0, |t| phi.slope(t)))
+}
+
+/// The same where rho is known.
+fn of_activation(phi: Activation, rho: f64) -> [bool; 3] {
     let rising = !matches!(phi, Activation::Silu | Activation::Gelu | Activation::GeluTanh);
-    let convex = rho(1.0, |t| phi.slope(t)) > 1e-9;
-    [rising, convex, true]
+    [rising, rho > CONVEX, true]
 }
 
 impl Run<'_> {
@@ -208,6 +278,8 @@ impl Run<'_> {
 
     /// Books the seconds of a stage.
     fn stage<T>(&mut self, name: &'static str, work: impl FnOnce(&mut Self) -> T) -> T {
+        let ((units, start), starts) = (self.under_way, self.settings.attempts);
+        (self.watch)(Doing { stage: name, units, start, starts });
         let begun = Instant::now();
         let result = work(self);
         *self.seconds.entry(name).or_insert(0.0) += begun.elapsed().as_secs_f64();
@@ -253,11 +325,35 @@ impl Run<'_> {
                 "take more samples, or see whether the outputs belong to the inputs",
             )));
         }
+        let mut found = self.of_so_many(&span, k)?;
+        // Units whose weights depend on each other, or that are weak, leave fewer singular values than there are units.
+        let most = self.settings.units.unwrap_or((k + MORE_UNITS).min(self.samples.inputs()));
+        for k in k + 1..=most {
+            if found.as_ref().is_ok_and(|found| found.residual <= self.content(&found.units)) {
+                break;
+            }
+            let other = self.of_so_many(&span, k)?;
+            if other.as_ref().is_ok_and(|other| other.residual <= self.content(&other.units)) {
+                found = other;
+            }
+        }
+        match found {
+            Ok(best) => self.settle(best).map(Ok),
+            Err(refusal) => Ok(Err(refusal)),
+        }
+    }
+
+    /// The best of several starts with k units.
+    fn of_so_many(
+        &mut self,
+        span: &Span,
+        k: usize,
+    ) -> Result<Result<Fitted, Refusal>, SampleError> {
         if let Err(refusal) = self.enough(k) {
             return Ok(Err(refusal));
         }
         let start =
-            self.stage("moments", |run| Start::of(run.samples, run.training.clone(), &span, k))?;
+            self.stage("moments", |run| Start::of(run.samples, run.training.clone(), span, k))?;
         let Some(start) = start else {
             return Ok(Err((
                 "the moments are not finite".to_owned(),
@@ -265,7 +361,10 @@ impl Run<'_> {
             )));
         };
         self.evidence.moments = start.singular_values.clone();
-        self.climb(&start, k)
+        let best = self.climb(&start, k)?;
+        Ok(best.ok_or_else(|| {
+            ("the moments have no directions in common".to_owned(), "take more samples")
+        }))
     }
 
     /// What can be said without a look at the samples.
@@ -309,18 +408,15 @@ impl Run<'_> {
         0..self.training.end.min(SAMPLES_A_ROW * rows + SAMPLES_MORE)
     }
 
-    /// The best of several starts, each refined.
-    fn climb(
-        &mut self,
-        start: &Start,
-        k: usize,
-    ) -> Result<Result<(Units, Range<usize>), Refusal>, SampleError> {
+    /// The best of several starts, each refined on few samples; it ends with one that leaves no more than it may.
+    fn climb(&mut self, start: &Start, k: usize) -> Result<Option<Fitted>, SampleError> {
         let (phi, seed) = (self.settings.activation, self.settings.seed);
         let few = self.few(k);
         let (x, y) = self.samples.part(few.clone())?;
         let mut best: Option<Fitted> = None;
         for attempt in 0..self.settings.attempts {
-            self.evidence.starts = attempt + 1;
+            self.evidence.starts += 1;
+            self.under_way = (k, attempt + 1);
             let begun = self.stage("decomposition", |_| {
                 let w = if attempt < FROM_MOMENTS {
                     start.directions(seed, attempt)
@@ -341,21 +437,21 @@ impl Run<'_> {
                 break;
             }
         }
-        let Some(best) = best else {
-            return Ok(Err((
-                "the moments have no directions in common".to_owned(),
-                "take more samples",
-            )));
-        };
+        Ok(best)
+    }
+
+    /// The estimate on all the samples that it needs, and those samples.
+    fn settle(&mut self, best: Fitted) -> Result<(Units, Range<usize>), SampleError> {
         // Without noise a few samples hold every digit; with it all are needed.
         if self.settings.noise == 0.0 && best.residual <= self.content(&best.units) {
-            return Ok(Ok((best.units, few)));
+            let few = self.few(best.units.dims().1);
+            return Ok((best.units, few));
         }
         let training = self.training.clone();
         let fitted = self.stage("refinement", |run| {
             refine::fit(run.samples, training.clone(), best.units, 0.0)
         })?;
-        Ok(Ok((fitted.units, training)))
+        Ok((fitted.units, training))
     }
 
     fn refined(&mut self, begun: Units, few: Range<usize>) -> Result<Fitted, SampleError> {

@@ -4,6 +4,7 @@ use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Seek, SeekFrom};
 use std::path::Path;
 
+use flate2::CrcReader;
 use flate2::read::DeflateDecoder;
 use npyz::{DType, NpyHeader, Order};
 use safetensors::Dtype;
@@ -383,13 +384,42 @@ fn archived(path: &Path, name: &str) -> Result<(Array, Box<dyn Read + Send>), Pr
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(start))?;
     let packed = BufReader::with_capacity(BUFFER, file.take(entry.compressed_size()));
-    let mut reader: Box<dyn Read + Send> = match entry.compression() {
+    let unpacked: Box<dyn Read + Send> = match entry.compression() {
         CompressionMethod::Stored => Box::new(packed),
         CompressionMethod::Deflated => Box::new(BufReader::new(DeflateDecoder::new(packed))),
         other => return problem(format!("{name}.npy is compressed by {other}, which is not read")),
     };
+    let (left, expected) = (entry.size(), entry.crc32());
+    let mut reader = Box::new(Checked { inner: CrcReader::new(unpacked), left, expected });
     let array = npy_array(name, &mut reader)?;
+    let bytes =
+        array.row_bytes()?.checked_mul(array.rows as u64).and_then(|n| n.checked_add(array.offset));
+    if bytes != Some(entry.size()) {
+        return problem(format!("{name}.npy is cut off, or longer than its array"));
+    }
     Ok((array, reader))
+}
+
+/// An entry of an archive whose last byte is given only if the checksum of all of them is that of the archive.
+struct Checked<R> {
+    inner: CrcReader<R>,
+    /// Bytes to come.
+    left: u64,
+    expected: u32,
+}
+
+impl<R: Read> Read for Checked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.inner.read(buffer)?;
+        self.left = self.left.saturating_sub(read as u64);
+        if read > 0 && self.left == 0 && self.inner.crc().sum() != self.expected {
+            return Err(io::Error::new(
+                io::ErrorKind::InvalidData,
+                "an array of the archive has another checksum than the archive tells: it is damaged",
+            ));
+        }
+        Ok(read)
+    }
 }
 
 fn csv_reader(path: &Path) -> Result<csv::Reader<File>, Problem> {

@@ -25,7 +25,9 @@ mod format;
 pub mod hermite;
 pub mod moments;
 mod normal;
+mod passes;
 pub mod refine;
+mod report;
 pub mod tensor_start;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,10 @@ pub mod verdict;
 mod write;
 
 pub use file::{Block, SampleError, Samples};
-pub use fit::{Fit, FitEvidence, FitSettings, Method, fit, properties};
+pub use fit::{
+    Doing, Fit, FitEvidence, FitSettings, Method, activation_named, fit, fit_watched, properties,
+};
+pub use passes::Passes;
+pub use report::FitReport;
 pub use units::Units;
 pub use write::{draw_samples, write_samples};

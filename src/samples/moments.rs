@@ -18,12 +18,15 @@
 //!
 //! Every sum is kept for two halves of the samples. Half of their difference is as large as the noise of the mean.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
-use nalgebra::{DMatrix, DMatrixView, DVector};
+use nalgebra::{DMatrix, DVector};
 
 use super::file::{Block, SampleError, Samples};
-use crate::algebra::linalg::{Cholesky, product, symmetric_eigen};
+use crate::algebra::linalg::{
+    Cholesky, Columns, inner_product, outer_product, product, symmetric_eigen,
+};
 use crate::algebra::svec::{order, smat, svec, svec_outer};
 
 // Statistical.
@@ -119,17 +122,29 @@ impl Frame {
         self.root.as_ref().map_or_else(|| directions.clone(), |root| root * directions)
     }
 
-    /// The inputs in these coordinates, and y less its linear part.
-    fn apply(&self, block: Block<'_>) -> (DMatrix<f64>, DMatrix<f64>) {
-        let mut x = block.x.into_owned();
-        if let Some(root) = &self.root {
-            x.column_iter_mut().for_each(|mut column| column -= &self.mean);
-            x = product(root, &x);
-        }
-        let mut y = block.y.into_owned();
-        y.gemm_tr(-1.0, &self.beta, &x, 1.0);
-        y.column_iter_mut().for_each(|mut column| column -= &self.offset);
-        (x, y)
+    /// The inputs in these coordinates, d x b, and y less its linear part.
+    fn apply<'a>(&self, block: Block<'a>) -> (Cow<'a, [f64]>, DMatrix<f64>) {
+        let ((x, y), d) = (block.numbers, block.x.nrows());
+        let x = match &self.root {
+            None => Cow::Borrowed(x),
+            Some(root) => {
+                let mut x = x.to_vec();
+                add_to_columns(&mut x, &-&self.mean);
+                let centred = DMatrix::from_vec(d, block.x.ncols(), x);
+                Cow::Owned(product(root, &centred).data.into())
+            }
+        };
+        let mut rest = DMatrix::from_column_slice(block.y.nrows(), block.y.ncols(), y);
+        rest -= inner_product((&self.beta).into(), Columns(&x, d));
+        add_to_columns(rest.as_mut_slice(), &-&self.offset);
+        (x, rest)
+    }
+}
+
+/// Adds to each column of a matrix in column-major order.
+fn add_to_columns(entries: &mut [f64], column: &DVector<f64>) {
+    for entries in entries.chunks_exact_mut(column.len()) {
+        entries.iter_mut().zip(column.iter()).for_each(|(entry, added)| *entry += added);
     }
 }
 
@@ -214,37 +229,32 @@ pub fn wide(
     })
 }
 
-fn first_of((x, y): (DMatrix<f64>, DMatrix<f64>), contracted: Option<&DMatrix<f64>>) -> First {
-    let (d, count) = x.shape();
-    let m = y.nrows();
-    let weights = match contracted {
-        None => y.clone(),
-        Some(a) => {
-            let along = a.tr_mul(&x);
-            let products = (0..m * a.ncols())
-                .map(|row| y.row(row / a.ncols()).component_mul(&along.row(row % a.ncols())));
-            DMatrix::from_rows(&products.collect::<Vec<_>>())
-        }
-    };
+fn first_of((x, y): (Cow<'_, [f64]>, DMatrix<f64>), contracted: Option<&DMatrix<f64>>) -> First {
+    let count = y.ncols();
+    let (d, x) = (x.len() / count, Columns(&x, x.len() / count));
+    let weights = contracted.map(|a| contracted_weights(&y, &inner_product(a.into(), x)));
+    let weights = weights.as_ref().unwrap_or(&y);
     let middle = count / 2;
     let half = |from: usize, width: usize| {
-        let (x, y) = (x.columns(from, width), y.columns(from, width).into_owned());
-        let second = weighted_squares(x, weights.columns(from, width));
-        (second, y * x.transpose())
+        let x = x.range(from, width);
+        let second = weighted_products(x, x, Columns::from(weights).range(from, width));
+        (second, outer_product(Columns::from(&y).range(from, width), x))
     };
     let ((first, one), (rest, other)) = (half(0, middle), half(middle, count - middle));
     let mut inputs = DMatrix::zeros(d, 1 + d);
-    inputs.column_mut(0).copy_from(&x.column_sum());
-    inputs.columns_mut(1, d).copy_from(&product(&x, &x.transpose()));
+    inputs.columns_mut(1, d).copy_from(&outer_product(x, x));
     let mut fourth = DVector::zeros(1 + d);
-    for column in x.column_iter() {
+    let (sums, fourths) = (&mut inputs.as_mut_slice()[..d], fourth.as_mut_slice());
+    for column in x.0.chunks_exact(d) {
         let mut norm = 0.0;
-        for (x, sum) in column.iter().zip(fourth.rows_mut(1, d).iter_mut()) {
+        let both = sums.iter_mut().zip(&mut fourths[1..]);
+        for (x, (sum, fourth)) in column.iter().zip(both) {
             let square = x * x;
             norm += square;
-            *sum += square * square;
+            *sum += x;
+            *fourth += square * square;
         }
-        fourth[0] += norm * norm;
+        fourths[0] += norm * norm;
     }
     First {
         inputs,
@@ -255,22 +265,32 @@ fn first_of((x, y): (DMatrix<f64>, DMatrix<f64>), contracted: Option<&DMatrix<f6
     }
 }
 
-/// sum_j t_rj z_j z_j^T for each row r of `weights`, side by side.
-fn weighted_squares(z: DMatrixView<'_, f64>, weights: DMatrixView<'_, f64>) -> DMatrix<f64> {
-    let (d, count) = z.shape();
-    let transposed = z.transpose();
-    let mut scaled = z.into_owned();
-    let mut sums = DMatrix::zeros(d, d * weights.nrows());
-    for (r, row) in weights.row_iter().enumerate() {
-        for j in 0..count {
-            let weight = row[j];
-            scaled
-                .column_mut(j)
-                .iter_mut()
-                .zip(z.column(j).iter())
-                .for_each(|(s, z)| *s = weight * z);
+/// y_o (a_q . x) for each output and each q, from the a_q . x.
+fn contracted_weights(y: &DMatrix<f64>, along: &DMatrix<f64>) -> DMatrix<f64> {
+    let (q, count) = along.shape();
+    let mut weights = DMatrix::zeros(y.nrows() * q, count);
+    let columns = y.column_iter().zip(along.column_iter());
+    for ((y, along), mut weights) in columns.zip(weights.column_iter_mut()) {
+        for (y, weights) in y.iter().zip(weights.as_mut_slice().chunks_exact_mut(q)) {
+            weights.iter_mut().zip(along.iter()).for_each(|(weight, along)| *weight = y * along);
         }
-        sums.columns_mut(r * d, d).copy_from(&product(&scaled, &transposed));
+    }
+    weights
+}
+
+/// sum_j t_rj a_j b_j^T for each row r of the weights t, side by side.
+fn weighted_products(a: Columns<'_>, b: Columns<'_>, weights: Columns<'_>) -> DMatrix<f64> {
+    let (Columns(entries, height), width) = (a, b.1);
+    let mut scaled = entries.to_vec();
+    let mut sums = DMatrix::zeros(height, width * weights.1);
+    for r in 0..weights.1 {
+        let columns = scaled.chunks_exact_mut(height).zip(entries.chunks_exact(height));
+        for ((scaled, a), weights) in columns.zip(weights.0.chunks_exact(weights.1)) {
+            let weight = weights[r];
+            scaled.iter_mut().zip(a).for_each(|(scaled, a)| *scaled = weight * a);
+        }
+        let part = outer_product(Columns(&scaled, height), b);
+        sums.columns_mut(r * width, width).copy_from(&part);
     }
     sums
 }
@@ -368,7 +388,7 @@ pub fn narrow(
     });
     let part = |block: Block<'_>| {
         let (x, y) = frame.apply(block);
-        second_of(&span.tr_mul(&x), y, known.as_ref(), orders)
+        second_of(&inner_product(span.into(), Columns(&x, d)), y, known.as_ref(), orders)
     };
     let add = |total: &mut Second, other: Second| {
         total.constant += other.constant;
@@ -413,39 +433,32 @@ fn second_of(
     orders: [bool; 5],
 ) -> Second {
     let (k, count) = z.shape();
-    let (m, q) = (y.nrows(), k * (k + 1) / 2);
+    let q = k * (k + 1) / 2;
     let mut squares = DMatrix::zeros(q, count);
-    for (z, mut square) in z.column_iter().zip(squares.column_iter_mut()) {
-        svec_outer(z.into_owned().as_slice(), square.as_mut_slice());
+    for (z, square) in z.as_slice().chunks_exact(k).zip(squares.as_mut_slice().chunks_exact_mut(q))
+    {
+        svec_outer(z, square);
     }
     if let Some(known) = known {
         let identity = svec(&DMatrix::identity(k, k));
         let traces = known.tr_mul(&DVector::from_vec(identity));
-        y.gemm_tr(-0.5, known, &squares, 1.0);
-        y.column_iter_mut().for_each(|mut y| y += &traces * 0.5);
+        y -= inner_product(known.into(), (&squares).into()) * 0.5;
+        add_to_columns(y.as_mut_slice(), &(traces * 0.5));
     }
     let middle = count / 2;
     let both = |of: &dyn Fn(usize, usize) -> DMatrix<f64>| {
         Halves([of(0, middle), of(middle, count - middle)])
     };
     let weighted = |of: &DMatrix<f64>, from: usize, width: usize| {
-        let squares = squares.columns(from, width);
-        let transposed = of.columns(from, width).transpose();
-        let mut sums = DMatrix::zeros(q, of.nrows() * m);
-        for o in 0..m {
-            let mut scaled = squares.into_owned();
-            for (mut column, t) in
-                scaled.column_iter_mut().zip(y.row(o).columns(from, width).iter())
-            {
-                column *= *t;
-            }
-            sums.columns_mut(o * of.nrows(), of.nrows()).copy_from(&product(&scaled, &transposed));
-        }
-        sums
+        let part = |of| Columns::from(of).range(from, width);
+        weighted_products(part(&squares), part(of), part(&y))
     };
     let none = || Halves([DMatrix::zeros(q, 0), DMatrix::zeros(q, 0)]);
     let of = |matrix: &DMatrix<f64>, from, width| {
-        matrix.columns(from, width) * y.columns(from, width).transpose()
+        outer_product(
+            Columns::from(matrix).range(from, width),
+            Columns::from(&y).range(from, width),
+        )
     };
     Second {
         constant: y.column_sum(),

@@ -61,9 +61,39 @@ fn what_is_no_file_of_samples_is_refused_with_the_reason() {
     write_samples(&network(&[3, 2], 1, 1), 10, 0.0, 0, path("whole.npy")).unwrap();
     let bytes = std::fs::read(path("whole.npy")).unwrap();
     refused("cut.npy", &bytes[..bytes.len() - 8], "cut off");
+    write_samples(&network(&[3, 2], 1, 1), 100, 0.0, 0, path("whole.npz")).unwrap();
+    let mut bytes = std::fs::read(path("whole.npz")).unwrap();
+    // A digit of a number in the middle, which nothing but the checksum tells.
+    bytes[1000] ^= 1;
+    refused("damaged.npz", &bytes, "it is damaged");
+    std::fs::write(path("damaged.npz"), bytes).unwrap();
+    let streamed = Samples::streamed(path("damaged.npz"), None).unwrap();
+    assert!(streamed.sum(0..100, |_| (), |_, _| ()).is_err());
     assert!(
         Samples::open(folder.path(), None).is_err() && Samples::open(path("none"), None).is_err()
     );
     let (x, y) = (DMatrix::zeros(2, 3), DMatrix::zeros(1, 2));
     assert!(matches!(Samples::new(x, y), Err(SampleError::Shape { .. })));
+}
+
+#[test]
+fn a_fit_that_is_told_to_end_ends_and_every_stage_is_told() {
+    let truth = network(&[6, 2], 1, 1);
+    let (x, y) = draw_samples(&truth, 2000, 0.0, 1);
+    let samples = Samples::new(x, y).unwrap();
+    let settings = FitSettings { units: Some(2), ..FitSettings::new(Activation::Relu) };
+    let mut told = Vec::new();
+    fit_watched(&samples, &settings, &mut |doing| told.push(doing)).unwrap();
+    told.dedup_by_key(|doing| doing.stage);
+    let stages: Vec<_> = told.iter().map(|doing| doing.stage).collect();
+    assert_eq!(stages, ["moments", "decomposition", "refinement", "verdict"]);
+    assert_eq!((told[0].start, told[2].start, told[2].starts), (0, 1, settings.attempts));
+    let passes = samples.passes();
+    let stopping = &mut |doing: Doing| {
+        if doing.stage == "refinement" {
+            passes.stop();
+        }
+    };
+    let stopped = fit_watched(&samples, &settings, stopping);
+    assert!(matches!(stopped, Err(SampleError::Stopped)), "{stopped:?}");
 }

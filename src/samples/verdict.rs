@@ -12,9 +12,13 @@ use super::file::{Block, SampleError, Samples};
 use super::moments::SIGMAS;
 use super::normal::{Misfit, Normal};
 use super::units::Units;
-use crate::algebra::linalg::Cholesky;
+use crate::algebra::linalg::{Cholesky, thin_svd};
 use crate::identify::Status;
+use crate::network::Activation;
 
+// Search effort.
+/// Units whose subsets are all looked at, where they have to be; of more it is not ruled out that some may be turned.
+const MOST_SUBSETS: usize = 16;
 // Derived.
 /// Rounding of an output in units of the sum of the absolute values of its terms: an inner product of d numbers and a sum of k,
 /// each of them a rounding at most, both in the fit and in the labels, and x as far out as [`SIGMAS`].
@@ -111,6 +115,12 @@ pub fn judge(samples: &Samples, units: &Units, terms: &Terms) -> Result<Verdict,
             ),
             Some("take more samples, or accept a larger error (tolerance)"),
         ),
+        _ if may_be_turned(units, bound) => (
+            Status::Approximate,
+            "the function is found, but not its units: some of them, turned round together, compute the same"
+                .to_owned(),
+            Some("nothing that is asked or drawn can tell: other networks have exactly these values"),
+        ),
         Some(_) => (
             Status::Identified,
             "what is left of held-out samples is the noise told, and no function of the inputs"
@@ -183,6 +193,47 @@ fn bound(samples: &Samples, units: &Units, terms: &Terms, sigma: f64) -> Result<
         errors.rows(from, count).max() / tensor.amax().max(1.0)
     };
     Ok(of(0, d * k, &units.w).max(of(d * k, k * m, &units.u)))
+}
+
+/// Is there another network of as many units with the same values, because a set of units may be turned round together?
+///
+/// phi(z) - phi(-z) is linear for relu and its smooth kin. So where sum_i u_i w_i^T over a set of units vanishes, w_i may be -w_i
+/// for all of them; where z^2 is what is left (squared relu, with -u_i), the same holds of sum_i u_i w_i w_i^T. It takes dependent
+/// rows of W. The sums are looked at as closely as the bound tells them. Odd functions and the sigmoid are equal to their turned
+/// selves one by one, which nobody counts as another network.
+fn may_be_turned(units: &Units, bound: f64) -> bool {
+    let (d, k, m) = units.dims();
+    let square = match units.phi {
+        Activation::Tanh | Activation::Sigmoid | Activation::Erf => return false,
+        phi => phi == Activation::SquaredRelu,
+    };
+    let (w, u) = (&units.w, &units.u);
+    let terms: Vec<DVector<f64>> = (0..k)
+        .map(|i| {
+            let one = w.column(i) * u.column(i).transpose();
+            let one = if square { w.column(i).kronecker(&one) } else { one };
+            DVector::from_column_slice(one.as_slice())
+        })
+        .collect();
+    // What errors of all parameters within the bound may move a sum by.
+    let (of_w, of_u) = (bound * w.amax().max(1.0), bound * u.amax().max(1.0));
+    let moved = |i: usize| {
+        let (w, u) = (w.column(i).norm(), u.column(i).norm());
+        let by_w = u * of_w * (d as f64).sqrt();
+        let by_u = w * of_u * (m as f64).sqrt();
+        if square { w * (2.0 * by_w + by_u) } else { by_w + by_u }
+    };
+    let reach = (0..k).map(moved).sum::<f64>();
+    let independent = thin_svd(&DMatrix::from_columns(&terms))
+        .is_some_and(|svd| svd.s.len() == k && svd.s[k - 1] > reach);
+    !independent
+        && (k > MOST_SUBSETS || vanishes(&terms, &DVector::zeros(terms[0].len()), false, reach))
+}
+
+/// Does the sum with some of the terms, at least one unless `any` is in it already, vanish?
+fn vanishes(terms: &[DVector<f64>], sum: &DVector<f64>, any: bool, reach: f64) -> bool {
+    let Some((first, rest)) = terms.split_first() else { return any && sum.norm() <= reach };
+    vanishes(rest, sum, any, reach) || vanishes(rest, &(sum + first), true, reach)
 }
 
 /// The largest correlation of residuals with functions that the estimate does not have: 1, every input, |x|^2, phi of the

@@ -1,5 +1,6 @@
 //! From samples: the program and the library, and what must not be identified.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use assert_cmd::Command;
@@ -41,6 +42,39 @@ fn a_network_is_identified_from_a_file_of_its_samples() {
     assert_eq!((&report["samples"], &report["held_out"]), (&8000.into(), &800.into()));
     // Of another activation it is not, and says what may help.
     run(at, "fit --samples s.npz --activation tanh --units 3 --attempts 2", 1, "what may help");
+}
+
+/// Ctrl-C and SIGTERM in the middle of a long fit, whose stages are told on stderr.
+#[cfg(unix)]
+#[test]
+fn a_fit_that_is_interrupted_ends_at_once_and_writes_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = folder.path();
+    let (x, y) = draw_samples(&teacher(10, 4, 1, Activation::Tanh, 0), 3000, 1.0, 1);
+    let line = |j: usize| {
+        let (x, y) = (x.column(j), y.column(j));
+        x.iter().chain(y.iter()).map(f64::to_string).collect::<Vec<_>>().join(",")
+    };
+    let head: Vec<String> = (0..10).map(|i| format!("x{i}")).chain(["y".to_owned()]).collect();
+    let lines: Vec<String> = [head.join(",")].into_iter().chain((0..3000).map(line)).collect();
+    std::fs::write(at.join("s.csv"), lines.join("\n")).unwrap();
+    let long =
+        "fit --samples s.csv --activation tanh --units 4 --attempts 100000 --out g --report r";
+    for signal in ["-INT", "-TERM"] {
+        let mut child = std::process::Command::new(assert_cmd::cargo::cargo_bin!("disentangle"))
+            .current_dir(at)
+            .args(long.split_whitespace())
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(child.stderr.take().unwrap()).lines().map(Result::unwrap);
+        assert!(said.any(|line| line.contains("refinement, 4 units, start 1 of at most 100000")));
+        let id = child.id().to_string();
+        assert!(std::process::Command::new("kill").args([signal, &id]).status().unwrap().success());
+        assert!(said.any(|line| line.contains("interrupted; nothing was written")), "{signal}");
+        assert_eq!(child.wait().unwrap().code(), Some(130), "{signal}");
+        assert_eq!(std::fs::read_dir(at).unwrap().count(), 1, "{signal}");
+    }
 }
 
 #[test]
@@ -167,4 +201,59 @@ fn nothing_is_identified_that_is_not_there() {
         "{}",
         found.reason
     );
+}
+
+/// Weights that depend on each other and output weights of a low rank: what the moments do not show is searched for.
+#[test]
+fn units_that_the_moments_do_not_show_are_found_by_search() {
+    let planar = |outputs: usize| {
+        let mut truth = teacher(8, 4, outputs, Activation::Relu, 6);
+        let weights = &mut truth.layers[0].weights;
+        let third = (weights.column(0) - weights.column(1) * 0.5).normalize();
+        weights.set_column(2, &third);
+        truth
+    };
+    let mut low = teacher(8, 3, 3, Activation::Relu, 7);
+    // Outputs that are multiples of one.
+    let (mixture, row) = (low.c.column(0).clone_owned(), [1.0, -0.5, 2.0]);
+    row.iter().enumerate().for_each(|(o, factor)| low.c.set_column(o, &(&mixture * *factor)));
+    for truth in [planar(1), planar(4), low] {
+        let (x, y) = draw_samples(&truth, 12_000, 0.0, 1);
+        let found = fit(&Samples::new(x, y).unwrap(), &FitSettings::new(Activation::Relu)).unwrap();
+        assert_eq!(found.status, Status::Identified, "{truth}: {}", found.reason);
+        let error = truth.matching(&found.network.unwrap()).parameter_error.unwrap();
+        assert!(error < 1e-12, "{truth}: {error}");
+    }
+}
+
+/// Three units whose weights, times their output weights, sum to nothing compute the same when all are turned round.
+#[test]
+fn units_that_may_be_turned_together_are_not_identified() {
+    for (phi, offset) in
+        [(Activation::Relu, 0.0), (Activation::Softplus, 0.0), (Activation::Relu, 1e-3)]
+    {
+        let mut truth = teacher(6, 3, 1, phi, 1);
+        truth.c.fill(1.0);
+        let weights = &mut truth.layers[0].weights;
+        let sum = -(weights.column(0) + weights.column(1));
+        weights.set_column(2, &(sum * (1.0 + offset)));
+        let mut turned = truth.clone();
+        turned.layers[0].weights.neg_mut();
+        let (x, y) = draw_samples(&truth, 12_000, 0.0, 1);
+        let same = (turned.outputs(&x) - &y).amax() < 1e-12;
+        assert_eq!(same, offset == 0.0, "{phi}");
+        let settings = FitSettings { units: Some(3), ..FitSettings::new(phi) };
+        let found = fit(&Samples::new(x, y).unwrap(), &settings).unwrap();
+        if same {
+            assert_ne!(found.status, Status::Identified, "{phi}");
+            assert!(
+                found.reason.contains("turned round") || phi != Activation::Relu,
+                "{}",
+                found.reason
+            );
+        } else {
+            // As soon as the sum is not nothing they are told apart.
+            assert_eq!(found.status, Status::Identified, "{phi}: {}", found.reason);
+        }
+    }
 }
