@@ -46,6 +46,9 @@ pub struct Evidence {
     /// Units of one hidden layer by the steps of f far out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepsSeen>,
+    /// Units that steps did not show, by what those found left of f.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub missing: Vec<UnitsMissing>,
     /// The fit by blocks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlocksFitted>,
@@ -521,6 +524,21 @@ pub struct StepsSeen {
     pub complete: bool,
     /// The largest error of a weight vector, relative to its length.
     pub largest_error: f64,
+}
+
+/// Units of one hidden layer, by what those that were found left of f near the origin.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct UnitsMissing {
+    /// Units found before.
+    pub before: usize,
+    /// Units that explain f, if any do.
+    pub after: Option<usize>,
+    /// Fits of all units, one more each time.
+    pub rounds: usize,
+    /// Root mean square of what the last one left.
+    pub left: f64,
+    /// And what it was to be under.
+    pub floor: f64,
 }
 
 /// The fit by blocks.
