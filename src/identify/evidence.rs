@@ -46,9 +46,9 @@ pub struct Evidence {
     /// Units of one hidden layer by the steps of f far out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepsSeen>,
-    /// Units that steps did not show, by what those found left of f.
+    /// Units found one by one, each by what the others left of f.
     #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub missing: Vec<UnitsMissing>,
+    pub grown: Vec<UnitsGrown>,
     /// The fit by blocks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlocksFitted>,
@@ -526,10 +526,10 @@ pub struct StepsSeen {
     pub largest_error: f64,
 }
 
-/// Units of one hidden layer, by what those that were found left of f near the origin.
+/// Units of the last hidden layer, each by what the others left of f.
 #[derive(Clone, Copy, Debug, Default, Serialize)]
-pub struct UnitsMissing {
-    /// Units found before.
+pub struct UnitsGrown {
+    /// Units known before.
     pub before: usize,
     /// Units that explain f, if any do.
     pub after: Option<usize>,
@@ -537,8 +537,6 @@ pub struct UnitsMissing {
     pub rounds: usize,
     /// Root mean square of what the last one left.
     pub left: f64,
-    /// And what it was to be under.
-    pub floor: f64,
 }
 
 /// The fit by blocks.

@@ -116,20 +116,6 @@ pub(crate) const REFERENCE_SHARE: f64 = 1e3;
 /// Units that are looked for in what others leave, before the search is given up: so many for each of those, and so many more. Among
 /// them are units taken in vain: 8 for 24 under two inputs. More cost time where f is no such network.
 pub(crate) const MISSING_MOST: (usize, usize) = (2, 24);
-/// Values of a round of that search, for each parameter, and so many more: several for every transition, of which steep units have
-/// few among random points. More cost queries and time.
-pub(crate) const MISSING_POINTS: (usize, usize) = (6, 2000);
-/// Starts of a unit in what others leave. More cost time.
-pub(crate) const MISSING_STARTS: usize = 48;
-/// Their slopes in natural scales, as powers of 2: from flatter ones f is nearly linear, steeper ones meet few points.
-pub(crate) const MISSING_SLOPES: (f64, f64) = (-2.0, 5.0);
-/// A round that leaves more than this share of the best before is fruitless.
-pub(crate) const MISSING_GAIN: f64 = 0.9;
-/// Fruitless rounds in a row that end the search. Of 24 units under two inputs there were 9 before it came down.
-pub(crate) const MISSING_FRUITLESS: usize = 12;
-/// A unit is tried to be left out where the others leave no more than this many roots of noise times spread without it. More cost
-/// time.
-pub(crate) const SPARE_INFLUENCE: f64 = 10.0;
 /// Scales of the fitted points where nothing bounds them, in natural scales.
 pub(crate) const SHALLOW_FIT_SCALES: [f64; 4] = [0.5, 1.0, 2.0, 8.0];
 /// Sampling radii of the attempts, relative to the first one's. Nearer, Hessians differ less; farther, units are saturated.
