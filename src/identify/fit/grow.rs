@@ -260,3 +260,54 @@ impl Growing for TwoLayer {
         TwoLayer { c, c0, ..self.clone() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Class;
+
+    fn network() -> OneLayer {
+        OneLayer::random((4, 3), Class::General, Activation::Tanh, 1).unwrap()
+    }
+
+    fn sample(network: &OneLayer) -> Sample {
+        let points = draws::gaussian(&mut draws::stream(1, "test", 0), 4, 400) * 2.0;
+        Sample { values: network.values(&points), points }
+    }
+
+    #[test]
+    fn the_unit_that_is_missing_is_what_the_others_leave() {
+        let truth = network();
+        for missing in 0..3 {
+            let sample = sample(&truth);
+            let rest = -sample.residual(&truth.without_unit(missing));
+            let rest = Sample { values: rest, ..sample };
+            let rng = &mut draws::stream(2, "test", missing as u64);
+            let unit = unit_of(&rest, (Activation::Tanh, 1.0), rng).unwrap();
+            let whole = truth.without_unit(missing).with_unit(&unit);
+            let error = truth.matching(&whole).parameter_error.unwrap();
+            assert!(error < 1e-8, "{missing}: {error:e}");
+        }
+    }
+
+    #[test]
+    fn a_unit_of_no_weight_and_a_twin_are_dropped_and_no_other() {
+        let truth = network();
+        let sample = sample(&truth);
+        let unit = |i: usize, c: f64| OneLayer {
+            a: truth.a.columns(i, 1) * 1.001,
+            theta: truth.theta.rows(i, 1).into_owned(),
+            c: DVector::from_element(1, c),
+            c0: 0.0,
+            phi: truth.phi,
+        };
+        let mut idle = unit(1, 1e-12);
+        idle.a *= 2.0;
+        let spare = truth.with_unit(&idle).with_unit(&unit(2, 1e-4));
+        let land = Landscape::unit(1e-8, 0.0);
+        let clock = &Clock::new(None);
+        let found = without_spare(&sample, spare, (&land, 1e-7), clock).unwrap();
+        assert_eq!(found.width(), 3);
+        assert!(truth.matching(&found).parameter_error.unwrap() < 1e-6);
+    }
+}

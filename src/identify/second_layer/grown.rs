@@ -173,3 +173,64 @@ impl Growing for Steered {
         Steered(self.0.with_outputs(c, c0))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws;
+    use crate::identify::evidence::Evidence;
+    use crate::identify::survey::landscape::Landscape;
+    use crate::network::Class;
+    use crate::oracle::{Clock, NetworkOracle};
+
+    /// What is known of the first layer: widths and centres are off by a tenth.
+    fn units(truth: &TwoLayer) -> Vec<Unit> {
+        let unit = |(a, theta): (nalgebra::DVectorView<'_, f64>, &f64)| Unit {
+            direction: a.normalize(),
+            centre: (theta + 0.1) / a.norm(),
+            half_width: 0.9 * half_width(truth.g) / a.norm(),
+            error: 1e-8,
+        };
+        truth.a.column_iter().zip(truth.theta.iter()).map(unit).collect()
+    }
+
+    #[test]
+    fn as_many_units_as_the_first_layer_has_are_found_though_they_are_steep() {
+        let tanh = Activation::Tanh;
+        let mut truth = TwoLayer::random((5, 4, 4), Class::General, tanh, 1).unwrap();
+        truth.b *= 3.0;
+        let land = Landscape::unit(1e-9, 1e-9);
+        let mut cx = Context {
+            f: &mut NetworkOracle::new(truth.clone()),
+            land: &land,
+            seed: 1,
+            attempt: 0,
+            clock: &Clock::new(None),
+            evidence: &mut Evidence::default(),
+        };
+        let found = second_layer(&mut cx, &units(&truth), (tanh, tanh)).unwrap();
+        let error = truth.matching(&found).parameter_error.unwrap();
+        assert!(error < 1e-5, "{error:e}");
+        assert_eq!(cx.evidence.grown[0].after, Some(4));
+    }
+
+    #[test]
+    fn parameters_are_those_of_the_network_but_for_the_directions() {
+        let truth = TwoLayer::random((3, 3, 2), Class::General, Activation::Tanh, 2).unwrap();
+        let slopes = truth.a.column(0).into_owned();
+        let steered = Steered(TwoLayer { a: DMatrix::from_diagonal(&slopes), ..truth });
+        let parameters = steered.to_vector();
+        assert_eq!(parameters.len(), steered.parameter_count());
+        let points = draws::gaussian(&mut draws::stream(1, "test", 0), 3, 7);
+        let jt = steered.jacobian_transposed(&points);
+        for j in 0..parameters.len() {
+            let moved = |h: f64| {
+                let mut moved = parameters.clone();
+                moved[j] += h;
+                steered.with_vector(&moved).values(&points)
+            };
+            let difference = (moved(1e-5) - moved(-1e-5)) / 2e-5;
+            assert!((jt.row(j).transpose() - difference).amax() < 1e-8, "{j}");
+        }
+    }
+}
