@@ -80,13 +80,16 @@ pub fn grow<M: Growing, T>(
         let clock = cx.clock;
         clock.check()?;
         let sample = draw(cx, &network, seen.rounds)?;
-        if network.width() == 0 {
-            network = with_best_outputs(&network, &sample).unwrap_or(network);
+        let rest = if network.width() == 0 {
+            // A constant so far.
+            let mean = sample.values.mean();
+            network = network.with_outputs(DVector::zeros(0), mean);
+            sample.values.add_scalar(-mean)
         } else {
             let floor = floor(cx.land, &sample);
             network = refine(&sample, network, floor, clock)?.0;
-        }
-        let rest = -sample.residual(&network);
+            -sample.residual(&network)
+        };
         let left = rms(&rest);
         (seen.rounds, seen.left) = (seen.rounds + 1, left);
         if let Some(made) = done(cx, &network, &sample, left)? {
