@@ -7,7 +7,7 @@
 
 use nalgebra::{DMatrix, DVector};
 
-use super::tolerances::{GROWN_MORE, GROWN_NEAR};
+use super::tolerances::{GROWN_LEAN, GROWN_MORE, GROWN_NEAR};
 use crate::identify::context::Context;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::unit::Unit;
@@ -51,12 +51,15 @@ pub fn second_layer(
         Ok(Sample { points: directions.tr_mul(&sample.points), ..sample })
     };
     let mut near = GROWN_NEAR * cx.land.spread;
-    let done = |cx: &mut Context<'_>, network: &Steered, _: &Sample, left: f64| {
+    let done = |cx: &mut Context<'_>, network: &Steered, sample: &Sample, left: f64| {
         if left > near {
             return Ok(None);
         }
         near = 0.5 * left;
-        let whole = network.along(&directions);
+        // With units taken in vain a fit of all parameters has valleys without end.
+        let lean = GROWN_LEAN * left;
+        let lean = grow::without_spare(sample, network.clone(), (cx.land, lean), cx.clock)?;
+        let whole = lean.along(&directions);
         let count = sample::size_for(&whole);
         let layer = (&whole.a, &whole.theta);
         let stage = format!("{stage} whole {}", network.width());

@@ -327,3 +327,5 @@ pub(crate) const GROWN_MORE: usize = 24;
 /// Search effort: share of the spread that is left where the directions of the first layer are worth refining too. They are known to
 /// 1e-4, and a steep second layer makes more of that.
 pub(crate) const GROWN_NEAR: f64 = 1e-2;
+/// Search effort: a unit is dropped before all parameters are fitted where the others leave no more than this many times what all leave.
+pub(crate) const GROWN_LEAN: f64 = 2.0;
