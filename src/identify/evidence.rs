@@ -46,6 +46,9 @@ pub struct Evidence {
     /// Units of one hidden layer by the steps of f far out.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub steps: Vec<StepsSeen>,
+    /// Units found one by one, each by what the others left of f.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub grown: Vec<UnitsGrown>,
     /// The fit by blocks.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub blocks: Vec<BlocksFitted>,
@@ -521,6 +524,19 @@ pub struct StepsSeen {
     pub complete: bool,
     /// The largest error of a weight vector, relative to its length.
     pub largest_error: f64,
+}
+
+/// Units of the last hidden layer, each by what the others left of f.
+#[derive(Clone, Copy, Debug, Default, Serialize)]
+pub struct UnitsGrown {
+    /// Units known before.
+    pub before: usize,
+    /// Units that explain f, if any do.
+    pub after: Option<usize>,
+    /// Fits of all units, one more each time.
+    pub rounds: usize,
+    /// Root mean square of what the last one left.
+    pub left: f64,
 }
 
 /// The fit by blocks.

@@ -32,7 +32,7 @@ use super::second_layer::rows::SecondLayer;
 use super::second_layer::spanned::Spanned;
 use super::second_layer::split::Patterns;
 use super::second_layer::tolerances::SATURATED_VALUES;
-use super::second_layer::{peel, rows, saturated, span, whole};
+use super::second_layer::{grown, peel, rows, saturated, span, whole};
 use super::settings::{FirstLayer, FitBy, Pipeline, Settings};
 use super::survey::frame::{self, Frame};
 use super::survey::{clipping, far};
@@ -46,6 +46,7 @@ use super::verdict::outcome::{Outcome, first_identified};
 use super::verdict::remedy::Remedy;
 use super::verdict::solution::Status;
 use crate::draws;
+use crate::network::model::Model;
 use crate::network::{Activation, TwoLayer};
 use crate::oracle::{Averaged, Found, Oracle, OracleError};
 use crate::stage::Stage;
@@ -86,6 +87,8 @@ enum Way {
     Whole,
     /// Rank-one search among the second differences of this split.
     Span(u64),
+    /// One unit at a time, by values alone.
+    Grown,
 }
 
 /// What a way to the second layer saw of it.
@@ -303,6 +306,9 @@ impl Attempt<'_, '_> {
                 rest.insert(1, Way::Whole);
             }
             rest.insert(0, Way::Span(attempt));
+            if self.frame.land.rounds_points() {
+                rest.insert(0, Way::Grown);
+            }
             let first = self.second_layer(&units, Way::Split(SPLITS * attempt));
             // A second layer that is seen and does not fit tells of a first layer that is wrong: other lines cost less than other
             // looks at the second layer.
@@ -428,6 +434,7 @@ impl Attempt<'_, '_> {
             Way::Whole => self
                 .run
                 .stage(Stage::Peel, place, |cx| whole::whole(cx, units, ascent).map(Seen::Peel)),
+            Way::Grown => return self.grown(units),
             Way::Span(split) => {
                 // Far out angles are magnified, and here they are compared with the errors of second differences.
                 let (far, mut units) = (self.far, units.to_vec());
@@ -472,6 +479,22 @@ impl Attempt<'_, '_> {
                 evidence.activation.push(Contest { layers, margins: [g.margin, h.margin] });
                 self.conclude(g.what.network)
             })
+        })
+    }
+
+    /// From the first layer to the verdict, with a second one that grows by one unit at a time.
+    fn grown(&mut self, units: &[Unit]) -> Result<Outcome, Halt> {
+        let (far, mut units) = (self.far, units.to_vec());
+        let place = place(self.frame, self.attempt);
+        self.run.stage(Stage::Polish, place, |cx| units::polish(cx, far, &mut units))?;
+        let (first, second) = self.run.settings.activations();
+        let pairs =
+            families(first).iter().flat_map(|&g| families(second).iter().map(move |&h| (g, h)));
+        first_identified(pairs, |pair| {
+            let start =
+                self.run.stage(Stage::Peel, place, |cx| grown::second_layer(cx, &units, pair))?;
+            self.run.widths = Some(start.widths());
+            self.conclude(start)
         })
     }
 

@@ -87,3 +87,22 @@ fn one_hidden_layer_computed_in_f32_is_identified() {
         assert_identified(&[10, 12], phi, 1);
     }
 }
+
+#[test]
+fn small_units_and_more_units_than_inputs_computed_in_f32_are_found() {
+    let tanh = Activation::Tanh;
+    let mut truth = Network::random(&[6, 9], 1, Class::General, tanh, 3).expect("sound dimensions");
+    // Far out their steps are lost in what is not known of the others.
+    for unit in [2, 5] {
+        truth.c[(unit, 0)] *= 0.01;
+    }
+    let mut oracle = Single::new(truth);
+    let settings = Settings { seed: 1, tolerance: 1e-3, ..Settings::default() };
+    let solution = identify(&mut oracle, &settings, &mut Silent).expect("a sound black box");
+    assert_eq!(solution.status, Status::Identified, "{}", solution.reason);
+    let found = solution.network.as_ref().expect("an identified network");
+    let error = oracle.0.matching(found).parameter_error.expect("a network of the same shape");
+    assert!(solution.parameter_error_bound.is_some_and(|bound| error <= bound), "{error:e}");
+    let grown = &solution.evidence.as_json()["grown"][0];
+    assert_eq!(grown["after"], 9, "{grown}");
+}

@@ -1,6 +1,7 @@
 //! All parameters to the accuracy of the values.
 
 pub(crate) mod active;
+pub(crate) mod grow;
 pub(crate) mod refine;
 pub(crate) mod sample;
 pub(crate) mod tolerances;

@@ -82,6 +82,23 @@ pub(crate) const FAINT_ROW: f64 = 1e-6;
 /// took. A larger one lowers the bound with its square root, and costs queries.
 pub(crate) const SAMPLE_GROWTH: usize = 10;
 
+/// Values of a fit while a network grows, for each parameter, and so many more: several for every transition, of which steep units
+/// have few among random points. More cost queries and time.
+pub(crate) const GROWTH_POINTS: (usize, usize) = (6, 2000);
+/// Starts of a unit in what the others leave. More cost time.
+pub(crate) const GROWTH_STARTS: usize = 48;
+/// Their slopes in units of the scale, as powers of 2: flatter units are nearly linear, steeper ones meet few points.
+pub(crate) const GROWTH_SLOPES: (f64, f64) = (-2.0, 5.0);
+/// A round that leaves more than this share of the best before is fruitless.
+pub(crate) const GROWTH_GAIN: f64 = 0.9;
+/// Fruitless rounds in a row that end the growth. Of 24 units under two inputs there were 9 before what is left came down.
+pub(crate) const GROWTH_FRUITLESS: usize = 12;
+/// Parameters up to which a network grows: a fit of so many takes a minute. More cost time where f is no such network.
+pub(crate) const GROWTH_MOST_PARAMETERS: usize = 1000;
+/// A unit is tried to be left out where the others leave no more than this many roots of noise times spread without it. More cost
+/// time.
+pub(crate) const SPARE_INFLUENCE: f64 = 10.0;
+
 // ---- Tuned.
 
 /// A fit that leaves a larger share of the spread of the values explains nothing: the attempt has failed. No verdict

@@ -1,6 +1,7 @@
 //! The second layer, from gradients and Hessians, or from values alone.
 
 pub(crate) mod factors;
+pub(crate) mod grown;
 pub(crate) mod held;
 pub(crate) mod lesson;
 pub(crate) mod peel;

@@ -319,3 +319,13 @@ pub(crate) const SPAN_ROW_ERROR: f64 = 1e-2;
 /// so many of them there must be.
 pub(crate) const LESSON_FACTOR: f64 = 1e-2;
 pub(crate) const LESSON_SHARED: usize = 2;
+
+// The second layer one unit at a time.
+
+/// Search effort: units beside as many as the first layer has, some of them taken in vain. More cost time where f is no such network.
+pub(crate) const GROWN_MORE: usize = 24;
+/// Search effort: share of the spread that is left where the directions of the first layer are worth refining too. They are known to
+/// 1e-4, and a steep second layer makes more of that.
+pub(crate) const GROWN_NEAR: f64 = 1e-2;
+/// Search effort: a unit is dropped before all parameters are fitted where the others leave no more than this many times what all leave.
+pub(crate) const GROWN_LEAN: f64 = 2.0;

@@ -2,6 +2,7 @@
 
 use super::growing;
 use super::large::{self, Answered, Layered};
+use super::missing;
 use super::sightings::{Sightings, sightings};
 use crate::algebra::linalg::rms;
 use crate::draws;
@@ -64,6 +65,7 @@ impl Far {
     /// The units one by one, then all parameters together.
     pub fn attempt(&self, run: &mut Run<'_>, attempt: u64) -> Result<Outcome<OneLayer>, Halt> {
         let Sightings { network, left, .. } = self.sighted(run, attempt)?;
+        let network = self.completed(run, network, attempt)?;
         let large = self.distance.is_none() && network.parameter_count() > MOST_DENSE;
         let outcome = if large {
             self.finish_large(run, network, attempt)
@@ -74,6 +76,23 @@ impl Far {
             (Err(Halt::Failed(_)), Some(left)) => Err(left.into()),
             (outcome, _) => outcome,
         }
+    }
+
+    /// The network with the units that steps did not show, where these are lost in the rounding of points far out; as it is
+    /// where none are found.
+    fn completed(
+        &self,
+        run: &mut Run<'_>,
+        network: OneLayer,
+        attempt: u64,
+    ) -> Result<OneLayer, Halt> {
+        if self.distance.is_none() || !self.frame.land.rounds_points() {
+            return Ok(network);
+        }
+        let found = run.work(place(&self.frame, attempt), |cx| missing::completed(cx, &network))?;
+        let network = found.unwrap_or(network);
+        run.widths = Some(vec![network.dims().1]);
+        Ok(network)
     }
 
     /// From a first network to the verdict.

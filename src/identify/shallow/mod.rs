@@ -11,6 +11,7 @@
 //! | probe | accuracy and natural scale of f | differences of values |
 //! | reduce | coordinates of even influence | gradients |
 //! | lines | the units | steps between distant points, until f is the same all over but for the units (`sightings`) |
+//! | | units that steps do not show | what those found leave of f near the origin, one unit at a time (`missing`) |
 //! | stack | m and span{a_i a_i^T} | Hessians around the centre; their singular values fall after m  |
 //! | directions | a_i / norm | joint diagonalisation of the Hessians where m <= d ([`joint_diagonalisation`](crate::algebra::joint_diagonalisation)), rank-one search in the span |
 //! | profiles | norms and shifts | the coefficient of a_i a_i^T is a function of a_i . x alone ([`profile`]) |
@@ -21,6 +22,7 @@ mod directions;
 mod far;
 mod growing;
 mod large;
+mod missing;
 mod near;
 mod pipeline;
 pub mod profile;

@@ -113,6 +113,9 @@ pub(crate) const SIGHT_NEARER: f64 = 0.125;
 pub(crate) const SIGHT_ROUNDS: usize = 10;
 /// Points whose tolerance is more than this many times the least are too near a known hyperplane to tell anything.
 pub(crate) const REFERENCE_SHARE: f64 = 1e3;
+/// Units that are looked for in what others leave, before the search is given up: so many for each of those, and so many more. Among
+/// them are units taken in vain: 8 for 24 under two inputs. More cost time where f is no such network.
+pub(crate) const MISSING_MOST: (usize, usize) = (2, 24);
 /// Scales of the fitted points where nothing bounds them, in natural scales.
 pub(crate) const SHALLOW_FIT_SCALES: [f64; 4] = [0.5, 1.0, 2.0, 8.0];
 /// Sampling radii of the attempts, relative to the first one's. Nearer, Hessians differ less; farther, units are saturated.

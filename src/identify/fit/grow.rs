@@ -1,0 +1,316 @@
+//! A network one unit at a time: each is fitted to what the others leave of f.
+//!
+//! All units at once from a random start end in a poor local minimum, the surer the more they are. One unit more, fitted to what
+//! the others leave, from many starts, and then all of them together, do not: what is wrong with the units so far is mended by later ones, and
+//! those that were taken in vain are dropped at the end, as the others do without them.
+
+use nalgebra::{DMatrix, DVector};
+use rand::RngExt;
+use rand_chacha::ChaCha8Rng;
+use rayon::prelude::*;
+
+use super::refine::refine;
+use super::sample::Sample;
+use super::tolerances::{
+    FIT_FLOOR, GROWTH_FRUITLESS, GROWTH_GAIN, GROWTH_POINTS, GROWTH_SLOPES, GROWTH_STARTS,
+    SPARE_INFLUENCE,
+};
+use crate::algebra::linalg::{least_squares, rms};
+use crate::algebra::tolerances::WEIGHTS_CUTOFF;
+use crate::draws;
+use crate::identify::context::Context;
+use crate::identify::evidence::UnitsGrown;
+use crate::identify::failure::Halt;
+use crate::identify::survey::landscape::Landscape;
+use crate::network::model::Model;
+use crate::network::{Activation, OneLayer, TwoLayer};
+use crate::oracle::Clock;
+
+/// A network whose last hidden layer may have a unit more or less.
+pub trait Growing: Model + Send + Sync {
+    /// What units of that layer are given at the columns of `points`.
+    fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64>;
+    /// Their activation.
+    fn activation(&self) -> Activation;
+    /// With a unit more, and its offset.
+    fn with_unit(&self, unit: &OneLayer) -> Self;
+    /// With a unit less.
+    fn without_unit(&self, unit: usize) -> Self;
+    /// With these output weights and offset, which are the last of the parameters.
+    fn with_outputs(&self, c: DVector<f64>, c0: f64) -> Self;
+    /// Units of that layer.
+    fn width(&self) -> usize {
+        self.widths().last().copied().unwrap_or(0)
+    }
+}
+
+/// How a network grows.
+pub struct Growth<'g> {
+    /// Names its draws.
+    pub stage: &'g str,
+    /// Units that it may come to.
+    pub most_units: usize,
+    /// Parameters that it may come to.
+    pub most_parameters: usize,
+    /// The scale of what its units are given.
+    pub scale: f64,
+}
+
+/// Values for a fit of so many parameters while a network grows.
+pub fn points_for(parameters: usize) -> usize {
+    GROWTH_POINTS.0 * parameters + GROWTH_POINTS.1
+}
+
+/// Adds units to `start` until `done` makes something of the network, fitted to the values that `draw` brings for it and the
+/// number of a round, and of the root mean square that these leave; also what was seen.
+pub fn grow<M: Growing, T>(
+    cx: &mut Context<'_>,
+    start: M,
+    growth: &Growth<'_>,
+    mut draw: impl FnMut(&mut Context<'_>, &M, usize) -> Result<Sample, Halt>,
+    mut done: impl FnMut(&mut Context<'_>, &M, &Sample, f64) -> Result<Option<T>, Halt>,
+) -> Result<(Option<T>, UnitsGrown), Halt> {
+    let mut network = start;
+    let mut seen = UnitsGrown { before: network.width(), ..UnitsGrown::default() };
+    let (mut best, mut fruitless) = (f64::INFINITY, 0);
+    while network.width() <= growth.most_units
+        && network.parameter_count() <= growth.most_parameters
+        && fruitless < GROWTH_FRUITLESS
+    {
+        let clock = cx.clock;
+        clock.check()?;
+        let sample = draw(cx, &network, seen.rounds)?;
+        let rest = if network.width() == 0 {
+            // A constant so far.
+            let mean = sample.values.mean();
+            network = network.with_outputs(DVector::zeros(0), mean);
+            sample.values.add_scalar(-mean)
+        } else {
+            let floor = floor(cx.land, &sample);
+            network = refine(&sample, network, floor, clock)?.0;
+            -sample.residual(&network)
+        };
+        let left = rms(&rest);
+        (seen.rounds, seen.left) = (seen.rounds + 1, left);
+        if let Some(made) = done(cx, &network, &sample, left)? {
+            return Ok((Some(made), seen));
+        }
+        clock.done(network.width() as f64 / growth.most_units as f64);
+        (best, fruitless) =
+            if left < GROWTH_GAIN * best { (left, 0) } else { (best, fruitless + 1) };
+        let rest = Sample { points: network.given(&sample.points), values: rest };
+        let rng = &mut draws::stream(cx.seed, growth.stage, seen.rounds as u64);
+        let Some(unit) = unit_of(&rest, (network.activation(), growth.scale), rng) else { break };
+        network = network.with_unit(&unit);
+    }
+    Ok((None, seen))
+}
+
+/// Root mean square residual that the fit of the right network ends under.
+pub fn floor(land: &Landscape, sample: &Sample) -> f64 {
+    let noise = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
+    FIT_FLOOR * (noise.sum::<f64>() / sample.values.len() as f64).sqrt()
+}
+
+/// The one unit, with an offset, that explains most of `rest`: the best of fits from many starts.
+fn unit_of(
+    rest: &Sample,
+    (phi, scale): (Activation, f64),
+    rng: &mut ChaCha8Rng,
+) -> Option<OneLayer> {
+    let d = rest.points.nrows();
+    let mut behind = 0.0;
+    let squares = rest.values.iter().map(|value| {
+        behind += value * value;
+        behind
+    });
+    let squares: Vec<f64> = squares.collect();
+    // In its transition at a point where much is left.
+    let mut start = || {
+        let at = rng.random_range(0.0..1.0) * behind;
+        let at = squares.partition_point(|&sum| sum < at).min(squares.len() - 1);
+        let slope = rng.random_range(GROWTH_SLOPES.0..GROWTH_SLOPES.1).exp2() / scale;
+        let a = draws::unit_vector(rng, d) * slope;
+        let theta = DVector::from_element(1, a.dot(&rest.points.column(at)));
+        let a = DMatrix::from_column_slice(d, 1, a.as_slice());
+        OneLayer { a, theta, c: DVector::zeros(1), c0: 0.0, phi }
+    };
+    let starts: Vec<OneLayer> = (0..GROWTH_STARTS).map(|_| start()).collect();
+    // Threads of their own: what ranks do together they do in order.
+    let alone = Clock::new(None);
+    let fit = |start: OneLayer| {
+        let start = with_best_outputs(&start, rest)?;
+        let (unit, ended) = refine(rest, start, 0.0, &alone).ok()?;
+        ended.to.is_finite().then_some((unit, ended.to))
+    };
+    let fits: Vec<(OneLayer, f64)> = starts.into_par_iter().filter_map(fit).collect();
+    fits.into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(unit, _)| unit)
+}
+
+/// `network` with the output weights and the offset that fit best.
+fn with_best_outputs<M: Growing>(network: &M, sample: &Sample) -> Option<M> {
+    let m = network.width();
+    let jt = network.jacobian_transposed(&sample.points);
+    let linear = jt.rows(jt.nrows() - m - 1, m + 1).transpose();
+    let (weights, _) = least_squares(&linear, &sample.values, WEIGHTS_CUTOFF)?;
+    Some(network.with_outputs(weights.rows(0, m).into_owned(), weights[m]))
+}
+
+/// The same fit with as few units as come under the `floor`, one less at a time; values spread as those of `land`.
+pub fn without_spare<M: Growing>(
+    sample: &Sample,
+    mut network: M,
+    (land, floor): (&Landscape, f64),
+    clock: &Clock,
+) -> Result<M, Halt> {
+    // Of two units that differ by e only the sum and its first order in e are told, so that e is a root of the noise, and so is
+    // what the fit misses at first without one of them.
+    let spare = SPARE_INFLUENCE * (floor * land.spread).sqrt();
+    loop {
+        let without = |i: usize| {
+            let fewer = with_best_outputs(&network.without_unit(i), sample)?;
+            let left = rms(&sample.residual(&fewer));
+            (left <= spare).then_some((fewer, left))
+        };
+        let mut fewer: Vec<(M, f64)> =
+            (0..network.width()).into_par_iter().filter_map(without).collect();
+        fewer.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let mut found = None;
+        for (start, _) in fewer {
+            clock.check()?;
+            let (fitted, ended) = refine(sample, start, floor, clock)?;
+            if ended.to <= floor {
+                found = Some(fitted);
+                break;
+            }
+        }
+        match found {
+            Some(fewer) => network = fewer,
+            None => return Ok(network),
+        }
+    }
+}
+
+/// A vector with a number more.
+fn longer(v: &DVector<f64>, last: f64) -> DVector<f64> {
+    v.clone().insert_row(v.len(), last)
+}
+
+/// A matrix with a column more.
+fn wider(m: &DMatrix<f64>, last: &DMatrix<f64>) -> DMatrix<f64> {
+    let mut wider = m.clone().insert_column(m.ncols(), 0.0);
+    wider.set_column(m.ncols(), &last.column(0));
+    wider
+}
+
+impl Growing for OneLayer {
+    fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        points.clone()
+    }
+    fn activation(&self) -> Activation {
+        self.phi
+    }
+    fn with_unit(&self, unit: &OneLayer) -> Self {
+        OneLayer {
+            a: wider(&self.a, &unit.a),
+            theta: longer(&self.theta, unit.theta[0]),
+            c: longer(&self.c, unit.c[0]),
+            c0: self.c0 + unit.c0,
+            phi: self.phi,
+        }
+    }
+    fn without_unit(&self, unit: usize) -> Self {
+        OneLayer {
+            a: self.a.clone().remove_column(unit),
+            theta: self.theta.clone().remove_row(unit),
+            c: self.c.clone().remove_row(unit),
+            ..*self
+        }
+    }
+    fn with_outputs(&self, c: DVector<f64>, c0: f64) -> Self {
+        OneLayer { c, c0, ..self.clone() }
+    }
+}
+
+impl Growing for TwoLayer {
+    fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        let mut y = self.a.tr_mul(points);
+        y.column_iter_mut().for_each(|mut z| z -= &self.theta);
+        self.g.apply(y.as_mut_slice());
+        y
+    }
+    fn activation(&self) -> Activation {
+        self.h
+    }
+    fn with_unit(&self, unit: &OneLayer) -> Self {
+        TwoLayer {
+            b: wider(&self.b, &unit.a),
+            tau: longer(&self.tau, unit.theta[0]),
+            c: longer(&self.c, unit.c[0]),
+            c0: self.c0 + unit.c0,
+            ..self.clone()
+        }
+    }
+    fn without_unit(&self, unit: usize) -> Self {
+        TwoLayer {
+            b: self.b.clone().remove_column(unit),
+            tau: self.tau.clone().remove_row(unit),
+            c: self.c.clone().remove_row(unit),
+            ..self.clone()
+        }
+    }
+    fn with_outputs(&self, c: DVector<f64>, c0: f64) -> Self {
+        TwoLayer { c, c0, ..self.clone() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Class;
+
+    fn network() -> OneLayer {
+        OneLayer::random((4, 3), Class::General, Activation::Tanh, 1).unwrap()
+    }
+
+    fn sample(network: &OneLayer) -> Sample {
+        let points = draws::gaussian(&mut draws::stream(1, "test", 0), 4, 400) * 2.0;
+        Sample { values: network.values(&points), points }
+    }
+
+    #[test]
+    fn the_unit_that_is_missing_is_what_the_others_leave() {
+        let truth = network();
+        for missing in 0..3 {
+            let sample = sample(&truth);
+            let rest = -sample.residual(&truth.without_unit(missing));
+            let rest = Sample { values: rest, ..sample };
+            let rng = &mut draws::stream(2, "test", missing as u64);
+            let unit = unit_of(&rest, (Activation::Tanh, 1.0), rng).unwrap();
+            let whole = truth.without_unit(missing).with_unit(&unit);
+            let error = truth.matching(&whole).parameter_error.unwrap();
+            assert!(error < 1e-8, "{missing}: {error:e}");
+        }
+    }
+
+    #[test]
+    fn a_unit_of_no_weight_and_a_twin_are_dropped_and_no_other() {
+        let truth = network();
+        let sample = sample(&truth);
+        let unit = |i: usize, c: f64| OneLayer {
+            a: truth.a.columns(i, 1) * 1.001,
+            theta: truth.theta.rows(i, 1).into_owned(),
+            c: DVector::from_element(1, c),
+            c0: 0.0,
+            phi: truth.phi,
+        };
+        let mut idle = unit(1, 1e-12);
+        idle.a *= 2.0;
+        let spare = truth.with_unit(&idle).with_unit(&unit(2, 1e-4));
+        let land = Landscape::unit(1e-8, 0.0);
+        let clock = &Clock::new(None);
+        let found = without_spare(&sample, spare, (&land, 1e-7), clock).unwrap();
+        assert_eq!(found.width(), 3);
+        assert!(truth.matching(&found).parameter_error.unwrap() < 1e-6);
+    }
+}
