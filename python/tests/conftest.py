@@ -1,6 +1,8 @@
 """What several tests need."""
 
 import os
+import signal
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,12 @@ NETWORKS = ROOT / "tests" / "networks"
 def needs(name):
     """The module of this name; without it the test that asks is skipped, which continuous integration says at its end."""
     return pytest.importorskip(name, reason=f"{name} is not installed")
+
+
+def interruptible(command, **options):
+    """Starts `command`, which heeds Ctrl-C: what is started in the background ignores it, and so would its children."""
+    heeds = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heeds, **options)
 
 
 @pytest.fixture

@@ -2,14 +2,13 @@
 
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
 import pytest
-from conftest import needs
+from conftest import interruptible, needs
 
 import disentangle
 
@@ -123,7 +122,7 @@ def test_an_interrupt_is_a_keyboard_interrupt():
         "except KeyboardInterrupt:\n"
         "    print('interrupted')\n"
     )
-    run = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    run = interruptible([sys.executable, "-c", code], stderr=subprocess.PIPE)
     for line in run.stderr:
         if "refinement" in line:
             break

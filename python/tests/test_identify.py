@@ -3,14 +3,13 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 import threading
 import time
 
 import numpy as np
 import pytest
-from conftest import NETWORKS, needs
+from conftest import NETWORKS, interruptible, needs
 
 import disentangle
 
@@ -297,9 +296,7 @@ except KeyboardInterrupt:
 @pytest.mark.parametrize("questions", [1, 60])  # the first one, and one after half a second, when some answers are kept
 def test_ctrl_c_is_a_keyboard_interrupt_and_leaves_the_checkpoint(tmp_path, questions):
     command = [sys.executable, "-c", INTERRUPTED, str(tmp_path), str(questions)]
-    # What is started in the background ignores the signal, and so would its children.
-    heeds = lambda: signal.signal(signal.SIGINT, signal.SIG_DFL)
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=heeds) as process:
+    with interruptible(command) as process:
         assert process.stdout.readline() == "asked\n"
         process.send_signal(signal.SIGINT)
         assert process.communicate(timeout=60)[0] == "interrupted\nidentified\n"
