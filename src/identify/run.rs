@@ -46,8 +46,6 @@ pub(crate) struct Run<'a> {
     land: Option<Landscape>,
     /// The points of the certificate: the same for all attempts and rounds.
     held_out: Option<HeldOut>,
-    /// What values are.
-    mixture: Mixture,
     /// All outputs at points of many scales, once they are known.
     pub seen: Option<DMatrix<f64>>,
     /// Noise of every output near the origin, where that was measured.
@@ -112,7 +110,6 @@ impl<'a> Run<'a> {
         settings: &Settings,
         stages: &'static [Stage],
     ) -> Self {
-        let mixture = Mixture::first(oracle.output_dim());
         let meter = Meter::new(oracle, observer, settings.max_queries);
         Run {
             meter: meter.until(settings.deadline).through(stages),
@@ -125,7 +122,6 @@ impl<'a> Run<'a> {
             first_attempt: 0,
             land: None,
             held_out: None,
-            mixture,
             seen: None,
             noise_of_outputs: Vec::new(),
         }
@@ -204,7 +200,7 @@ impl<'a> Run<'a> {
 
     /// The points (d x n) at which all networks of this run are tested.
     pub fn hold_out(&mut self, points: DMatrix<f64>) {
-        self.held_out = Some(HeldOut::new(points, self.mixture.clone(), self.link));
+        self.held_out = Some(HeldOut::new(points, self.mixture(), self.link));
     }
 
     /// The end of every run: all inputs, the certificate, more values where they would bring the bound to the
@@ -329,8 +325,9 @@ impl<'a> Run<'a> {
             return Ok(land.clone());
         }
         self.meter.enter(Stage::Probe);
+        let mixture = self.mixture();
         let answers = self.seen.as_ref().filter(|_| self.settings.domain_radius.is_none());
-        let mixed = answers.map(|answers| Mixed { mixture: &self.mixture, answers });
+        let mixed = answers.map(|answers| Mixed { mixture: &mixture, answers });
         let (land, noise) =
             probe::probe_mixed(&mut self.meter, self.settings.seed, mixed.as_ref())?;
         self.noise_of_outputs = noise;
@@ -370,7 +367,7 @@ impl<'a> Run<'a> {
 
     /// What values are.
     pub fn mixture(&self) -> Mixture {
-        self.mixture.clone()
+        self.meter.mixture().clone()
     }
 
     /// Of several outputs, from now on values are those of a mixture of all.
@@ -381,7 +378,6 @@ impl<'a> Run<'a> {
                 None => self.answers_at_many_scales()?,
             };
             let weights = outputs::mixture(&answers, self.link, self.settings.seed);
-            self.mixture.set(&weights);
             self.meter.mix(&weights);
             self.seen = Some(answers);
         }
@@ -428,7 +424,8 @@ impl<'a> Run<'a> {
 
     /// All outputs where the weights of each show: those of the last fit where they were kept, and enough.
     fn answers_for(&mut self, network: &Network, land: &Landscape) -> Result<Answers, Halt> {
-        let partly = (0..self.mixture.outputs()).any(|k| !self.mixture.has(k));
+        let mixture = self.meter.mixture();
+        let partly = (0..mixture.outputs()).any(|k| !mixture.has(k));
         let count = outputs::points_for(network, partly && self.link != Link::None);
         if let Some(Kept { points, outputs }) = self.meter.take_kept()
             && points.ncols() >= count

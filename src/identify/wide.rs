@@ -436,9 +436,8 @@ impl Attempt<'_, '_> {
                 .stage(Stage::Peel, place, |cx| whole::whole(cx, units, ascent).map(Seen::Peel)),
             Way::Grown => return self.grown(units),
             Way::Span(split) => {
-                // Far out angles are magnified, and here they are compared with the errors of second differences.
-                let (far, mut units) = (self.far, units.to_vec());
-                self.run.stage(Stage::Polish, place, |cx| units::polish(cx, far, &mut units))?;
+                // Angles are compared with the errors of second differences here.
+                let units = self.polished(units)?;
                 self.run.stage(Stage::Peel, Place { attempt: split, ..place }, |cx| {
                     span::span(cx, &units).map(Seen::Span)
                 })
@@ -482,11 +481,18 @@ impl Attempt<'_, '_> {
         })
     }
 
-    /// From the first layer to the verdict, with a second one that grows by one unit at a time.
-    fn grown(&mut self, units: &[Unit]) -> Result<Outcome, Halt> {
+    /// The units with the directions that they have far out, where angles are magnified.
+    fn polished(&mut self, units: &[Unit]) -> Result<Vec<Unit>, Halt> {
         let (far, mut units) = (self.far, units.to_vec());
         let place = place(self.frame, self.attempt);
         self.run.stage(Stage::Polish, place, |cx| units::polish(cx, far, &mut units))?;
+        Ok(units)
+    }
+
+    /// From the first layer to the verdict, with a second one that grows by one unit at a time.
+    fn grown(&mut self, units: &[Unit]) -> Result<Outcome, Halt> {
+        let units = self.polished(units)?;
+        let place = place(self.frame, self.attempt);
         let (first, second) = self.run.settings.activations();
         let pairs =
             families(first).iter().flat_map(|&g| families(second).iter().map(move |&h| (g, h)));

@@ -153,6 +153,11 @@ impl<'a> Meter<'a> {
         }
     }
 
+    /// What values are of several outputs.
+    pub(crate) fn mixture(&self) -> &Mixture {
+        &self.mixture
+    }
+
     /// Of several outputs, all answers to the next question for values are kept in place of those that were.
     pub fn keep_next(&mut self) {
         self.keep_next = self.mixture.outputs() > 1;

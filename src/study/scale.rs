@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::cell::number;
 use super::plot::{Drawn, FONT, Figure, LINES, Panel, PlotError, picture};
 use super::record::Ending;
+use super::spread;
 use crate::files::write_atomically;
 use crate::identify::{FirstLayer, FitBy, IdentifyError, Settings, identify};
 use crate::network::{Activation, Class, NetworkError, TwoLayer};
@@ -198,12 +199,7 @@ fn point(run: &Measured, figure: fn(&Measured) -> Option<f64>) -> Option<(f64, f
 /// The exponent e of the y = c x^e nearest to the points in the logarithms.
 fn slope(points: &[(f64, f64)]) -> Option<f64> {
     let logs: Vec<(f64, f64)> = points.iter().map(|&(x, y)| (x.ln(), y.ln())).collect();
-    let n = logs.len() as f64;
-    let mean_x = logs.iter().map(|log| log.0).sum::<f64>() / n;
-    let mean_y = logs.iter().map(|log| log.1).sum::<f64>() / n;
-    let square: f64 = logs.iter().map(|(x, _)| (x - mean_x).powi(2)).sum();
-    let product: f64 = logs.iter().map(|(x, y)| (x - mean_x) * (y - mean_y)).sum();
-    (square > 0.0).then(|| product / square)
+    spread::slope(&logs)
 }
 
 /// A panel: its heading, and what it shows of a run.

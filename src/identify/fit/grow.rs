@@ -108,8 +108,7 @@ pub fn grow<M: Growing, T>(
 
 /// Root mean square residual that the fit of the right network ends under.
 pub fn floor(land: &Landscape, sample: &Sample) -> f64 {
-    let noise = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
-    FIT_FLOOR * (noise.sum::<f64>() / sample.values.len() as f64).sqrt()
+    FIT_FLOOR * land.noise_over(sample.points.column_iter().map(|x| x.norm()))
 }
 
 /// The one unit, with an offset, that explains most of `rest`: the best of fits from many starts.

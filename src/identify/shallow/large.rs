@@ -61,7 +61,7 @@ impl Answered {
         Answered { points: points.insert_column(d, -1.0), answers: answers.transpose() }
     }
 
-    fn norms(&self) -> impl Iterator<Item = f64> {
+    fn norms(&self) -> impl ExactSizeIterator<Item = f64> {
         self.points.row_iter().map(|x| (x.norm_squared() - 1.0).max(0.0).sqrt())
     }
 }
@@ -281,8 +281,7 @@ pub fn support(
     let left = &data.answers - &fitted;
     let freedom = data.answers.len().saturating_sub(network.parameter_count()).max(1) as f64;
     let lost = (data.answers.len() as f64 / freedom).sqrt();
-    let noise = data.norms().map(|norm| land.noise_at(norm).powi(2));
-    let expected = (noise.sum::<f64>() / data.points.nrows() as f64).sqrt();
+    let expected = land.noise_over(data.norms());
     // Of each output by itself: their errors may differ.
     let outputs = left.ncols();
     let least = land.noise_near / (outputs as f64).sqrt();

@@ -32,6 +32,12 @@ impl Landscape {
         self.noise_near + self.noise_growth * radius
     }
 
+    /// Root mean square of the noise expected of values at these distances from the origin.
+    pub fn noise_over(&self, distances: impl ExactSizeIterator<Item = f64>) -> f64 {
+        let count = distances.len() as f64;
+        (distances.map(|r| self.noise_at(r).powi(2)).sum::<f64>() / count).sqrt()
+    }
+
     /// Scale and spread 1, bounded, with this noise near the origin and this growth of it.
     #[cfg(test)]
     pub fn unit(noise_near: f64, noise_growth: f64) -> Landscape {

@@ -32,20 +32,14 @@ pub fn first_points(d: usize, seed: u64) -> DMatrix<f64> {
     let by_scale = points_by_scale(&mut draws::stream(seed, "probe", 0), d);
     let of = |exponent: i32| {
         let there = &by_scale[(exponent - PROBE_EXPONENTS.start()) as usize];
-        there.columns(0, MIXED_POINTS).into_owned()
+        there.column_iter().take(MIXED_POINTS)
     };
-    stacked(d, &MIXED_EXPONENTS.map(of))
+    DMatrix::from_columns(&MIXED_EXPONENTS.into_iter().flat_map(of).collect::<Vec<_>>())
 }
 
 /// Gaussian points of every scale.
 fn points_by_scale(rng: &mut impl rand::Rng, d: usize) -> Vec<DMatrix<f64>> {
     PROBE_EXPONENTS.map(|e| draws::gaussian(rng, d, PROBE_POINTS) * 2f64.powi(e)).collect()
-}
-
-/// Matrices of d rows beside one another.
-fn stacked(d: usize, parts: &[DMatrix<f64>]) -> DMatrix<f64> {
-    let columns: Vec<_> = parts.iter().flat_map(|part| part.column_iter()).collect();
-    if columns.is_empty() { DMatrix::zeros(d, 0) } else { DMatrix::from_columns(&columns) }
 }
 
 /// Measures the [`Landscape`]; fails on a black box that is constant, linear or mere noise, or grows otherwise than in

@@ -181,13 +181,12 @@ impl<M: Model> Support<M> {
         land: &Landscape,
         (seed, team): (u64, &Team),
     ) -> Self {
-        let expected = sample.points.column_iter().map(|x| land.noise_at(x.norm()).powi(2));
         let count = sample.values.len();
         let some: Vec<usize> = (0..count).step_by(count.div_ceil(MOST_SUSPECTS)).collect();
         Support {
             count,
             sigma: sample.sigma(network),
-            expected: (expected.sum::<f64>() / count as f64).sqrt(),
+            expected: land.noise_over(sample.points.column_iter().map(|x| x.norm())),
             largest: sample.values.amax(),
             farthest: sample.points.column_iter().map(|x| x.norm()).fold(0.0, f64::max),
             places: Some(sample.points.select_columns(&some)),

@@ -6,6 +6,7 @@ use std::fmt::{self, Display, Formatter};
 use super::plan::{Cell, Method, Shows, Spoilt};
 use super::records::Record;
 use crate::identify::Status;
+use crate::study::spread::slope;
 
 /// Errors of units after the start that count as success.
 const STARTED: [f64; 2] = [1e-1, 1e-2];
@@ -190,16 +191,6 @@ fn ends(records: &[&Record]) -> Option<String> {
     let title = "**The end**, moments and Levenberg-Marquardt: runs whose parameter error is at most 1e-10, by \
                  the number of samples.";
     (!records.is_empty()).then(|| table(title, &columns, rows(records, shape).into_iter().map(row)))
-}
-
-/// The slope of the straight line through points (x, y) by least squares.
-fn slope(points: &[(f64, f64)]) -> Option<f64> {
-    let n = points.len() as f64;
-    let mean = |of: fn(&(f64, f64)) -> f64| points.iter().map(of).sum::<f64>() / n;
-    let (x, y) = (mean(|point| point.0), mean(|point| point.1));
-    let square: f64 = points.iter().map(|point| (point.0 - x).powi(2)).sum();
-    let product: f64 = points.iter().map(|point| (point.0 - x) * (point.1 - y)).sum();
-    (square > 0.0).then(|| product / square)
 }
 
 /// The slope of log n against log d for each activation and each k, where at least two d have an n.
