@@ -213,6 +213,17 @@ impl Activation {
         }
     }
 
+    /// phi of all `arguments` in place, in the widest registers at hand: the digits of [`value`](Self::value), for which each
+    /// multiply-add is a call where not every processor has it.
+    pub(crate) fn values(self, arguments: &mut [f64]) {
+        pulp::Arch::new().dispatch(Elementwise { phi: self, slopes: false, numbers: arguments });
+    }
+
+    /// phi' of all `arguments` in the same way, with the digits of [`slope`](Self::slope).
+    pub(crate) fn slopes(self, arguments: &mut [f64]) {
+        pulp::Arch::new().dispatch(Elementwise { phi: self, slopes: true, numbers: arguments });
+    }
+
     /// phi(t) at t -> -infinity and t -> +infinity.
     pub fn limits(self) -> (f64, f64) {
         match self {
@@ -281,6 +292,28 @@ impl Activation {
     /// All names, for a message.
     pub(crate) fn names() -> String {
         Activation::ALL.map(Activation::name).join(", ")
+    }
+}
+
+/// Numbers that an activation is to be applied to, or its slope.
+struct Elementwise<'a> {
+    phi: Activation,
+    slopes: bool,
+    numbers: &'a mut [f64],
+}
+
+impl pulp::WithSimd for Elementwise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: pulp::Simd>(self, _: S) {
+        let Elementwise { phi, slopes, numbers } = self;
+        match (slopes, phi) {
+            (false, phi) => phi.apply(numbers),
+            (true, Activation::Tanh) => numbers.iter_mut().for_each(|t| *t = sech_squared(*t)),
+            (true, Activation::Sigmoid) => numbers.iter_mut().for_each(|t| *t = sigmoid_slope(*t)),
+            (true, phi) => numbers.iter_mut().for_each(|t| *t = phi.slope(*t)),
+        }
     }
 }
 
@@ -453,6 +486,21 @@ mod tests {
                 assert!((phi.slope(t) - slope).abs() < 1e-9, "{phi} at {t}");
                 assert!((phi.curvature(t) - curvature).abs() < 1e-9, "{phi} at {t}");
             }
+        }
+    }
+
+    #[test]
+    fn all_at_once_have_the_digits_of_one_by_one() {
+        let arguments: Vec<f64> = grid().step_by(7).chain([f64::NAN]).collect();
+        let bits = |numbers: &[f64]| numbers.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+        for phi in Activation::ALL {
+            let (mut values, mut slopes) = (arguments.clone(), arguments.clone());
+            phi.values(&mut values);
+            phi.slopes(&mut slopes);
+            let one_by_one: Vec<f64> = arguments.iter().map(|&t| phi.value(t)).collect();
+            assert_eq!(bits(&values), bits(&one_by_one), "{phi}");
+            let one_by_one: Vec<f64> = arguments.iter().map(|&t| phi.slope(t)).collect();
+            assert_eq!(bits(&slopes), bits(&one_by_one), "{phi}");
         }
     }
 

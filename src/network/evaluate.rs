@@ -159,6 +159,11 @@ impl Network {
 #[inline(always)]
 fn affine(weights: &[f64], shifts: &[f64], x: &[Lanes], out: &mut [Lanes]) {
     let rows = x.len();
+    if rows == 0 {
+        // A layer without units before it: a constant.
+        out.iter_mut().zip(shifts).for_each(|(out, shift)| *out = [-shift; LANES]);
+        return;
+    }
     let tasks = weights.chunks(UNITS * rows).zip(shifts.chunks(UNITS)).zip(out.chunks_mut(UNITS));
     for ((columns, shifts), out) in tasks {
         if let [s0, s1, s2, s3] = *shifts {

@@ -1,7 +1,7 @@
 //! The network of one hidden layer and one output, f(x) = c0 + sum_i c_i phi(a_i . x - theta_i), as the
 //! identification works on it.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DVector, DVectorView};
 use rayon::prelude::*;
 
 use super::evaluate::{Step, forward};
@@ -109,11 +109,17 @@ impl OneLayer {
         Step { weights: self.a.as_slice(), shifts: self.theta.as_slice(), activation }
     }
 
-    /// The derivative of the value with respect to input `i`, where the units' arguments a . x - theta are `arguments`.
-    pub(crate) fn slope_along(&self, i: usize, arguments: impl Iterator<Item = f64>) -> f64 {
-        let OneLayer { a, c, phi, .. } = self;
-        let units = a.row(i).into_iter().zip(c.iter()).zip(arguments);
-        units.map(|((a, c), argument)| a * c * phi.slope(argument)).sum()
+    /// The derivative of the value with respect to input `i`, where the `slopes` of the units are phi'(a . x - theta).
+    pub(crate) fn slope_along(&self, i: usize, slopes: DVectorView<'_, f64>) -> f64 {
+        let units = self.a.row(i).into_iter().zip(self.c.iter()).zip(slopes.iter());
+        units.map(|((a, c), slope)| a * c * slope).sum()
+    }
+
+    /// phi'(a . x - theta) of all units where a . x is one of `products` (m x n).
+    pub(crate) fn slopes_at(&self, mut products: DMatrix<f64>) -> DMatrix<f64> {
+        products.column_iter_mut().for_each(|mut u| u -= &self.theta);
+        self.phi.slopes(products.as_mut_slice());
+        products
     }
 
     /// [`Network::with_activations`].
@@ -173,18 +179,21 @@ impl Model for OneLayer {
 
     fn jacobian_transposed(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
         let (d, m) = self.dims();
-        let z = forward(&[self.hidden(None)], points);
+        let mut values = forward(&[self.hidden(None)], points);
+        let mut slopes = values.clone();
+        self.phi.slopes(slopes.as_mut_slice());
+        self.phi.values(values.as_mut_slice());
         let count = self.parameter_count();
         let mut out = DMatrix::zeros(count, points.ncols());
         out.as_mut_slice().par_chunks_mut(count).enumerate().for_each(|(k, row)| {
             for i in 0..m {
-                let slope = self.c[i] * self.phi.slope(z[(i, k)]);
+                let slope = self.c[i] * slopes[(i, k)];
                 for (entry, x) in row[i * d..(i + 1) * d].iter_mut().zip(points.column(k).iter()) {
                     *entry = slope * x;
                 }
                 row[d * m + i] = -slope;
                 if self.fits_c() {
-                    row[d * m + m + i] = self.phi.value(z[(i, k)]);
+                    row[d * m + m + i] = values[(i, k)];
                 }
             }
             row[count - 1] = 1.0;

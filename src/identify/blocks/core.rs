@@ -43,10 +43,10 @@ impl Core {
         let mut outputs = points.rows(d, points.nrows() - d).into_owned();
         let mut z = self.a.transpose() * points.rows(0, d);
         z.column_iter_mut().for_each(|mut z| z -= &self.theta);
-        for (z, mut outputs) in z.column_iter().zip(outputs.column_iter_mut()) {
-            for (&unit, &z) in self.free.iter().zip(z.iter()) {
-                outputs[unit] = self.g.value(z);
-            }
+        let mut y = z.clone();
+        self.g.values(y.as_mut_slice());
+        for (s, &unit) in self.free.iter().enumerate() {
+            outputs.row_mut(unit).copy_from(&y.row(s));
         }
         (z, outputs)
     }
@@ -89,21 +89,19 @@ impl Model for Core {
         self.second.values(&self.first(points).1)
     }
     fn jacobian_transposed(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        let (z, outputs) = self.first(points);
+        let (mut slopes, outputs) = self.first(points);
         let (d, t) = self.a.shape();
         let of_second = self.second.jacobian_transposed(&outputs);
         if t == 0 {
             return of_second;
         }
-        let OneLayer { a: b, theta: tau, .. } = &self.second;
-        let u = b.transpose() * &outputs;
+        self.g.slopes(slopes.as_mut_slice());
+        let of_units = self.second.slopes_at(self.second.a.transpose() * &outputs);
         let count = self.parameter_count();
         let mut jt = DMatrix::zeros(count, points.ncols());
         jt.as_mut_slice().par_chunks_mut(count).enumerate().for_each(|(k, row)| {
             for (s, &unit) in self.free.iter().enumerate() {
-                let arguments = u.column(k).into_iter().zip(tau.iter()).map(|(u, tau)| u - tau);
-                let p = self.second.slope_along(unit, arguments);
-                let slope = self.g.slope(z[(s, k)]) * p;
+                let slope = slopes[(s, k)] * self.second.slope_along(unit, of_units.column(k));
                 for (j, entry) in row[s * d..(s + 1) * d].iter_mut().enumerate() {
                     *entry = slope * points[(j, k)];
                 }

@@ -370,14 +370,11 @@ fn strongest(
     unit: usize,
     count: usize,
 ) -> Places {
-    let OneLayer { a: b, theta: tau, .. } = outer.second;
-    let u = b.transpose() * outputs(network, &places.sides);
-    let slope = |k: usize| {
-        let arguments = u.column(k).into_iter().zip(tau.iter()).map(|(u, tau)| u - tau);
-        outer.second.slope_along(unit, arguments).abs()
-    };
-    let slopes: Vec<f64> = (0..u.ncols()).map(slope).collect();
-    let mut order: Vec<usize> = (0..u.ncols()).collect();
+    let inputs = outer.second.a.transpose() * outputs(network, &places.sides);
+    let of_units = outer.second.slopes_at(inputs);
+    let slope = |slopes| outer.second.slope_along(unit, slopes).abs();
+    let slopes: Vec<f64> = of_units.column_iter().map(slope).collect();
+    let mut order: Vec<usize> = (0..slopes.len()).collect();
     order.sort_by(|&i, &j| slopes[j].total_cmp(&slopes[i]));
     order.truncate(count);
     Places {

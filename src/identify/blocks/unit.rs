@@ -80,25 +80,45 @@ impl Rows {
         theta: f64,
     ) -> DVector<f64> {
         let z = self.arguments(a, theta);
-        let row = outer.second.a.row(self.unit).transpose();
-        DVector::from_fn(z.len(), |k, _| {
-            let y = outer.g.value(z[k]);
-            let OneLayer { c, c0, phi, .. } = outer.second;
-            let terms = inputs.column(k);
-            let units = terms.iter().zip(row.iter()).zip(c.iter());
-            let f = c0 + units.map(|((u, b), c)| c * phi.value(u + b * y)).sum::<f64>();
+        let OneLayer { c, c0, phi, .. } = outer.second;
+        let mut outputs = self.with_unit(outer, inputs, z);
+        phi.values(outputs.as_mut_slice());
+        DVector::from_fn(self.values.len(), |k, _| {
+            let units = outputs.column(k).into_iter().zip(c.iter());
+            let f = c0 + units.map(|(output, c)| c * output).sum::<f64>();
             self.weights[k] * (f - self.values[k])
         })
     }
 
-    /// Weighted derivatives of the values with respect to z.
-    fn slopes(&self, outer: Outer<'_>, inputs: &DMatrix<f64>, z: &DVector<f64>) -> DVector<f64> {
+    /// Inputs of the second layer, m1 x n, where those without the unit are `inputs` and its arguments `z`.
+    fn with_unit(
+        &self,
+        outer: Outer<'_>,
+        inputs: &DMatrix<f64>,
+        mut z: DVector<f64>,
+    ) -> DMatrix<f64> {
+        outer.g.values(z.as_mut_slice());
         let row = outer.second.a.row(self.unit).transpose();
+        let mut all = inputs.clone();
+        for (mut u, &y) in all.column_iter_mut().zip(z.iter()) {
+            u.axpy(y, &row, 1.0);
+        }
+        all
+    }
+
+    /// Weighted derivatives of the values with respect to z.
+    fn slopes(
+        &self,
+        outer: Outer<'_>,
+        inputs: &DMatrix<f64>,
+        mut z: DVector<f64>,
+    ) -> DVector<f64> {
+        let mut of_units = self.with_unit(outer, inputs, z.clone());
+        outer.second.phi.slopes(of_units.as_mut_slice());
+        outer.g.slopes(z.as_mut_slice());
         DVector::from_fn(z.len(), |k, _| {
-            let y = outer.g.value(z[k]);
-            let arguments = inputs.column(k).into_iter().zip(row.iter()).map(|(u, b)| u + b * y);
-            let p = outer.second.slope_along(self.unit, arguments);
-            self.weights[k] * outer.g.slope(z[k]) * p
+            let p = outer.second.slope_along(self.unit, of_units.column(k));
+            self.weights[k] * z[k] * p
         })
     }
 
@@ -156,7 +176,7 @@ impl Lens {
         normal[0] += 1f64.copysign(normal[0]);
         normal.normalize_mut();
         let d = a.len();
-        let slopes = rows.slopes(outer, inputs, &rows.arguments(a, theta));
+        let slopes = rows.slopes(outer, inputs, rows.arguments(a, theta));
         let mut jt = DMatrix::zeros(d + 1, slopes.len());
         for (k, mut column) in jt.column_iter_mut().enumerate() {
             let mut x = column.rows_mut(0, d);

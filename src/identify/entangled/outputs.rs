@@ -21,11 +21,14 @@ impl Outputs {
     pub fn new(network: &TwoLayer, points: &DMatrix<f64>) -> Outputs {
         let mut arguments = network.a.tr_mul(points);
         arguments.column_iter_mut().for_each(|mut z| z -= &network.theta);
-        let first = arguments.map(|z| network.g.value(z));
-        let mut u = network.b.tr_mul(&first);
-        u.column_iter_mut().for_each(|mut u| u -= &network.tau);
-        let mut weights = u.map(|u| network.h.slope(u));
+        let mut first = arguments.clone();
+        network.g.values(first.as_mut_slice());
+        let mut second = network.b.tr_mul(&first);
+        second.column_iter_mut().for_each(|mut u| u -= &network.tau);
+        let mut weights = second.clone();
+        network.h.slopes(weights.as_mut_slice());
+        network.h.values(second.as_mut_slice());
         weights.column_iter_mut().for_each(|mut w| w.component_mul_assign(&network.c));
-        Outputs { arguments, first, second: u.map(|u| network.h.value(u)), weights }
+        Outputs { arguments, first, second, weights }
     }
 }

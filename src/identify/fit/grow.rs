@@ -155,7 +155,7 @@ fn with_best_outputs<M: Growing>(network: &M, sample: &Sample) -> Option<M> {
     Some(network.with_outputs(weights.rows(0, m).into_owned(), weights[m]))
 }
 
-/// The same fit with as few units as come under the `floor`, one less at a time; values spread as those of `land`.
+/// The same fit with as few units as come under the `floor`, one less at a time, at least one; values spread as those of `land`.
 pub fn without_spare<M: Growing>(
     sample: &Sample,
     mut network: M,
@@ -165,7 +165,7 @@ pub fn without_spare<M: Growing>(
     // Of two units that differ by e only the sum and its first order in e are told, so that e is a root of the noise, and so is
     // what the fit misses at first without one of them.
     let spare = SPARE_INFLUENCE * (floor * land.spread).sqrt();
-    loop {
+    while network.width() > 1 {
         let without = |i: usize| {
             let fewer = with_best_outputs(&network.without_unit(i), sample)?;
             let left = rms(&sample.residual(&fewer));
@@ -185,9 +185,10 @@ pub fn without_spare<M: Growing>(
         }
         match found {
             Some(fewer) => network = fewer,
-            None => return Ok(network),
+            None => break,
         }
     }
+    Ok(network)
 }
 
 /// A vector with a number more.
@@ -235,7 +236,7 @@ impl Growing for TwoLayer {
     fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
         let mut y = self.a.tr_mul(points);
         y.column_iter_mut().for_each(|mut z| z -= &self.theta);
-        self.g.apply(y.as_mut_slice());
+        self.g.values(y.as_mut_slice());
         y
     }
     fn activation(&self) -> Activation {
@@ -290,6 +291,29 @@ mod tests {
             let error = truth.matching(&whole).parameter_error.unwrap();
             assert!(error < 1e-8, "{missing}: {error:e}");
         }
+    }
+
+    #[test]
+    fn the_last_unit_is_kept_whatever_is_left_without_it() {
+        let layer = OneLayer::random((3, 2), Class::General, Activation::Tanh, 1).unwrap();
+        let truth = TwoLayer {
+            a: layer.a.clone(),
+            theta: layer.theta.clone(),
+            b: DMatrix::from_element(2, 1, 1e-9),
+            tau: DVector::zeros(1),
+            c: DVector::from_element(1, 1.0),
+            c0: 1.0,
+            g: Activation::Tanh,
+            h: Activation::Tanh,
+        };
+        let points = draws::gaussian(&mut draws::stream(1, "test", 0), 3, 50);
+        // Without it there is a constant.
+        let constant = truth.without_unit(0).values(&points);
+        assert!(constant.iter().all(|&value| value == 1.0));
+        let sample = Sample { values: truth.values(&points), points };
+        let land = Landscape::unit(1e-8, 0.0);
+        let found = without_spare(&sample, truth, (&land, 1e-6), &Clock::new(None)).unwrap();
+        assert_eq!(found.width(), 1);
     }
 
     #[test]

@@ -33,12 +33,18 @@ pub fn fit(
 ) -> Option<(Vec<Part>, f64)> {
     let residuals = |x: &DVector<f64>| {
         let parts = parts(x, row);
+        let along = |part: &Part| {
+            let mut ys: Vec<f64> = ts.iter().map(|t| part.z + part.q * t).collect();
+            g.values(&mut ys);
+            ys
+        };
+        let ys: Vec<Vec<f64>> = parts.iter().map(along).collect();
         let mut out = Vec::with_capacity(lines.len() * ts.len());
         for line in lines {
-            for (&t, &value) in ts.iter().zip(line.values.iter()) {
+            for (k, &value) in line.values.iter().enumerate() {
                 let mut u = line.inputs.clone();
-                for part in &parts {
-                    u.axpy(g.value(part.z + part.q * t), &part.row, 1.0);
+                for (part, ys) in parts.iter().zip(&ys) {
+                    u.axpy(ys[k], &part.row, 1.0);
                 }
                 out.push(output(&u) - value);
             }

@@ -1,6 +1,6 @@
 //! f along lines on which only one first-layer unit changes, and what a slope and a shift leave of it.
 
-use nalgebra::DVector;
+use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{LINE_REACH, POINTS_PER_LINE};
 use crate::identify::second_layer::rows::SecondLayer;
@@ -67,12 +67,18 @@ impl Reading {
             Row::Known(_) => 0.0,
             Row::TimesSlope(_) => g.value(z),
         };
+        let mut ys: Vec<f64> = ts.iter().map(|t| z + q * t).collect();
+        g.values(&mut ys);
+        ys.iter_mut().for_each(|y| *y -= included);
+        let mut outputs = DMatrix::zeros(b.len(), ts.len());
         for line in &self.lines {
-            for (&t, &value) in ts.iter().zip(line.values.iter()) {
-                let y = g.value(z + q * t) - included;
-                let inputs = line.inputs.iter().zip(b.iter()).map(|(u, b)| u + b * y);
-                out.push(second.output_of(inputs, h) - value);
+            for (mut u, &y) in outputs.column_iter_mut().zip(&ys) {
+                u.copy_from(&line.inputs);
+                u.axpy(y, &b, 1.0);
             }
+            h.values(outputs.as_mut_slice());
+            let of_lines = outputs.column_iter().zip(line.values.iter());
+            out.extend(of_lines.map(|(outputs, value)| second.mixed(outputs) - value));
         }
     }
 }

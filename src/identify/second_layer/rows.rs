@@ -5,7 +5,7 @@
 //! of w (or log w) on r^2 gives rho_l^2, with no search. Then u_l(k) is known, and affine in the levels
 //! of T: another regression gives the rows of B.
 
-use nalgebra::{DMatrix, DVector};
+use nalgebra::{DMatrix, DVector, DVectorView};
 
 use super::peel::{Peel, Resolved};
 use super::split::{Patterns, part_way};
@@ -46,12 +46,14 @@ pub struct SecondLayer {
 impl SecondLayer {
     /// f, from the inputs u of the second layer, of activation `h`.
     pub fn output(&self, u: &DVector<f64>, h: Activation) -> f64 {
-        self.output_of(u.iter().copied(), h)
+        let mut outputs = u.clone();
+        h.values(outputs.as_mut_slice());
+        self.mixed(outputs.column(0))
     }
 
-    /// The same from its inputs one by one.
-    pub fn output_of(&self, u: impl Iterator<Item = f64>, h: Activation) -> f64 {
-        self.c0 + self.c.iter().zip(u).map(|(c, u)| c * h.value(u)).sum::<f64>()
+    /// f, from what the second layer puts out.
+    pub fn mixed(&self, outputs: DVectorView<'_, f64>) -> f64 {
+        self.c0 + self.c.iter().zip(outputs.iter()).map(|(c, output)| c * output).sum::<f64>()
     }
 
     /// f = c0 + sum c_l h(u_l): c again, and c0, by least squares of the `values` at the same points.

@@ -95,7 +95,7 @@ impl Layered {
     /// What the units put out at points (N x (d + 1)), and 1: N x (m + 1).
     fn hidden(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
         let mut y = product(points, &self.incoming);
-        self.phi.apply(y.as_mut_slice());
+        self.phi.values(y.as_mut_slice());
         let m = y.ncols();
         y.insert_column(m, 1.0)
     }
@@ -141,7 +141,8 @@ impl<'a> Jacobian<'a> {
     fn of(network: &'a Layered, points: &'a DMatrix<f64>) -> Option<Self> {
         let phi = network.phi;
         let m = network.incoming.ncols();
-        let slopes = product(points, &network.incoming).map(|z| phi.slope(z));
+        let mut slopes = product(points, &network.incoming);
+        phi.slopes(slopes.as_mut_slice());
         let hidden = network.hidden(points);
         let c = network.outgoing.rows(0, m).into_owned();
         let triangle = |rows: &DMatrix<f64>| {

@@ -22,9 +22,12 @@ struct Forward {
 impl TwoLayer {
     fn forward_at(&self, x: &DVector<f64>) -> Forward {
         let z = self.a.transpose() * x - &self.theta;
-        let y = z.map(|z| self.g.value(z));
+        let mut y = z.clone();
+        self.g.values(y.as_mut_slice());
         let u = self.b.transpose() * &y - &self.tau;
-        let output_slope = u.map(|u| self.h.slope(u)).component_mul(&self.c);
+        let mut output_slope = u.clone();
+        self.h.slopes(output_slope.as_mut_slice());
+        output_slope.component_mul_assign(&self.c);
         let p = &self.b * &output_slope;
         Forward { z, y, u, output_slope, p }
     }
@@ -66,8 +69,10 @@ impl TwoLayer {
         let (d_theta, rest) = rest.split_at_mut(m0);
         let (d_b, rest) = rest.split_at_mut(m0 * m1);
         let (d_tau, d_c) = rest.split_at_mut(m1);
+        let mut slopes = at.z;
+        self.g.slopes(slopes.as_mut_slice());
         for i in 0..m0 {
-            let inner = self.g.slope(at.z[i]) * at.p[i];
+            let inner = slopes[i] * at.p[i];
             d_theta[i] = -inner;
             for (entry, &x) in d_a[i * d..(i + 1) * d].iter_mut().zip(x.iter()) {
                 *entry = inner * x;
@@ -76,11 +81,12 @@ impl TwoLayer {
         for l in 0..m1 {
             let slope = at.output_slope[l];
             d_tau[l] = -slope;
-            d_c[l] = self.h.value(at.u[l]);
             for (entry, &y) in d_b[l * m0..(l + 1) * m0].iter_mut().zip(at.y.iter()) {
                 *entry = slope * y;
             }
         }
+        d_c[..m1].copy_from_slice(at.u.as_slice());
+        self.h.values(&mut d_c[..m1]);
         d_c[m1] = 1.0;
     }
 }
