@@ -15,7 +15,7 @@ use faer::{MatMut, MatRef, Par};
 use nalgebra::DMatrix;
 use rayon::prelude::*;
 
-use crate::view;
+use crate::{view, zeros};
 
 // Search effort.
 /// Columns of a block of a Gram matrix. Larger blocks are harder to share evenly, smaller ones repeat reads.
@@ -27,6 +27,8 @@ const FACTOR_COLUMNS: usize = 64;
 const FACTOR_ROWS: usize = 128;
 /// Columns of a block of an inverse.
 const INVERSE_COLUMNS: usize = 128;
+/// Rows and columns of a tile that is mirrored: two of them stay in the first-level cache.
+const TILE: usize = 32;
 /// Matrices of fewer rows are factorised and inverted as one block.
 const LEAST_BLOCKED: usize = 512;
 
@@ -62,8 +64,15 @@ fn out(numbers: &mut [f64], rows: usize) -> MatMut<'_, f64> {
     MatMut::from_column_major_slice_mut(numbers, rows, columns)
 }
 
-/// M M^T (both triangles) of a wide matrix.
-pub fn gram_of(matrix: &DMatrix<f64>, workers: &dyn Workers) -> DMatrix<f64> {
+/// M M^T of a wide matrix.
+pub(crate) fn gram_of(matrix: &DMatrix<f64>, workers: &dyn Workers) -> DMatrix<f64> {
+    let mut gram = lower_gram_of(matrix, workers);
+    mirror(&mut gram);
+    gram
+}
+
+/// The lower triangle of M M^T of a wide matrix; what is above it is none.
+pub fn lower_gram_of(matrix: &DMatrix<f64>, workers: &dyn Workers) -> DMatrix<f64> {
     let n = matrix.nrows();
     let all = view(matrix);
     // Rows from the block on: the lower triangle, and a little of the upper one in the block.
@@ -83,7 +92,7 @@ pub fn gram_of(matrix: &DMatrix<f64>, workers: &dyn Workers) -> DMatrix<f64> {
     };
     let weights: Vec<usize> = (0..n.div_ceil(GRAM_BLOCK)).map(|at| n - at * GRAM_BLOCK).collect();
     let numbers = workers.shared(&weights, &|items| each(items, columns));
-    let mut gram = DMatrix::zeros(n, n);
+    let mut gram = zeros(n, n);
     let mut left = numbers.as_slice();
     for j in 0..n {
         let first = j / GRAM_BLOCK * GRAM_BLOCK;
@@ -91,8 +100,22 @@ pub fn gram_of(matrix: &DMatrix<f64>, workers: &dyn Workers) -> DMatrix<f64> {
         gram.as_mut_slice()[j * n + first..(j + 1) * n].copy_from_slice(column);
         left = rest;
     }
-    gram.fill_upper_triangle_with_lower_triangle();
     gram
+}
+
+/// Makes the upper triangle what the lower one is, tile by tile: along whole rows every entry is in another cache line.
+fn mirror(matrix: &mut DMatrix<f64>) {
+    let n = matrix.nrows();
+    for first in (0..n).step_by(TILE) {
+        let columns = first..(first + TILE).min(n);
+        for top in (first..n).step_by(TILE) {
+            for j in columns.clone() {
+                for i in top.max(j + 1)..(top + TILE).min(n) {
+                    matrix[(j, i)] = matrix[(i, j)];
+                }
+            }
+        }
+    }
 }
 
 /// L, lower triangular, where L L^T is the matrix, of which the lower triangle is read. `None` if it is not
@@ -191,7 +214,7 @@ fn factorised(mut matrix: MatMut<'_, f64>) -> bool {
 pub(crate) fn upper_inverse(r: MatRef<'_, f64>, workers: &dyn Workers) -> DMatrix<f64> {
     let (n, width) = (r.nrows(), INVERSE_COLUMNS);
     if n < LEAST_BLOCKED {
-        let mut inverse = DMatrix::zeros(n, n);
+        let mut inverse = zeros(n, n);
         invert_upper_triangular(out(inverse.as_mut_slice(), n), r, Par::Seq);
         return inverse;
     }
@@ -207,7 +230,7 @@ pub(crate) fn upper_inverse(r: MatRef<'_, f64>, workers: &dyn Workers) -> DMatri
     let blocks = n.div_ceil(width);
     let weights: Vec<usize> = (0..blocks).map(|at| block(at, width, n).end.pow(2)).collect();
     let numbers = workers.shared(&weights, &|items| each(items, columns));
-    let mut inverse = DMatrix::zeros(n, n);
+    let mut inverse = zeros(n, n);
     let mut from = 0;
     for at in 0..blocks {
         for j in block(at, width, n) {

@@ -23,12 +23,18 @@ use faer::linalg::svd::{self, ComputeSvdVectors};
 use faer::{Conj, Mat, MatRef, Par};
 use nalgebra::{DMatrix, DVector};
 
-pub use blocks::{Alone, Workers, gram_of};
+use blocks::gram_of;
+pub use blocks::{Alone, Workers, lower_gram_of};
 
 // Derived.
 /// Singular values below this share of the largest are rounding, and the columns dependent: some 500 eps, as the inner
 /// products of a few hundred terms have.
 const COLUMNS_DEPENDENT: f64 = 1e-13;
+
+/// A large matrix of zeros. Its pages come when they are written to, each by whoever does; nalgebra's own writes all of them first.
+pub fn zeros(rows: usize, columns: usize) -> DMatrix<f64> {
+    DMatrix::from_vec(rows, columns, vec![0.0; rows * columns])
+}
 
 fn view(matrix: &DMatrix<f64>) -> MatRef<'_, f64> {
     MatRef::from_column_major_slice(matrix.as_slice(), matrix.nrows(), matrix.ncols())
@@ -83,7 +89,7 @@ pub fn outer_product(a: Columns<'_>, b: Columns<'_>) -> DMatrix<f64> {
 
 fn multiplied(a: MatRef<'_, f64>, b: MatRef<'_, f64>) -> DMatrix<f64> {
     let (rows, columns) = (a.nrows(), b.ncols());
-    let mut out = DMatrix::zeros(rows, columns);
+    let mut out = zeros(rows, columns);
     faer::linalg::matmul::matmul(
         faer::MatMut::from_column_major_slice_mut(out.as_mut_slice(), rows, columns),
         faer::Accum::Replace,

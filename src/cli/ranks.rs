@@ -96,13 +96,14 @@ impl Ranks {
             }
             Err(error) => [&[0][..], error.to_string().as_bytes()].concat(),
         };
-        let all = self.team.gather(said);
+        let all = self.team.gather(&said);
         for (rank, said) in all.iter().enumerate() {
             if said[0] == 0 {
                 return Err(format!("rank {rank}: {}", String::from_utf8_lossy(&said[1..])).into());
             }
         }
-        if let Some(rank) = all.iter().position(|said| *said != all[0]) {
+        let first = all.iter().next();
+        if let Some(rank) = all.iter().position(|said| Some(said) != first) {
             let reason = "has other options, another network file, another device or another version than rank 0";
             return Err(format!("rank {rank} {reason}").into());
         }
@@ -126,7 +127,7 @@ pub fn together(work: impl FnOnce(&Ranks) -> Outcome) -> Outcome {
     SPOKEN_FOR.store(!ranks.team.is_first(), Ordering::Relaxed);
     match catch_unwind(AssertUnwindSafe(|| work(&ranks))) {
         Ok(outcome) => {
-            ranks.team.gather(Vec::new());
+            ranks.team.gather(&[]);
             outcome
         }
         Err(panic) if ranks.team.is_alone() => resume_unwind(panic),

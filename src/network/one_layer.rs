@@ -7,6 +7,7 @@ use rayon::prelude::*;
 use super::evaluate::{Step, forward};
 use super::model::Model;
 use super::{Activation, Class, Layer, Link, Matching, Network, NetworkError, Symmetry};
+use crate::algebra::linalg::zeros;
 
 /// The parameters of a network with one hidden layer and one output.
 #[derive(Clone, Debug, PartialEq)]
@@ -184,7 +185,7 @@ impl Model for OneLayer {
         self.phi.slopes(slopes.as_mut_slice());
         self.phi.values(values.as_mut_slice());
         let count = self.parameter_count();
-        let mut out = DMatrix::zeros(count, points.ncols());
+        let mut out = zeros(count, points.ncols());
         out.as_mut_slice().par_chunks_mut(count).enumerate().for_each(|(k, row)| {
             for i in 0..m {
                 let slope = self.c[i] * slopes[(i, k)];

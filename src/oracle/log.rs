@@ -2,7 +2,7 @@
 
 use super::checkpoint::{Checkpoint, CheckpointError, Record};
 use super::error::OracleError;
-use crate::ranks::{Team, to_bytes, to_numbers};
+use crate::ranks::{Team, as_bytes, to_numbers};
 
 /// See above. Every call is one of all ranks.
 pub(super) struct Log {
@@ -63,7 +63,7 @@ impl Log {
             Err(error) => [&[FAILED][..], error.to_string().as_bytes()].concat(),
             Ok(None) => vec![NOTHING],
             Ok(Some(Record { key, numbers })) => {
-                [&[RECORD][..], &key.to_le_bytes(), &to_bytes(numbers)].concat()
+                [&[RECORD][..], &key.to_le_bytes(), as_bytes(numbers)].concat()
             }
         });
         if self.team.is_first() {

@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use disentangle_linalg::Workers;
 use nalgebra::DVector;
+use pulp::bytemuck;
 
 /// How the ranks of a run reach each other. Every call is one of all ranks, in the same order.
 pub trait Exchange: Debug + Send + Sync {
@@ -25,10 +26,45 @@ pub trait Exchange: Debug + Send + Sync {
     fn rank(&self) -> usize;
     /// How many there are.
     fn count(&self) -> usize;
-    /// What each rank has to say, in their order.
-    fn gather(&self, own: &[u8]) -> Vec<Vec<u8>>;
+    /// What each rank has to say.
+    fn gather(&self, own: &[u8]) -> Said;
+    /// The numbers of all, in the order of the ranks.
+    fn gather_numbers(&self, own: &[f64]) -> Vec<f64> {
+        to_numbers(self.gather(as_bytes(own)).bytes())
+    }
     /// What the first rank has to say. Others give nothing.
     fn broadcast(&self, own: Vec<u8>) -> Vec<u8>;
+}
+
+/// What each rank said, in one piece: a copy for each of them would take as long as sending it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Said {
+    /// One after the other.
+    bytes: Vec<u8>,
+    /// Where each begins, and the end of the last.
+    begins: Vec<usize>,
+}
+
+impl Said {
+    /// Of ranks that say so many bytes each: `bytes`, one after the other.
+    pub fn new(bytes: Vec<u8>, lengths: &[usize]) -> Self {
+        let mut begins = vec![0];
+        begins.extend(lengths.iter().scan(0, |end, length| {
+            *end += length;
+            Some(*end)
+        }));
+        Said { bytes, begins }
+    }
+
+    /// By rank.
+    pub fn iter(&self) -> impl Iterator<Item = &[u8]> + Clone {
+        self.begins.windows(2).map(|ends| &self.bytes[ends[0]..ends[1]])
+    }
+
+    /// All of it.
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
 }
 
 /// The ranks of a run, as one of them sees them.
@@ -101,12 +137,13 @@ impl Team {
         first(rank)..if rank + 1 == count { items } else { first(rank + 1) }
     }
 
-    /// What each rank has to say, in their order.
-    pub fn gather(&self, own: Vec<u8>) -> Vec<Vec<u8>> {
-        let Some(Others { exchange, received }) = &self.others else { return vec![own] };
-        let all = exchange.gather(&own);
-        let bytes: usize = all.iter().map(Vec::len).sum();
-        received.fetch_add((bytes - own.len()) as u64, Ordering::Relaxed);
+    /// What each rank has to say.
+    pub fn gather(&self, own: &[u8]) -> Said {
+        let Some(Others { exchange, received }) = &self.others else {
+            return Said::new(own.to_vec(), &[own.len()]);
+        };
+        let all = exchange.gather(own);
+        received.fetch_add((all.bytes().len() - own.len()) as u64, Ordering::Relaxed);
         all
     }
 
@@ -126,10 +163,9 @@ impl Team {
             return own.map(|own| vec![own]);
         }
         // Without a number there is a byte that is none.
-        let own = own.map_or(vec![0], |numbers| to_bytes(&numbers));
-        let all = self.gather(own);
-        let given = |bytes: Vec<u8>| (bytes.len() != 1).then(|| to_numbers(&bytes));
-        all.into_iter().map(given).collect()
+        let own = own.as_ref().map_or(&[0][..], |numbers| as_bytes(numbers));
+        let given = |bytes: &[u8]| (bytes.len() != 1).then(|| to_numbers(bytes));
+        self.gather(own).iter().map(given).collect()
     }
 
     /// What the ranks found, each in its share, in order; `None` where one of them has none to give.
@@ -154,12 +190,15 @@ impl Team {
 /// Every rank does its share of the items, and all have what came out.
 impl Workers for Team {
     fn shared(&self, weights: &[usize], work: &dyn Fn(Range<usize>) -> Vec<f64>) -> Vec<f64> {
-        // One item is faster done than sent.
-        if self.is_alone() || weights.len() < 2 {
+        let others = self.others.as_ref().filter(|_| weights.len() > 1);
+        let Some(Others { exchange, received }) = others else {
+            // One item is faster done than sent.
             return work(0..weights.len());
-        }
+        };
         let own = work(self.share_weighed(weights.len(), |item| weights[item]));
-        self.numbers(Some(own)).unwrap_or_default().concat()
+        let all = exchange.gather_numbers(&own);
+        received.fetch_add(8 * (all.len() - own.len()) as u64, Ordering::Relaxed);
+        all
     }
 }
 
@@ -254,19 +293,14 @@ impl<T: Parcel> Parcel for Vec<T> {
     }
 }
 
-/// Numbers, to be sent.
-pub fn to_bytes(numbers: &[f64]) -> Vec<u8> {
-    // As fast as a copy, which an iterator over the bytes is not.
-    let mut bytes = vec![0; 8 * numbers.len()];
-    for (eight, number) in bytes.as_chunks_mut().0.iter_mut().zip(numbers) {
-        *eight = number.to_le_bytes();
-    }
-    bytes
+/// Numbers as they are sent: the processors of a run have one order of bytes.
+pub fn as_bytes(numbers: &[f64]) -> &[u8] {
+    bytemuck::cast_slice(numbers)
 }
 
 /// Numbers that were sent.
 pub fn to_numbers(bytes: &[u8]) -> Vec<f64> {
-    bytes.as_chunks().0.iter().map(|&eight| f64::from_le_bytes(eight)).collect()
+    bytemuck::pod_collect_to_vec(bytes)
 }
 
 #[cfg(test)]
@@ -301,7 +335,8 @@ mod tests {
             let heard = together(ranks, |team| {
                 let first = team.first(|| vec![team.rank() as u8, 7]);
                 let own = (team.rank() != 2).then(|| vec![team.rank() as f64; team.rank()]);
-                let gathered = team.gather(vec![team.rank() as u8; team.rank()]);
+                let gathered = team.gather(&vec![team.rank() as u8; team.rank()]);
+                let gathered: Vec<Vec<u8>> = gathered.iter().map(<[u8]>::to_vec).collect();
                 let found = |k: usize| {
                     let vector = DVector::from_element(k, k as f64);
                     (vector, (k > 1).then_some((0.5, -0.0, f64::MAX)), vec![(1.5, k as f64); k])

@@ -4,7 +4,7 @@ use std::panic::resume_unwind;
 use std::sync::{Arc, Barrier, Mutex, MutexGuard, PoisonError};
 use std::thread;
 
-use super::{Exchange, Team};
+use super::{Exchange, Said, Team};
 
 #[derive(Debug)]
 struct Room {
@@ -33,17 +33,20 @@ impl Exchange for Seat {
         self.room.said().len()
     }
 
-    fn gather(&self, own: &[u8]) -> Vec<Vec<u8>> {
+    fn gather(&self, own: &[u8]) -> Said {
         self.room.said()[self.rank] = own.to_vec();
         self.room.barrier.wait();
-        let all = self.room.said().clone();
+        let all = {
+            let said = self.room.said();
+            Said::new(said.concat(), &said.iter().map(Vec::len).collect::<Vec<_>>())
+        };
         // Nobody says the next thing before all have heard this one.
         self.room.barrier.wait();
         all
     }
 
     fn broadcast(&self, own: Vec<u8>) -> Vec<u8> {
-        self.gather(&own).swap_remove(0)
+        self.gather(&own).iter().next().map(<[u8]>::to_vec).unwrap_or_default()
     }
 }
 

@@ -7,11 +7,11 @@ use mpi::Threading;
 use mpi::datatype::PartitionMut;
 use mpi::environment::Universe;
 use mpi::topology::SimpleCommunicator;
-use mpi::traits::{Communicator, CommunicatorCollectives, Root};
+use mpi::traits::{Communicator, CommunicatorCollectives, Equivalence, Root};
 
-use super::{Exchange, Team};
+use super::{Exchange, Said, Team, as_bytes, to_numbers};
 
-/// Bytes that a rank receives at once at most: MPI counts in 32 bits.
+/// Bytes, or numbers, that a rank receives at once at most: MPI counts in 32 bits.
 const MOST: usize = 1 << 30;
 /// Where launchers tell a process its rank: Open MPI, then MPICH, Intel MPI and SLURM.
 const LAUNCHED: [&str; 3] = ["OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK"];
@@ -83,34 +83,37 @@ impl Exchange for All {
         SimpleCommunicator::world().size().unsigned_abs() as usize
     }
 
-    fn gather(&self, own: &[u8]) -> Vec<Vec<u8>> {
-        let world = SimpleCommunicator::world();
-        let mut lengths = vec![0u64; self.count()];
-        world.all_gather_into(&(own.len() as u64), &mut lengths[..]);
-        let most = MOST / lengths.len();
-        let mut all: Vec<Vec<u8>> =
-            lengths.iter().map(|&length| Vec::with_capacity(length as usize)).collect();
-        let mut done = 0;
-        while lengths.iter().any(|&length| length as usize > done) {
-            let left = |length: usize| length.saturating_sub(done).min(most);
-            let counts: Vec<i32> =
-                lengths.iter().map(|&length| left(length as usize) as i32).collect();
-            let starts: Vec<i32> = counts
-                .iter()
-                .scan(0, |next, &count| Some(std::mem::replace(next, *next + count)))
-                .collect();
-            let mut bytes = vec![0u8; counts.iter().sum::<i32>() as usize];
-            let part = &own[done.min(own.len())..(done + left(own.len())).min(own.len())];
-            world.all_gather_varcount_into(
-                part,
-                &mut PartitionMut::new(&mut bytes[..], &counts[..], &starts[..]),
-            );
-            for ((all, &start), &count) in all.iter_mut().zip(&starts).zip(&counts) {
-                all.extend_from_slice(&bytes[start as usize..][..count as usize]);
-            }
-            done += most;
+    fn gather(&self, own: &[u8]) -> Said {
+        let lengths = lengths(own.len());
+        if lengths.iter().sum::<usize>() <= MOST {
+            return Said::new(gathered(own, &lengths), &lengths);
         }
-        all
+        // Part by part, then together.
+        let most = MOST / lengths.len();
+        let mut each: Vec<Vec<u8>> =
+            lengths.iter().map(|&length| Vec::with_capacity(length)).collect();
+        let longest = lengths.iter().copied().max().unwrap_or(0);
+        for done in (0..longest).step_by(most) {
+            let left = |length: usize| length.saturating_sub(done).min(most);
+            let counts: Vec<usize> = lengths.iter().map(|&length| left(length)).collect();
+            let from = done.min(own.len());
+            let bytes = gathered(&own[from..from + left(own.len())], &counts);
+            let mut rest = &bytes[..];
+            for (each, &count) in each.iter_mut().zip(&counts) {
+                let (part, others) = rest.split_at(count);
+                each.extend_from_slice(part);
+                rest = others;
+            }
+        }
+        Said::new(each.concat(), &lengths)
+    }
+
+    fn gather_numbers(&self, own: &[f64]) -> Vec<f64> {
+        let lengths = lengths(own.len());
+        if lengths.iter().sum::<usize>() <= MOST {
+            return gathered(own, &lengths);
+        }
+        to_numbers(self.gather(as_bytes(own)).bytes())
     }
 
     fn broadcast(&self, mut own: Vec<u8>) -> Vec<u8> {
@@ -124,4 +127,25 @@ impl Exchange for All {
         }
         own
     }
+}
+
+/// How much each rank has to say.
+fn lengths(own: usize) -> Vec<usize> {
+    let world = SimpleCommunicator::world();
+    let mut lengths = vec![0u64; world.size().unsigned_abs() as usize];
+    world.all_gather_into(&(own as u64), &mut lengths[..]);
+    lengths.into_iter().map(|length| length as usize).collect()
+}
+
+/// What ranks say that have so much each, [`MOST`] in all at most, one after the other.
+fn gathered<T: Equivalence + Default + Clone>(own: &[T], lengths: &[usize]) -> Vec<T> {
+    let counts: Vec<i32> = lengths.iter().map(|&length| length as i32).collect();
+    let begins: Vec<i32> = counts
+        .iter()
+        .scan(0, |next, &count| Some(std::mem::replace(next, *next + count)))
+        .collect();
+    let mut all = vec![T::default(); lengths.iter().sum()];
+    let mut parts = PartitionMut::new(&mut all[..], &counts[..], &begins[..]);
+    SimpleCommunicator::world().all_gather_varcount_into(own, &mut parts);
+    all
 }

@@ -4,6 +4,7 @@
 use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
+use crate::algebra::linalg::zeros;
 use crate::network::OneLayer;
 use crate::network::model::Model;
 use crate::network::{Activation, TwoLayer};
@@ -98,7 +99,7 @@ impl Model for Core {
         self.g.slopes(slopes.as_mut_slice());
         let of_units = self.second.slopes_at(self.second.a.transpose() * &outputs);
         let count = self.parameter_count();
-        let mut jt = DMatrix::zeros(count, points.ncols());
+        let mut jt = zeros(count, points.ncols());
         jt.as_mut_slice().par_chunks_mut(count).enumerate().for_each(|(k, row)| {
             for (s, &unit) in self.free.iter().enumerate() {
                 let slope = slopes[(s, k)] * self.second.slope_along(unit, of_units.column(k));

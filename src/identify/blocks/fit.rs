@@ -359,7 +359,8 @@ fn place(
     let weight = |x: nalgebra::DVectorView<'_, f64>| land.noise_near / land.noise_at(x.norm());
     let weights = DVector::from_iterator(far + near, chosen.points.column_iter().map(weight));
     let outputs = outputs(network, &chosen.sides);
-    Some(Rows { unit, points: chosen.points, outputs, values: DVector::zeros(0), weights })
+    let across = chosen.points.transpose();
+    Some(Rows { unit, points: chosen.points, across, outputs, values: DVector::zeros(0), weights })
 }
 
 /// The `count` places at which f changes most with the argument of `unit`.

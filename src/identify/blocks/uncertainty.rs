@@ -111,12 +111,13 @@ impl UnitErrors<'_> {
         let mut second = DVector::zeros(fitted.a.len() + 1);
         let mut curvature = 0.0f64;
         let plausible = &self.second.plausible;
+        let arguments = rows.arguments(&fitted.a, fitted.theta);
         let mut drawn = Vec::with_capacity(plausible.len());
         for (k, layer) in plausible.iter().enumerate() {
             let z = draws::gaussian(rng, fitted.a.len() + 1, 1).column(0) * self.sigma;
             let (own, own_values) = lens.spread(&z);
             let around = self.around(outer.second, &layer.second);
-            let of_second = self.difference(rows, outer, fitted, &around);
+            let of_second = self.difference(rows, outer, &arguments, &around);
             let (a, theta) = lens.solve(&of_second);
             let by_second = (-a, -theta);
             coupled += stacked(&by_second).map(|c| c * c / plausible.len() as f64);
@@ -163,17 +164,17 @@ impl UnitErrors<'_> {
         (to(self.longer()), to(-self.longer()))
     }
 
-    /// What the draw makes of the unit's values, to first order.
+    /// What the draw makes of the unit's values, to first order, where its arguments are `arguments`.
     fn difference(
         &self,
         rows: &Rows,
         outer: Outer<'_>,
-        fitted: &Fitted,
+        arguments: &DVector<f64>,
         (ahead, behind): &(OneLayer, OneLayer),
     ) -> DVector<f64> {
         let at = |second: &OneLayer| {
             let outer = Outer { second, ..outer };
-            rows.residual(outer, &rows.inputs(second), &fitted.a, fitted.theta)
+            rows.residual_at(outer, &rows.inputs(second), arguments.clone())
         };
         (at(ahead) - at(behind)) / (2.0 * self.longer())
     }

@@ -27,6 +27,8 @@ pub struct Rows {
     pub unit: usize,
     /// d x n.
     pub points: DMatrix<f64>,
+    /// The same, n x d: along it the arguments of a unit are added up in the order of memory.
+    pub across: DMatrix<f64>,
     /// Outputs of all units at their sides, m0 x n; 0 for the unit itself.
     pub outputs: DMatrix<f64>,
     /// f there, length n.
@@ -67,8 +69,8 @@ impl Rows {
     }
 
     /// a . x - theta at all rows.
-    fn arguments(&self, a: &DVector<f64>, theta: f64) -> DVector<f64> {
-        (a.transpose() * &self.points).transpose().add_scalar(-theta)
+    pub fn arguments(&self, a: &DVector<f64>, theta: f64) -> DVector<f64> {
+        (&self.across * a).add_scalar(-theta)
     }
 
     /// Weighted values of the network with (a, theta) for the unit, minus those of f.
@@ -79,7 +81,16 @@ impl Rows {
         a: &DVector<f64>,
         theta: f64,
     ) -> DVector<f64> {
-        let z = self.arguments(a, theta);
+        self.residual_at(outer, inputs, self.arguments(a, theta))
+    }
+
+    /// The same by the arguments `z` of the unit.
+    pub fn residual_at(
+        &self,
+        outer: Outer<'_>,
+        inputs: &DMatrix<f64>,
+        z: DVector<f64>,
+    ) -> DVector<f64> {
         let OneLayer { c, c0, phi, .. } = outer.second;
         let mut outputs = self.with_unit(outer, inputs, z);
         phi.values(outputs.as_mut_slice());
@@ -107,12 +118,7 @@ impl Rows {
     }
 
     /// Weighted derivatives of the values with respect to z.
-    fn slopes(
-        &self,
-        outer: Outer<'_>,
-        inputs: &DMatrix<f64>,
-        mut z: DVector<f64>,
-    ) -> DVector<f64> {
+    fn slopes(&self, outer: Outer<'_>, inputs: &DMatrix<f64>, mut z: DVector<f64>) -> DVector<f64> {
         let mut of_units = self.with_unit(outer, inputs, z.clone());
         outer.second.phi.slopes(of_units.as_mut_slice());
         outer.g.slopes(z.as_mut_slice());

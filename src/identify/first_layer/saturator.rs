@@ -201,12 +201,13 @@ impl Saturator {
         };
         let others = (0..speeds.len()).filter(|&j| !is_held(wanted.held, j));
         let mut needed: Vec<f64> = others.map(needed).collect();
-        needed.sort_by(|a, b| b.total_cmp(a));
-        match needed.get(wanted.pushed.min(needed.len().saturating_sub(1))) {
-            Some(&distance) => distance.is_finite().then_some(distance),
+        if needed.is_empty() {
             // The only unit of its layer: any place will do.
-            None => Some(1.0),
+            return Some(1.0);
         }
+        let pushed = wanted.pushed.min(needed.len() - 1);
+        let (_, distance, _) = needed.select_nth_unstable_by(pushed, |a, b| b.total_cmp(a));
+        distance.is_finite().then_some(*distance)
     }
 
     /// Moves every point by as little as saturates the units that are not, on their sides.

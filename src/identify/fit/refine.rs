@@ -1,6 +1,7 @@
 //! Stage 7: Levenberg-Marquardt in f64 on all parameters, with queries at several scales at once.
 
 use nalgebra::{DMatrix, DVector};
+use rayon::prelude::*;
 
 use super::sample::Sample;
 use super::tolerances::{
@@ -9,13 +10,15 @@ use super::tolerances::{
     REFINE_FIRST_DAMPING, REFINE_IDLE, REFINE_LEAST_DAMPING, REFINE_MOST_DAMPING, REFINE_STEPS,
     SLOW_IN_VALLEY, SLOW_NEAR_FLOOR,
 };
-use crate::algebra::linalg::{Cholesky, InverseFactor, gram_of, rms};
+use crate::algebra::linalg::{Cholesky, InverseFactor, Workers, lower_gram_of, rms};
 use crate::identify::evidence::FitEnded;
 use crate::identify::failure::Halt;
 use crate::network::model::Model;
 use crate::oracle::Clock;
 use crate::ranks::Team;
 
+/// Rows whose squares are summed together: what is read at once of a column is a few cache lines.
+const ROWS_AT_ONCE: usize = 128;
 /// So many more steps a fit takes, whatever it has taken: only the time left is told by it.
 const STEPS_TO_COME: f64 = 4.0;
 
@@ -162,32 +165,47 @@ impl Undamped {
     }
 }
 
+/// The squared length of each row.
+fn row_squares(matrix: &DMatrix<f64>, workers: &dyn Workers) -> DVector<f64> {
+    let n = matrix.nrows();
+    let of = |block: usize| {
+        let rows = block * ROWS_AT_ONCE..((block + 1) * ROWS_AT_ONCE).min(n);
+        let mut squares = vec![0.0; rows.len()];
+        for column in matrix.column_iter() {
+            let entries = &column.as_slice()[rows.clone()];
+            squares.iter_mut().zip(entries).for_each(|(sum, v)| *sum += v * v);
+        }
+        squares
+    };
+    let weights = vec![1; n.div_ceil(ROWS_AT_ONCE)];
+    let squares = workers
+        .shared(&weights, &|blocks| blocks.into_par_iter().map(of).collect::<Vec<_>>().concat());
+    DVector::from_vec(squares)
+}
+
 /// A Jacobian with rows of unit length, and its Gram matrix, which the ranks of a run compute and factorise together.
 pub struct Equilibrated {
     /// parameters x points, rows of unit length.
     pub jt: DMatrix<f64>,
     /// What the rows were multiplied with.
     pub scale: DVector<f64>,
-    /// jt jt^T, diagonal 1.
-    pub gram: DMatrix<f64>,
+    /// The lower triangle of jt jt^T, diagonal 1.
+    gram: DMatrix<f64>,
     team: Team,
 }
 
 impl Equilibrated {
     /// `None` if an entry is not finite.
     pub fn new(mut jt: DMatrix<f64>, team: &Team) -> Option<Self> {
-        let mut squares = DVector::<f64>::zeros(jt.nrows());
-        for column in jt.column_iter() {
-            squares.zip_apply(&column, |s, v| *s += v * v);
-        }
+        let squares = row_squares(&jt, team);
         if squares.iter().any(|s| !s.is_finite()) {
             return None;
         }
         let scale = squares.map(|s| if s > 0.0 { 1.0 / s.sqrt() } else { 0.0 });
-        for mut column in jt.column_iter_mut() {
-            column.component_mul_assign(&scale);
-        }
-        let gram = gram_of(&jt, team);
+        jt.as_mut_slice().par_chunks_mut(scale.len().max(1)).for_each(|column| {
+            column.iter_mut().zip(scale.iter()).for_each(|(entry, scale)| *entry *= scale);
+        });
+        let gram = lower_gram_of(&jt, team);
         Some(Equilibrated { jt, scale, gram, team: team.clone() })
     }
 

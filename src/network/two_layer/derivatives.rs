@@ -7,6 +7,7 @@ use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
 use super::TwoLayer;
+use crate::algebra::linalg::zeros;
 
 /// Everything that the derivatives at one point share.
 struct Forward {
@@ -55,7 +56,7 @@ impl TwoLayer {
     /// parameters x points, in the order of [`to_vector`](Self::to_vector).
     pub fn jacobian_transposed(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
         let count = self.parameter_count();
-        let mut out = DMatrix::zeros(count, points.ncols());
+        let mut out = zeros(count, points.ncols());
         out.as_mut_slice().par_chunks_mut(count).enumerate().for_each(|(k, row)| {
             self.jacobian_row(&points.column(k).into_owned(), row);
         });

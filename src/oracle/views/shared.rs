@@ -9,7 +9,7 @@ use crate::oracle::error::OracleError;
 use crate::oracle::question::{Answer, Question, Wanted};
 use crate::oracle::recorded::key;
 use crate::oracle::view::View;
-use crate::ranks::{Team, to_bytes, to_numbers};
+use crate::ranks::{Team, as_bytes, to_numbers};
 
 /// Gradients at fewer points a rank than this are cut by direction: shares by point would differ too much.
 const POINTS_EACH: usize = 8;
@@ -39,10 +39,11 @@ impl<'a> Shared<'a> {
         key: u64,
         own: Result<DMatrix<f64>, OracleError>,
     ) -> Result<Vec<Vec<f64>>, OracleError> {
-        let said = self.team.gather(encode(key, own));
-        let first = said[0].as_chunks::<8>().0[0];
+        let said = self.team.gather(&encode(key, own));
         let ranks = said.iter().enumerate();
-        let strayed = ranks.clone().find(|(_, said)| said.as_chunks::<8>().0[0] != first);
+        let asked = |said: &[u8]| said.first_chunk::<8>().copied();
+        let first = said.iter().next().and_then(asked);
+        let strayed = ranks.clone().find(|(_, said)| asked(said) != first);
         if let Some((rank, _)) = strayed {
             let reason =
                 "asks something else than rank 0: their machines compute differently".to_owned();
@@ -101,12 +102,12 @@ const LATE: u8 = 1;
 const FAILED: u8 = 2;
 
 fn encode(key: u64, own: Result<DMatrix<f64>, OracleError>) -> Vec<u8> {
-    let (kind, rest) = match own {
-        Ok(numbers) => (ANSWERED, to_bytes(numbers.as_slice())),
-        Err(OracleError::TimeLimit(limit)) => (LATE, limit.as_secs_f64().to_le_bytes().to_vec()),
-        Err(error) => (FAILED, error.to_string().into_bytes()),
-    };
-    [&key.to_le_bytes()[..], &[kind], &rest].concat()
+    let said = |kind: u8, rest: &[u8]| [&key.to_le_bytes()[..], &[kind], rest].concat();
+    match own {
+        Ok(numbers) => said(ANSWERED, as_bytes(numbers.as_slice())),
+        Err(OracleError::TimeLimit(limit)) => said(LATE, as_bytes(&[limit.as_secs_f64()])),
+        Err(error) => said(FAILED, error.to_string().as_bytes()),
+    }
 }
 
 fn decode(rank: usize, said: &[u8]) -> Result<Vec<f64>, OracleError> {
