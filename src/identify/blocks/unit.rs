@@ -107,12 +107,7 @@ impl Rows {
     }
 
     /// Weighted derivatives of the values with respect to z.
-    fn slopes(
-        &self,
-        outer: Outer<'_>,
-        inputs: &DMatrix<f64>,
-        mut z: DVector<f64>,
-    ) -> DVector<f64> {
+    fn slopes(&self, outer: Outer<'_>, inputs: &DMatrix<f64>, mut z: DVector<f64>) -> DVector<f64> {
         let mut of_units = self.with_unit(outer, inputs, z.clone());
         outer.second.phi.slopes(of_units.as_mut_slice());
         outer.g.slopes(z.as_mut_slice());

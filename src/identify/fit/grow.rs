@@ -9,40 +9,23 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::growing::Growing;
+use super::projected::{self, with_best_outputs};
 use super::refine::refine;
 use super::sample::Sample;
 use super::tolerances::{
     FIT_FLOOR, GROWTH_FRUITLESS, GROWTH_GAIN, GROWTH_POINTS, GROWTH_SLOPES, GROWTH_STARTS,
     SPARE_INFLUENCE,
 };
-use crate::algebra::linalg::{least_squares, rms};
-use crate::algebra::tolerances::WEIGHTS_CUTOFF;
+use crate::algebra::linalg::rms;
 use crate::draws;
 use crate::identify::context::Context;
 use crate::identify::evidence::UnitsGrown;
 use crate::identify::failure::Halt;
 use crate::identify::survey::landscape::Landscape;
-use crate::network::model::Model;
-use crate::network::{Activation, OneLayer, TwoLayer};
+use crate::network::{Activation, OneLayer};
 use crate::oracle::Clock;
-
-/// A network whose last hidden layer may have a unit more or less.
-pub trait Growing: Model + Send + Sync {
-    /// What units of that layer are given at the columns of `points`.
-    fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64>;
-    /// Their activation.
-    fn activation(&self) -> Activation;
-    /// With a unit more, and its offset.
-    fn with_unit(&self, unit: &OneLayer) -> Self;
-    /// With a unit less.
-    fn without_unit(&self, unit: usize) -> Self;
-    /// With these output weights and offset, which are the last of the parameters.
-    fn with_outputs(&self, c: DVector<f64>, c0: f64) -> Self;
-    /// Units of that layer.
-    fn width(&self) -> usize {
-        self.widths().last().copied().unwrap_or(0)
-    }
-}
+use crate::ranks::Team;
 
 /// How a network grows.
 pub struct Growth<'g> {
@@ -87,7 +70,7 @@ pub fn grow<M: Growing, T>(
             sample.values.add_scalar(-mean)
         } else {
             let floor = floor(cx.land, &sample);
-            network = refine(&sample, network, floor, clock)?.0;
+            network = projected::fit(&sample, network, floor, clock)?.0;
             -sample.residual(&network)
         };
         let left = rms(&rest);
@@ -138,21 +121,11 @@ fn unit_of(
     // Threads of their own: what ranks do together they do in order.
     let alone = Clock::new(None);
     let fit = |start: OneLayer| {
-        let start = with_best_outputs(&start, rest)?;
-        let (unit, ended) = refine(rest, start, 0.0, &alone).ok()?;
+        let (unit, ended) = projected::fit(rest, start, 0.0, &alone).ok()?;
         ended.to.is_finite().then_some((unit, ended.to))
     };
     let fits: Vec<(OneLayer, f64)> = starts.into_par_iter().filter_map(fit).collect();
     fits.into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(unit, _)| unit)
-}
-
-/// `network` with the output weights and the offset that fit best.
-fn with_best_outputs<M: Growing>(network: &M, sample: &Sample) -> Option<M> {
-    let m = network.width();
-    let jt = network.jacobian_transposed(&sample.points);
-    let linear = jt.rows(jt.nrows() - m - 1, m + 1).transpose();
-    let (weights, _) = least_squares(&linear, &sample.values, WEIGHTS_CUTOFF)?;
-    Some(network.with_outputs(weights.rows(0, m).into_owned(), weights[m]))
 }
 
 /// The same fit with as few units as come under the `floor`, one less at a time, at least one; values spread as those of `land`.
@@ -167,8 +140,9 @@ pub fn without_spare<M: Growing>(
     let spare = SPARE_INFLUENCE * (floor * land.spread).sqrt();
     while network.width() > 1 {
         let without = |i: usize| {
-            let fewer = with_best_outputs(&network.without_unit(i), sample)?;
-            let left = rms(&sample.residual(&fewer));
+            let (fewer, residual) =
+                with_best_outputs(&network.without_unit(i), sample, &Team::alone())?;
+            let left = rms(&residual);
             (left <= spare).then_some((fewer, left))
         };
         let mut fewer: Vec<(M, f64)> =
@@ -191,83 +165,11 @@ pub fn without_spare<M: Growing>(
     Ok(network)
 }
 
-/// A vector with a number more.
-fn longer(v: &DVector<f64>, last: f64) -> DVector<f64> {
-    v.clone().insert_row(v.len(), last)
-}
-
-/// A matrix with a column more.
-fn wider(m: &DMatrix<f64>, last: &DMatrix<f64>) -> DMatrix<f64> {
-    let mut wider = m.clone().insert_column(m.ncols(), 0.0);
-    wider.set_column(m.ncols(), &last.column(0));
-    wider
-}
-
-impl Growing for OneLayer {
-    fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        points.clone()
-    }
-    fn activation(&self) -> Activation {
-        self.phi
-    }
-    fn with_unit(&self, unit: &OneLayer) -> Self {
-        OneLayer {
-            a: wider(&self.a, &unit.a),
-            theta: longer(&self.theta, unit.theta[0]),
-            c: longer(&self.c, unit.c[0]),
-            c0: self.c0 + unit.c0,
-            phi: self.phi,
-        }
-    }
-    fn without_unit(&self, unit: usize) -> Self {
-        OneLayer {
-            a: self.a.clone().remove_column(unit),
-            theta: self.theta.clone().remove_row(unit),
-            c: self.c.clone().remove_row(unit),
-            ..*self
-        }
-    }
-    fn with_outputs(&self, c: DVector<f64>, c0: f64) -> Self {
-        OneLayer { c, c0, ..self.clone() }
-    }
-}
-
-impl Growing for TwoLayer {
-    fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut y = self.a.tr_mul(points);
-        y.column_iter_mut().for_each(|mut z| z -= &self.theta);
-        self.g.values(y.as_mut_slice());
-        y
-    }
-    fn activation(&self) -> Activation {
-        self.h
-    }
-    fn with_unit(&self, unit: &OneLayer) -> Self {
-        TwoLayer {
-            b: wider(&self.b, &unit.a),
-            tau: longer(&self.tau, unit.theta[0]),
-            c: longer(&self.c, unit.c[0]),
-            c0: self.c0 + unit.c0,
-            ..self.clone()
-        }
-    }
-    fn without_unit(&self, unit: usize) -> Self {
-        TwoLayer {
-            b: self.b.clone().remove_column(unit),
-            tau: self.tau.clone().remove_row(unit),
-            c: self.c.clone().remove_row(unit),
-            ..self.clone()
-        }
-    }
-    fn with_outputs(&self, c: DVector<f64>, c0: f64) -> Self {
-        TwoLayer { c, c0, ..self.clone() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Class;
+    use crate::network::model::Model;
+    use crate::network::{Class, TwoLayer};
 
     fn network() -> OneLayer {
         OneLayer::random((4, 3), Class::General, Activation::Tanh, 1).unwrap()

@@ -89,6 +89,12 @@ pub(crate) const GROWTH_POINTS: (usize, usize) = (6, 2000);
 pub(crate) const GROWTH_STARTS: usize = 48;
 /// Their slopes in units of the scale, as powers of 2: flatter units are nearly linear, steeper ones meet few points.
 pub(crate) const GROWTH_SLOPES: (f64, f64) = (-2.0, 5.0);
+/// Steps of a fit while a network grows, at most: its valleys are long. More cost time.
+pub(crate) const GROWTH_STEPS: usize = 200;
+/// A step of such a fit that leaves more than this share of the residual gains little.
+pub(crate) const GROWTH_SLOW: f64 = 0.999;
+/// Steps in a row that gain little, after which such a fit ends. More cost time.
+pub(crate) const GROWTH_IDLE: usize = 4;
 /// A round that leaves more than this share of the best before is fruitless.
 pub(crate) const GROWTH_GAIN: f64 = 0.9;
 /// Fruitless rounds in a row that end the growth. Of 24 units under two inputs there were 9 before what is left came down.

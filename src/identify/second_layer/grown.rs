@@ -12,7 +12,8 @@ use crate::identify::context::Context;
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::unit::Unit;
 use crate::identify::fit::active;
-use crate::identify::fit::grow::{self, Growing, Growth};
+use crate::identify::fit::grow::{self, Growth};
+use crate::identify::fit::growing::Growing;
 use crate::identify::fit::refine::refine;
 use crate::identify::fit::sample::{self, Sample};
 use crate::identify::fit::tolerances::GROWTH_MOST_PARAMETERS;
@@ -162,6 +163,9 @@ impl Model for Steered {
 impl Growing for Steered {
     fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
         self.0.given(points)
+    }
+    fn put_out(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        self.0.put_out(points)
     }
     fn activation(&self) -> Activation {
         self.0.h
