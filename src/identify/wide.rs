@@ -497,8 +497,12 @@ impl Attempt<'_, '_> {
         let pairs =
             families(first).iter().flat_map(|&g| families(second).iter().map(move |&h| (g, h)));
         first_identified(pairs, |pair| {
-            let start =
-                self.run.stage(Stage::Peel, place, |cx| grown::second_layer(cx, &units, pair))?;
+            let mut budget = self.run.growth;
+            let start = self
+                .run
+                .stage(Stage::Grow, place, |cx| grown::second_layer(cx, &units, pair, &mut budget));
+            self.run.growth = budget;
+            let start = start?;
             self.run.widths = Some(start.widths());
             self.conclude(start)
         })

@@ -14,14 +14,30 @@ use super::growing::Growing;
 use super::refine::{Equilibrated, bent, trusted};
 use super::sample::Sample;
 use super::tolerances::{
-    GROWTH_IDLE, GROWTH_SLOW, GROWTH_STEPS, REFINE_DAMPING_FALL, REFINE_DAMPING_RISE,
-    REFINE_FIRST_DAMPING, REFINE_LEAST_DAMPING, REFINE_MOST_DAMPING,
+    GROWTH_STEPS, PATIENT_IDLE, PATIENT_SLOW, REFINE_DAMPING_FALL, REFINE_DAMPING_RISE,
+    REFINE_FIRST_DAMPING, REFINE_IDLE, REFINE_LEAST_DAMPING, REFINE_MOST_DAMPING, SLOW_IN_VALLEY,
 };
 use crate::algebra::linalg::rms;
 use crate::identify::evidence::FitEnded;
 use crate::identify::failure::Halt;
 use crate::oracle::Clock;
 use crate::ranks::Team;
+
+/// How slow a valley a fit follows.
+#[derive(Clone, Copy, Debug)]
+pub struct Patience {
+    /// A step that leaves more than this share of the residual gains little.
+    pub slow: f64,
+    /// Steps in a row that gain little, after which the fit ends.
+    pub idle: usize,
+}
+
+impl Patience {
+    /// Of the fit of a network that is nearly right.
+    pub const SHORT: Patience = Patience { slow: SLOW_IN_VALLEY, idle: REFINE_IDLE };
+    /// Of one where the last units are still missing.
+    pub const LONG: Patience = Patience { slow: PATIENT_SLOW, idle: PATIENT_IDLE };
+}
 
 /// A network, and network(x) - f(x) at the points of a sample.
 type Left<M> = (M, DVector<f64>);
@@ -35,6 +51,7 @@ pub fn fit<M: Growing>(
     sample: &Sample,
     start: M,
     floor: f64,
+    patience: Patience,
     clock: &Clock,
 ) -> Result<(M, FitEnded), Halt> {
     let residual = sample.residual(&start);
@@ -44,7 +61,7 @@ pub fn fit<M: Growing>(
     let mut damping = REFINE_FIRST_DAMPING;
     let (mut steps, mut idle) = (0, 0);
     let mut left = rms(&residual);
-    while steps < GROWTH_STEPS && idle < GROWTH_IDLE && left > floor && left.is_finite() {
+    while steps < GROWTH_STEPS && idle < patience.idle && left > floor && left.is_finite() {
         clock.check()?;
         steps += 1;
         let jt = network.jacobian_transposed(&sample.points);
@@ -67,7 +84,7 @@ pub fn fit<M: Growing>(
             damping = (damping * REFINE_DAMPING_FALL).max(REFINE_LEAST_DAMPING);
         }
         let after = rms(&residual);
-        idle = if after > GROWTH_SLOW * left { idle + 1 } else { 0 };
+        idle = if after > patience.slow * left { idle + 1 } else { 0 };
         left = after;
     }
     Ok((network, FitEnded { steps, from, to: left, points: sample.values.len() }))
