@@ -306,7 +306,7 @@ impl Attempt<'_, '_> {
                 rest.insert(1, Way::Whole);
             }
             rest.insert(0, Way::Span(attempt));
-            if self.frame.land.rounds_points() {
+            if self.frame.land.rounds_points() && !self.run.growth.is_spent() {
                 rest.insert(0, Way::Grown);
             }
             let first = self.second_layer(&units, Way::Split(SPLITS * attempt));

@@ -99,7 +99,8 @@ impl Budget {
         self.0 -= (ended.steps * ended.points) as f64 * (parameters as f64).powi(2);
     }
 
-    fn is_spent(self) -> bool {
+    /// Is nothing of it left?
+    pub fn is_spent(self) -> bool {
         self.0 <= 0.0
     }
 }
@@ -134,7 +135,9 @@ pub fn grow<M: Growing, T>(
     mut done: impl FnMut(&mut Context<'_>, &M, &Sample, f64) -> Result<Option<T>, Halt>,
 ) -> Result<(Option<T>, UnitsGrown), Halt> {
     let mut network = start;
-    let mut seen = UnitsGrown { before: network.width(), ..UnitsGrown::default() };
+    // Nothing is explained so far.
+    let left = cx.land.spread;
+    let mut seen = UnitsGrown { before: network.width(), left, ..UnitsGrown::default() };
     let (mut best, mut fruitless) = (f64::INFINITY, 0);
     loop {
         seen.ended = growth.end(&network, fruitless, *budget);
@@ -253,7 +256,9 @@ pub fn without_spare<M: Growing>(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::identify::evidence::Evidence;
     use crate::network::{Class, TwoLayer};
+    use crate::oracle::NetworkOracle;
 
     fn network() -> OneLayer {
         OneLayer::random((4, 3), Class::General, Activation::Tanh, 1).unwrap()
@@ -284,6 +289,49 @@ mod tests {
                 assert!(error < 1e-8, "{missing}: {error:e}");
             }
         }
+    }
+
+    #[test]
+    fn growth_ends_with_all_units_or_with_its_budget_and_says_which() {
+        let truth = network();
+        let land = Landscape::unit(1e-9, 1e-9);
+        let grown = |most_units: usize, budget: &mut Budget| {
+            let growth = Growth {
+                stage: "test",
+                most_units,
+                most_parameters: 99,
+                scale: 1.0,
+                inputs: Inputs::Known,
+            };
+            let mut cx = Context {
+                f: &mut NetworkOracle::new(truth.clone()),
+                land: &land,
+                seed: 1,
+                attempt: 0,
+                clock: &Clock::new(None),
+                evidence: &mut Evidence::default(),
+            };
+            let draw = |_: &mut Context<'_>, _: &OneLayer, _: usize| Ok(sample(&truth));
+            let done = |_: &mut Context<'_>, found: &OneLayer, _: &Sample, left: f64| {
+                Ok((left < 1e-8).then(|| found.clone()))
+            };
+            grow(&mut cx, truth.without_unit(2).without_unit(1), (&growth, budget), draw, done)
+                .unwrap()
+        };
+        let mut budget = Budget::default();
+        let (found, seen) = grown(6, &mut budget);
+        assert!(truth.matching(&found.unwrap()).parameter_error.unwrap() < 1e-6);
+        assert_eq!((seen.before, seen.rounds, seen.ended), (1, 3, None));
+        assert!(budget.0 < Budget::default().0);
+
+        let (found, seen) = grown(1, &mut budget);
+        assert!(found.is_none());
+        assert_eq!((seen.rounds, seen.ended), (1, Some(GrowthEnd::Large)));
+        assert!(seen.left > 1e-3);
+        // A part of the first fit is more than that.
+        let (found, seen) = grown(6, &mut Budget(1.0));
+        assert!(found.is_none());
+        assert_eq!((seen.rounds, seen.ended), (1, Some(GrowthEnd::Spent)));
     }
 
     #[test]

@@ -117,3 +117,57 @@ pub fn with_best_outputs<M: Growing>(network: &M, sample: &Sample, team: &Team) 
     let network = network.with_outputs(weights.rows(0, m).into_owned(), weights[m]);
     Some((network, residual))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::draws;
+    use crate::identify::fit::refine::refine;
+    use crate::network::model::Model;
+    use crate::network::{Activation, Class, OneLayer};
+
+    #[test]
+    fn steep_units_that_are_off_come_back_though_their_output_weights_are_not_told() {
+        let mut truth = OneLayer::random((2, 5), Class::General, Activation::Tanh, 3).unwrap();
+        truth.a *= 6.0;
+        truth.theta *= 6.0;
+        let rng = &mut draws::stream(1, "projected", 0);
+        let points = draws::gaussian(rng, 2, 600);
+        let sample = Sample { values: truth.values(&points), points };
+        let off = draws::gaussian(rng, 5, 3);
+        let mut start = truth.with_outputs(DVector::zeros(5), 0.0);
+        start.theta += off.column(0);
+        start.a += off.columns(1, 2).transpose();
+        let clock = Clock::new(None);
+        let (found, ended) = fit(&sample, start.clone(), 1e-9, Patience::LONG, &clock).unwrap();
+        assert!(ended.to <= 1e-9, "{ended:?}");
+        assert!(truth.matching(&found).parameter_error.unwrap() < 1e-6);
+        // The fit that damps them stops far from it.
+        let (_, damped) = refine(&sample, start, 1e-9, &clock).unwrap();
+        assert!(damped.to > 1e3 * ended.to, "{damped:?}");
+    }
+
+    #[test]
+    fn output_weights_are_those_of_least_squares() {
+        let truth = OneLayer::random((3, 4), Class::General, Activation::Erf, 2).unwrap();
+        let points = draws::gaussian(&mut draws::stream(1, "projected", 1), 3, 100);
+        let sample = Sample { values: truth.values(&points), points };
+        let mut other = truth.with_outputs(DVector::zeros(4), 5.0);
+        other.theta[0] += 1.0;
+        let (found, left) = with_best_outputs(&other, &sample, &Team::alone()).unwrap();
+        assert!((sample.residual(&found) - &left).amax() < 1e-10);
+        let layer = found.put_out(&sample.points);
+        assert!((layer * &left).amax() < 1e-8 * left.norm() * 10.0);
+        assert!(left.norm() > 1e-3);
+        // Units of one kind share: a twin changes nothing.
+        let twin = other.with_unit(&OneLayer {
+            a: other.a.columns(0, 1).into_owned(),
+            theta: other.theta.rows(0, 1).into_owned(),
+            c: DVector::zeros(1),
+            c0: 0.0,
+            phi: other.phi,
+        });
+        let (_, shared) = with_best_outputs(&twin, &sample, &Team::alone()).unwrap();
+        assert!((shared - left).amax() < 1e-6);
+    }
+}
