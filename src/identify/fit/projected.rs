@@ -1,10 +1,10 @@
 //! The fit of a network that grows: a few units do what many must do together.
 //!
-//! The output weights and the offset are those of least squares wherever the other parameters are (variable projection: Golub and Pereyra 1973,
-//! with the Jacobian of Kaufman 1975, which is that of all parameters with no damping on these). The valleys of such a fit are those of fewer
-//! unknowns, and wider. A step that bends too much for its acceleration to be trusted is taken without: to make it shorter, as [`refine`] does, is
-//! right near the solution, and ends a fit far from it. Of 24 units under two inputs 15 were known; the others came to the noise of f in
-//! 11 runs of 12 with both, in 2 of 4 with such steps alone, and in none of 9 without them.
+//! The output weights and the offset are those of least squares wherever the other parameters are (variable projection: Golub and Pereyra
+//! 1973, with the Jacobian of Kaufman 1975, which is that of all parameters with no damping on these). The valleys of such a fit are those
+//! of fewer unknowns, and wider. A step that bends too much for its acceleration to be trusted is taken without: to make it shorter, as
+//! [`refine`] does, is right near the solution, and ends a fit far from it. Of 24 units under two inputs 15 were known; the others came to
+//! the noise of f in 11 runs of 12 with both, in 2 of 4 with such steps alone, and in none of 9 without them.
 //!
 //! [`refine`]: super::refine::refine
 

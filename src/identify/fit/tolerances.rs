@@ -102,8 +102,8 @@ pub(crate) const GROWTH_GAIN: f64 = 0.9;
 pub(crate) const GROWTH_FRUITLESS: (usize, usize) = (12, 6);
 /// Parameters up to which a network grows: a fit of so many takes a minute. More cost time where f is no such network.
 pub(crate) const GROWTH_MOST_PARAMETERS: usize = 1000;
-/// Multiply-adds of the fits of all growth in a run, at most: a few minutes on two cores. Twenty-four units under two inputs took
-/// 1e10. More cost time where f is no such network.
+/// Multiply-adds of the fits of all growth in a run, at most: with a second layer that does not grow they took two minutes on two cores
+/// with five times their load. More cost time where f is no such network.
 pub(crate) const GROWTH_MOST_WORK: f64 = 3e11;
 /// A unit is tried to be left out where the others leave no more than this many roots of noise times spread without it. More cost
 /// time.
