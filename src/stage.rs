@@ -26,6 +26,8 @@ pub enum Stage {
     Hyperplanes,
     /// The second layer from derivatives.
     Peel,
+    /// The last hidden layer one unit at a time, by what the others leave of f.
+    Grow,
     /// The second layer from values where the first is saturated.
     Saturated,
     /// Directions of all layers at once.
@@ -97,6 +99,7 @@ impl Stage {
             Stage::Polish => "polish",
             Stage::Hyperplanes => "hyperplanes",
             Stage::Peel => "peel",
+            Stage::Grow => "grow",
             Stage::Saturated => "saturated",
             Stage::Directions => "directions",
             Stage::Attribution => "attribution",

@@ -537,6 +537,32 @@ pub struct UnitsGrown {
     pub rounds: usize,
     /// Root mean square of what the last one left.
     pub left: f64,
+    /// Why there are no more rounds, where nothing explains f.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ended: Option<GrowthEnd>,
+}
+
+/// Why a network grows no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum GrowthEnd {
+    /// It has as many units or parameters as are looked for.
+    Large,
+    /// More units gain nothing.
+    Fruitless,
+    /// What growth may cost in a run is spent.
+    Spent,
+}
+
+impl GrowthEnd {
+    /// In words, after "it ends where".
+    pub fn in_words(self) -> &'static str {
+        match self {
+            GrowthEnd::Large => "there are as many units as are looked for",
+            GrowthEnd::Fruitless => "more units gain nothing",
+            GrowthEnd::Spent => "the work that growth is worth is spent",
+        }
+    }
 }
 
 /// The fit by blocks.

@@ -6,6 +6,7 @@ use rand::Rng;
 use super::context::{Context, Coordinates};
 use super::evidence::{DomainUsed, Evidence, FitEnded};
 use super::failure::{Failure, Halt};
+use super::fit::grow::Budget;
 use super::fit::sample::{self, Sample};
 use super::fit::tolerances::{FIT_FLOOR, UNEXPLAINED_SHARE};
 use super::fit::{active, refine};
@@ -36,6 +37,8 @@ pub(crate) struct Run<'a> {
     pub accuracy: Option<f64>,
     /// As far as they were found.
     pub widths: Option<Vec<usize>>,
+    /// What growing networks may still cost.
+    pub growth: Budget,
     /// Hidden layers that are looked for.
     pub depth: usize,
     /// What was undone before values are had.
@@ -117,6 +120,7 @@ impl<'a> Run<'a> {
             evidence: Evidence::default(),
             accuracy: None,
             widths: None,
+            growth: Budget::default(),
             depth: 1,
             link: Link::None,
             first_attempt: 0,

@@ -306,7 +306,7 @@ impl Attempt<'_, '_> {
                 rest.insert(1, Way::Whole);
             }
             rest.insert(0, Way::Span(attempt));
-            if self.frame.land.rounds_points() {
+            if self.frame.land.rounds_points() && !self.run.growth.is_spent() {
                 rest.insert(0, Way::Grown);
             }
             let first = self.second_layer(&units, Way::Split(SPLITS * attempt));
@@ -497,8 +497,12 @@ impl Attempt<'_, '_> {
         let pairs =
             families(first).iter().flat_map(|&g| families(second).iter().map(move |&h| (g, h)));
         first_identified(pairs, |pair| {
-            let start =
-                self.run.stage(Stage::Peel, place, |cx| grown::second_layer(cx, &units, pair))?;
+            let mut budget = self.run.growth;
+            let start = self
+                .run
+                .stage(Stage::Grow, place, |cx| grown::second_layer(cx, &units, pair, &mut budget));
+            self.run.growth = budget;
+            let start = start?;
             self.run.widths = Some(start.widths());
             self.conclude(start)
         })

@@ -9,40 +9,24 @@ use rand::RngExt;
 use rand_chacha::ChaCha8Rng;
 use rayon::prelude::*;
 
+use super::growing::Growing;
+use super::projected::{self, Patience, with_best_outputs};
 use super::refine::refine;
 use super::sample::Sample;
 use super::tolerances::{
-    FIT_FLOOR, GROWTH_FRUITLESS, GROWTH_GAIN, GROWTH_POINTS, GROWTH_SLOPES, GROWTH_STARTS,
-    SPARE_INFLUENCE,
+    FIT_FLOOR, GROWTH_FRUITLESS, GROWTH_GAIN, GROWTH_MOST_WORK, GROWTH_POINTS, GROWTH_SLOPES,
+    GROWTH_STARTS, SPARE_INFLUENCE,
 };
-use crate::algebra::linalg::{least_squares, rms};
-use crate::algebra::tolerances::WEIGHTS_CUTOFF;
+use crate::algebra::linalg::rms;
 use crate::draws;
 use crate::identify::context::Context;
-use crate::identify::evidence::UnitsGrown;
+use crate::identify::evidence::{FitEnded, GrowthEnd, UnitsGrown};
 use crate::identify::failure::Halt;
 use crate::identify::survey::landscape::Landscape;
 use crate::network::model::Model;
-use crate::network::{Activation, OneLayer, TwoLayer};
+use crate::network::{Activation, OneLayer};
 use crate::oracle::Clock;
-
-/// A network whose last hidden layer may have a unit more or less.
-pub trait Growing: Model + Send + Sync {
-    /// What units of that layer are given at the columns of `points`.
-    fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64>;
-    /// Their activation.
-    fn activation(&self) -> Activation;
-    /// With a unit more, and its offset.
-    fn with_unit(&self, unit: &OneLayer) -> Self;
-    /// With a unit less.
-    fn without_unit(&self, unit: usize) -> Self;
-    /// With these output weights and offset, which are the last of the parameters.
-    fn with_outputs(&self, c: DVector<f64>, c0: f64) -> Self;
-    /// Units of that layer.
-    fn width(&self) -> usize {
-        self.widths().last().copied().unwrap_or(0)
-    }
-}
+use crate::ranks::Team;
 
 /// How a network grows.
 pub struct Growth<'g> {
@@ -54,6 +38,86 @@ pub struct Growth<'g> {
     pub most_parameters: usize,
     /// The scale of what its units are given.
     pub scale: f64,
+    /// How well that is known.
+    pub inputs: Inputs,
+}
+
+/// What the units of the layer that grows are given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Inputs {
+    /// The inputs of the black box.
+    Known,
+    /// What a layer puts out that is fitted along with them. A unit that is fitted to the last of what the others leave makes good for
+    /// what is wrong with that layer, and a patient fit of all makes that layer wrong for the sake of units that are missing.
+    Nearly,
+}
+
+impl Inputs {
+    /// How slow a valley a fit of all units follows.
+    fn patience(self) -> Patience {
+        match self {
+            Inputs::Known => Patience::LONG,
+            Inputs::Nearly => Patience::SHORT,
+        }
+    }
+
+    /// Fruitless rounds in a row that end the growth.
+    fn fruitless(self) -> usize {
+        match self {
+            Inputs::Known => GROWTH_FRUITLESS.0,
+            Inputs::Nearly => GROWTH_FRUITLESS.1,
+        }
+    }
+
+    /// A unit fitted to what the others leave, and how the fit ended.
+    fn unit(self, rest: &Sample, start: OneLayer, clock: &Clock) -> Option<(OneLayer, FitEnded)> {
+        let (unit, ended) = match self {
+            Inputs::Known => projected::fit(rest, start, 0.0, Patience::LONG, clock),
+            Inputs::Nearly => {
+                let (start, _) = with_best_outputs(&start, rest, clock.team())?;
+                refine(rest, start, 0.0, clock)
+            }
+        }
+        .ok()?;
+        ended.to.is_finite().then_some((unit, ended))
+    }
+}
+
+/// Multiply-adds that all growth of a run may still take.
+#[derive(Clone, Copy, Debug)]
+pub struct Budget(f64);
+
+impl Default for Budget {
+    fn default() -> Self {
+        Budget(GROWTH_MOST_WORK)
+    }
+}
+
+impl Budget {
+    /// After a fit of so many parameters, most of whose work are Gram matrices.
+    fn spend(&mut self, ended: &FitEnded, parameters: usize) {
+        self.0 -= (ended.steps * ended.points) as f64 * (parameters as f64).powi(2);
+    }
+
+    /// Is nothing of it left?
+    pub fn is_spent(self) -> bool {
+        self.0 <= 0.0
+    }
+}
+
+impl Growth<'_> {
+    /// Why `network` grows no further, if it does not, after so many fruitless rounds.
+    fn end<M: Growing>(&self, network: &M, fruitless: usize, budget: Budget) -> Option<GrowthEnd> {
+        if network.width() > self.most_units || network.parameter_count() > self.most_parameters {
+            Some(GrowthEnd::Large)
+        } else if fruitless >= self.inputs.fruitless() {
+            Some(GrowthEnd::Fruitless)
+        } else if budget.is_spent() {
+            Some(GrowthEnd::Spent)
+        } else {
+            None
+        }
+    }
 }
 
 /// Values for a fit of so many parameters while a network grows.
@@ -66,17 +130,20 @@ pub fn points_for(parameters: usize) -> usize {
 pub fn grow<M: Growing, T>(
     cx: &mut Context<'_>,
     start: M,
-    growth: &Growth<'_>,
+    (growth, budget): (&Growth<'_>, &mut Budget),
     mut draw: impl FnMut(&mut Context<'_>, &M, usize) -> Result<Sample, Halt>,
     mut done: impl FnMut(&mut Context<'_>, &M, &Sample, f64) -> Result<Option<T>, Halt>,
 ) -> Result<(Option<T>, UnitsGrown), Halt> {
     let mut network = start;
-    let mut seen = UnitsGrown { before: network.width(), ..UnitsGrown::default() };
+    // Nothing is explained so far.
+    let left = cx.land.spread;
+    let mut seen = UnitsGrown { before: network.width(), left, ..UnitsGrown::default() };
     let (mut best, mut fruitless) = (f64::INFINITY, 0);
-    while network.width() <= growth.most_units
-        && network.parameter_count() <= growth.most_parameters
-        && fruitless < GROWTH_FRUITLESS
-    {
+    loop {
+        seen.ended = growth.end(&network, fruitless, *budget);
+        if seen.ended.is_some() {
+            return Ok((None, seen));
+        }
         let clock = cx.clock;
         clock.check()?;
         let sample = draw(cx, &network, seen.rounds)?;
@@ -87,7 +154,10 @@ pub fn grow<M: Growing, T>(
             sample.values.add_scalar(-mean)
         } else {
             let floor = floor(cx.land, &sample);
-            network = refine(&sample, network, floor, clock)?.0;
+            let (fitted, ended) =
+                projected::fit(&sample, network, floor, growth.inputs.patience(), clock)?;
+            budget.spend(&ended, fitted.parameter_count());
+            network = fitted;
             -sample.residual(&network)
         };
         let left = rms(&rest);
@@ -100,10 +170,12 @@ pub fn grow<M: Growing, T>(
             if left < GROWTH_GAIN * best { (left, 0) } else { (best, fruitless + 1) };
         let rest = Sample { points: network.given(&sample.points), values: rest };
         let rng = &mut draws::stream(cx.seed, growth.stage, seen.rounds as u64);
-        let Some(unit) = unit_of(&rest, (network.activation(), growth.scale), rng) else { break };
+        let Some(unit) = unit_of(&rest, network.activation(), (growth, budget), rng) else {
+            seen.ended = Some(GrowthEnd::Fruitless);
+            return Ok((None, seen));
+        };
         network = network.with_unit(&unit);
     }
-    Ok((None, seen))
 }
 
 /// Root mean square residual that the fit of the right network ends under.
@@ -114,7 +186,8 @@ pub fn floor(land: &Landscape, sample: &Sample) -> f64 {
 /// The one unit, with an offset, that explains most of `rest`: the best of fits from many starts.
 fn unit_of(
     rest: &Sample,
-    (phi, scale): (Activation, f64),
+    phi: Activation,
+    (growth, budget): (&Growth<'_>, &mut Budget),
     rng: &mut ChaCha8Rng,
 ) -> Option<OneLayer> {
     let d = rest.points.nrows();
@@ -128,7 +201,7 @@ fn unit_of(
     let mut start = || {
         let at = rng.random_range(0.0..1.0) * behind;
         let at = squares.partition_point(|&sum| sum < at).min(squares.len() - 1);
-        let slope = rng.random_range(GROWTH_SLOPES.0..GROWTH_SLOPES.1).exp2() / scale;
+        let slope = rng.random_range(GROWTH_SLOPES.0..GROWTH_SLOPES.1).exp2() / growth.scale;
         let a = draws::unit_vector(rng, d) * slope;
         let theta = DVector::from_element(1, a.dot(&rest.points.column(at)));
         let a = DMatrix::from_column_slice(d, 1, a.as_slice());
@@ -137,22 +210,10 @@ fn unit_of(
     let starts: Vec<OneLayer> = (0..GROWTH_STARTS).map(|_| start()).collect();
     // Threads of their own: what ranks do together they do in order.
     let alone = Clock::new(None);
-    let fit = |start: OneLayer| {
-        let start = with_best_outputs(&start, rest)?;
-        let (unit, ended) = refine(rest, start, 0.0, &alone).ok()?;
-        ended.to.is_finite().then_some((unit, ended.to))
-    };
-    let fits: Vec<(OneLayer, f64)> = starts.into_par_iter().filter_map(fit).collect();
-    fits.into_iter().min_by(|a, b| a.1.total_cmp(&b.1)).map(|(unit, _)| unit)
-}
-
-/// `network` with the output weights and the offset that fit best.
-fn with_best_outputs<M: Growing>(network: &M, sample: &Sample) -> Option<M> {
-    let m = network.width();
-    let jt = network.jacobian_transposed(&sample.points);
-    let linear = jt.rows(jt.nrows() - m - 1, m + 1).transpose();
-    let (weights, _) = least_squares(&linear, &sample.values, WEIGHTS_CUTOFF)?;
-    Some(network.with_outputs(weights.rows(0, m).into_owned(), weights[m]))
+    let fit = |start: OneLayer| growth.inputs.unit(rest, start, &alone);
+    let fits: Vec<(OneLayer, FitEnded)> = starts.into_par_iter().filter_map(fit).collect();
+    fits.iter().for_each(|(unit, ended)| budget.spend(ended, unit.parameter_count()));
+    fits.into_iter().min_by(|a, b| a.1.to.total_cmp(&b.1.to)).map(|(unit, _)| unit)
 }
 
 /// The same fit with as few units as come under the `floor`, one less at a time, at least one; values spread as those of `land`.
@@ -167,8 +228,9 @@ pub fn without_spare<M: Growing>(
     let spare = SPARE_INFLUENCE * (floor * land.spread).sqrt();
     while network.width() > 1 {
         let without = |i: usize| {
-            let fewer = with_best_outputs(&network.without_unit(i), sample)?;
-            let left = rms(&sample.residual(&fewer));
+            let (fewer, residual) =
+                with_best_outputs(&network.without_unit(i), sample, &Team::alone())?;
+            let left = rms(&residual);
             (left <= spare).then_some((fewer, left))
         };
         let mut fewer: Vec<(M, f64)> =
@@ -191,83 +253,12 @@ pub fn without_spare<M: Growing>(
     Ok(network)
 }
 
-/// A vector with a number more.
-fn longer(v: &DVector<f64>, last: f64) -> DVector<f64> {
-    v.clone().insert_row(v.len(), last)
-}
-
-/// A matrix with a column more.
-fn wider(m: &DMatrix<f64>, last: &DMatrix<f64>) -> DMatrix<f64> {
-    let mut wider = m.clone().insert_column(m.ncols(), 0.0);
-    wider.set_column(m.ncols(), &last.column(0));
-    wider
-}
-
-impl Growing for OneLayer {
-    fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        points.clone()
-    }
-    fn activation(&self) -> Activation {
-        self.phi
-    }
-    fn with_unit(&self, unit: &OneLayer) -> Self {
-        OneLayer {
-            a: wider(&self.a, &unit.a),
-            theta: longer(&self.theta, unit.theta[0]),
-            c: longer(&self.c, unit.c[0]),
-            c0: self.c0 + unit.c0,
-            phi: self.phi,
-        }
-    }
-    fn without_unit(&self, unit: usize) -> Self {
-        OneLayer {
-            a: self.a.clone().remove_column(unit),
-            theta: self.theta.clone().remove_row(unit),
-            c: self.c.clone().remove_row(unit),
-            ..*self
-        }
-    }
-    fn with_outputs(&self, c: DVector<f64>, c0: f64) -> Self {
-        OneLayer { c, c0, ..self.clone() }
-    }
-}
-
-impl Growing for TwoLayer {
-    fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
-        let mut y = self.a.tr_mul(points);
-        y.column_iter_mut().for_each(|mut z| z -= &self.theta);
-        self.g.values(y.as_mut_slice());
-        y
-    }
-    fn activation(&self) -> Activation {
-        self.h
-    }
-    fn with_unit(&self, unit: &OneLayer) -> Self {
-        TwoLayer {
-            b: wider(&self.b, &unit.a),
-            tau: longer(&self.tau, unit.theta[0]),
-            c: longer(&self.c, unit.c[0]),
-            c0: self.c0 + unit.c0,
-            ..self.clone()
-        }
-    }
-    fn without_unit(&self, unit: usize) -> Self {
-        TwoLayer {
-            b: self.b.clone().remove_column(unit),
-            tau: self.tau.clone().remove_row(unit),
-            c: self.c.clone().remove_row(unit),
-            ..self.clone()
-        }
-    }
-    fn with_outputs(&self, c: DVector<f64>, c0: f64) -> Self {
-        TwoLayer { c, c0, ..self.clone() }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Class;
+    use crate::identify::evidence::Evidence;
+    use crate::network::{Class, TwoLayer};
+    use crate::oracle::NetworkOracle;
 
     fn network() -> OneLayer {
         OneLayer::random((4, 3), Class::General, Activation::Tanh, 1).unwrap()
@@ -286,11 +277,59 @@ mod tests {
             let rest = -sample.residual(&truth.without_unit(missing));
             let rest = Sample { values: rest, ..sample };
             let rng = &mut draws::stream(2, "test", missing as u64);
-            let unit = unit_of(&rest, (Activation::Tanh, 1.0), rng).unwrap();
-            let whole = truth.without_unit(missing).with_unit(&unit);
-            let error = truth.matching(&whole).parameter_error.unwrap();
-            assert!(error < 1e-8, "{missing}: {error:e}");
+            let whole = |inputs: Inputs| {
+                let growth =
+                    Growth { stage: "", most_units: 3, most_parameters: 99, scale: 1.0, inputs };
+                let unit = unit_of(&rest, Activation::Tanh, (&growth, &mut Budget::default()), rng)
+                    .unwrap();
+                truth.without_unit(missing).with_unit(&unit)
+            };
+            for found in [Inputs::Known, Inputs::Nearly].map(whole) {
+                let error = truth.matching(&found).parameter_error.unwrap();
+                assert!(error < 1e-8, "{missing}: {error:e}");
+            }
         }
+    }
+
+    #[test]
+    fn growth_ends_with_all_units_or_with_its_budget_and_says_which() {
+        let truth = network();
+        let land = Landscape::unit(1e-9, 1e-9);
+        let grown = |most_units: usize, budget: &mut Budget| {
+            let growth = Growth {
+                stage: "test",
+                most_units,
+                most_parameters: 99,
+                scale: 1.0,
+                inputs: Inputs::Known,
+            };
+            let mut cx = Context {
+                f: &mut NetworkOracle::new(truth.clone()),
+                land: &land,
+                seed: 1,
+                attempt: 0,
+                clock: &Clock::new(None),
+                evidence: &mut Evidence::default(),
+            };
+            let draw = |_: &mut Context<'_>, _: &OneLayer, _: usize| Ok(sample(&truth));
+            let done = |_: &mut Context<'_>, found: &OneLayer, _: &Sample, left: f64| {
+                Ok((left < 1e-8).then(|| found.clone()))
+            };
+            grow(&mut cx, truth.without_unit(2), (&growth, budget), draw, done).unwrap()
+        };
+        let mut budget = Budget::default();
+        let (found, seen) = grown(6, &mut budget);
+        assert!(truth.matching(&found.unwrap()).parameter_error.unwrap() < 1e-6);
+        assert_eq!((seen.before, seen.rounds, seen.ended), (2, 2, None));
+        assert!(budget.0 < Budget::default().0);
+
+        let (found, seen) = grown(2, &mut budget);
+        assert!(found.is_none());
+        assert_eq!((seen.rounds, seen.ended), (1, Some(GrowthEnd::Large)));
+        // A part of the first fit is more than that.
+        let (found, seen) = grown(6, &mut Budget(1.0));
+        assert!(found.is_none());
+        assert_eq!((seen.rounds, seen.ended), (1, Some(GrowthEnd::Spent)));
     }
 
     #[test]

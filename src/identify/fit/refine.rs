@@ -117,14 +117,32 @@ fn accelerated<M: Model>(
     lambda: f64,
 ) -> Option<DVector<f64>> {
     let cholesky = jacobian.damped(lambda)?;
-    let v = cholesky.solve(gradient);
+    let (v, acceleration) = bent(sample, (network, residual), jacobian, gradient, &cholesky);
+    trusted(&v, &acceleration).then(|| v + acceleration)
+}
+
+/// Is a step v of this half `acceleration` short enough for both to be added?
+pub fn trusted(v: &DVector<f64>, acceleration: &DVector<f64>) -> bool {
+    acceleration.norm() <= MOST_ACCELERATION * v.norm()
+}
+
+/// The step (to be subtracted, in the coordinates of `jacobian`) by the `factor` of the damped normal equations, and half
+/// the acceleration along it.
+pub fn bent<M: Model>(
+    sample: &Sample,
+    (network, residual): (&M, &DVector<f64>),
+    jacobian: &Equilibrated,
+    gradient: &DVector<f64>,
+    factor: &Cholesky,
+) -> (DVector<f64>, DVector<f64>) {
+    let v = factor.solve(gradient);
     let moved = network.to_vector() - v.component_mul(&jacobian.scale) * ACCELERATION_STEP;
     let ahead = sample.residual(&network.with_vector(&moved));
     // r(p - h v) = r - h J v + h^2 / 2 r_vv.
     let bend = ((ahead - residual) / ACCELERATION_STEP + jacobian.jt.tr_mul(&v))
         * (2.0 / ACCELERATION_STEP);
-    let acceleration = cholesky.solve(&(&jacobian.jt * bend)) * 0.5;
-    (acceleration.norm() <= MOST_ACCELERATION * v.norm()).then(|| v + acceleration)
+    let acceleration = factor.solve(&(&jacobian.jt * bend)) * 0.5;
+    (v, acceleration)
 }
 
 /// Chord steps, which keep the factor of the last Jacobian, as long as they gain anything: the end of the
@@ -240,10 +258,17 @@ impl Equilibrated {
     /// are damped as if they were that long. A step would move their parameters, those of a saturated unit, by more
     /// than all digits.
     pub fn damped(&self, lambda: f64) -> Option<Cholesky> {
+        self.damped_but(lambda, 0)
+    }
+
+    /// The same, with the last `free` rows damped as little as can be.
+    pub fn damped_but(&self, lambda: f64, free: usize) -> Option<Cholesky> {
         let least = self.scale.iter().copied().filter(|&s| s > 0.0).fold(f64::INFINITY, f64::min);
         let mut damped = self.gram.clone();
-        for k in 0..damped.nrows() {
+        let n = damped.nrows();
+        for k in 0..n {
             let faint = (FAINT_ROW * self.scale[k] / least).clamp(1.0, MOST_FAINT);
+            let lambda = if k + free < n { lambda } else { lambda.min(REFINE_LEAST_DAMPING) };
             damped[(k, k)] += lambda * faint * faint;
         }
         Cholesky::by(damped, &self.team)

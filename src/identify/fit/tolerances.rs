@@ -89,12 +89,22 @@ pub(crate) const GROWTH_POINTS: (usize, usize) = (6, 2000);
 pub(crate) const GROWTH_STARTS: usize = 48;
 /// Their slopes in units of the scale, as powers of 2: flatter units are nearly linear, steeper ones meet few points.
 pub(crate) const GROWTH_SLOPES: (f64, f64) = (-2.0, 5.0);
+/// Steps of a fit while a network grows, at most: its valleys are long. More cost time.
+pub(crate) const GROWTH_STEPS: usize = 200;
+/// A step of a patient fit that leaves more than this share of the residual gains little.
+pub(crate) const PATIENT_SLOW: f64 = 0.999;
+/// Steps in a row that gain little, after which a patient fit ends. More cost time.
+pub(crate) const PATIENT_IDLE: usize = 4;
 /// A round that leaves more than this share of the best before is fruitless.
 pub(crate) const GROWTH_GAIN: f64 = 0.9;
-/// Fruitless rounds in a row that end the growth. Of 24 units under two inputs there were 9 before what is left came down.
-pub(crate) const GROWTH_FRUITLESS: usize = 12;
+/// Fruitless rounds in a row that end the growth, with known inputs and with inputs that are fitted too. Of 24 units under two inputs
+/// there were 9 before what is left came down; of a second layer that came down at all there was one.
+pub(crate) const GROWTH_FRUITLESS: (usize, usize) = (12, 6);
 /// Parameters up to which a network grows: a fit of so many takes a minute. More cost time where f is no such network.
 pub(crate) const GROWTH_MOST_PARAMETERS: usize = 1000;
+/// Multiply-adds of the fits of all growth in a run, at most: with a second layer that does not grow they took two minutes on two cores
+/// with five times their load. More cost time where f is no such network.
+pub(crate) const GROWTH_MOST_WORK: f64 = 3e11;
 /// A unit is tried to be left out where the others leave no more than this many roots of noise times spread without it. More cost
 /// time.
 pub(crate) const SPARE_INFLUENCE: f64 = 10.0;

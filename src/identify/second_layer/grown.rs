@@ -9,10 +9,12 @@ use nalgebra::{DMatrix, DVector};
 
 use super::tolerances::{GROWN_LEAN, GROWN_MORE, GROWN_NEAR};
 use crate::identify::context::Context;
+use crate::identify::evidence::{GrowthEnd, UnitsGrown};
 use crate::identify::failure::{Failure, Halt};
 use crate::identify::first_layer::unit::Unit;
 use crate::identify::fit::active;
-use crate::identify::fit::grow::{self, Growing, Growth};
+use crate::identify::fit::grow::{self, Budget, Growth, Inputs};
+use crate::identify::fit::growing::Growing;
 use crate::identify::fit::refine::refine;
 use crate::identify::fit::sample::{self, Sample};
 use crate::identify::fit::tolerances::GROWTH_MOST_PARAMETERS;
@@ -31,6 +33,7 @@ pub fn second_layer(
     cx: &mut Context<'_>,
     units: &[Unit],
     (g, h): (Activation, Activation),
+    budget: &mut Budget,
 ) -> Result<TwoLayer, Halt> {
     let columns: Vec<DVector<f64>> = units.iter().map(|unit| unit.direction.clone()).collect();
     let directions = DMatrix::from_columns(&columns);
@@ -41,6 +44,7 @@ pub fn second_layer(
         most_parameters: GROWTH_MOST_PARAMETERS,
         // The cube of the first layer's values.
         scale: 1.0,
+        inputs: Inputs::Nearly,
     };
     let draw = |cx: &mut Context<'_>, network: &Steered, round: usize| {
         let whole = network.along(&directions);
@@ -72,16 +76,17 @@ pub fn second_layer(
         grow::without_spare(&sample, fitted, (cx.land, floor), cx.clock).map(Some)
     };
     let start = Steered::of(units, (g, h));
-    let (found, mut seen) = grow::grow(cx, start, &growth, draw, done)?;
+    let (found, mut seen) = grow::grow(cx, start, (&growth, budget), draw, done)?;
     seen.after = found.as_ref().map(TwoLayer::width);
-    let (rounds, left) = (seen.rounds, seen.left);
+    let UnitsGrown { rounds, left, ended, .. } = seen;
     cx.evidence.grown.push(seen);
     found.ok_or_else(|| {
         let reason = format!(
-            "a second layer grown by one unit at a time leaves {left:.1e} of f after {rounds} rounds (spread {:.1e})",
-            cx.land.spread
+            "a second layer grown by one unit at a time leaves {left:.1e} of f after {rounds} rounds (spread {:.1e}): {}",
+            cx.land.spread,
+            ended.map_or("nothing explains f", GrowthEnd::in_words)
         );
-        Failure::new(Stage::Peel, reason).into()
+        Failure::new(Stage::Grow, reason).into()
     })
 }
 
@@ -163,6 +168,9 @@ impl Growing for Steered {
     fn given(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
         self.0.given(points)
     }
+    fn put_out(&self, points: &DMatrix<f64>) -> DMatrix<f64> {
+        self.0.put_out(points)
+    }
     fn activation(&self) -> Activation {
         self.0.h
     }
@@ -211,7 +219,8 @@ mod tests {
             clock: &Clock::new(None),
             evidence: &mut Evidence::default(),
         };
-        let found = second_layer(&mut cx, &units(&truth), (tanh, tanh)).unwrap();
+        let found =
+            second_layer(&mut cx, &units(&truth), (tanh, tanh), &mut Budget::default()).unwrap();
         let error = truth.matching(&found).parameter_error.unwrap();
         assert!(error < 1e-5, "{error:e}");
         assert_eq!(cx.evidence.grown[0].after, Some(4));

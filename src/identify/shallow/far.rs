@@ -89,8 +89,12 @@ impl Far {
         if self.distance.is_none() || !self.frame.land.rounds_points() {
             return Ok(network);
         }
-        let found = run.work(place(&self.frame, attempt), |cx| missing::completed(cx, &network))?;
-        let network = found.unwrap_or(network);
+        let mut budget = run.growth;
+        let found = run.stage(Stage::Grow, place(&self.frame, attempt), |cx| {
+            missing::completed(cx, &network, &mut budget)
+        });
+        run.growth = budget;
+        let network = found?.unwrap_or(network);
         run.widths = Some(vec![network.dims().1]);
         Ok(network)
     }

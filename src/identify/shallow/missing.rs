@@ -8,20 +8,25 @@ use super::tolerances::MISSING_MOST;
 use crate::identify::context::Context;
 use crate::identify::failure::Halt;
 use crate::identify::fit::active;
-use crate::identify::fit::grow::{self, Growth};
+use crate::identify::fit::grow::{self, Budget, Growth, Inputs};
 use crate::identify::fit::tolerances::GROWTH_MOST_PARAMETERS;
 use crate::network::OneLayer;
 use crate::network::model::Model;
 
 /// The network of `start`, with the units that it lacks, fitted to values near the origin; `None` where it is not found with
 /// [`MISSING_MOST`] units.
-pub fn completed(cx: &mut Context<'_>, start: &OneLayer) -> Result<Option<OneLayer>, Halt> {
+pub fn completed(
+    cx: &mut Context<'_>,
+    start: &OneLayer,
+    budget: &mut Budget,
+) -> Result<Option<OneLayer>, Halt> {
     let stage = format!("missing {}", cx.attempt);
     let growth = Growth {
         stage: &stage,
         most_units: MISSING_MOST.0 * start.theta.len() + MISSING_MOST.1,
         most_parameters: GROWTH_MOST_PARAMETERS.max(start.parameter_count()),
         scale: cx.land.scale,
+        inputs: Inputs::Known,
     };
     let draw = |cx: &mut Context<'_>, network: &OneLayer, round: usize| {
         let layer = (&network.a, &network.theta);
@@ -29,7 +34,7 @@ pub fn completed(cx: &mut Context<'_>, start: &OneLayer) -> Result<Option<OneLay
         active::sample(cx.f, cx.land, layer, count, cx.seed, &format!("{stage} {round}"))
     };
     let (found, mut seen) =
-        grow::grow(cx, start.clone(), &growth, draw, |cx, network, sample, left| {
+        grow::grow(cx, start.clone(), (&growth, budget), draw, |cx, network, sample, left| {
             let floor = grow::floor(cx.land, sample);
             if left > floor {
                 return Ok(None);

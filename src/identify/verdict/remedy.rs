@@ -84,7 +84,7 @@ impl Remedy {
             Stage::Reduce => Remedy::OtherRegion,
             Stage::Stack => Remedy::MoreAccurateValues,
             Stage::Lines | Stage::Units | Stage::Polish | Stage::Hyperplanes => Remedy::NearAPoint,
-            Stage::Peel | Stage::Saturated | Stage::Scales => Remedy::SecondLayer,
+            Stage::Peel | Stage::Grow | Stage::Saturated | Stage::Scales => Remedy::SecondLayer,
             Stage::Directions | Stage::Attribution => Remedy::OtherCentre,
             Stage::Profiles => Remedy::ToldWidth,
             Stage::Refine | Stage::Repair | Stage::Certify | Stage::Outputs | Stage::Clipping => {
