@@ -363,7 +363,7 @@ fn an_interrupted_run_goes_on_to_the_same_result() {
 fn a_time_limit_is_kept() {
     let silent = "read -r x; echo 1; sleep 100";
     let slow = "while read -r x; do sleep 0.01; echo 1; done";
-    let large = two_layers((50, 45, 6));
+    let large = two_layers((160, 150, 8));
     let process = |command: &str| {
         Desk::new(tempfile::tempdir().unwrap(), &["--process", command, "--input-dim", "3"])
     };
