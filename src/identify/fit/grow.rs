@@ -1,8 +1,8 @@
 //! A network one unit at a time: each is fitted to what the others leave of f.
 //!
 //! All units at once from a random start end in a poor local minimum, the surer the more they are. One unit more, fitted to what
-//! the others leave, from many starts, and then all of them together, do not: what is wrong with the units so far is mended by later ones, and
-//! those that were taken in vain are dropped at the end, as the others do without them.
+//! the others leave, from many starts, and then all of them together, do not: what is wrong with the units so far is mended by
+//! later ones, and those that were taken in vain are dropped at the end, as the others do without them.
 
 use nalgebra::{DMatrix, DVector};
 use rand::RngExt;

@@ -1,9 +1,10 @@
 //! The second layer one unit at a time, where the first one's hyperplanes are known.
 //!
-//! For values that are computed in f32: differences of the second order keep few digits of them, and where the second layer is steep, or has as
-//! many units as the first, they tell nothing of it. But the directions of the first layer come from gradients, to 1e-4 or better. Held at these,
-//! the slopes and shifts of the first layer and a second layer of a few units are fitted to values, one unit more each time
-//! ([`grow`]); free, the directions would turn to make good for the units that are not there yet. Where little is left of f all parameters are free.
+//! For values that are computed in f32: differences of the second order keep few digits of them, and where the second layer is
+//! steep, or has as many units as the first, they tell nothing of it. But the directions of the first layer come from gradients, to
+//! 1e-4 or better. Held at these, the slopes and shifts of the first layer and a second layer of a few units are fitted to values,
+//! one unit more each time ([`grow`]); free, the directions would turn to make good for the units that are not there yet. Where
+//! little is left of f all parameters are free.
 
 use nalgebra::{DMatrix, DVector};
 

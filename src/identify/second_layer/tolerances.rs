@@ -229,7 +229,8 @@ pub(crate) const RIDGE_COMPRESSED: f64 = 1e-4;
 
 // Of the span of second differences. Search effort.
 
-/// Units held at first, if these are no more than half of what could be, or a few at least; and more where their directions are not found though their number is.
+/// Units held at first, if these are no more than half of what could be, or a few at least; and more where their directions are not
+/// found though their number is.
 pub(crate) const SPAN_FIRST_HELD: usize = 8;
 pub(crate) const SPAN_LEAST_HELD: usize = 5;
 pub(crate) const SPAN_MORE_HELD: usize = 1;
