@@ -12,7 +12,7 @@ use faer::linalg::triangular_solve::{
     solve_lower_triangular_in_place, solve_upper_triangular_in_place,
 };
 use faer::{MatMut, MatRef, Par};
-use nalgebra::DMatrix;
+use nalgebra::{DMatrix, DVector};
 use rayon::prelude::*;
 
 use crate::{view, zeros};
@@ -27,6 +27,8 @@ const FACTOR_COLUMNS: usize = 64;
 const FACTOR_ROWS: usize = 128;
 /// Columns of a block of an inverse.
 const INVERSE_COLUMNS: usize = 128;
+/// Rows whose squares are summed together: what is read at once of a column is a few cache lines.
+const SQUARED_ROWS: usize = 128;
 /// Rows and columns of a tile that is mirrored: two of them stay in the first-level cache.
 const TILE: usize = 32;
 /// Matrices of fewer rows are factorised and inverted as one block.
@@ -62,6 +64,22 @@ fn block(block: usize, size: usize, all: usize) -> Range<usize> {
 fn out(numbers: &mut [f64], rows: usize) -> MatMut<'_, f64> {
     let columns = numbers.len() / rows;
     MatMut::from_column_major_slice_mut(numbers, rows, columns)
+}
+
+/// The squared length of each row.
+pub fn row_squares(matrix: &DMatrix<f64>, workers: &dyn Workers) -> DVector<f64> {
+    let n = matrix.nrows();
+    let rows = |at: usize| {
+        let own = block(at, SQUARED_ROWS, n);
+        let mut squares = vec![0.0; own.len()];
+        for column in matrix.column_iter() {
+            let entries = &column.as_slice()[own.clone()];
+            squares.iter_mut().zip(entries).for_each(|(sum, v)| *sum += v * v);
+        }
+        squares
+    };
+    let weights = vec![1; n.div_ceil(SQUARED_ROWS)];
+    DVector::from_vec(workers.shared(&weights, &|items| each(items, rows)))
 }
 
 /// M M^T of a wide matrix.

@@ -24,7 +24,7 @@ use faer::{Conj, Mat, MatRef, Par};
 use nalgebra::{DMatrix, DVector};
 
 use blocks::gram_of;
-pub use blocks::{Alone, Workers, lower_gram_of};
+pub use blocks::{Alone, Workers, lower_gram_of, row_squares};
 
 // Derived.
 /// Singular values below this share of the largest are rounding, and the columns dependent: some 500 eps, as the inner

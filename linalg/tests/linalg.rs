@@ -3,7 +3,7 @@
 use std::ops::Range;
 
 use disentangle_linalg::{
-    Alone, Cholesky, InverseFactor, Workers, complement, dual, gram, lower_gram_of,
+    Alone, Cholesky, InverseFactor, Workers, complement, dual, gram, lower_gram_of, row_squares,
 };
 use nalgebra::{DMatrix, DVector};
 
@@ -101,6 +101,9 @@ fn factors_in_blocks_are_factors_and_the_same_whoever_computes_them() {
     for count in [2, 3, 20] {
         let workers = Several(count);
         assert_eq!(lower_gram_of(&m, &workers).lower_triangle(), g.lower_triangle());
+        let squares = row_squares(&m, &workers);
+        assert_eq!(squares, row_squares(&m, &Alone));
+        assert!((squares - g.diagonal()).amax() < 1e-9);
         let factor = InverseFactor::of_gram(g.clone(), &workers).unwrap();
         assert_eq!(factor.triangle(), alone.triangle());
         assert_eq!(factor.inverse(&workers), alone.inverse(&Alone));

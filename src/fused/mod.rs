@@ -69,8 +69,7 @@ impl<T: Real> Model<T> {
         let mut z = &transposed * centres;
         z.column_iter_mut().for_each(|mut z| z -= &network.theta);
         let mut y = z.clone();
-        let arch = pulp::Arch::new();
-        arch.dispatch(Elementwise::<T>(y.as_mut_slice(), network.g, false, PhantomData));
+        network.g.values(y.as_mut_slice());
         let mut u = network.b.transpose() * y;
         u.column_iter_mut().for_each(|mut u| u -= &network.tau);
         let steps = transposed * directions;
@@ -79,7 +78,8 @@ impl<T: Real> Model<T> {
             moves.extend(steps.iter().map(|step| h * m * step));
         }
         let gentle = largest_move(&network, &moves) <= GENTLE;
-        arch.dispatch(Elementwise::<T>(&mut moves, network.g, true, PhantomData));
+        let tabulate = Tabulate::<T>(&mut moves, network.g, PhantomData);
+        pulp::Arch::new().dispatch(tabulate);
         let moves = moves.into_iter().map(T::from_f64).collect();
         Model {
             m0,
@@ -114,20 +114,19 @@ fn largest_move(network: &TwoLayer, moves: &[f64]) -> f64 {
     moves.fold(0.0, f64::max) * FRAC_2_SQRT_PI
 }
 
-/// The first activation's values, or what is tabulated of moves, in place: dispatched, because
-/// without an instruction set that has it every multiply-add is a call.
-struct Elementwise<'a, T>(&'a mut [f64], Activation, bool, PhantomData<T>);
+/// What the first activation tabulates of moves, in place: dispatched, because without an instruction set that has it every
+/// multiply-add is a call.
+struct Tabulate<'a, T>(&'a mut [f64], Activation, PhantomData<T>);
 
-impl<T: Real> pulp::WithSimd for Elementwise<'_, T> {
+impl<T: Real> pulp::WithSimd for Tabulate<'_, T> {
     type Output = ();
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _: S) {
-        let Elementwise(values, activation, tabulate, _) = self;
-        match (tabulate, activation) {
-            (false, activation) => activation.apply(values),
-            (true, Activation::Erf) => values.iter_mut().for_each(|b| *b = Erf::tabulate::<T>(*b)),
-            (true, _) => values.iter_mut().for_each(|b| *b = Tanh::tabulate::<T>(*b)),
+        let Tabulate(moves, activation, _) = self;
+        match activation {
+            Activation::Erf => moves.iter_mut().for_each(|b| *b = Erf::tabulate::<T>(*b)),
+            _ => moves.iter_mut().for_each(|b| *b = Tanh::tabulate::<T>(*b)),
         }
     }
 }

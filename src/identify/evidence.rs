@@ -555,7 +555,7 @@ pub enum GrowthEnd {
 }
 
 impl GrowthEnd {
-    /// In words, after "it ends where".
+    /// In words, for the reason of a failure.
     pub fn in_words(self) -> &'static str {
         match self {
             GrowthEnd::Large => "there are as many units as are looked for",

@@ -38,7 +38,7 @@ pub(crate) struct Run<'a> {
     /// As far as they were found.
     pub widths: Option<Vec<usize>>,
     /// What growing networks may still cost.
-    pub growth: Budget,
+    growth: Budget,
     /// Hidden layers that are looked for.
     pub depth: usize,
     /// What was undone before values are had.
@@ -161,6 +161,23 @@ impl<'a> Run<'a> {
         let evidence = &mut self.evidence;
         coordinates
             .of(&mut self.meter, |f| work(&mut Context { f, land, seed, attempt, clock, evidence }))
+    }
+
+    /// The work of a network that grows, at the cost of what all of them may take.
+    pub fn grow<T>(
+        &mut self,
+        place: Place<'_>,
+        work: impl FnOnce(&mut Context<'_>, &mut Budget) -> Result<T, Halt>,
+    ) -> Result<T, Halt> {
+        let mut budget = self.growth;
+        let result = self.stage(Stage::Grow, place, |cx| work(cx, &mut budget));
+        self.growth = budget;
+        result
+    }
+
+    /// May networks still grow?
+    pub fn may_grow(&self) -> bool {
+        !self.growth.is_spent()
     }
 
     /// The attempts of this run.

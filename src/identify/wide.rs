@@ -306,7 +306,7 @@ impl Attempt<'_, '_> {
                 rest.insert(1, Way::Whole);
             }
             rest.insert(0, Way::Span(attempt));
-            if self.frame.land.rounds_points() && !self.run.growth.is_spent() {
+            if self.frame.land.rounds_points() && self.run.may_grow() {
                 rest.insert(0, Way::Grown);
             }
             let first = self.second_layer(&units, Way::Split(SPLITS * attempt));
@@ -497,12 +497,8 @@ impl Attempt<'_, '_> {
         let pairs =
             families(first).iter().flat_map(|&g| families(second).iter().map(move |&h| (g, h)));
         first_identified(pairs, |pair| {
-            let mut budget = self.run.growth;
-            let start = self
-                .run
-                .stage(Stage::Grow, place, |cx| grown::second_layer(cx, &units, pair, &mut budget));
-            self.run.growth = budget;
-            let start = start?;
+            let start =
+                self.run.grow(place, |cx, budget| grown::second_layer(cx, &units, pair, budget))?;
             self.run.widths = Some(start.widths());
             self.conclude(start)
         })

@@ -49,6 +49,17 @@ pub(super) fn forward(steps: &[Step<'_>], points: &DMatrix<f64>) -> DMatrix<f64>
     out
 }
 
+/// a . x - shift of units with these `weights` (columns) at the columns of `points`, as one product of matrices: whose last digits,
+/// unlike those of [`forward`], depend on what else is asked.
+pub(crate) fn arguments(
+    points: &DMatrix<f64>,
+    (weights, shifts): (&DMatrix<f64>, &DVector<f64>),
+) -> DMatrix<f64> {
+    let mut arguments = weights.tr_mul(points);
+    arguments.column_iter_mut().for_each(|mut z| z -= shifts);
+    arguments
+}
+
 /// The forward pass as something that pulp compiles once per instruction set. A closure would do,
 /// but nothing forces it to be inlined, and then its multiply-adds become calls of `fma`.
 struct Forward<'a> {

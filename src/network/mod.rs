@@ -28,6 +28,7 @@ use std::fmt;
 use nalgebra::{DMatrix, DVector};
 
 pub use activation::{Activation, Symmetry, UnknownActivation};
+pub(crate) use evaluate::arguments;
 pub use file::FileError;
 pub use format::FormatError;
 #[cfg(feature = "study")]

@@ -2,7 +2,7 @@
 
 use nalgebra::DMatrix;
 
-use crate::network::TwoLayer;
+use crate::network::{TwoLayer, arguments};
 
 /// Outputs of the units at n points.
 pub struct Outputs {
@@ -19,16 +19,15 @@ pub struct Outputs {
 impl Outputs {
     /// At the columns of `points`.
     pub fn new(network: &TwoLayer, points: &DMatrix<f64>) -> Outputs {
-        let mut arguments = network.a.tr_mul(points);
-        arguments.column_iter_mut().for_each(|mut z| z -= &network.theta);
-        let mut first = arguments.clone();
-        network.g.values(first.as_mut_slice());
-        let mut second = network.b.tr_mul(&first);
-        second.column_iter_mut().for_each(|mut u| u -= &network.tau);
+        let TwoLayer { a, theta, b, tau, c, g, h, .. } = network;
+        let z = arguments(points, (a, theta));
+        let mut first = z.clone();
+        g.values(first.as_mut_slice());
+        let mut second = arguments(&first, (b, tau));
         let mut weights = second.clone();
-        network.h.slopes(weights.as_mut_slice());
-        network.h.values(second.as_mut_slice());
-        weights.column_iter_mut().for_each(|mut w| w.component_mul_assign(&network.c));
-        Outputs { arguments, first, second, weights }
+        h.slopes(weights.as_mut_slice());
+        h.values(second.as_mut_slice());
+        weights.column_iter_mut().for_each(|mut w| w.component_mul_assign(c));
+        Outputs { arguments: z, first, second, weights }
     }
 }

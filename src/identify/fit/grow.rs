@@ -256,7 +256,7 @@ pub fn without_spare<M: Growing>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identify::evidence::Evidence;
+    use crate::identify::context::in_context;
     use crate::network::{Class, TwoLayer};
     use crate::oracle::NetworkOracle;
 
@@ -303,19 +303,15 @@ mod tests {
                 scale: 1.0,
                 inputs: Inputs::Known,
             };
-            let mut cx = Context {
-                f: &mut NetworkOracle::new(truth.clone()),
-                land: &land,
-                seed: 1,
-                attempt: 0,
-                clock: &Clock::new(None),
-                evidence: &mut Evidence::default(),
-            };
+            let f = &mut NetworkOracle::new(truth.clone());
             let draw = |_: &mut Context<'_>, _: &OneLayer, _: usize| Ok(sample(&truth));
             let done = |_: &mut Context<'_>, found: &OneLayer, _: &Sample, left: f64| {
                 Ok((left < 1e-8).then(|| found.clone()))
             };
-            grow(&mut cx, truth.without_unit(2), (&growth, budget), draw, done).unwrap()
+            let start = truth.without_unit(2);
+            in_context(f, &land, (1, 0), |cx| grow(cx, start, (&growth, budget), draw, done))
+                .0
+                .unwrap()
         };
         let mut budget = Budget::default();
         let (found, seen) = grown(6, &mut budget);

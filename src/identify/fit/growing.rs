@@ -3,7 +3,7 @@
 use nalgebra::{DMatrix, DVector};
 
 use crate::network::model::Model;
-use crate::network::{Activation, OneLayer, TwoLayer};
+use crate::network::{Activation, OneLayer, TwoLayer, arguments};
 
 /// A network whose last hidden layer may have a unit more or less.
 pub trait Growing: Model + Send + Sync {
@@ -37,14 +37,13 @@ fn wider(m: &DMatrix<f64>, last: &DMatrix<f64>) -> DMatrix<f64> {
     wider
 }
 
-/// Values of units with these weights (columns), shifts and activation at the columns of `points`.
+/// Values of units with these `parameters`, weights (columns) and shifts, and activation at the columns of `points`.
 fn layer(
     points: &DMatrix<f64>,
-    (weights, shifts): (&DMatrix<f64>, &DVector<f64>),
+    parameters: (&DMatrix<f64>, &DVector<f64>),
     phi: Activation,
 ) -> DMatrix<f64> {
-    let mut y = weights.tr_mul(points);
-    y.column_iter_mut().for_each(|mut z| z -= shifts);
+    let mut y = arguments(points, parameters);
     phi.values(y.as_mut_slice());
     y
 }

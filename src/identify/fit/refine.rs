@@ -10,15 +10,13 @@ use super::tolerances::{
     REFINE_FIRST_DAMPING, REFINE_IDLE, REFINE_LEAST_DAMPING, REFINE_MOST_DAMPING, REFINE_STEPS,
     SLOW_IN_VALLEY, SLOW_NEAR_FLOOR,
 };
-use crate::algebra::linalg::{Cholesky, InverseFactor, Workers, lower_gram_of, rms};
+use crate::algebra::linalg::{Cholesky, InverseFactor, lower_gram_of, rms, row_squares};
 use crate::identify::evidence::FitEnded;
 use crate::identify::failure::Halt;
 use crate::network::model::Model;
 use crate::oracle::Clock;
 use crate::ranks::Team;
 
-/// Rows whose squares are summed together: what is read at once of a column is a few cache lines.
-const ROWS_AT_ONCE: usize = 128;
 /// So many more steps a fit takes, whatever it has taken: only the time left is told by it.
 const STEPS_TO_COME: f64 = 4.0;
 
@@ -181,24 +179,6 @@ impl Undamped {
             Undamped::Slow(factor) => factor.solve(v),
         }
     }
-}
-
-/// The squared length of each row.
-fn row_squares(matrix: &DMatrix<f64>, workers: &dyn Workers) -> DVector<f64> {
-    let n = matrix.nrows();
-    let of = |block: usize| {
-        let rows = block * ROWS_AT_ONCE..((block + 1) * ROWS_AT_ONCE).min(n);
-        let mut squares = vec![0.0; rows.len()];
-        for column in matrix.column_iter() {
-            let entries = &column.as_slice()[rows.clone()];
-            squares.iter_mut().zip(entries).for_each(|(sum, v)| *sum += v * v);
-        }
-        squares
-    };
-    let weights = vec![1; n.div_ceil(ROWS_AT_ONCE)];
-    let squares = workers
-        .shared(&weights, &|blocks| blocks.into_par_iter().map(of).collect::<Vec<_>>().concat());
-    DVector::from_vec(squares)
 }
 
 /// A Jacobian with rows of unit length, and its Gram matrix, which the ranks of a run compute and factorise together.

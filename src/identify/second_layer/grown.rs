@@ -190,10 +190,10 @@ impl Growing for Steered {
 mod tests {
     use super::*;
     use crate::draws;
-    use crate::identify::evidence::Evidence;
+    use crate::identify::context::in_context;
     use crate::identify::survey::landscape::Landscape;
     use crate::network::Class;
-    use crate::oracle::{Clock, NetworkOracle};
+    use crate::oracle::NetworkOracle;
 
     /// What is known of the first layer: widths and centres are off by a tenth.
     fn units(truth: &TwoLayer) -> Vec<Unit> {
@@ -212,19 +212,13 @@ mod tests {
         let mut truth = TwoLayer::random((5, 4, 4), Class::General, tanh, 1).unwrap();
         truth.b *= 3.0;
         let land = Landscape::unit(1e-9, 1e-9);
-        let mut cx = Context {
-            f: &mut NetworkOracle::new(truth.clone()),
-            land: &land,
-            seed: 1,
-            attempt: 0,
-            clock: &Clock::new(None),
-            evidence: &mut Evidence::default(),
-        };
-        let found =
-            second_layer(&mut cx, &units(&truth), (tanh, tanh), &mut Budget::default()).unwrap();
+        let f = &mut NetworkOracle::new(truth.clone());
+        let (found, evidence) = in_context(f, &land, (1, 0), |cx| {
+            second_layer(cx, &units(&truth), (tanh, tanh), &mut Budget::default()).unwrap()
+        });
         let error = truth.matching(&found).parameter_error.unwrap();
         assert!(error < 1e-5, "{error:e}");
-        assert_eq!(cx.evidence.grown[0].after, Some(4));
+        assert_eq!(evidence.grown[0].after, Some(4));
     }
 
     #[test]

@@ -89,12 +89,10 @@ impl Far {
         if self.distance.is_none() || !self.frame.land.rounds_points() {
             return Ok(network);
         }
-        let mut budget = run.growth;
-        let found = run.stage(Stage::Grow, place(&self.frame, attempt), |cx| {
-            missing::completed(cx, &network, &mut budget)
-        });
-        run.growth = budget;
-        let network = found?.unwrap_or(network);
+        let found = run.grow(place(&self.frame, attempt), |cx, budget| {
+            missing::completed(cx, &network, budget)
+        })?;
+        let network = found.unwrap_or(network);
         run.widths = Some(vec![network.dims().1]);
         Ok(network)
     }
